@@ -1,0 +1,1 @@
+"""The ten SUPERB downstream tasks, run and scored from one command."""

@@ -1,0 +1,1 @@
+"""Results, published rows and the tables made of them."""

@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Small golden data that travels with the project."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of shared facts, goldens and real speech beside the checkout; the test is skipped without it."""
+    folder = Path(os.environ.get("SUPERB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"needs the folder of shared real data beside the checkout, not found at {folder}")
+    return folder
