@@ -1,7 +1,7 @@
 """Training, s3prl's step for step, made resumable.
 
-The order of every random draw is that of s3prl 0.4.18's runner: seed, upstream, featurizer, downstream, then
-per epoch the loader's two draws, then per batch SpecAugment and dropout; an evaluation seeds everything again.
+The order of every random draw is that of s3prl 0.4.18's runner: seed, upstream, featurizer, downstream,
+then per epoch the loader's two draws, then per batch SpecAugment and dropout; an evaluation seeds all again.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
-    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths in it."""
+    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths."""
     import torch
     from s3prl.upstream.interfaces import Featurizer
 
