@@ -35,7 +35,7 @@ PRESETS = MappingProxyType(
         "armhubert_s_100h": _SMALL,
         "armwavlm_s_960h": _SMALL,
         "armwavlm_s_100h": _SMALL,
-        "maskhubert": _student(480, 640, "none"),
+        "maskhubert": _student(480, 640, "none").replace(layer_grad_scale=False),
         # Table 2: the same width with other reuse patterns; "up" widens the feed-forward networks back
         # to the parameter count of 2by6.
         "table2_none": _student(432, 816, "none"),
