@@ -23,7 +23,7 @@ from upstream_arm.profiling.architecture import Architecture
 
 
 def conv_lengths(samples: int, conv_layers: Iterable[ConvLayer]) -> tuple[int, ...]:
-    """Output length of each convolution: floor((length - kernel) / stride) + 1, without padding; 0 if too short."""
+    """Output length of each unpadded convolution: floor((length - kernel) / stride) + 1, 0 if too short."""
     lengths = []
     for _, kernel, stride in conv_layers:
         samples = (samples - kernel) // stride + 1 if samples >= kernel else 0
