@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from upstream_arm.config import ConvLayer
+from upstream_arm.errors import UpstreamError
 from upstream_arm.profiling.architecture import Architecture
 
 
@@ -57,7 +58,7 @@ def count(architecture: Architecture, samples: int) -> dict[str, int]:
         samples: the utterance's length at 16 kHz.
 
     Raises:
-        ValueError: if the utterance is too short for one frame.
+        UpstreamError: if the utterance is too short for one frame.
     """
     convolutions, channels = 0, 1
     lengths = conv_lengths(samples, architecture.conv_layers)
@@ -66,7 +67,11 @@ def count(architecture: Architecture, samples: int) -> dict[str, int]:
         channels = out
     time, width = lengths[-1], architecture.width
     if time < 1:
-        raise ValueError(f"{samples} samples give no frame, expected a longer utterance")
+        first, _ = receptive_field(architecture.conv_layers)
+        raise UpstreamError(
+            f"an utterance of {samples} samples gives no frame, expected at least {first}; shorten conv_layers "
+            "or take a longer utterance"
+        )
     # Padding by half a kernel on both sides: an even kernel gives one frame too many.
     positions = time + 2 * (architecture.conv_pos // 2) - architecture.conv_pos + 1
     layers, computing = len(architecture.computes_map), sum(architecture.computes_map)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstream_arm.config import StudentConfig, reuse_pattern
+from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS, front_end, preset
 from upstream_arm.profiling import macs, parameters
 from upstream_arm.profiling.architecture import HUBERT_BASE, of_student
@@ -94,7 +95,7 @@ def test_the_papers_front_end_gives_fifty_frames_a_second() -> None:
 
 
 def test_an_utterance_without_a_frame_is_refused() -> None:
-    with pytest.raises(ValueError, match="399 samples"):
+    with pytest.raises(UpstreamError, match="399 samples gives no frame, expected at least 400"):
         macs.count(HUBERT_BASE, 399)
 
 
