@@ -69,8 +69,8 @@ def count(architecture: Architecture, samples: int) -> dict[str, int]:
     if time < 1:
         first, _ = receptive_field(architecture.conv_layers)
         raise UpstreamError(
-            f"an utterance of {samples} samples gives no frame, expected at least {first}; shorten conv_layers "
-            "or take a longer utterance"
+            f"an utterance of {samples} samples gives no frame, expected at least {first}; shorten "
+            "conv_layers or take a longer utterance"
         )
     # Padding by half a kernel on both sides: an even kernel gives one frame too many.
     positions = time + 2 * (architecture.conv_pos // 2) - architecture.conv_pos + 1
