@@ -159,8 +159,7 @@ def choose_config(
             if field.name not in _FREE_FIELDS and own != other:
                 raise UpstreamError(
                     f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
-                    "give the "
-                    "yaml of this checkpoint, or none, to use its own"
+                    "give the yaml of this checkpoint, or none, to use its own"
                 )
     return given
 
@@ -329,7 +328,6 @@ def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
     if not bool(tensor.isfinite().all()):
         raise UpstreamError(
             f"{path} has {int((~tensor.isfinite()).sum())} weights in {key} that are not finite numbers, "
-            "expected "
-            "none; use a checkpoint whose training did not diverge"
+            "expected none; use a checkpoint whose training did not diverge"
         )
     return tensor

@@ -65,8 +65,7 @@ def _convert(options: argparse.Namespace) -> int:
     before, after = (Path(path).stat().st_size / 1e6 for path in (options.source, options.target))
     print(
         f"wrote {options.target} ({after:.1f} MB, from {before:.1f} MB): a student of {config.layers} "
-        "layers, "
-        f"width {config.embed_dim}"
+        f"layers, width {config.embed_dim}"
     )
     return 0
 

@@ -40,8 +40,7 @@ def find_hub(root: Path | str) -> Path:
             return hub.resolve()
     raise UpstreamError(
         f"{root} is not an s3prl clone (no s3prl/hub.py, s3prl/upstream and s3prl/run_downstream.py "
-        "there), expected "
-        "one; give the folder that 'git clone' of s3prl made"
+        "there), expected one; give the folder that 'git clone' of s3prl made"
     )
 
 

@@ -16,6 +16,7 @@ same file is never read.
 
 from __future__ import annotations
 
+import _compat_pickle
 import contextlib
 import math
 import pickle
@@ -151,7 +152,7 @@ _INERT_NAMES = frozenset(
         "numpy.core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
         "numpy._core.multiarray._reconstruct",
-        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _BUILTIN_DATA),
+        *(f"builtins.{name}" for name in _BUILTIN_DATA),
     }
 )
 
@@ -180,7 +181,8 @@ class _Unpickler(pickle.Unpickler):
         self._placeholders: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{module}.{name}"
+        # Pickles of torch's usual protocol give modules by their Python 2 names.
+        asked = f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
         if asked in _KNOWN:
             return _KNOWN[asked]
         if asked in _INERT_NAMES or asked.startswith(_INERT_PREFIXES):
