@@ -160,8 +160,8 @@ def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:
     """The file of the upstream's weights, as given or as the upstream says; s3prl's own name none."""
     if plan.ckpt is not None and "://" not in plan.ckpt:
         return str(Path(plan.ckpt).resolve())
-    path = getattr(upstream, "checkpoint", None)
-    return str(Path(path).resolve()) if isinstance(path, (str, Path)) and Path(path).is_file() else None
+    path = getattr(upstream, "checkpoint_path", None)
+    return None if path is None else str(Path(path).resolve())
 
 
 def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:

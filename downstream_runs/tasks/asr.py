@@ -121,10 +121,10 @@ RECIPES = {
     "demo": Recipe(
         name="demo",
         config=_config(
-            steps=200,
-            every=(10, 100, 50),
-            lr=2e-3,
-            batch=16,
+            steps=160,
+            every=(10, 80, 40),
+            lr=3e-3,
+            batch=8,
             head=(128, (128,), 0.1),
             workers=0,
             specaug=False,
