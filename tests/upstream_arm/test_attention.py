@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from upstream_arm import attention
+from upstream_arm import attention, encoder
 from upstream_arm.config import StudentConfig
 from upstream_arm.student import Student
 
@@ -53,6 +53,23 @@ def test_student_with_and_without_maps(small_config: StudentConfig, softmax: str
             results.append(torch.stack(output.hidden_states))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=0)
     assert results[0].std() > 0.1
+
+
+@pytest.mark.parametrize("softmax", ["double", "single"])
+def test_a_kept_map_and_a_recomputed_one(
+    small_config: StudentConfig, softmax: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    student = Student(small_config.replace(reuse_softmax=softmax)).eval()
+    for parameter in student.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    wav = torch.randn(1, 9_000)
+    results = []
+    with torch.no_grad():
+        for limit in (0, 1 << 22):
+            monkeypatch.setattr(encoder, "KEPT_MAP", limit)
+            results.append(torch.stack(student(wav, [9_000]).hidden_states))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("softmax", ["double", "single"])

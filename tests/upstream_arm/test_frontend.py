@@ -55,6 +55,9 @@ def test_positional_convolution_equals_torchs_weight_norm() -> None:
         theirs.parametrizations.weight.original0.copy_(ours.weight_g)
         theirs.parametrizations.weight.original1.copy_(ours.weight_v)
         plain.bias.copy_(ours.bias)
-        x = torch.randn(2, 30, 432)
-        expected = torch.nn.functional.gelu(theirs(x.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
-        torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=1e-5)
+        for frames in (1, 4, 30):
+            x = torch.randn(2, frames, 432)
+            expected = torch.nn.functional.gelu(theirs(x.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
+            torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=1e-5)
+            lean = lean_frontend.position(ours, x[1])
+            torch.testing.assert_close(lean, expected[1], atol=1e-5, rtol=1e-5)
