@@ -1,0 +1,162 @@
+"""Self-attention whose map may serve later layers (the paper's section 3.1, ReuseMHSA).
+
+Two implementations with equal outputs:
+
+- explicit: writes the [batch, head, frame, frame] map out and hands it on. It alone can do the
+  `released` batching, which moves maps between utterances.
+- without the map: hands on the scaled queries and the keys. A single softmax is then ordinary fused
+  attention, and the double softmax is computed block by block, recomputing the map's rows.
+
+The double softmax is what the released code does: a reusing layer applies softmax to the map (already
+probabilities) again, so that with map p its weights are exp(p_ij) / sum_j exp(p_ij).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from upstream_arm.config import StudentConfig
+
+# Scores held at once by the blocked double softmax. On a CPU a block should stay in the core's own
+# cache; on a GPU it should be large enough to fill the device.
+CPU_BLOCK = 1 << 18
+GPU_BLOCK = 1 << 26
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """What a computing layer hands on: the map itself, or what it can be computed from again.
+
+    Attributes:
+        weights: the map after softmax and before dropout, [batch, head, frame, frame], or None.
+        queries: scaled queries [batch, head, frame, head width], where there is no map.
+        keys: keys of the same shape, where there is no map.
+    """
+
+    weights: Tensor | None = None
+    queries: Tensor | None = None
+    keys: Tensor | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention that computes its own map, or takes the one of an earlier layer."""
+
+    def __init__(self, config: StudentConfig, computes_map: bool) -> None:
+        super().__init__()
+        width = config.embed_dim
+        self.heads = config.heads
+        self.computes_map = computes_map
+        self.double = config.reuse_softmax == "double"
+        self.mixes_heads = config.batching == "released"
+        self.dropout = config.attention_dropout
+        if computes_map:
+            self.k_proj = nn.Linear(width, width)
+            self.q_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
+    ) -> tuple[Tensor, AttentionMap]:
+        """Attend.
+
+        Args:
+            x: [batch, frame, width].
+            shared: the map of the last computing layer; ignored by a computing layer.
+            valid: [batch, frame] of bool, False for padding; None if nothing is padded.
+            explicit: write the maps out.
+
+        Returns:
+            The attended values [batch, frame, width] and the map for the layers that follow.
+        """
+        values = self._split(self.v_proj(x))
+        if self.computes_map:
+            queries = self._split(self.q_proj(x) * (x.shape[2] // self.heads) ** -0.5)
+            shared = AttentionMap(queries=queries, keys=self._split(self.k_proj(x)))
+        assert shared is not None, "the first layer computes its map; StudentConfig checks it"
+        if explicit:
+            attended, shared = self._with_map(values, shared, valid)
+        elif self.double and not self.computes_map:
+            assert shared.queries is not None and shared.keys is not None
+            attended = double_softmax_attention(shared.queries, shared.keys, values, valid)
+        else:
+            assert shared.queries is not None and shared.keys is not None
+            attended = F.scaled_dot_product_attention(
+                shared.queries,
+                shared.keys,
+                values,
+                attn_mask=None if valid is None else valid[:, None, None, :],
+                dropout_p=self.dropout if self.training else 0.0,
+                scale=1.0,
+            )
+        merged = attended.transpose(1, 2).reshape(x.shape)
+        return self.out_proj(merged), shared
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[batch, frame, width] to [batch, head, frame, head width]."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _with_map(
+        self, values: Tensor, shared: AttentionMap, valid: Tensor | None
+    ) -> tuple[Tensor, AttentionMap]:
+        padding = None if valid is None else ~valid[:, None, None, :]
+        if self.computes_map:
+            assert shared.queries is not None and shared.keys is not None
+            weights = _softmax(shared.queries @ shared.keys.transpose(2, 3), padding)
+            handed_on = AttentionMap(weights=weights)
+        else:
+            assert shared.weights is not None
+            handed_on, weights = shared, shared.weights
+            if self.mixes_heads:
+                # The released code views a [head, batch, ...] map as [batch * head, ...].
+                weights = weights.transpose(0, 1).reshape(weights.shape)
+            if self.double:
+                weights = _softmax(weights, padding)
+        return F.dropout(weights, self.dropout, self.training).to(values.dtype) @ values, handed_on
+
+
+def _softmax(scores: Tensor, padding: Tensor | None) -> Tensor:
+    """Softmax over keys in at least fp32, padded keys left out."""
+    if padding is not None:
+        scores = scores.masked_fill(padding, float("-inf"))
+    return torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
+def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None) -> Tensor:
+    """softmax(softmax(q k)) v without the [frame, frame] map: memory grows linearly with the frames.
+
+    Blocks of query rows; every block's map is computed again from queries and keys. As the inner map
+    lies in [0, 1], the outer softmax needs no maximum, and its denominator comes out of the same matrix
+    product as the numerator, from a column of ones beside the values.
+
+    Args:
+        queries: scaled, [batch, head, frame, head width].
+        keys: of the same shape.
+        values: of the same shape.
+        valid: [batch, frame] of bool or None, as in `Attention.forward`.
+
+    Returns:
+        [batch, head, frame, head width]
+    """
+    batch, heads, frames, width = values.shape
+    ones = values.new_ones(batch, heads, frames, 1)
+    if valid is not None:
+        # A padded key has inner weight 0, and exp(0) = 1 would let it in: blank its row here.
+        ones = ones * valid[:, None, :, None]
+        values = values * valid[:, None, :, None]
+    extended = torch.cat([values, ones], dim=3)
+    padding = None if valid is None else ~valid[:, None, None, :]
+    transposed = keys.transpose(2, 3)
+    budget = CPU_BLOCK if values.device.type == "cpu" else GPU_BLOCK
+    rows = max(1, min(frames, budget // (batch * heads * frames)))
+    outputs = []
+    for start in range(0, frames, rows):
+        inner = _softmax(queries[:, :, start : start + rows] @ transposed, padding)
+        outer = (inner.exp() if torch.is_grad_enabled() else inner.exp_()).to(values.dtype)
+        outputs.append(outer @ extended)
+    total = torch.cat(outputs, dim=2)
+    return total[..., :width] / total[..., width:]

@@ -1,0 +1,221 @@
+"""What a student looks like: one frozen record, however it was written down.
+
+Sources of the fields: the paper's section 3 and Table 2 (arXiv 2305.11685) and the authors' released
+training yaml, whose `distiller` block `from_authors` reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from upstream_arm.errors import UpstreamError
+from upstream_arm.literals import parse_list
+
+ConvLayer = tuple[int, int, int]
+ReuseSoftmax = Literal["double", "single"]
+Batching = Literal["exact", "released"]
+
+# Names of the paper's Table 2; the numbers are the layers between two computed maps.
+NAMED_PATTERNS = {"none": 1, "2by6": 2, "3by4": 3, "6by2": 6}
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentConfig:
+    """Shape and switches of one student.
+
+    Attributes:
+        conv_layers: (out channels, kernel, stride) of each convolution of the waveform front end.
+        embed_dim: width d of the encoder.
+        ffn_dim: inner width of the feed-forward networks.
+        heads: attention heads.
+        reuse_pattern: one entry a layer; True computes its own attention map, False reuses the last one.
+        projection_dim: width of the per-layer projections (the teacher's), None for none.
+        conv_pos: kernel of the positional convolution, in frames.
+        conv_pos_groups: its groups.
+        dropout: on the outputs of attention and feed-forward network, in training only.
+        attention_dropout: on attention weights, in training only.
+        activation_dropout: inside the feed-forward network, in training only.
+        dropout_input: on the front end's output, in training only.
+        layer_grad_scale: scale the gradient that enters each layer as the authors' code does.
+        reuse_softmax: `double` as in the released code and checkpoints (a reused map is softmaxed again),
+            `single` as in the paper's equation 4.
+        batching: `exact` gives every utterance the features it would get alone; `released` is the
+            authors' behaviour in a batch (mixed heads, statistics over padding), bit for bit.
+    """
+
+    conv_layers: tuple[ConvLayer, ...]
+    embed_dim: int
+    ffn_dim: int
+    reuse_pattern: tuple[bool, ...]
+    heads: int = 12
+    projection_dim: int | None = 768
+    conv_pos: int = 128
+    conv_pos_groups: int = 16
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    dropout_input: float = 0.05
+    layer_grad_scale: bool = True
+    reuse_softmax: ReuseSoftmax = "double"
+    batching: Batching = "exact"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def layers(self) -> int:
+        """Number of encoder layers."""
+        return len(self.reuse_pattern)
+
+    @property
+    def switches(self) -> dict[str, str]:
+        """The settings that change the arithmetic without changing the weights; every result records them."""
+        return {"reuse_softmax": self.reuse_softmax, "batching": self.batching}
+
+    def replace(self, **changes: Any) -> StudentConfig:
+        """A copy with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain lists and numbers, as `from_mapping` reads them and yaml or json can hold them."""
+        mapping = dataclasses.asdict(self)
+        mapping["conv_layers"] = [list(layer) for layer in self.conv_layers]
+        mapping["reuse_pattern"] = list(self.reuse_pattern)
+        return mapping
+
+
+def _check(config: StudentConfig) -> None:
+    def refuse(sentence: str) -> None:
+        raise UpstreamError(sentence + "; correct it in the model's configuration")
+
+    for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
+        value = getattr(config, name)
+        if type(value) is not int or value < 1:
+            refuse(f"{name} is {value!r}, expected a positive whole number")
+    if config.projection_dim is not None and (
+        type(config.projection_dim) is not int or config.projection_dim < 1
+    ):
+        refuse(f"projection_dim is {config.projection_dim!r}, expected a positive whole number or nothing")
+    for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+            refuse(f"{name} is {value!r}, expected a number from 0 up to 1")
+    if not isinstance(config.layer_grad_scale, bool):
+        refuse(f"layer_grad_scale is {config.layer_grad_scale!r}, expected true or false")
+    if not config.conv_layers or any(
+        len(layer) != 3 or any(type(n) is not int or n < 1 for n in layer) for layer in config.conv_layers
+    ):
+        refuse(
+            f"conv_layers is {config.conv_layers!r}, expected triples of positive numbers "
+            "(out channels, kernel, stride)"
+        )
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse(
+            f"the last convolution gives {config.conv_layers[-1][0]} channels but embed_dim is "
+            f"{config.embed_dim}, expected them equal"
+        )
+    for name, value in (("heads", config.heads), ("conv_pos_groups", config.conv_pos_groups)):
+        if config.embed_dim % value:
+            refuse(f"embed_dim {config.embed_dim} is not divisible by {name} {value}")
+    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
+        refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a layer")
+    if not config.reuse_pattern[0]:
+        refuse("the reuse pattern's first layer reuses a map, but no layer before it computes one")
+    if config.reuse_softmax not in ("double", "single"):
+        refuse(f"reuse_softmax is {config.reuse_softmax!r}, expected double or single")
+    if config.batching not in ("exact", "released"):
+        refuse(f"batching is {config.batching!r}, expected exact or released")
+
+
+def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:
+    """The layers that compute their own map, from a name of Table 2, a list expression or a list.
+
+    Args:
+        pattern: `none`, `2by6`, `3by4`, `6by2`, `"[True, False] * 6"`, or booleans.
+        layers: number of encoder layers, for the named patterns.
+
+    Raises:
+        UpstreamError: for a name that is unknown or a list of the wrong kind.
+    """
+    if isinstance(pattern, str):
+        if pattern.lower() in NAMED_PATTERNS:
+            every = NAMED_PATTERNS[pattern.lower()]
+            return tuple(layer % every == 0 for layer in range(layers))
+        if not pattern.strip().startswith(("[", "(")) and "*" not in pattern:
+            raise UpstreamError(
+                f"reuse pattern {pattern!r} is unknown, expected one of {', '.join(NAMED_PATTERNS)} "
+                "or a list such as '[True, False] * 6'"
+            )
+        pattern = cast("list[bool]", parse_list(pattern, "reuse_pattern"))
+    return tuple(pattern)
+
+
+def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
+    """Read our own form, as `StudentConfig.to_mapping` writes it.
+
+    Raises:
+        UpstreamError: for unknown, missing or contradictory keys.
+    """
+    fields = {field.name: field for field in dataclasses.fields(StudentConfig)}
+    unknown = sorted(set(mapping) - set(fields))
+    if unknown:
+        raise UpstreamError(
+            f"the student's configuration has the unknown key {unknown[0]!r}, expected only "
+            f"{', '.join(fields)}; remove or correct it"
+        )
+    missing = [
+        name for name, field in fields.items() if name not in mapping and field.default is dataclasses.MISSING
+    ]
+    if missing:
+        raise UpstreamError(f"the student's configuration lacks the key {missing[0]!r}; add it")
+    values = dict(mapping)
+    values["conv_layers"] = _conv_layers(values["conv_layers"], "conv_layers")
+    pattern = values["reuse_pattern"]
+    if not isinstance(pattern, (str, list, tuple)):
+        raise UpstreamError(f"reuse_pattern is {pattern!r}, expected a name or a list; correct it")
+    values["reuse_pattern"] = reuse_pattern(pattern)
+    return StudentConfig(**values)
+
+
+def _conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
+    layers = parse_list(value, key) if isinstance(value, str) else value
+    if not isinstance(layers, (list, tuple)) or any(not isinstance(layer, (list, tuple)) for layer in layers):
+        raise UpstreamError(
+            f"{key} is {value!r}, expected a list of (out channels, kernel, stride); correct it"
+        )
+    return tuple(cast(ConvLayer, tuple(layer)) for layer in layers)
+
+
+def load_yaml(path: Path | str) -> StudentConfig:
+    """Read a student's yaml: the authors' training yaml (`distiller:`) or ours (`student:`).
+
+    Raises:
+        UpstreamError: if the file is not such a yaml; the message names it.
+    """
+    import yaml
+
+    from upstream_arm.authors_yaml import from_authors
+
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
+    if isinstance(document, Mapping):
+        for key, read in (("distiller", from_authors), ("student", from_mapping)):
+            block = document.get(key)
+            if isinstance(block, Mapping):
+                try:
+                    return read(block)
+                except UpstreamError as error:
+                    raise UpstreamError(f"{path}: {error}") from None
+    raise UpstreamError(
+        f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
+        "give one that has"
+    )

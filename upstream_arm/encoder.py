@@ -1,0 +1,76 @@
+"""The post-LN Transformer encoder with attention map reuse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from upstream_arm.attention import Attention, AttentionMap
+from upstream_arm.config import StudentConfig
+from upstream_arm.frontend import PositionalConv, scale_gradient
+
+
+class EncoderLayer(nn.Module):
+    """x = LN(x + attention(x)), then x = LN(x + fc2(GELU(fc1(x))))."""
+
+    def __init__(self, config: StudentConfig, computes_map: bool) -> None:
+        super().__init__()
+        width = config.embed_dim
+        self.self_attn = Attention(config, computes_map)
+        self.self_attn_layer_norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, config.ffn_dim)
+        self.fc2 = nn.Linear(config.ffn_dim, width)
+        self.final_layer_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+
+    def forward(
+        self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
+    ) -> tuple[Tensor, AttentionMap]:
+        """[batch, frame, width] to the same shape, and the map for the layers that follow."""
+        attended, shared = self.self_attn(x, shared, valid, explicit)
+        x = self.self_attn_layer_norm(x + self.dropout(attended))
+        inner = self.activation_dropout(F.gelu(self.fc1(x)))
+        return self.final_layer_norm(x + self.dropout(self.fc2(inner))), shared
+
+
+class Encoder(nn.Module):
+    """Positional convolution, LayerNorm and the layers; no LayerNorm at the end."""
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.pos_conv = nn.Sequential(PositionalConv(config))
+        self.layers = nn.ModuleList(EncoderLayer(config, computes) for computes in config.reuse_pattern)
+        self.layer_norm = nn.LayerNorm(config.embed_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layer_grad_scale = config.layer_grad_scale
+
+    def forward(self, x: Tensor, valid: Tensor | None, explicit: bool) -> list[Tensor]:
+        """Encode.
+
+        Args:
+            x: [batch, frame, width].
+            valid: [batch, frame] of bool, False for padding; None if nothing is padded.
+            explicit: write the attention maps out.
+
+        Returns:
+            The output of every layer, each [batch, frame, width].
+        """
+        if valid is not None:
+            x = x * valid.unsqueeze(2)
+        x = self.dropout(self.layer_norm(x + self.pos_conv(x)))
+        shared: AttentionMap | None = None
+        outputs = []
+        for index, layer in enumerate(self.layers, start=1):
+            x, shared = layer(x, shared, valid, explicit)
+            output = x
+            remaining = len(self.layers) - index
+            if self.layer_grad_scale and remaining and torch.is_grad_enabled():
+                # The authors' gradient scaling (their layer_grad_scale): the share of the layers above
+                # goes through x, the rest through this layer's own output.
+                share = remaining / (remaining + 1)
+                x = scale_gradient(x, share)
+                output = scale_gradient(x, 1 - share)
+            outputs.append(output)
+        return outputs

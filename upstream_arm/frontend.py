@@ -1,0 +1,133 @@
+"""From waveform to frames: the convolutional front end and the positional convolution.
+
+Module names follow the authors' checkpoints, so that their keys load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from upstream_arm.config import ConvLayer, StudentConfig
+
+
+def frame_count(samples: int, layers: Sequence[ConvLayer]) -> int:
+    """Frames that `samples` samples give through valid (unpadded) convolutions; 0 if they are too few.
+
+    For the paper's front end this is floor((samples - 400) / 320) + 1.
+    """
+    for _, kernel, stride in layers:
+        samples = (samples - kernel) // stride + 1 if samples >= kernel else 0
+    return samples
+
+
+def valid_frames(counts: Sequence[int], total: int, device: torch.device) -> Tensor:
+    """Which frames of a padded batch belong to an utterance, [batch, frame] of bool."""
+    return torch.arange(total, device=device) < torch.tensor(counts, device=device).unsqueeze(1)
+
+
+class FrontEnd(nn.Module):
+    """Nine convolutions without bias, each followed by GELU, the first one by a GroupNorm before it.
+
+    The GroupNorm has one group a channel: statistics over time. In a padded batch the released code
+    takes them over the padding too; `valid_only` takes them over each utterance's own samples.
+    """
+
+    def __init__(self, layers: Sequence[ConvLayer]) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        self.conv_layers = nn.ModuleList()
+        channels = 1
+        for index, (width, kernel, stride) in enumerate(self.layers):
+            conv = nn.Conv1d(channels, width, kernel, stride, bias=False)
+            nn.init.kaiming_normal_(conv.weight)
+            # The authors' blocks are (convolution, dropout of 0, norm, activation): norms have key 2.
+            norm = [nn.GroupNorm(width, width)] if index == 0 else []
+            self.conv_layers.append(nn.Sequential(conv, nn.Identity(), *norm))
+            channels = width
+
+    def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
+        """Convolve a padded batch.
+
+        Args:
+            wavs: [batch, sample] float.
+            lengths: each utterance's own number of samples.
+            valid_only: see the class.
+
+        Returns:
+            [batch, frame, channel]
+        """
+        first, *others = self.conv_layers
+        x = first[0](wavs.unsqueeze(1))
+        norm: nn.GroupNorm = first[2]
+        counts = [frame_count(length, self.layers[:1]) for length in lengths]
+        if valid_only and min(counts) < x.shape[2]:
+            x = _norm_over_valid(x, counts, norm)
+        else:
+            x = norm(x)
+        x = F.gelu(x)
+        for block in others:
+            x = F.gelu(block[0](x))
+        return x.transpose(1, 2)
+
+
+def _norm_over_valid(x: Tensor, counts: Sequence[int], norm: nn.GroupNorm) -> Tensor:
+    """GroupNorm of [batch, channel, time] with statistics over each row's first `counts` positions."""
+    with torch.autocast(x.device.type, enabled=False):
+        values = x.float()
+        mask = valid_frames(counts, x.shape[2], x.device).unsqueeze(1)
+        sizes = mask.sum(dim=2, keepdim=True)
+        mean = (values * mask).sum(dim=2, keepdim=True) / sizes
+        centred = values - mean
+        variance = (centred.square() * mask).sum(dim=2, keepdim=True) / sizes
+        scale = norm.weight.float().unsqueeze(1) * torch.rsqrt(variance + norm.eps)
+        return (centred * scale + norm.bias.float().unsqueeze(1)).to(x.dtype)
+
+
+class PositionalConv(nn.Module):
+    """Grouped convolution over time with weight normalisation per tap, followed by GELU.
+
+    Keys `weight_g` [1, 1, kernel], `weight_v` [width, width / groups, kernel] and `bias` as in the
+    checkpoints (the form that torch.nn.utils.weight_norm with dim=2 writes).
+    """
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        width, kernel, self.groups = config.embed_dim, config.conv_pos, config.conv_pos_groups
+        self.weight_v = nn.Parameter(torch.empty(width, width // self.groups, kernel))
+        self.weight_g = nn.Parameter(torch.empty(1, 1, kernel))
+        self.bias = nn.Parameter(torch.zeros(width))
+        # As fairseq and wav2vec 2.0 start it: normal with variance 4 / (kernel * width).
+        nn.init.normal_(self.weight_v, std=(4.0 / (kernel * width)) ** 0.5)
+        with torch.no_grad():
+            self.weight_g.copy_(self.weight_v.norm(dim=(0, 1), keepdim=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, frame, width] to the same shape: an even kernel gives one frame too many, dropped last."""
+        kernel = self.weight_v.shape[2]
+        weight = torch._weight_norm(self.weight_v, self.weight_g, 2)
+        y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups)
+        if kernel % 2 == 0:
+            y = y[:, :, :-1]
+        return F.gelu(y).transpose(1, 2)
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """The same values forward, the gradient times `factor` backward."""
+    result: Tensor = _ScaleGradient.apply(x, factor)
+    return result
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None

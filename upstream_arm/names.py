@@ -1,0 +1,41 @@
+"""Names only: which upstreams this package offers, for callers that must not load torch.
+
+A released name stands for one of the authors' checkpoints on Hugging Face (`REPOSITORY`); `_local`,
+`_url` and `_custom` names take a checkpoint of the user's, `_random` names have seeded untrained weights.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+REPOSITORY = "sungnyun/ARMHuBERT"
+
+# preset -> its file in the authors' repository
+RELEASED = MappingProxyType(
+    {
+        "armhubert": "ARMHuBERT-960h.ckpt",
+        "armhubert_s_960h": "ARMHuBERT-S-960h.ckpt",
+        "armhubert_s_100h": "ARMHuBERT-S-100h.ckpt",
+        "armwavlm_s_960h": "ARMwavLM-S-960h.ckpt",
+        "armwavlm_s_100h": "ARMwavLM-S-100h.ckpt",
+        "maskhubert": "MaskHuBERT-960h.ckpt",
+    }
+)
+
+# Two spellings of one upstream: the README's and s3prl's habit.
+ALIASES = MappingProxyType({"arm_hubert": "armhubert"})
+
+VARIANTS = ("_local", "_url", "_custom", "_random")
+
+
+def canonical(name: str) -> str:
+    """The preset behind a name: aliases resolved, `_local`, `_url`, `_custom` and `_random` cut off."""
+    for variant in VARIANTS:
+        name = name.removesuffix(variant)
+    return ALIASES.get(name, name)
+
+
+def names() -> tuple[str, ...]:
+    """Every upstream name that `upstream_arm.s3prl_hub` adds to s3prl's hub."""
+    stems = (*ALIASES, *RELEASED)
+    return tuple(stem + variant for stem in stems for variant in ("", *VARIANTS))

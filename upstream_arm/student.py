@@ -1,0 +1,128 @@
+"""The student: waveforms in, one hidden state per encoder layer out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from upstream_arm.config import StudentConfig
+from upstream_arm.encoder import Encoder
+from upstream_arm.errors import UpstreamError
+from upstream_arm.frontend import FrontEnd, frame_count, valid_frames
+
+SAMPLE_RATE = 16_000
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentOutput:
+    """Features of a batch.
+
+    Attributes:
+        hidden_states: one tensor a layer, each [batch, frame, feature]; feature is `projection_dim`, or
+            `embed_dim` for a student without projections.
+        frames: each utterance's own number of frames; frames after them are padding.
+    """
+
+    hidden_states: list[Tensor]
+    frames: list[int]
+
+
+class Projection(nn.Module):
+    """A layer's linear map to the teacher's width."""
+
+    def __init__(self, width: int, target: int) -> None:
+        super().__init__()
+        self.lin_proj = nn.Linear(width, target)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, frame, width] to [batch, frame, target]."""
+        projected: Tensor = self.lin_proj(x)
+        return projected
+
+
+class Student(nn.Module):
+    """MaskHuBERT, ARMHuBERT and their variants (arXiv 2305.11685), forward pass as released.
+
+    Args:
+        config: its shape and switches.
+
+    Attributes:
+        explicit: write attention maps out even where a leaner path gives the same features. The leaner
+            path is taken by default wherever `batching` is `exact`.
+    """
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.explicit = False
+        width = config.embed_dim
+        # Used by distillation only; here because checkpoints hold it.
+        self.mask_emb = nn.Parameter(torch.empty(width).uniform_())
+        self.feature_extractor = FrontEnd(config.conv_layers)
+        self.layer_norm = nn.LayerNorm(width)
+        self.dropout_input = nn.Dropout(config.dropout_input)
+        self.encoder = Encoder(config)
+        if config.projection_dim is not None:
+            target = config.projection_dim
+            self.proj_head = nn.ModuleList(Projection(width, target) for _ in range(config.layers))
+
+    def forward(self, wavs: Tensor, lengths: Sequence[int]) -> StudentOutput:
+        """Compute every layer's features.
+
+        With `batching="exact"` an utterance's features are those that it gets alone, and its padded
+        frames are 0. With `batching="released"` they are the released code's, padded frames included.
+
+        Args:
+            wavs: raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded.
+            lengths: each utterance's own number of samples.
+
+        Raises:
+            UpstreamError: if an utterance is too short for one frame.
+        """
+        counts = [frame_count(length, self.config.conv_layers) for length in lengths]
+        _check_lengths(lengths, counts, self.config)
+        exact = self.config.batching == "exact"
+        if exact and len(counts) > 1 and wavs.device.type == "cpu" and not (self.training or self.explicit):
+            return self._one_by_one(wavs, lengths, counts)
+        x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
+        total = x.shape[1]
+        valid = valid_frames(counts, total, x.device) if min(counts) < total else None
+        # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
+        needs_map = (
+            self.training and self.config.attention_dropout > 0 and self.config.reuse_softmax == "double"
+        )
+        explicit = self.explicit or not exact or needs_map
+        outputs = self.encoder(self.dropout_input(x), valid, explicit)
+        if self.config.projection_dim is not None:
+            outputs = [head(output) for head, output in zip(self.proj_head, outputs, strict=True)]
+        if exact and valid is not None:
+            outputs = [output * valid.unsqueeze(2) for output in outputs]
+        return StudentOutput(outputs, counts)
+
+    def _one_by_one(self, wavs: Tensor, lengths: Sequence[int], counts: list[int]) -> StudentOutput:
+        """A batch on a CPU, utterance by utterance: nothing is padded, and activations stay in the cache."""
+        alone = [self(wav[None, :length], [length]) for wav, length in zip(wavs, lengths, strict=True)]
+        total = max(counts)
+        padded = []
+        for layer in range(len(alone[0].hidden_states)):
+            rows = [output.hidden_states[layer][0] for output in alone]
+            padded.append(torch.stack([nn.functional.pad(row, (0, 0, 0, total - len(row))) for row in rows]))
+        return StudentOutput(padded, counts)
+
+
+def _check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:
+    if counts and min(counts) > 0:
+        return
+    if not counts:
+        raise UpstreamError("the batch is empty, expected at least one waveform")
+    needed = 1
+    for _, kernel, stride in reversed(config.conv_layers):
+        needed = (needed - 1) * stride + kernel
+    index = next(i for i, count in enumerate(counts) if count < 1)
+    raise UpstreamError(
+        f"utterance {index} of the batch has {lengths[index]} samples, expected at least {needed} "
+        f"({1000 * needed / SAMPLE_RATE:.0f} ms at 16 kHz); leave it out or lengthen it"
+    )
