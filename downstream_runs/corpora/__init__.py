@@ -1,0 +1,1 @@
+"""Speech corpora: finding and checking them, their length tables, and small ones to try the path with."""

@@ -1,0 +1,172 @@
+"""LibriSpeech: where it is, whether it is whole and readable, and its length tables for s3prl.
+
+This is the module to import; the layout, the transcripts and the length tables have files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.corpora import transcripts
+from downstream_runs.corpora.layout import (
+    OFFICIAL_UTTERANCES,
+    SAMPLE_RATE,
+    SPLITS,
+    AudioFile,
+    chapters,
+    find_root,
+)
+from downstream_runs.corpora.lengths import write_lengths
+from downstream_runs.corpora.markers import labels, marks, read_manifest
+from downstream_runs.errors import UsageError
+
+__all__ = [
+    "SPLITS",
+    "CorpusReport",
+    "SplitReport",
+    "check",
+    "find_root",
+    "labels",
+    "require_good",
+    "write_lengths",
+]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What one split holds.
+
+    `seconds` is the audio in seconds, or None unless every file was decoded; `decoded` counts the files that
+    were. Each of `problems` is one sentence that names a file or folder.
+    """
+
+    split: str
+    utterances: int
+    decoded: int
+    seconds: float | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What a LibriSpeech root holds, split by split, and the labels that numbers measured on it carry."""
+
+    root: Path
+    labels: tuple[str, ...]
+    splits: Mapping[str, SplitReport]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The problems of all splits, in the order in which the splits were asked for."""
+        return tuple(problem for report in self.splits.values() for problem in report.problems)
+
+
+def check(root: Path, splits: Sequence[str], *, decode: int | None) -> CorpusReport:
+    """Compare `splits` under `root` with what LibriSpeech holds, and decode audio.
+
+    Counts, transcripts and empty files are checked in full. `decode` files of each split, spread evenly, are
+    decoded whole; None decodes all. Counts are the official ones, but those of the manifest where the root is
+    marked as a demo or sample corpus. Problems are collected, never raised: see `require_good`.
+    """
+    reports = {split: _check_split(root, split, decode) for split in splits}
+    return CorpusReport(root, labels(root), reports)
+
+
+def require_good(report: CorpusReport) -> None:
+    """Raise UsageError with the first problem and the number of others, if there are any."""
+    problems = report.problems
+    if not problems:
+        return
+    others = len(problems) - 1
+    more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
+    if report.labels:
+        advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
+    else:
+        named = " and ".join(split for split, found in report.splits.items() if found.problems)
+        advice = f"unpack the archive of {named} from openslr.org/12 again, or try the path first with --demo"
+    raise UsageError(f"{problems[0]}{more}; {advice}")
+
+
+def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
+    if not (root / split).is_dir():
+        return SplitReport(split, 0, 0, None, (f"{split} is missing: there is no folder {root / split}",))
+    problems: list[str] = []
+    files: list[AudioFile] = []
+    for folder, audio in chapters(root, split):
+        problems.extend(transcripts.check_chapter(folder, (file.utterance for file in audio)))
+        files.extend(audio)
+    chosen = files if decode is None else _spread(files, decode)
+    samples = 0
+    failed: set[AudioFile] = set()
+    for file, result in _decode(chosen, split):
+        if isinstance(result, int):
+            samples += result
+        else:
+            problems.append(result)
+            failed.add(file)
+    problems.extend(
+        f"{file.path} is empty (0 bytes)" for file in files if not file.size and file not in failed
+    )
+    whole = len(chosen) == len(files) and not failed
+    seconds = samples / SAMPLE_RATE if whole else None
+    return SplitReport(
+        split, len(files), len(chosen), seconds, (*_count_problems(root, split, len(files)), *problems)
+    )
+
+
+def _count_problems(root: Path, split: str, found: int) -> Iterator[str]:
+    marked = marks(root)
+    if not marked:
+        expected: int | None = OFFICIAL_UTTERANCES.get(split)
+    else:
+        mark = marked[0]
+        manifest = read_manifest(root, mark)
+        if manifest is None:
+            yield f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json"
+            return
+        listed = manifest.get("files")
+        names = listed if isinstance(listed, dict) else {}
+        expected = sum(name.startswith(f"{split}/") and name.endswith(".flac") for name in names) or None
+    if expected is not None and found != expected:
+        yield f"{split} has {found:,} of {expected:,} utterances in {root / split}"
+    elif found == 0:
+        yield f"{split} has no flac files: nothing fits {root / split}/<speaker>/<chapter>/*.flac"
+
+
+def _spread(files: list[AudioFile], number: int) -> list[AudioFile]:
+    """`number` of the files at even distances, from the first to the last."""
+    if number >= len(files):
+        return files
+    if number <= 1:
+        return files[:number]
+    step = (len(files) - 1) / (number - 1)
+    return [files[round(index * step)] for index in range(number)]
+
+
+def _decode(files: list[AudioFile], split: str) -> Iterator[tuple[AudioFile, int | str]]:
+    """Each file with its length in samples, or with the sentence that says what is wrong with it."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    # Threads suffice: libsndfile decodes outside the interpreter's lock.
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        results = pool.map(_decode_one, files)
+        shown = tqdm(results, total=len(files), desc=f"decode {split}", unit="file", disable=None)
+        yield from zip(files, shown, strict=True)
+    finally:
+        # An interrupted check ends now, not after the files that are still queued.
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode_one(file: AudioFile) -> int | str:
+    from downstream_runs.corpora.audio import AudioProblem, decode
+
+    try:
+        return decode(file.path)
+    except AudioProblem as problem:
+        return str(problem)

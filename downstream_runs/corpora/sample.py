@@ -1,0 +1,208 @@
+"""A few real utterances as a LibriSpeech root: `python -m downstream_runs.corpora.sample SOURCE DEST`.
+
+It answers one question on real speech, in minutes and without LibriSpeech: does the path learn, from audio
+to a word error rate? Its splits are not the official ones, and every number measured on it carries the
+label "sample".
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.corpora.audio import AudioProblem, decode
+from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
+from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.transcripts import TranscriptProblem, format_line, parse_line
+from downstream_runs.errors import UsageError
+from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
+
+TABLE = "utterances.tsv"
+COLUMNS = ("utt", "file", "transcript")
+
+NOTICE = """This is a tiny sample of real speech in the layout of LibriSpeech, not the official splits.
+
+train-clean-100  {train} utterances, the shortest of the source
+dev-clean        copies of the same {train} training utterances: what the head has learnt by heart
+test-clean       {held_out} held-out utterances, the shortest of the rest; speakers may be those of training
+
+Numbers measured on it say whether the path learns and nothing else; they carry the label "sample".
+SAMPLE.json lists its files; where it is absent only half of the corpus was laid out.
+"""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance of the source: its id `speaker-chapter-NNNN`, flac, length in samples, transcript."""
+
+    name: str
+    audio: Path
+    samples: int
+    transcript: str
+
+    @property
+    def chapter(self) -> tuple[str, str]:
+        """Speaker and chapter."""
+        speaker, chapter, _ = self.name.split("-")
+        return speaker, chapter
+
+
+def lay_out(source: Path, dest: Path, train: int = 12, held_out: int = 30) -> Path:
+    """Lay utterances of `source` out in `dest`/LibriSpeech and return that folder.
+
+    `source` holds `utterances.tsv` (a line of column names, among them utt, file, transcript) and the flac
+    files that it names. The `train` shortest utterances become train-clean-100 and, copied, dev-clean; the
+    next shortest, `held_out` at most, become test-clean. Files are hard links where the file system has them
+    and else copies. A sample that is whole is left as it is. Raises UsageError for a source that cannot be
+    used, before anything is written, and for a `dest` that holds something else or cannot be written to.
+    """
+    if train < 2 or held_out < 1:
+        raise UsageError(
+            f"{train} training and {held_out} held-out utterances were asked for, at least 2 and 1 are "
+            f"needed (s3prl drops a training batch of one)"
+        )
+    utterances = sorted(_read(source), key=lambda utterance: (utterance.samples, utterance.name))
+    if len(utterances) <= train:
+        raise UsageError(
+            f"{source / TABLE} lists {len(utterances)} utterances, more than the {train} to train on are "
+            f"needed; give a smaller --train"
+        )
+    chosen = utterances[:train]
+    parts = {
+        "train-clean-100": chosen,
+        "dev-clean": chosen,
+        "test-clean": utterances[train : train + held_out],
+    }
+    target = dest.expanduser().absolute() / "LibriSpeech"
+    facts = _facts(source, parts)
+    if is_whole(target, SAMPLE, facts):
+        return target
+    with writing(target):
+        begin(target, SAMPLE, NOTICE.format(train=len(chosen), held_out=len(parts["test-clean"])))
+        files = [name for split, part in parts.items() for name in _write(target, split, part)]
+        finish(target, SAMPLE, facts, files)
+    return target
+
+
+def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
+    """What SAMPLE.json says beside the hashes."""
+    seconds = {
+        split: round(sum(utterance.samples for utterance in part) / SAMPLE_RATE, 3)
+        for split, part in parts.items()
+    }
+    return {
+        "what": "real speech, a tiny sample, not the official splits of LibriSpeech",
+        "source": source.resolve().name,
+        "source_table_sha256": sha256_file(source / TABLE),
+        "dev-clean": "copies of the training utterances",
+        "test-clean": "held-out utterances; speakers may be those of the training utterances",
+        "utterances": {split: [utterance.name for utterance in part] for split, part in parts.items()},
+        "seconds": seconds,
+    }
+
+
+def _read(source: Path) -> list[Utterance]:
+    table = source / TABLE
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read {table} ({error}); name a folder with {TABLE} and the flac files that it lists"
+        ) from None
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if missing:
+        raise UsageError(
+            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)} in its first line"
+        )
+    utterances: dict[str, Utterance] = {}
+    for row in rows:
+        utterance = _utterance(source, row, f"{table} line {rows.line_num}")
+        if utterance.name in utterances:
+            raise UsageError(f"{table} line {rows.line_num} gives {utterance.name} a second time")
+        utterances[utterance.name] = utterance
+    return list(utterances.values())
+
+
+def _utterance(source: Path, row: dict[str, str | None], place: str) -> Utterance:
+    name, file, words = (row[column] or "" for column in COLUMNS)
+    if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", name):
+        raise UsageError(f"{place} has the id {name!r}, expected one such as 1688-142285-0003")
+    audio = source / file
+    if not audio.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{place} names the file {file}, expected one inside {source}")
+    try:
+        _, transcript = parse_line(f"{name} {words}")
+        return Utterance(name, audio, decode(audio), transcript)
+    except TranscriptProblem as problem:
+        raise UsageError(f"{place} {problem}") from None
+    except AudioProblem as problem:
+        raise UsageError(f"{problem}; {place} names it, restore it or delete that line") from None
+
+
+def _write(root: Path, split: str, utterances: Iterable[Utterance]) -> list[str]:
+    """Lay one split out; the paths of its files, relative to `root`."""
+    files: list[str] = []
+    transcripts: dict[str, str] = {}
+    for utterance in sorted(utterances, key=lambda utterance: utterance.name):
+        speaker, chapter = utterance.chapter
+        folder = f"{split}/{speaker}/{chapter}"
+        name = f"{folder}/{utterance.name}.flac"
+        _link_or_copy(utterance.audio, root / name)
+        files.append(name)
+        listing = f"{folder}/{speaker}-{chapter}.trans.txt"
+        transcripts[listing] = transcripts.get(listing, "") + format_line(
+            utterance.name, utterance.transcript
+        )
+    for listing, text in transcripts.items():
+        atomic_write_text(root / listing, text)
+    return [*files, *transcripts]
+
+
+def _link_or_copy(audio: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    # Refused across file systems and for files of others; a copy serves as well.
+    with contextlib.suppress(OSError):
+        os.link(audio.resolve(), path)
+        return
+    with atomic_path(path) as temporary:
+        shutil.copyfile(audio, temporary)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; the exit code is 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m downstream_runs.corpora.sample",
+        description="Lay a few real utterances out as a LibriSpeech root, to try a task on real speech.",
+    )
+    parser.add_argument("source", type=Path, help=f"folder with {TABLE} and the flac files that it lists")
+    parser.add_argument("dest", type=Path, help="folder in which LibriSpeech/ is laid out")
+    parser.add_argument(
+        "--train", type=int, default=12, metavar="N", help="utterances to train on (default 12)"
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=30, metavar="N", help="held-out utterances at most (default 30)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        root = lay_out(options.source, options.dest, options.train, options.held_out)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{root} is laid out (see {SAMPLE.notice(root).name} there): a sample, not the official splits")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
