@@ -1,0 +1,1 @@
+"""The SUPERB metrics, one scorer a file; every scorer returns counts, from which rates follow."""

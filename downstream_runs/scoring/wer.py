@@ -1,0 +1,148 @@
+"""Word and character error rate as SUPERB counts them.
+
+Definition: the edit distance (substitutions, insertions and deletions cost 1 each) of each utterance, summed
+over all utterances, divided by the summed reference length. Source: `wer`, `cer` and `ter` in s3prl 0.4.18's
+`s3prl/metric/common.py`, and `backend/inference/metric.py` of the SUPERB leaderboard
+(github.com/superbbenchmark/website-react); tests/data/scoring/SOURCES.md says what the values are checked with.
+
+Text is compared as it stands: no change of case, punctuation or Unicode form.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from downstream_runs.errors import UsageError
+from downstream_runs.scoring.counts import ErrorCounts
+
+Unit = Literal["word", "char"]
+SHOWN = 5  # how many utterance names an error message lists
+
+
+class ScoringError(UsageError):
+    """Transcripts that cannot be scored: unreadable, named twice, or not the same utterances."""
+
+
+def tokens(text: str, unit: Unit) -> list[str]:
+    """Split one transcript: words at every single space, or characters (Unicode code points, with spaces).
+
+    As in s3prl's and the leaderboard's scorers, two spaces in a row enclose an empty word, which counts.
+    An empty transcript has no word, as in the evaluation that s3prl runs while it trains ASR; those scorers
+    see one empty word. This matters only where a reference is empty (length 1 there, 0 here) or itself holds
+    an empty word.
+    """
+    if unit == "char":
+        return list(text)
+    if unit == "word":
+        return text.split(" ") if text else []
+    raise ValueError(f"unit is {unit!r}, 'word' or 'char' was expected")
+
+
+def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -> ErrorCounts:
+    """Count the edit errors of `hyp` against `ref`, both utterance name -> transcript.
+
+    An empty hypothesis counts its reference as deleted; an empty reference adds its hypothesis as insertions
+    and nothing to the length. Raises ScoringError when an utterance is in only one of the two (the leaderboard
+    scores the utterances that were sent in and ignores the rest).
+    """
+    import editdistance
+
+    _same_utterances(ref, hyp)
+    errors = length = wrong = 0
+    for name, reference in ref.items():
+        expected = tokens(reference, unit)
+        distance = editdistance.eval(expected, tokens(hyp[name], unit))
+        errors += distance
+        length += len(expected)
+        wrong += distance > 0
+    return ErrorCounts(errors=errors, length=length, utterances=len(ref), wrong_utterances=wrong)
+
+
+def _same_utterances(ref: Mapping[str, str], hyp: Mapping[str, str]) -> None:
+    missing = sorted(ref.keys() - hyp.keys())
+    surplus = sorted(hyp.keys() - ref.keys())
+    if not missing and not surplus:
+        return
+    found = []
+    if missing:
+        found.append(
+            f"{len(missing)} of {len(ref)} reference utterances have no hypothesis ({_first(missing)})"
+        )
+    if surplus:
+        found.append(f"{len(surplus)} hypotheses have no reference ({_first(surplus)})")
+    raise ScoringError(
+        f"{' and '.join(found)}, so nothing was scored: give the two files of one decoding of the whole set"
+    )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def read_transcripts(path: Path) -> dict[str, str]:
+    """Read `*.tsv` and `*.tsv.gz` with `read_tsv`, any other file with `read_ark`."""
+    name = path.name.lower()
+    return read_tsv(path) if name.endswith((".tsv", ".tsv.gz")) else read_ark(path)
+
+
+def read_ark(path: Path) -> dict[str, str]:
+    """Read s3prl's text `.ark` (`.gz` allowed): a line is `name words ...`; `name ` is an empty transcript.
+
+    Everything after the first space belongs to the transcript, less white space at the line's end, as the
+    leaderboard reads it. Blank lines are skipped. Raises ScoringError for a file that is absent, holds no
+    transcript, is not UTF-8 text, or names an utterance twice (the leaderboard keeps the last one).
+    """
+    return _collect(path, " ", "'NAME WORDS ...'")
+
+
+def read_tsv(path: Path) -> dict[str, str]:
+    """Read `name<TAB>transcript` lines (`.gz` allowed); errors as in `read_ark`."""
+    return _collect(path, "\t", "'NAME<TAB>WORDS ...'")
+
+
+def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, line in _lines(path):
+        name, _, text = line.partition(separator)
+        # A separator of the other format inside a name means that the file is of that format.
+        if not name or "\t" in name or " " in name:
+            raise ScoringError(
+                f"{path}, line {number}: {_short(line)} is not of the form {form} "
+                "(name tab-separated files .tsv or .tsv.gz, s3prl's .ark)"
+            )
+        if name in found:
+            raise ScoringError(
+                f"{path}, line {number}: utterance {_short(name)} is there twice, once was expected"
+            )
+        found[name] = text
+    if not found:
+        raise ScoringError(f"{path} holds no transcript, lines of the form {form} were expected")
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    # Split at "\n" only: str.splitlines would also split transcripts at Unicode line separators.
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+        text = data.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScoringError(f"{path} cannot be read ({reason}), a text file in UTF-8 was expected") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip()
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+def empty_words(texts: Iterable[str]) -> int:
+    """How many transcripts hold an empty word: a leading or doubled space."""
+    return sum("" in tokens(text, "word") for text in texts)
