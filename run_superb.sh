@@ -67,15 +67,17 @@ interrupted() { # $1: the installer's process
 
 # Run "$@" with its output in the log, and show every few seconds how far it is.
 with_progress() {
-    local pid status=0 start=$SECONDS last tick=30
+    local pid status=0 start=$SECONDS last tick=30 next
     [[ -t 2 ]] && tick=3
+    next=$((start + tick))
     # The installer keeps the lock (descriptor 9), so that it stays held as long as anything is written.
     "$@" >>"$log" 2>&1 </dev/null &
     pid=$!
     trap 'interrupted "$pid"' INT TERM HUP
     while kill -0 "$pid" 2>/dev/null; do
-        sleep 1
-        if (((SECONDS - start) % tick == 0)); then
+        sleep 0.2
+        if ((SECONDS >= next)); then
+            next=$((SECONDS + tick))
             last=$(grep -oE '(Downloading|Collecting|Installing|Building|Preparing) [^ ]+' "$log" | tail -n 1 || true)
             if [[ -t 2 ]]; then
                 printf '\r\033[K  %d:%02d  %.90s' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$last" >&2
