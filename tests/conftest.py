@@ -18,7 +18,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The folder of shared facts, goldens and real speech beside the checkout; the test is skipped without it."""
+    """Shared facts, goldens and real speech beside the checkout; the test is skipped without them."""
     folder = Path(os.environ.get("SUPERB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     if not (folder / "README.md").is_file():
         pytest.skip(f"needs the folder of shared real data beside the checkout, not found at {folder}")

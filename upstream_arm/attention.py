@@ -50,7 +50,7 @@ class Attention(nn.Module):
         width = config.embed_dim
         self.heads = config.heads
         self.computes_map = computes_map
-        self.double = config.reuse_softmax == "double"
+        self.softmaxes_twice = config.reuse_softmax == "double"
         self.mixes_heads = config.batching == "released"
         self.dropout = config.attention_dropout
         if computes_map:
@@ -80,7 +80,7 @@ class Attention(nn.Module):
         assert shared is not None, "the first layer computes its map; StudentConfig checks it"
         if explicit:
             attended, shared = self._with_map(values, shared, valid)
-        elif self.double and not self.computes_map:
+        elif self.softmaxes_twice and not self.computes_map:
             assert shared.queries is not None and shared.keys is not None
             attended = double_softmax_attention(shared.queries, shared.keys, values, valid)
         else:
@@ -114,7 +114,7 @@ class Attention(nn.Module):
             if self.mixes_heads:
                 # The released code views a [head, batch, ...] map as [batch * head, ...].
                 weights = weights.transpose(0, 1).reshape(weights.shape)
-            if self.double:
+            if self.softmaxes_twice:
                 weights = _softmax(weights, padding)
         return F.dropout(weights, self.dropout, self.training).to(values.dtype) @ values, handed_on
 

@@ -118,8 +118,8 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
         )
     if block["layerwise_proj"] is not True:
         raise UpstreamError(
-            f"the distiller block sets layerwise_proj to {block['layerwise_proj']!r}, but only true is supported; "
-            "give the yaml of a MaskHuBERT or ARMHuBERT student"
+            f"the distiller block sets layerwise_proj to {block['layerwise_proj']!r}, but only true is "
+            "supported; give the yaml of a MaskHuBERT or ARMHuBERT student"
         )
     values = {ours: block[theirs] for theirs, ours in _RENAMED.items() if theirs in block}
     return StudentConfig(

@@ -65,11 +65,8 @@ class FrontEnd(nn.Module):
         x = first[0](wavs.unsqueeze(1))
         norm: nn.GroupNorm = first[2]
         counts = [frame_count(length, self.layers[:1]) for length in lengths]
-        if valid_only and min(counts) < x.shape[2]:
-            x = _norm_over_valid(x, counts, norm)
-        else:
-            x = norm(x)
-        x = F.gelu(x)
+        padded = min(counts) < x.shape[2]
+        x = F.gelu(_norm_over_valid(x, counts, norm) if valid_only and padded else norm(x))
         for block in others:
             x = F.gelu(block[0](x))
         return x.transpose(1, 2)

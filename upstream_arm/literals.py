@@ -72,8 +72,9 @@ def _read(node: ast.expr) -> Value:
 
 def _join(operator: ast.operator, left: Value, right: Value) -> Value:
     if isinstance(operator, ast.Add) and isinstance(left, list) and isinstance(right, list):
-        if len(left) + len(right) <= MAX_ITEMS:
-            return left + right
+        joined = left + right
+        if len(joined) <= MAX_ITEMS:
+            return joined
     if isinstance(operator, ast.Mult):
         if type(left) is int:
             left, right = right, left

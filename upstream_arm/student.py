@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from upstream_arm import lean_frontend
 from upstream_arm.config import StudentConfig
 from upstream_arm.encoder import Encoder
 from upstream_arm.errors import UpstreamError
@@ -87,7 +88,7 @@ class Student(nn.Module):
         exact = self.config.batching == "exact"
         if exact and len(counts) > 1 and wavs.device.type == "cpu" and not (self.training or self.explicit):
             return self._one_by_one(wavs, lengths, counts)
-        x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
+        x = self.layer_norm(self._front_end(wavs, lengths))
         total = x.shape[1]
         valid = valid_frames(counts, total, x.device) if min(counts) < total else None
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
@@ -101,6 +102,18 @@ class Student(nn.Module):
         if exact and valid is not None:
             outputs = [output * valid.unsqueeze(2) for output in outputs]
         return StudentOutput(outputs, counts)
+
+    def _front_end(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
+        alone = len(lengths) == 1 and wavs.shape[1] == lengths[0]
+        plain = wavs.device.type == "cpu" and wavs.dtype == torch.float32
+        if (
+            alone
+            and plain
+            and not (self.explicit or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        ):
+            return lean_frontend.convolve(self.feature_extractor, wavs[0]).unsqueeze(0)
+        frames: Tensor = self.feature_extractor(wavs, lengths, self.config.batching == "exact")
+        return frames
 
     def _one_by_one(self, wavs: Tensor, lengths: Sequence[int], counts: list[int]) -> StudentOutput:
         """A batch on a CPU, utterance by utterance: nothing is padded, and activations stay in the cache."""

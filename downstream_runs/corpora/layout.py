@@ -67,14 +67,15 @@ def find_root(data: Path) -> Path:
 def chapters(root: Path, split: str) -> Iterator[tuple[Path, tuple[AudioFile, ...]]]:
     """Every chapter folder of a split, with its flac files, both in the order of their names.
 
-    Hidden files are passed over: they are temporary files, or what macOS leaves in archives.
+    Hidden files are passed over: they are temporary files, or what macOS leaves in archives. Raises
+    UsageError for a folder that cannot be listed.
     """
     for speaker in _folders(root / split):
         for chapter in _folders(speaker):
-            with os.scandir(chapter) as entries:
-                flacs = [e for e in entries if e.name.endswith(".flac") and not e.name.startswith(".")]
             files = []
-            for entry in sorted(flacs, key=lambda e: e.name):
+            for entry in _entries(chapter):
+                if not entry.name.endswith(".flac"):
+                    continue
                 # A dangling link must be reported with its name later, not end the listing here.
                 status = entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
                 relative = f"{split}/{speaker.name}/{chapter.name}/{entry.name}"
@@ -88,8 +89,16 @@ def audio_files(root: Path, split: str) -> list[AudioFile]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    with os.scandir(parent) as entries:
-        names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    return [parent / name for name in names]
+    return [Path(entry.path) for entry in _entries(parent) if entry.is_dir()] if parent.is_dir() else []
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder shows, in the order of the names."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
+        ) from None

@@ -135,7 +135,7 @@ def _read_partial(partial: Path) -> dict[str, int]:
     *lines, _ = partial.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     for line in lines:
         samples, _, path = line.partition(" ")
-        if samples.isascii() and samples.isdigit():
+        if path and samples.isascii() and samples.isdigit():
             known[path] = int(samples)
     return known
 

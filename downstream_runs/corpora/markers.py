@@ -93,7 +93,10 @@ def is_whole(root: Path, mark: Mark, facts: Mapping[str, Any]) -> bool:
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return False
-    return all((root / name).is_file() and sha256_file(root / name) == sha for name, sha in files.items())
+    try:
+        return all(sha256_file(root / name) == sha for name, sha in files.items())
+    except OSError:
+        return False
 
 
 def read_manifest(root: Path, mark: Mark) -> dict[str, Any] | None:

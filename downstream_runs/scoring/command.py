@@ -30,7 +30,7 @@ SOURCE = "wer and cer of s3prl 0.4.18 (s3prl/metric/common.py) and of the SUPERB
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one JSON object with the rate and its counts; 2 with one sentence for input that cannot be used."""
+    """Print one JSON object with rate and counts; 2 and one sentence for input that cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
         found = _score(arguments.metric, arguments.ref, arguments.hyp)

@@ -3,7 +3,7 @@
 Definition: the edit distance (substitutions, insertions and deletions cost 1 each) of each utterance, summed
 over all utterances, divided by the summed reference length. Source: `wer`, `cer` and `ter` in s3prl 0.4.18's
 `s3prl/metric/common.py`, and `backend/inference/metric.py` of the SUPERB leaderboard
-(github.com/superbbenchmark/website-react); tests/data/scoring/SOURCES.md says what the values are checked with.
+(github.com/superbbenchmark/website-react); tests/data/scoring/SOURCES.md says how values are checked.
 
 Text is compared as it stands: no change of case, punctuation or Unicode form.
 """
@@ -46,8 +46,8 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
     """Count the edit errors of `hyp` against `ref`, both utterance name -> transcript.
 
     An empty hypothesis counts its reference as deleted; an empty reference adds its hypothesis as insertions
-    and nothing to the length. Raises ScoringError when an utterance is in only one of the two (the leaderboard
-    scores the utterances that were sent in and ignores the rest).
+    and nothing to the length. Raises ScoringError when an utterance is in only one of the two (the
+    leaderboard scores the utterances that were sent in and ignores the rest).
     """
     import editdistance
 

@@ -1,9 +1,9 @@
-"""The process in which espeak-ng speaks: started by `speech.py`, never imported.
+"""The process in which espeak-ng speaks, started by `speech.py`.
 
-espeak-ng keeps state from one utterance to the next (the phase of its oscillators, its random numbers), so
-what it says depends on what it said before. Here it is set up once, and each request is spoken in a fork of
-that state: the audio is a function of the request alone. The process also keeps a library that may be
-started only once, and by one thread, away from its caller.
+espeak-ng keeps state from one utterance to the next, so what it says depends on what it said before, and it
+draws noise from a seed that differs from process to process. Here it is set up once with a fixed seed, and
+each request is spoken in a fork of that state: the audio is a function of the request alone. The process
+also keeps a library that may be started only once, and by one thread, away from its caller.
 
 Needs the standard library only. In: one JSON object on standard input, `library` and `data` (paths) and
 `requests`, a list of `[text, voice, pitch, pitch_range, rate]`. Out: for each request a length in bytes
@@ -25,7 +25,7 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 
 def prepare(library: str, data: str) -> ctypes.CDLL:
-    """Load and initialise the library."""
+    """Load and initialise the library, its random numbers from a fixed seed."""
     espeak = ctypes.CDLL(library)
     espeak.espeak_SetSynthCallback.argtypes = [Callback]
     espeak.espeak_Synth.argtypes = [
@@ -41,6 +41,7 @@ def prepare(library: str, data: str) -> ctypes.CDLL:
     rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, os.fsencode(data), 0)
     if rate != SAMPLE_RATE:
         sys.exit(f"espeak-ng started with {rate} samples a second, {SAMPLE_RATE} were expected")
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))
     return espeak
 
 

@@ -91,9 +91,12 @@ def _speak(lines: Sequence[Line]) -> list[bytes]:
     worker = Path(__file__).with_name("espeak_worker.py")
     # -I and -S: the worker needs the standard library only, and starts at once.
     command = [sys.executable, "-I", "-S", str(worker)]
-    done = subprocess.run(
-        command, input=job.encode(), capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, input=job.encode(), capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"espeak-ng did not answer within {_TIMEOUT_SECONDS} seconds") from None
     spoken = _split(done.stdout)
     if done.returncode != 0 or len(spoken) != len(lines):
         words = done.stderr.decode(errors="replace").strip().splitlines()

@@ -1,0 +1,86 @@
+"""`python -m reports`: tables of results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.errors import ReportError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 2 and one sentence for each input that cannot be used."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _table(arguments)
+    except ReportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _table(arguments: argparse.Namespace) -> int:
+    from reports import columns, rows, store, table
+
+    asked = columns.of_tasks(arguments.task or columns.TASKS)
+    found = store.find(arguments.place)
+    usable = [(path, result) for path, result in found.results if result.task in {c.task for c in asked}]
+    if not arguments.task and not arguments.all_tasks and usable:
+        asked = columns.of_tasks(result.task for _, result in usable)
+    ours = rows.our_rows(usable)
+    said = table.warning(ours)
+    if arguments.format == "csv":
+        print(table.as_csv(asked, ours), end="")
+        if said:
+            print(said, file=sys.stderr)
+        if not ours:
+            print(_none(arguments), file=sys.stderr)
+    else:
+        print(table.markdown(asked, ours, _none(arguments)), end="")
+    for path, result in found.results:
+        if result.task not in columns.TASKS:
+            print(f"note: {path}: the task {result.task!r} has no column in this table", file=sys.stderr)
+    for _, problem in found.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 2 if found.problems else 0
+
+
+def _none(arguments: argparse.Namespace) -> str:
+    from reports import store, table
+
+    places = " ".join(map(str, arguments.place)) or f"{store.RUNS}/"
+    tasks = f" for {', '.join(arguments.task)}" if arguments.task else ""
+    return f"No results of ours{tasks} were found in {places}: {table.MAKE_ONE} makes one."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reports", description="Tables of SUPERB results.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    table = commands.add_parser(
+        "table",
+        help="the paper's Table 1 with our results below it",
+        description="Print the rows of Table 1 of arXiv 2305.11685 as published and, in a block of their "
+        "own, our results with their labels, selection rules and deviations from the protocol.",
+    )
+    table.add_argument(
+        "place",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER_OR_RESULT",
+        help="a result.json, or a folder to search for them (default: runs/)",
+    )
+    choice = table.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--task",
+        action="append",
+        metavar="TASK",
+        help="only this task's columns; may be given again (default: the tasks that ours have results for)",
+    )
+    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
+    table.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

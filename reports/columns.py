@@ -1,0 +1,64 @@
+"""The eleven columns of the paper's Table 1, and how their numbers are printed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from reports.errors import ReportError
+from reports.results import Metric
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric in the table.
+
+    key: the column of `published/table1.csv`.
+    task: the task that gives it.
+    metric: the name of the headline metric in a result of that task.
+    header: as printed, with an arrow to the better values.
+    unit, digits: how values are printed.
+    """
+
+    key: str
+    task: str
+    metric: str
+    header: str
+    unit: Literal["percent", "fraction"] = "percent"
+    digits: int = 2
+
+    def show(self, metric: Metric) -> str:
+        """The metric's value in this column's unit and digits, whichever unit it was stored in."""
+        value = metric.value
+        if metric.unit != self.unit:
+            value = value * 100 if self.unit == "percent" else value / 100
+        return f"{value:.{self.digits}f}"
+
+
+# Order, units and digits: arXiv 2305.11685 Table 1.
+COLUMNS = (
+    Column("pr_per", "pr", "per", "PR PER ↓"),
+    Column("asr_wer", "asr", "wer", "ASR WER ↓"),
+    Column("ks_acc", "ks", "acc", "KS Acc ↑"),
+    Column("qbe_mtwv", "qbe", "mtwv", "QbE MTWV ↑", unit="fraction", digits=4),
+    Column("sid_acc", "sid", "acc", "SID Acc ↑"),
+    Column("asv_eer", "asv", "eer", "ASV EER ↓"),
+    Column("sd_der", "sd", "der", "SD DER ↓"),
+    Column("ic_acc", "ic", "acc", "IC Acc ↑"),
+    Column("sf_f1", "sf", "slot_type_f1", "SF F1 ↑"),
+    Column("sf_cer", "sf", "slot_value_cer", "SF CER ↓"),
+    Column("er_acc", "er", "acc", "ER Acc ↑"),
+)
+TASKS = tuple(dict.fromkeys(column.task for column in COLUMNS))
+
+
+def of_tasks(tasks: Iterable[str]) -> tuple[Column, ...]:
+    """The columns of these tasks in the table's order. ReportError for a name that is no task."""
+    wanted = set(tasks)
+    for task in sorted(wanted - set(TASKS)):
+        near = difflib.get_close_matches(task.lower(), TASKS, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ReportError(f"{task!r} is no task of the table, one of {', '.join(TASKS)} was expected{meant}")
+    return tuple(column for column in COLUMNS if column.task in wanted)

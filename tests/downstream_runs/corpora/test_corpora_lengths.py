@@ -1,0 +1,145 @@
+"""The length tables: s3prl's format, kept while nothing changes, continued after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import soundfile
+
+from downstream_runs.corpora import lengths
+from downstream_runs.corpora.librispeech import write_lengths
+from downstream_runs.errors import UsageError
+
+TRAIN = "train-clean-100"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose headers were read, in order."""
+    paths: list[Path] = []
+    original = lengths.length
+
+    def spy(path: Path) -> int:
+        paths.append(path)
+        return original(path)
+
+    monkeypatch.setattr(lengths, "length", spy)
+    return paths
+
+
+def test_the_table_is_what_a_data_frame_would_write(tmp_path: Path, make_split) -> None:
+    make_split(tmp_path, TRAIN, (800, 2400, 1600, 800))
+    out = write_lengths(tmp_path, [TRAIN], tmp_path / "lengths")
+    assert out == tmp_path / "lengths"
+    names = [f"{TRAIN}/11/22/11-22-000{number}.flac" for number in (1, 2, 0, 3)]
+    frame = pandas.DataFrame({"file_path": names, "length": [2400, 1600, 800, 800], "label": None})
+    assert (out / f"{TRAIN}.csv").read_text() == frame.to_csv()
+
+
+def test_nothing_is_read_again_until_a_file_changes(tmp_path: Path, make_split, opened: list[Path]) -> None:
+    paths = make_split(tmp_path, TRAIN)
+    out = tmp_path / "lengths"
+    for _ in range(2):
+        write_lengths(tmp_path, [TRAIN], out)
+        assert opened == paths
+    soundfile.write(str(paths[0]), np.ones(4000, np.int16), 16_000)
+    write_lengths(tmp_path, [TRAIN], out)
+    assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [4000, 2400, 1600]
+    # A table that somebody edited is no longer the one that was recorded.
+    (out / f"{TRAIN}.csv").write_text("nonsense")
+    write_lengths(tmp_path, [TRAIN], out)
+    assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [4000, 2400, 1600]
+
+
+def test_a_killed_run_is_continued(
+    tmp_path: Path, make_split, opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_split(tmp_path, TRAIN, (800, 900, 1000, 1100))
+    out = tmp_path / "lengths"
+    monkeypatch.setattr(lengths, "_SAVE_EVERY", 1)
+    spy = lengths.length
+
+    def killed(path: Path) -> int:
+        if path == paths[2]:
+            raise KeyboardInterrupt
+        return spy(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lengths, "length", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_lengths(tmp_path, [TRAIN], out)
+    assert not (out / f"{TRAIN}.csv").exists()
+    [partial] = out.glob("*.partial")
+    with partial.open("a") as file:
+        file.write("10")  # the beginning of "1000 <path>", cut off by the kill
+    opened.clear()
+    write_lengths(tmp_path, [TRAIN], out)
+    assert opened == paths[2:]
+    assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [1100, 1000, 900, 800]
+    assert not list(out.glob("*.partial"))
+
+
+def test_a_cut_off_line_spoils_no_other_line(tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    partial.write_bytes(b"800 a.flac\n34")
+    with partial.open("ab", buffering=0) as file:
+        lengths._save(file, ["999 b.flac\n", "500 c.flac\n"])
+    with partial.open("ab") as file:
+        file.write(b"\n123 d.fl")
+    assert lengths._read_partial(partial) == {"a.flac": 800, "b.flac": 999, "c.flac": 500}
+
+
+def test_bad_files_are_named_and_no_table_is_written(tmp_path: Path, make_split) -> None:
+    paths = make_split(tmp_path, TRAIN)
+    paths[0].write_bytes(b"")
+    paths[1].write_bytes(b"no flac")
+    with pytest.raises(UsageError, match=r"0 bytes.*\(and 1 more") as caught:
+        write_lengths(tmp_path, [TRAIN], tmp_path / "lengths")
+    assert str(paths[0]) in str(caught.value)
+    assert not (tmp_path / "lengths" / f"{TRAIN}.csv").exists()
+
+
+def test_no_files_and_no_place_to_write(tmp_path: Path, make_split) -> None:
+    with pytest.raises(UsageError, match="no flac files in"):
+        write_lengths(tmp_path, [TRAIN], tmp_path / "lengths")
+    make_split(tmp_path, TRAIN)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        write_lengths(tmp_path, [TRAIN], tmp_path / "file" / "lengths")
+
+
+def test_a_read_only_folder_is_one_sentence(
+    tmp_path: Path, make_split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_split(tmp_path, TRAIN)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "lengths"))
+
+    # Root may write anywhere, so the refusal is acted.
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UsageError, match=r"cannot write .*permission denied") as caught:
+        write_lengths(tmp_path, [TRAIN], tmp_path / "lengths")
+    assert "\n" not in str(caught.value)
+
+
+def test_s3prl_reads_the_tables(tmp_path: Path, make_split) -> None:
+    """The same utterance in train and dev does not clash: a dataset knows its own splits only."""
+    dataset = pytest.importorskip("s3prl.downstream.asr.dataset")
+    dictionary = pytest.importorskip("s3prl.downstream.asr.dictionary")
+    from downstream_runs.corpora.vocabulary import write_char_dict
+
+    for split in (TRAIN, "dev-clean"):
+        make_split(tmp_path, split)
+    out = write_lengths(tmp_path, [TRAIN, "dev-clean"], tmp_path / "lengths")
+    symbols = dictionary.Dictionary.load(str(write_char_dict(tmp_path / "char.dict")))
+    splits = {"train": [TRAIN], "dev-clean": ["dev-clean"]}
+    for split, size, batches in (("train", 32, [["1", "2", "0"]]), ("dev-clean", 1, [["1"], ["2"], ["0"]])):
+        data = dataset.SequenceDataset(split, size, symbols, str(tmp_path), str(out), **splits)
+        assert [[Path(x).stem[-1] for x in batch] for batch in data.X] == batches
+        assert all(x.startswith(f"{splits[split][0]}/") for batch in data.X for x in batch)
+        assert symbols.string(data.Y["11-22-0001"]) == "I T ' S | W O R D | B |"
+    assert len(symbols) == 32

@@ -1,0 +1,61 @@
+"""A result as a demo run leaves it, to be varied by tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reports.results import Corpus, Metric, Result
+
+
+def metric(**changes: Any) -> Metric:
+    values: dict[str, Any] = {
+        "name": "wer",
+        "value": 100 * 7 / 9,
+        "unit": "percent",
+        "direction": "lower",
+        "counts": {"errors": 7, "length": 9, "utterances": 3, "wrong_utterances": 3},
+        "split": "test-clean",
+        "selection": "lowest WER on dev-clean",
+        "official": True,
+        "role": "headline",
+    }
+    return Metric(**{**values, **changes})
+
+
+@pytest.fixture(name="metric")
+def metric_maker() -> Callable[..., Metric]:
+    return metric
+
+
+@pytest.fixture()
+def make() -> Callable[..., Result]:
+    def make_result(**changes: Any) -> Result:
+        values: dict[str, Any] = {
+            "upstream": "arm_hubert_random",
+            "task": "asr",
+            "recipe": "superb",
+            "labels": ("demo", "untrained", "shortened"),
+            "deviations": ("200 steps where the recipe has 200000.",),
+            "metrics": (metric(),),
+            "command": ("python", "-m", "downstream_runs", "arm_hubert_random", "asr", "--demo"),
+            "config": {"optimizer": {"lr": 1e-4}, "steps": 200, "parts": ["train-clean-100"]},
+            "seed": 1337,
+            "steps": 200,
+            "packages": {"torch": "2.11.0"},
+            "git_commit": None,
+            "upstream_checkpoint": None,
+            "upstream_checkpoint_sha256": None,
+            "upstream_switches": {"attention": "explicit"},
+            "upstream_parameters": 26_451_234,
+            "device": "cpu",
+            "wall_seconds": 12.5,
+            "corpus": Corpus("demo speech", "data/demo", {"train-clean-100": 24}, "a" * 64),
+            "artefacts": {"test-clean-noLM-hyp.ark": "b" * 64},
+            "created": "2025-01-02T03:04:05+00:00",
+        }
+        return Result(**{**values, **changes})
+
+    return make_result

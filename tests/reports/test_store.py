@@ -1,0 +1,59 @@
+"""Finding results, and saying which ones cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reports import store
+from reports.errors import ReportError
+from reports.results import Result, write
+
+Make = Callable[..., Result]
+
+
+def test_finds_sorted_and_passes_over_hidden_and_temporary(tmp_path: Path, make: Make) -> None:
+    for folder in ("b/asr", "a", ".hidden", "a/.parts", "tmp", "c.tmp"):
+        write(tmp_path / folder / "result.json", make())
+    (tmp_path / "a" / ".result.json.1.tmp").write_text("half")
+    found = store.find([tmp_path])
+    assert [path.relative_to(tmp_path).as_posix() for path, _ in found.results] == [
+        "a/result.json",
+        "b/asr/result.json",
+    ]
+    assert found.problems == ()
+
+
+def test_an_unusable_result_does_not_hide_the_others(tmp_path: Path, make: Make) -> None:
+    write(tmp_path / "good" / "result.json", make())
+    bad = tmp_path / "bad" / "result.json"
+    bad.parent.mkdir()
+    bad.write_text("{")
+    found = store.find([tmp_path])
+    assert len(found.results) == 1
+    [(path, sentence)] = found.problems
+    assert path == bad and "is not JSON" in sentence and str(bad) in sentence
+
+
+def test_a_file_counts_once_and_may_have_any_name(tmp_path: Path, make: Make) -> None:
+    write(tmp_path / "result.json", make())
+    write(tmp_path / "kept.json", make(seed=2))
+    found = store.find([tmp_path, tmp_path / "result.json", tmp_path / "kept.json"])
+    assert sorted(result.seed for _, result in found.results) == [2, 1337]
+
+
+def test_without_places_runs_is_searched_if_it_exists(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert store.find() == store.Found((), ())
+    write(tmp_path / "runs" / "x" / "result.json", make())
+    [(path, _)] = store.find().results
+    assert path == Path("runs/x/result.json")
+
+
+def test_an_absent_place(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"does not exist.*run_superb"):
+        store.find([tmp_path / "nothing"])

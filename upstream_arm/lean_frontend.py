@@ -1,0 +1,83 @@
+"""The same front end for one utterance on a CPU, without gradients: cache-sized and without reorders.
+
+Equal to `FrontEnd` up to fp32 rounding, by three rearrangements:
+
+- The GroupNorm follows a linear map of 10 samples, so its mean and variance follow exactly from the mean
+  and covariance of those 10-sample windows, and the normalisation folds into the first convolution.
+- Everything after is local in time, so it runs in pieces whose activations stay in the cache.
+- Activations are [frame, channel], where a convolution is one matrix product per `stride` taps over a
+  strided view, with nothing copied.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from upstream_arm.frontend import FrontEnd, frame_count
+
+# Frames at a time; 100 (2 s) was the fastest of 8 to 500 on the CPU it was tried on, by a flat margin.
+PIECE = 100
+
+Tap = tuple[Tensor, int, int]
+
+
+def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
+    """Run the front end on one waveform.
+
+    Args:
+        front_end: the module with the weights.
+        wav: one utterance, not padded, [sample] of float32.
+
+    Returns:
+        [frame, channel]
+    """
+    layers = front_end.layers
+    weight, bias = _fold_norm(front_end, wav)
+    # [out, in, kernel] to [kernel, in, out]: each tap is then a matrix to multiply by from the right.
+    weights = [weight, *(block[0].weight for block in list(front_end.conv_layers)[1:])]
+    taps = [w.permute(2, 1, 0).contiguous() for w in weights]
+    hop, field = 1, 1
+    for _, kernel, stride in layers:
+        field += (kernel - 1) * hop
+        hop *= stride
+    total = frame_count(len(wav), layers)
+    output = wav.new_empty(total, layers[-1][0])
+    for start in range(0, total, PIECE):
+        end = min(total, start + PIECE)
+        x = wav[start * hop : (end - 1) * hop + field].unsqueeze(1)
+        for index, (weight, (_, _, stride)) in enumerate(zip(taps, layers, strict=True)):
+            x = _convolve_rows(x, weight, stride, bias if index == 0 else None)
+            x = torch.nn.functional.gelu(x)
+        output[start:end] = x
+    return output
+
+
+def _fold_norm(front_end: FrontEnd, wav: Tensor) -> tuple[Tensor, Tensor]:
+    """The first convolution with the GroupNorm inside: weight [out, 1, kernel] and bias [out]."""
+    block = front_end.conv_layers[0]
+    _, kernel, stride = front_end.layers[0]
+    norm: torch.nn.GroupNorm = block[2]
+    # fp64, because a variance from a covariance cancels where the waveform has an offset.
+    windows = wav.double().unfold(0, kernel, stride)
+    mean = windows.mean(dim=0)
+    centred = windows - mean
+    covariance = centred.T @ centred / len(windows)
+    weight = block[0].weight[:, 0].double()
+    variance = ((weight @ covariance) * weight).sum(dim=1).clamp_min(0)
+    scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
+    bias = norm.bias.double() - (weight @ mean) * scale
+    return (weight * scale.unsqueeze(1)).to(wav.dtype).unsqueeze(1), bias.to(wav.dtype)
+
+
+def _convolve_rows(x: Tensor, taps: Tensor, stride: int, bias: Tensor | None) -> Tensor:
+    """Valid convolution over the rows of a contiguous [time, in] with [kernel, in, out], plus a bias."""
+    kernel, channels, width = taps.shape
+    rows = (len(x) - kernel) // stride + 1
+    result = x.new_zeros(rows, width) if bias is None else bias.expand(rows, width).contiguous()
+    for first in range(0, kernel, stride):
+        count = min(stride, kernel - first)
+        # `count` neighbouring taps lie side by side in memory, and rows do not overlap.
+        view = x[first:].as_strided((rows, count * channels), (stride * channels, 1))
+        torch.addmm(result, view, taps[first : first + count].reshape(-1, width), out=result)
+    return result

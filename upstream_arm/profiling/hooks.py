@@ -1,0 +1,109 @@
+"""Multiply-accumulates measured on any module, for upstreams that the closed formulas do not describe.
+
+A forward pass of one synthetic waveform of each length, at batch size 1 on the CPU, under torch's own
+FlopCounterMode, whose two operations a multiply-accumulate are halved. Fused attention, fused transformer
+layers and fused recurrent layers hide their products from it, so they are switched off while counting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+RULE = (
+    "measured with torch.utils.flop_counter (halved) on 32 synthetic waveforms of the lengths that SUPERB's "
+    "profiling tool uses (LibriSpeech test-clean), each alone, attention, transformer layers and recurrent "
+    "layers written out: matrix products and convolutions; not counted: norms, activations, softmax, biases "
+    "and other element-wise work, Fourier transforms, and whatever the upstream does outside torch"
+)
+
+
+def _vector_flop(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    return int(2 * math.prod(shapes[-2]))
+
+
+# Products with a vector, which torch's own table lacks; the operand before the last has every factor.
+_VECTOR_PRODUCTS = {
+    torch.ops.aten.mv: _vector_flop,
+    torch.ops.aten.addmv: _vector_flop,
+    torch.ops.aten.dot: _vector_flop,
+}
+
+
+def call_upstream(module: nn.Module, waveform: Tensor) -> object:
+    """Call a module as s3prl calls its upstreams: with a list of waveforms of shape `[sample]`."""
+    return module([waveform])
+
+
+def count(
+    module: nn.Module,
+    lengths: Sequence[int],
+    forward: Callable[[nn.Module, Tensor], object] = call_upstream,
+) -> list[dict[str, int]]:
+    """Count the products of one forward pass for each length.
+
+    Args:
+        module: any module; it is put into evaluation mode and should have no fast path of its own.
+        lengths: samples at 16 kHz, one utterance each.
+        forward: runs the module on one waveform `[sample]`.
+
+    Returns:
+        For each length the multiply-accumulates of `convolutions` and `matrix_products`.
+    """
+    module.eval()
+    first = next(module.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    generator = torch.Generator().manual_seed(0)
+    counts = []
+    with torch.no_grad(), _written_out():
+        for length in tqdm(lengths, desc="counting MACs", unit="utterance"):
+            waveform = 0.1 * torch.randn(length, generator=generator)
+            with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:
+                forward(module, waveform.to(device))
+            counts.append(_by_kind(counter.get_flop_counts().get("Global", {})))
+    return counts
+
+
+def parameters(module: nn.Module) -> dict[str, int]:
+    """Parameters of each direct child, shared ones in the first that holds them, and `own` for the rest."""
+    seen: set[int] = set()
+
+    def new(part: nn.Module) -> int:
+        fresh = [p for p in part.parameters() if id(p) not in seen]
+        seen.update(map(id, fresh))
+        return sum(p.numel() for p in fresh)
+
+    parts = {name: new(child) for name, child in module.named_children()}
+    parts["own"] = new(module)
+    return {name: number for name, number in parts.items() if number}
+
+
+def _by_kind(flops: dict[Any, int]) -> dict[str, int]:
+    kinds = {"convolutions": 0, "matrix_products": 0}
+    for operation, number in flops.items():
+        kinds["convolutions" if "conv" in str(operation) else "matrix_products"] += number // 2
+    return kinds
+
+
+@contextlib.contextmanager
+def _written_out() -> Iterator[None]:
+    """Attention, transformer layers and recurrent layers as single products that the counter sees."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            # oneDNN's switch warns about TF32 on hardware that is not there.
+            warnings.simplefilter("ignore", UserWarning)
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
