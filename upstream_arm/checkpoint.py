@@ -1,0 +1,333 @@
+"""Read a student's checkpoint: the authors' Lightning files, bare state dicts, safetensors.
+
+Nothing in a file is ever run (see `unpickling`). Weights are read as float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from upstream_arm.authors_yaml import from_authors
+from upstream_arm.config import StudentConfig, from_mapping, load_yaml
+from upstream_arm.errors import UpstreamError
+from upstream_arm.matching import check_fit, guess_config, nearest_preset
+from upstream_arm.unpickling import TensorRecord, damaged, open_zip, unpickle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from upstream_arm.student import Student
+
+Source = Literal["lightning", "state_dict", "safetensors"]
+
+STUDENT_PREFIX = "student_model."
+TEACHER_PREFIX = "teacher_model."
+# Written by torch.nn.parallel.DistributedDataParallel.
+PARALLEL_PREFIX = "module."
+
+# Keys of a converted file's metadata.
+CONFIG_KEY = "config"
+FORMAT_KEY = "student_format"
+FORMAT = "1"
+
+# torch's old files (before 1.6) are five pickles and raw storages; the first pickle is this number.
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_HEADER = 4
+
+# Differences in these change no weight and no feature of a checkpoint: training only, or a switch.
+_FREE_FIELDS = frozenset(
+    {
+        "dropout",
+        "attention_dropout",
+        "activation_dropout",
+        "dropout_input",
+        "layer_grad_scale",
+        "reuse_softmax",
+        "batching",
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A student's weights and what its file says about them.
+
+    Attributes:
+        path: the file.
+        student_state: the weights by the student's own names, float32; a teacher is left out.
+        config: the configuration that the file carries, None if it carries none.
+        source: the kind of file.
+        metadata: the file's plain remarks, such as `epoch` and `global_step` of a Lightning file.
+    """
+
+    path: Path
+    student_state: Mapping[str, Tensor]
+    config: StudentConfig | None
+    source: Source
+    metadata: Mapping[str, str | int]
+
+
+def sha256(path: Path | str) -> str:
+    """The file's SHA-256 in hexadecimal, for provenance."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read(path: Path | str) -> Checkpoint:
+    """Read a checkpoint of any supported kind.
+
+    Raises:
+        UpstreamError: if it is missing, damaged, no checkpoint, asks for code to be run, or holds
+            weights that are not finite numbers.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    return {"zip": _read_zip, "safetensors": _read_safetensors, "pickle": _read_legacy}[kind](path)
+
+
+def load_student(
+    path: Path | str,
+    *,
+    model_config: Path | str | StudentConfig | None = None,
+    **switches: str | None,
+) -> Student:
+    """Build the student of a checkpoint, in evaluation mode, on the CPU.
+
+    The configuration is `model_config`, else the checkpoint's own, else that of the preset which the
+    weights fit.
+
+    Args:
+        path: the checkpoint.
+        model_config: the student's yaml (the authors' or ours) or its configuration.
+        **switches: `reuse_softmax` and `batching`, over the configuration's; None leaves it.
+
+    Raises:
+        UpstreamError: if the checkpoint cannot be read, does not fit the configuration, or carries
+            another one than `model_config`.
+    """
+    import torch
+
+    from upstream_arm.student import Student
+
+    checkpoint = read(path)
+    config = choose_config(checkpoint, model_config)
+    unknown = sorted(set(switches) - set(config.switches))
+    if unknown:
+        raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(config.switches)}")
+    config = config.replace(**{name: value for name, value in switches.items() if value is not None})
+    check_fit(checkpoint.student_state, config, checkpoint.path)
+    with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
+        student = Student(config)
+    student.to_empty(device="cpu").load_state_dict(dict(checkpoint.student_state), strict=True)
+    return student.eval()
+
+
+def choose_config(
+    checkpoint: Checkpoint, model_config: Path | str | StudentConfig | None = None
+) -> StudentConfig:
+    """The configuration to read a checkpoint with: the given one, its own, or a preset's that fits.
+
+    Raises:
+        UpstreamError: if the given one contradicts the checkpoint's own, or there is none at all.
+    """
+    carried = checkpoint.config
+    if model_config is None:
+        found = carried or guess_config(checkpoint.student_state)
+        if found is not None:
+            return found
+        name, differing = nearest_preset(checkpoint.student_state)
+        raise UpstreamError(
+            f"{checkpoint.path} carries no configuration and its weights fit no preset (nearest is {name}, "
+            f"{differing} differences); give the student's training yaml (--model-config FILE, "
+            "s3prl: -g FILE)"
+        )
+    given = model_config if isinstance(model_config, StudentConfig) else load_yaml(model_config)
+    label = "the given configuration" if isinstance(model_config, StudentConfig) else str(model_config)
+    if carried is not None:
+        for field in dataclasses.fields(StudentConfig):
+            own, other = getattr(carried, field.name), getattr(given, field.name)
+            if field.name not in _FREE_FIELDS and own != other:
+                raise UpstreamError(
+                    f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
+                    "give the yaml of this checkpoint, or none, to use its own"
+                )
+    return given
+
+
+def _kind(path: Path) -> Literal["zip", "safetensors", "pickle"]:
+    if not path.exists():
+        raise UpstreamError(f"{path} does not exist, expected a student's checkpoint; check the path")
+    if not path.is_file():
+        raise UpstreamError(f"{path} is not a file, expected a student's checkpoint; give the file itself")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise UpstreamError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    if len(head) > 8 and head[8:9] == b"{":
+        return "safetensors"
+    if head.startswith(b"\x80"):
+        return "pickle"
+    if not head:
+        raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise UpstreamError(
+            f"{path} is a git-lfs pointer, expected the checkpoint it points to; "
+            "run 'git lfs pull' or download it"
+        )
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise UpstreamError(
+            f"{path} is a web page, expected a checkpoint; "
+            "download the file itself, not the page that shows it"
+        )
+    raise UpstreamError(
+        f"{path} is not a checkpoint (it begins with {head[:16]!r}), expected a torch or safetensors file; "
+        "give the right file"
+    )
+
+
+def _read_zip(path: Path) -> Checkpoint:
+    with open_zip(path) as archive:
+        records, config, metadata, source = _student_part(archive.content, path)
+        state = {key: _float32(archive.tensor(record), key, path) for key, record in records.items()}
+    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(metadata))
+
+
+def _read_legacy(path: Path) -> Checkpoint:
+    import torch
+
+    with path.open("rb") as file:
+        # Read by our own rules first: a file that asks for code is refused by name.
+        magic = unpickle(file, path)
+        if magic != _LEGACY_MAGIC:
+            raise UpstreamError(
+                f"{path} is a plain pickle, expected a torch or safetensors file; "
+                "save its weights with torch.save"
+            )
+        for _ in range(_LEGACY_HEADER - 1):
+            unpickle(file, path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UpstreamError(
+            f"{path} is in torch's format from before 1.6 and holds more than weights, which is not "
+            "supported; save its state_dict anew with torch.save"
+        ) from None
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise damaged(path, type(error).__name__) from None
+    tensors, config, metadata, source = _student_part(content, path)
+    state = {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
+    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(metadata))
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors, _, _, _ = _student_part({key: file.get_tensor(key) for key in file.keys()}, path)  # noqa: SIM118 (no iterator)
+    except SafetensorError as error:
+        raise damaged(path, str(error)) from None
+    config = None
+    if FORMAT_KEY in metadata:
+        if metadata[FORMAT_KEY] != FORMAT:
+            raise UpstreamError(
+                f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; "
+                "update this package"
+            )
+        try:
+            config = from_mapping(json.loads(metadata[CONFIG_KEY]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
+    state = {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
+    return Checkpoint(path, MappingProxyType(state), config, "safetensors", MappingProxyType(metadata))
+
+
+def _is_tensor(value: object) -> bool:
+    import torch
+
+    return isinstance(value, (TensorRecord, torch.Tensor))
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _student_part(
+    content: object, path: Path
+) -> tuple[dict[str, Any], StudentConfig | None, dict[str, str | int], Source]:
+    """The student's tensors, its configuration, remarks and the kind of file."""
+    if not _is_mapping(content) or not content:
+        raise UpstreamError(
+            f"{path} holds no weights by name, expected a student's checkpoint; give another file"
+        )
+    source: Source = "state_dict"
+    config = None
+    metadata: dict[str, str | int] = {}
+    state: object = content
+    if "state_dict" in content:
+        state = content["state_dict"]
+        source = "lightning"
+        config = _carried_config(content.get("hyper_parameters"), path)
+        metadata = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
+    if not _is_mapping(state) or not any(map(_is_tensor, state.values())):
+        keys = ", ".join(repr(key) for key in list(content)[:5])
+        raise UpstreamError(
+            f"{path} holds no student (its entries are {keys}), expected weights; give another file"
+        )
+    tensors = {str(key): value for key, value in state.items() if _is_tensor(value)}
+    if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
+        tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
+    if any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
+        tensors = {
+            key.removeprefix(STUDENT_PREFIX): value
+            for key, value in tensors.items()
+            if key.startswith(STUDENT_PREFIX)
+        }
+        if not tensors:
+            raise UpstreamError(
+                f"{path} holds only a teacher's weights, expected a student's; give another file"
+            )
+    return tensors, config, metadata, source
+
+
+def _carried_config(hyper_parameters: object, path: Path) -> StudentConfig | None:
+    """The configuration in the authors' Lightning files: their whole training yaml under `cfg`."""
+    found = hyper_parameters
+    for key in ("cfg", "distiller"):
+        found = found.get(key) if _is_mapping(found) else None
+    if not _is_mapping(found):
+        return None
+    try:
+        return from_authors(found)
+    except UpstreamError as error:
+        raise UpstreamError(f"{path}: {error}") from None
+
+
+def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
+    """A weight as float32 (files may hold half precision), refused unless it is finite numbers."""
+    if not tensor.is_floating_point():
+        raise UpstreamError(
+            f"{path} holds {key} as {str(tensor.dtype).removeprefix('torch.')}, expected floating point "
+            "weights; use a checkpoint that is not quantised"
+        )
+    tensor = tensor.detach().float()
+    if not bool(tensor.isfinite().all()):
+        raise UpstreamError(
+            f"{path} has {int((~tensor.isfinite()).sum())} weights in {key} that are not finite numbers, "
+            "expected none; use a checkpoint whose training did not diverge"
+        )
+    return tensor

@@ -1,0 +1,63 @@
+"""Turn a checkpoint into a small safetensors file: the student alone, with its configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY, choose_config, read, sha256
+from upstream_arm.config import StudentConfig
+from upstream_arm.errors import UpstreamError
+from upstream_arm.matching import check_fit
+
+
+def convert(
+    source: Path | str, target: Path | str, *, model_config: Path | str | StudentConfig | None = None
+) -> StudentConfig:
+    """Write the student of `source` to the new safetensors file `target`.
+
+    The metadata hold the configuration as json, the name and SHA-256 of the source, and the format's version.
+
+    Returns:
+        The configuration written.
+
+    Raises:
+        UpstreamError: if `target` exists or cannot be written, or `source` cannot be loaded.
+    """
+    from safetensors.torch import save_file
+
+    source, target = Path(source), Path(target)
+    if target.suffix != ".safetensors":
+        raise UpstreamError(
+            f"{target} does not end in .safetensors, as a converted file must; give such a name"
+        )
+    if target.exists():
+        raise UpstreamError(
+            f"{target} exists already and is left as it is; give another name or remove it first"
+        )
+    if not target.parent.is_dir():
+        raise UpstreamError(f"the folder {target.parent} does not exist, nothing was written; make it first")
+    checkpoint = read(source)
+    config = choose_config(checkpoint, model_config)
+    check_fit(checkpoint.student_state, config, source)
+    metadata = {
+        "format": "pt",  # what safetensors files of torch tensors say by convention
+        FORMAT_KEY: FORMAT,
+        CONFIG_KEY: json.dumps(config.to_mapping()),
+        "source_file": source.name,
+        "source_sha256": sha256(source),
+    }
+    state = {key: tensor.contiguous() for key, tensor in checkpoint.student_state.items()}
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            written = Path(folder) / target.name
+            save_file(state, written, metadata)
+            os.replace(written, target)
+    except OSError as error:
+        raise UpstreamError(
+            f"{target} cannot be written ({error.strerror or error}); "
+            "check the folder's permissions and space"
+        ) from None
+    return config

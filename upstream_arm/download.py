@@ -1,0 +1,144 @@
+"""Fetch checkpoints: the authors' released files from the Hugging Face hub, or any https address."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from upstream_arm.errors import UpstreamError
+from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical
+
+_BLOCK = 1 << 20
+_TIMEOUT_S = 30
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def released_file(name: str) -> str:
+    """The file of a released name in the authors' repository.
+
+    Raises:
+        UpstreamError: if nothing was released under that name; the message suggests near ones.
+    """
+    if name in RELEASED or name in ALIASES:
+        return RELEASED[canonical(name)]
+    near = difflib.get_close_matches(name, [*RELEASED, *ALIASES], n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(RELEASED)}"
+    raise UpstreamError(f"there is no released checkpoint {name!r}; {hint}")
+
+
+def cached(name: str) -> Path | None:
+    """Where the released checkpoint already is in the Hugging Face cache, None if it is not; no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(REPOSITORY, released_file(name))
+    return Path(found) if isinstance(found, str) else None
+
+
+def fetch(name: str) -> Path:
+    """Download a released checkpoint into the Hugging Face cache, unless it is there already.
+
+    Raises:
+        UpstreamError: if it cannot be had; the message says how to place the file by hand.
+    """
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
+    file = released_file(name)
+    found = cached(name)
+    if found is not None:
+        return found
+    try:
+        return Path(hf_hub_download(REPOSITORY, file))
+    # The hub client raises the errors of whichever HTTP library its version is built on.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UpstreamError(
+            f"{file} cannot be downloaded ({reason}); get {hf_hub_url(REPOSITORY, file)} by other means, "
+            f"put it in any folder and name it with --ckpt FILE or {name}_local(ckpt=FILE)"
+        ) from None
+
+
+def fetch_url(url: str) -> Path:
+    """Download an address into this package's cache, unless it is there already.
+
+    The cache is `superb-arm` in $XDG_CACHE_HOME or ~/.cache; a file's name holds its address' hash.
+
+    Args:
+        url: https only; plain http for this machine itself.
+
+    Raises:
+        UpstreamError: if the address is of another kind or the file cannot be had in full.
+    """
+    _check_scheme(url)
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superb-arm"
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(urlsplit(url).path).name)[-80:]
+    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{stem or 'checkpoint'}"
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                _download(url, file)
+            os.replace(part, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise UpstreamError(
+            f"{url} cannot be downloaded ({reason}); get the file by other means and name it with --ckpt FILE"
+        ) from None
+    return target
+
+
+def _check_scheme(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        return
+    raise UpstreamError(
+        f"{url} is not an https address; give one, or download the file and name it with --ckpt"
+    )
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Redirections must not leave https either."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        _check_scheme(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(url: str, file: IO[bytes]) -> None:
+    from tqdm import tqdm
+
+    opener = urllib.request.build_opener(_CheckedRedirects)
+    with opener.open(url, timeout=_TIMEOUT_S) as response:
+        length = response.headers.get("Content-Length")
+        total = int(length) if length else None
+        done = 0
+        with tqdm(total=total, unit="B", unit_scale=True, desc=Path(urlsplit(url).path).name) as bar:
+            while block := response.read(_BLOCK):
+                file.write(block)
+                done += len(block)
+                bar.update(len(block))
+    if total is not None and done != total:
+        raise OSError(f"{done} of {total} bytes arrived")
