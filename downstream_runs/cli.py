@@ -27,11 +27,11 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 EPILOG = f"""\
 other commands:
-  list     upstreams and tasks, with the recipes of each task
+  list     upstreams, tasks and the recipes of each task
   doctor   check packages, GPU, data, checkpoint and disk
+  fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
-  table    a table of results                       (table --help)
-  report   a report of results                      (report --help)
+  table    a table of results, published and ours   (table --help)
   test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
 
 examples:
@@ -206,6 +206,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     return doctor.main(arguments[1:])
 
 
+def _fetch(arguments: Sequence[str]) -> int:
+    from upstream_arm.cli import main as upstream_arm
+
+    return upstream_arm(arguments)
+
+
 def _score(arguments: Sequence[str]) -> int:
     from downstream_runs.scoring.command import main as score
 
@@ -221,7 +227,7 @@ def _reports(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "doctor": _doctor,
+    "fetch": _fetch,
     "score": _score,
     "table": _reports,
-    "report": _reports,
 }

@@ -198,15 +198,13 @@ def _data(option: Path | None) -> Finding:
 
 
 def _checkpoint() -> Finding:
-    from upstream_arm import names
+    from upstream_arm import download, names
 
     if _version("huggingface_hub") is None:
         return Finding("checkpoint", False, "huggingface_hub is not installed", INSTALL, for_demo=False)
-    from downstream_runs import weights
-
-    there = [name for name in names.RELEASED if weights.cached(name) is not None]
+    there = [name for name in names.RELEASED if download.cached(name) is not None]
     if not there:
-        then = "python -m upstream_arm fetch armhubert"
+        then = "./run_superb.sh fetch armhubert"
         return Finding("checkpoint", False, "no released one in the Hugging Face cache", then, for_demo=False)
     return Finding("checkpoint", True, f"in the Hugging Face cache: {', '.join(there)}", for_demo=False)
 

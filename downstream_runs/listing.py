@@ -63,9 +63,7 @@ def text() -> str:
     from downstream_runs import tasks
     from upstream_arm import names
 
-    lines = [
-        "Upstreams of this project (for a released one: python -m upstream_arm fetch NAME, or --ckpt FILE)"
-    ]
+    lines = ["Upstreams of this project (weights: ./run_superb.sh fetch NAME, or --ckpt FILE)"]
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
     lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
     lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")

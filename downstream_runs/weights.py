@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from downstream_runs.errors import UsageError
 from downstream_runs.listing import NEED_CHECKPOINT, check_upstream, own_names
@@ -19,15 +17,6 @@ class Upstream:
     name: str
     ckpt: str | None
     note: str | None = None
-
-
-def cached(name: str) -> Path | None:
-    """The released checkpoint of one of our upstreams in the Hugging Face cache, or None."""
-    from upstream_arm import names
-
-    hub = importlib.import_module("huggingface_hub")
-    found = hub.try_to_load_from_cache(names.REPOSITORY, names.RELEASED[names.canonical(name)])
-    return Path(found) if isinstance(found, str) else None
 
 
 def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
@@ -61,10 +50,10 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
 
 
 def _released(name: str, demo: bool) -> Upstream:
-    from upstream_arm import names
+    from upstream_arm import download, names
 
     preset = names.canonical(name)
-    file = cached(name)
+    file = download.cached(name)
     if file is not None:
         return Upstream(name, str(file))
     if demo:
@@ -76,6 +65,6 @@ def _released(name: str, demo: bool) -> Upstream:
         )
     raise UsageError(
         f"{name} is the released checkpoint {names.RELEASED[preset]} of {names.REPOSITORY} on Hugging Face, "
-        f"which is not in the cache of this machine: fetch it with `python -m upstream_arm fetch {preset}`, "
+        f"which is not in the cache of this machine: fetch it with `./run_superb.sh fetch {preset}`, "
         "or name a copy with --ckpt FILE"
     )

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from downstream_runs import cli, engine, settings, weights
+from downstream_runs import cli, engine, settings
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm import download
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
@@ -23,7 +24,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No data named, no checkpoint fetched, and a current folder of the test's own."""
     monkeypatch.delenv("SUPERB_DATA", raising=False)
     monkeypatch.setattr(settings, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(weights, "cached", lambda name: None)
+    monkeypatch.setattr(download, "cached", lambda name: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -103,7 +104,7 @@ def test_no_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "python -m upstream_arm fetch armhubert" in error(capsys, "armhubert", "asr", "--data", ".")
+    assert "./run_superb.sh fetch armhubert" in error(capsys, "armhubert", "asr", "--data", ".")
 
 
 def test_the_plan_of_a_run(tmp_path: Path) -> None:

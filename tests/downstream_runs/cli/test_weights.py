@@ -8,12 +8,12 @@ import pytest
 
 from downstream_runs import listing, weights
 from downstream_runs.errors import UsageError
-from upstream_arm import names
+from upstream_arm import download, names
 
 
 @pytest.fixture(autouse=True)
 def _nothing_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "cached", lambda name: None)
+    monkeypatch.setattr(download, "cached", lambda name: None)
     monkeypatch.setattr(
         listing, "s3prl_names", lambda: ("customized_upstream", "fbank", "hubert_base", "hubert_local")
     )
@@ -22,7 +22,7 @@ def _nothing_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_released_name_without_its_checkpoint_says_how_to_fetch_it() -> None:
     with pytest.raises(UsageError) as caught:
         weights.choose("arm_hubert", None, demo=False)
-    for part in ("ARMHuBERT-960h.ckpt", "python -m upstream_arm fetch armhubert", "--ckpt FILE"):
+    for part in ("ARMHuBERT-960h.ckpt", "./run_superb.sh fetch armhubert", "--ckpt FILE"):
         assert part in str(caught.value)
 
 
@@ -35,7 +35,7 @@ def test_only_the_demo_goes_on_without_the_checkpoint_and_says_so() -> None:
 
 @pytest.mark.parametrize("demo", [False, True])
 def test_a_fetched_checkpoint_is_used(monkeypatch: pytest.MonkeyPatch, demo: bool) -> None:
-    monkeypatch.setattr(weights, "cached", lambda name: Path("/cache") / names.RELEASED[name])
+    monkeypatch.setattr(download, "cached", lambda name: Path("/cache") / names.RELEASED[name])
     chosen = weights.choose("maskhubert", None, demo)
     assert chosen == weights.Upstream("maskhubert", "/cache/MaskHuBERT-960h.ckpt")
 
@@ -67,18 +67,3 @@ def test_random_weights_are_announced() -> None:
 def test_an_unknown_name_suggests_a_near_one() -> None:
     with pytest.raises(UsageError, match=r"no upstream 'armhubrt' .*list.*did you mean 'armhubert'"):
         weights.choose("armhubrt", None, demo=True)
-
-
-def test_the_cache_of_hugging_face_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert weights.cached("armhubert") is None
-    repository = tmp_path / f"models--{names.REPOSITORY.replace('/', '--')}"
-    file = repository / "snapshots" / ("0" * 40) / names.RELEASED["armhubert"]
-    file.parent.mkdir(parents=True)
-    file.touch()
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("0" * 40)
-    assert weights.cached("arm_hubert") == file
-    assert weights.cached("maskhubert") is None
