@@ -78,7 +78,7 @@ with_progress() {
         sleep 0.2
         if ((SECONDS >= next)); then
             next=$((SECONDS + tick))
-            last=$(grep -oE '(Downloading|Collecting|Installing|Building|Preparing) [^ ]+' "$log" | tail -n 1 || true)
+            last=$(grep -oE '(Downloading|Collecting|Building|Preparing) [^ ]+|Installing collected packages' "$log" | tail -n 1 || true)
             if [[ -t 2 ]]; then
                 printf '\r\033[K  %d:%02d  %.90s' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$last" >&2
             else

@@ -118,7 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     plan = plan_of(options, arguments)
-    print(_announcement(plan), file=sys.stderr)
+    recipe, corpus = plan.task.recipes[plan.recipe], "synthetic speech (demo)" if options.demo else plan.data
+    print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
+    print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
     if options.demo:
         from downstream_runs.corpora.demo import librispeech
 
@@ -184,11 +186,6 @@ def _override(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:  # a plain word is a string
         return key, value
-
-
-def _announcement(plan: RunPlan) -> str:
-    recipe = plan.task.recipes[plan.recipe]
-    return f"{plan.task.title} ({plan.task.name}) on {plan.upstream}, recipe {recipe.name}: {recipe.note}"
 
 
 def _list(arguments: Sequence[str]) -> int:

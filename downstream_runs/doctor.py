@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
+import io
 import os
 import platform
 import shutil
@@ -136,12 +138,15 @@ def _s3prl() -> Finding:
 
 def _bridge() -> str | None:
     try:
-        from downstream_runs import bridge
+        # s3prl prints what it misses for upstreams that nobody asked for.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            from downstream_runs import bridge
 
-        bridge.apply()
+            bridge.apply()
+            importlib.import_module("s3prl.hub")
     except Exception as error:  # whatever s3prl's dependencies raise is what the user has to see
         return _first_line(error)
-    return _import("s3prl.hub")
+    return None
 
 
 def _gpu() -> Finding:
