@@ -181,7 +181,7 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
 
 
 def _conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
-    layers = parse_list(value, key) if isinstance(value, str) else value
+    layers: Any = parse_list(value, key) if isinstance(value, str) else value
     if not isinstance(layers, (list, tuple)) or any(not isinstance(layer, (list, tuple)) for layer in layers):
         raise UpstreamError(
             f"{key} is {value!r}, expected a list of (out channels, kernel, stride); correct it"

@@ -6,23 +6,14 @@ Module names follow the authors' checkpoints, so that their keys load as they ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upstream_arm.config import ConvLayer, StudentConfig
-
-
-def frame_count(samples: int, layers: Sequence[ConvLayer]) -> int:
-    """Frames that `samples` samples give through valid (unpadded) convolutions; 0 if they are too few.
-
-    For the paper's front end this is floor((samples - 400) / 320) + 1.
-    """
-    for _, kernel, stride in layers:
-        samples = (samples - kernel) // stride + 1 if samples >= kernel else 0
-    return samples
+from upstream_arm.convolutions import frames
 
 
 def valid_frames(counts: Sequence[int], total: int, device: torch.device) -> Tensor:
@@ -40,15 +31,24 @@ class FrontEnd(nn.Module):
     def __init__(self, layers: Sequence[ConvLayer]) -> None:
         super().__init__()
         self.layers = tuple(layers)
-        self.conv_layers = nn.ModuleList()
+        blocks = []
         channels = 1
         for index, (width, kernel, stride) in enumerate(self.layers):
             conv = nn.Conv1d(channels, width, kernel, stride, bias=False)
             nn.init.kaiming_normal_(conv.weight)
             # The authors' blocks are (convolution, dropout of 0, norm, activation): norms have key 2.
             norm = [nn.GroupNorm(width, width)] if index == 0 else []
-            self.conv_layers.append(nn.Sequential(conv, nn.Identity(), *norm))
+            blocks.append(nn.Sequential(conv, nn.Identity(), *norm))
             channels = width
+        self.conv_layers = nn.ModuleList(blocks)
+
+    def convolutions(self) -> list[nn.Conv1d]:
+        """The convolutions in order."""
+        return [cast(nn.Conv1d, cast(nn.Sequential, block)[0]) for block in self.conv_layers]
+
+    def norm(self) -> nn.GroupNorm:
+        """The GroupNorm after the first convolution."""
+        return cast(nn.GroupNorm, cast(nn.Sequential, self.conv_layers[0])[2])
 
     def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
         """Convolve a padded batch.
@@ -61,14 +61,14 @@ class FrontEnd(nn.Module):
         Returns:
             [batch, frame, channel]
         """
-        first, *others = self.conv_layers
-        x = first[0](wavs.unsqueeze(1))
-        norm: nn.GroupNorm = first[2]
-        counts = [frame_count(length, self.layers[:1]) for length in lengths]
+        first, *others = self.convolutions()
+        norm = self.norm()
+        x = first(wavs.unsqueeze(1))
+        counts = [frames(length, self.layers[:1]) for length in lengths]
         padded = min(counts) < x.shape[2]
         x = F.gelu(_norm_over_valid(x, counts, norm) if valid_only and padded else norm(x))
-        for block in others:
-            x = F.gelu(block[0](x))
+        for convolution in others:
+            x = F.gelu(convolution(x))
         return x.transpose(1, 2)
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upstream_arm.frontend import FrontEnd, frame_count
+from upstream_arm.convolutions import frames, receptive_field
+from upstream_arm.frontend import FrontEnd
 
 # Frames at a time; 100 (2 s) was the fastest of 8 to 500 on the CPU it was tried on, by a flat margin.
 PIECE = 100
@@ -35,13 +36,10 @@ def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
     layers = front_end.layers
     weight, bias = _fold_norm(front_end, wav)
     # [out, in, kernel] to [kernel, in, out]: each tap is then a matrix to multiply by from the right.
-    weights = [weight, *(block[0].weight for block in list(front_end.conv_layers)[1:])]
+    weights = [weight, *(convolution.weight for convolution in front_end.convolutions()[1:])]
     taps = [w.permute(2, 1, 0).contiguous() for w in weights]
-    hop, field = 1, 1
-    for _, kernel, stride in layers:
-        field += (kernel - 1) * hop
-        hop *= stride
-    total = frame_count(len(wav), layers)
+    field, hop = receptive_field(layers)
+    total = frames(len(wav), layers)
     output = wav.new_empty(total, layers[-1][0])
     for start in range(0, total, PIECE):
         end = min(total, start + PIECE)
@@ -55,15 +53,14 @@ def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
 
 def _fold_norm(front_end: FrontEnd, wav: Tensor) -> tuple[Tensor, Tensor]:
     """The first convolution with the GroupNorm inside: weight [out, 1, kernel] and bias [out]."""
-    block = front_end.conv_layers[0]
     _, kernel, stride = front_end.layers[0]
-    norm: torch.nn.GroupNorm = block[2]
+    norm = front_end.norm()
     # fp64, because a variance from a covariance cancels where the waveform has an offset.
     windows = wav.double().unfold(0, kernel, stride)
     mean = windows.mean(dim=0)
     centred = windows - mean
     covariance = centred.T @ centred / len(windows)
-    weight = block[0].weight[:, 0].double()
+    weight = front_end.convolutions()[0].weight[:, 0].double()
     variance = ((weight @ covariance) * weight).sum(dim=1).clamp_min(0)
     scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
     bias = norm.bias.double() - (weight @ mean) * scale

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from upstream_arm import lean_frontend
 from upstream_arm.config import StudentConfig
+from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
 from upstream_arm.errors import UpstreamError
-from upstream_arm.frontend import FrontEnd, frame_count, valid_frames
+from upstream_arm.frontend import FrontEnd, valid_frames
 
 SAMPLE_RATE = 16_000
 
@@ -69,12 +70,14 @@ class Student(nn.Module):
         if config.projection_dim is not None:
             target = config.projection_dim
             self.proj_head = nn.ModuleList(Projection(width, target) for _ in range(config.layers))
+        self.encoder.apply(_initialise)
 
     def forward(self, wavs: Tensor, lengths: Sequence[int]) -> StudentOutput:
         """Compute every layer's features.
 
-        With `batching="exact"` an utterance's features are those that it gets alone, and its padded
-        frames are 0. With `batching="released"` they are the released code's, padded frames included.
+        With `batching="exact"` an utterance's features are those that it gets alone, and padded frames
+        repeat its last one (s3prl asks for up to one frame more than there is, and takes it from the
+        padding). With `batching="released"` they are the released code's, padded frames included.
 
         Args:
             wavs: raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded.
@@ -83,7 +86,7 @@ class Student(nn.Module):
         Raises:
             UpstreamError: if an utterance is too short for one frame.
         """
-        counts = [frame_count(length, self.config.conv_layers) for length in lengths]
+        counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
         exact = self.config.batching == "exact"
         if exact and len(counts) > 1 and wavs.device.type == "cpu" and not (self.training or self.explicit):
@@ -100,7 +103,7 @@ class Student(nn.Module):
         if self.config.projection_dim is not None:
             outputs = [head(output) for head, output in zip(self.proj_head, outputs, strict=True)]
         if exact and valid is not None:
-            outputs = [output * valid.unsqueeze(2) for output in outputs]
+            outputs = [_repeat_last(output, counts) for output in outputs]
         return StudentOutput(outputs, counts)
 
     def _front_end(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -118,12 +121,29 @@ class Student(nn.Module):
     def _one_by_one(self, wavs: Tensor, lengths: Sequence[int], counts: list[int]) -> StudentOutput:
         """A batch on a CPU, utterance by utterance: nothing is padded, and activations stay in the cache."""
         alone = [self(wav[None, :length], [length]) for wav, length in zip(wavs, lengths, strict=True)]
-        total = max(counts)
-        padded = []
-        for layer in range(len(alone[0].hidden_states)):
-            rows = [output.hidden_states[layer][0] for output in alone]
-            padded.append(torch.stack([nn.functional.pad(row, (0, 0, 0, total - len(row))) for row in rows]))
+        pairs = list(zip(alone, counts, strict=True))
+        longest = max(counts)
+        layers = range(len(alone[0].hidden_states))
+        padded = [
+            torch.cat([_repeat_last(one.hidden_states[layer], [count], longest) for one, count in pairs])
+            for layer in layers
+        ]
         return StudentOutput(padded, counts)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Encoder weights as BERT and HuBERT start them: normal with standard deviation 0.02, biases 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def _repeat_last(x: Tensor, counts: Sequence[int], total: int | None = None) -> Tensor:
+    """[batch, frame, feature] with `total` frames, those after each row's own number repeating its last."""
+    frame = torch.arange(x.shape[1] if total is None else total, device=x.device)
+    last = torch.tensor(counts, device=x.device).unsqueeze(1) - 1
+    index = torch.minimum(frame, last).unsqueeze(2)
+    return x.gather(1, index.expand(-1, -1, x.shape[2]))
 
 
 def _check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:
@@ -131,9 +151,7 @@ def _check_lengths(lengths: Sequence[int], counts: Sequence[int], config: Studen
         return
     if not counts:
         raise UpstreamError("the batch is empty, expected at least one waveform")
-    needed = 1
-    for _, kernel, stride in reversed(config.conv_layers):
-        needed = (needed - 1) * stride + kernel
+    needed, _ = receptive_field(config.conv_layers)
     index = next(i for i, count in enumerate(counts) if count < 1)
     raise UpstreamError(
         f"utterance {index} of the batch has {lengths[index]} samples, expected at least {needed} "

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from upstream_arm.config import StudentConfig
+from upstream_arm.convolutions import receptive_field
 from upstream_arm.profiling import macs, parameters
 from upstream_arm.profiling.architecture import HUBERT_BASE, Architecture, of_student
 from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS, UTTERANCES
@@ -109,7 +110,7 @@ def measured(
 
 def _of_architecture(name: str, architecture: Architecture) -> Profile:
     counts = [macs.count(architecture, samples) for samples in LENGTHS]
-    first, step = macs.receptive_field(architecture.conv_layers)
+    first, step = receptive_field(architecture.conv_layers)
     return Profile(
         name=name,
         method="formula",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstream_arm.config import StudentConfig, reuse_pattern
+from upstream_arm.convolutions import conv_lengths, frames, receptive_field
 from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS, front_end, preset
 from upstream_arm.profiling import macs, parameters
@@ -85,13 +86,13 @@ def test_frames_equal_the_positions_that_each_kernel_can_take(
     for _, kernel, stride in stack:
         length = len(range(0, length - kernel + 1, stride))
         simulated.append(length)
-    assert macs.conv_lengths(samples, stack) == tuple(simulated)
-    assert macs.frames(samples, stack) == simulated[-1]
+    assert conv_lengths(samples, stack) == tuple(simulated)
+    assert frames(samples, stack) == simulated[-1]
 
 
 def test_the_papers_front_end_gives_fifty_frames_a_second() -> None:
-    assert macs.receptive_field(front_end(480)) == (400, 320)
-    assert [macs.frames(n, front_end(480)) for n in (399, 400, 719, 720, 16_000)] == [0, 1, 1, 2, 49]
+    assert receptive_field(front_end(480)) == (400, 320)
+    assert [frames(n, front_end(480)) for n in (399, 400, 719, 720, 16_000)] == [0, 1, 1, 2, 49]
 
 
 def test_an_utterance_without_a_frame_is_refused() -> None:

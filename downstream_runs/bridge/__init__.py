@@ -1,0 +1,34 @@
+"""Makes s3prl 0.4.18 run on today's torch, torchaudio, huggingface_hub and numpy.
+
+Nothing of s3prl is changed on disk. `apply` supplies, in this process only, the functions and modules that
+s3prl calls and that the installed versions no longer have; what is still there is left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+
+
+@functools.cache
+def apply() -> None:
+    """Supply what s3prl misses, then register our upstreams in `s3prl.hub`; later calls do nothing.
+
+    Call it before the first import of any s3prl module: some of them bind torchaudio's functions by name.
+    """
+    from downstream_runs.bridge import (
+        absent_packages,
+        checkpoint_compat,
+        huggingface_compat,
+        numpy_compat,
+        torchaudio_compat,
+    )
+
+    torchaudio_compat.install()
+    huggingface_compat.install()
+    numpy_compat.install()
+    checkpoint_compat.install()
+    absent_packages.install()
+
+    from upstream_arm import s3prl_hub
+
+    s3prl_hub.register()

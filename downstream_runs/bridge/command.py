@@ -1,0 +1,79 @@
+"""The `s3prl` console command: s3prl's own run_downstream.py on today's libraries, from any folder."""
+
+from __future__ import annotations
+
+import sys
+
+from downstream_runs.errors import RunFailed, UsageError
+
+USAGE = """\
+usage: s3prl run_downstream.py OPTIONS
+       s3prl --help | --version
+
+Runs s3prl's own run_downstream.py, unchanged, with what it misses in today's torch, torchaudio,
+huggingface_hub and numpy supplied, and with the upstreams of this project registered.
+All of its options work, from any folder:
+
+  s3prl run_downstream.py -m train -u arm_hubert -d asr -c config.yaml -p result/asr
+  s3prl run_downstream.py -m train -e result/asr                  continue
+  s3prl run_downstream.py -m evaluate -t test-clean -e result/asr/dev-clean-best.ckpt
+  s3prl run_downstream.py --help                                  s3prl's own options
+
+Without --device and without CUDA it runs on the CPU. The values of -o are Python literals or text.
+s3prl from PyPI carries no task configurations: give one with -c, or use ./run_superb.sh, which has them.
+"""
+
+SCRIPT = "run_downstream.py"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns s3prl's exit code, or 2 after one sentence about wrong use."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    try:
+        if arguments[0] == "--version":
+            print(_versions())
+            return 0
+        _check_script(arguments[0])
+        from downstream_runs.bridge.stock_run import run
+
+        return run(arguments[1:])
+    except (UsageError, RunFailed) as error:
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    def of(package: str) -> str:
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            return f"{package} (not installed)"
+
+    return f"{of('s3prl')}, run by {of('superb-arm')}"
+
+
+def _check_script(name: str) -> None:
+    if name in (SCRIPT, SCRIPT.removesuffix(".py")):
+        return
+    import difflib
+
+    near = difflib.get_close_matches(name, [SCRIPT, SCRIPT.removesuffix(".py"), "--help", "--version"], n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise UsageError(f"'{name}' is not a script that this command runs: {hint}See `s3prl --help`.")
+
+
+def _sentence(error: Exception) -> str:
+    """The error's own sentence; torch puts a worker's whole traceback into the message."""
+    lines = str(error).strip().splitlines()
+    if len(lines) > 1 and "Traceback" in str(error):
+        return lines[-1].partition(f"{type(error).__name__}: ")[2]
+    return str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

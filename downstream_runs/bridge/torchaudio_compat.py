@@ -1,0 +1,131 @@
+"""The functions that torchaudio dropped in 2.9 and that s3prl calls, over libsndfile.
+
+`load`, `info` and the types they return behave as torchaudio 2.8 documented them for files on disk.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import types
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torchaudio
+
+from downstream_runs.bridge import sox_effects
+from downstream_runs.bridge.audio_files import open_audio, read_frames
+
+# libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
+_ENCODINGS = {
+    "PCM_U8": ("PCM_U", 8),
+    "PCM_S8": ("PCM_S", 8),
+    "PCM_16": ("PCM_S", 16),
+    "PCM_24": ("PCM_S", 24),
+    "PCM_32": ("PCM_S", 32),
+    "FLOAT": ("PCM_F", 32),
+    "DOUBLE": ("PCM_F", 64),
+    "ULAW": ("ULAW", 8),
+    "ALAW": ("ALAW", 8),
+    "VORBIS": ("VORBIS", 0),
+    "OPUS": ("OPUS", 0),
+    "MPEG_LAYER_III": ("MP3", 0),
+}
+_INTEGER_TYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
+
+
+class AudioMetaData(NamedTuple):
+    """What a file's header says; `num_frames` counts frames, not samples of all channels."""
+
+    sample_rate: int
+    num_frames: int
+    num_channels: int
+    bits_per_sample: int
+    encoding: str
+
+
+def load(
+    uri: str | os.PathLike[str],
+    frame_offset: int = 0,
+    num_frames: int = -1,
+    normalize: bool = True,
+    channels_first: bool = True,
+    format: str | None = None,
+    buffer_size: int = 4096,
+    backend: str | None = None,
+) -> tuple[torch.Tensor, int]:
+    """Decode a file into a waveform and its rate in Hz.
+
+    The waveform is float32 in [-1, 1), `[channel, time]`, or `[time, channel]` without `channels_first`.
+    Without `normalize`, a WAV file of 8, 16, 24 or 32-bit integers keeps them (uint8, int16, int32, int32).
+    `format`, `buffer_size` and `backend` are accepted and not needed: libsndfile looks at the file itself.
+
+    Raises UsageError for a missing, damaged or truncated file, ValueError for an impossible range.
+    """
+    if frame_offset < 0 or num_frames < -1 or num_frames == 0:
+        raise ValueError(f"frame_offset {frame_offset} must be >= 0, num_frames {num_frames} -1 or > 0")
+    with open_audio(uri) as audio:
+        keep = not normalize and audio.format in ("WAV", "WAVEX")
+        eight_bits = keep and audio.subtype == "PCM_U8"
+        dtype = "int16" if eight_bits else _INTEGER_TYPES.get(audio.subtype, "float32") if keep else "float32"
+        data = read_frames(audio, dtype, frame_offset, num_frames)
+        rate = int(audio.samplerate)
+    if eight_bits:
+        data = ((data >> 8) + 128).astype(np.uint8)
+    wave = torch.from_numpy(np.ascontiguousarray(data.T if channels_first else data))
+    return wave, rate
+
+
+def info(
+    uri: str | os.PathLike[str],
+    format: str | None = None,
+    buffer_size: int = 4096,
+    backend: str | None = None,
+) -> AudioMetaData:
+    """Read a file's header; UsageError as in `load`."""
+    with open_audio(uri) as audio:
+        encoding, bits = _ENCODINGS.get(audio.subtype, ("UNKNOWN", 0))
+        return AudioMetaData(
+            sample_rate=int(audio.samplerate),
+            num_frames=int(audio.frames),
+            num_channels=int(audio.channels),
+            bits_per_sample=bits,
+            encoding="FLAC" if audio.format == "FLAC" else encoding,
+        )
+
+
+def set_audio_backend(backend: str | None) -> None:
+    """Do nothing: there is one decoder."""
+
+
+def get_audio_backend() -> str:
+    """The name of the only decoder."""
+    return "soundfile"
+
+
+def install() -> None:
+    """Add to torchaudio what it lacks; replace `load` only where torchcodec, which it needs, is unusable."""
+    for function in (set_audio_backend, get_audio_backend, info):
+        if not hasattr(torchaudio, function.__name__):
+            setattr(torchaudio, function.__name__, function)
+    if hasattr(torchaudio, "load_with_torchcodec") and not _importable("torchcodec.decoders"):
+        torchaudio.load = load
+    if not _importable("torchaudio.sox_effects"):
+        module = types.ModuleType("torchaudio.sox_effects", sox_effects.__doc__)
+        vars(module).update(
+            apply_effects_file=sox_effects.apply_effects_file,
+            apply_effects_tensor=sox_effects.apply_effects_tensor,
+        )
+        sys.modules["torchaudio.sox_effects"] = module
+        torchaudio.sox_effects = module
+
+
+def _importable(name: str) -> bool:
+    # torchcodec is often installed without the FFmpeg libraries that it loads, which is no ImportError.
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""The students behind s3prl's upstream interface."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from upstream_arm.config import Batching, ReuseSoftmax, StudentConfig
+from upstream_arm.convolutions import receptive_field
+from upstream_arm.errors import UpstreamError
+from upstream_arm.student import Student
+from upstream_arm.waveforms import prepare
+
+
+class UpstreamExpert(nn.Module):
+    """What s3prl calls an upstream: waveforms in, a dict of hidden states out.
+
+    Attributes:
+        student: the model.
+        untrained: True if its weights are random.
+        switches: the settings that change the arithmetic, for result files.
+        checkpoint_path: the file of its weights, None if they are random.
+        checkpoint_sha256: that file's hash.
+    """
+
+    def __init__(
+        self, student: Student, checkpoint_path: Path | None = None, checkpoint_sha256: str | None = None
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.checkpoint_path = checkpoint_path
+        self.checkpoint_sha256 = checkpoint_sha256
+        self.untrained = checkpoint_path is None
+
+    @property
+    def switches(self) -> dict[str, str]:
+        """`reuse_softmax` and `batching`."""
+        return self.student.config.switches
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples from one frame to the next, 320 for the paper's students, whatever the key."""
+        _, step = receptive_field(self.student.config.conv_layers)
+        return step
+
+    def forward(self, wavs: Sequence[Tensor] | Tensor) -> dict[str, Any]:
+        """Compute the features of a batch.
+
+        Args:
+            wavs: unpadded 16 kHz waveforms, each [sample]; or one tensor [batch, sample] of equally long
+                ones, which torch's DataParallel can divide.
+
+        Returns:
+            `hidden_states`: a list of [batch, frame, feature], one a layer; `last_hidden_state`: the last.
+
+        Raises:
+            UpstreamError: for an empty batch or a waveform that cannot be used.
+        """
+        checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
+        if not checked:
+            raise UpstreamError("the batch is empty, expected at least one waveform")
+        output = self.student(pad_sequence(checked, batch_first=True), [len(wav) for wav in checked])
+        return {"hidden_states": output.hidden_states, "last_hidden_state": output.hidden_states[-1]}
+
+
+def from_checkpoint(
+    ckpt: Path | str,
+    model_config: Path | str | StudentConfig | None = None,
+    reuse_softmax: ReuseSoftmax | None = None,
+    batching: Batching | None = None,
+) -> UpstreamExpert:
+    """An upstream with a checkpoint's weights.
+
+    Args:
+        ckpt: the authors' Lightning file, a state dict, or a safetensors file of ours.
+        model_config: the model's yaml; needed only where the checkpoint does not carry its configuration.
+        reuse_softmax: overrides the configuration's switch.
+        batching: likewise.
+
+    Raises:
+        UpstreamError: if the files cannot be used.
+    """
+    from upstream_arm.checkpoint import load_student, sha256
+
+    given = {"reuse_softmax": reuse_softmax, "batching": batching}
+    switches = {name: value for name, value in given.items() if value is not None}
+    student = load_student(ckpt, model_config=model_config, **switches)
+    return UpstreamExpert(student, Path(ckpt), sha256(ckpt))
+
+
+def from_seed(
+    config: StudentConfig,
+    seed: int = 0,
+    reuse_softmax: ReuseSoftmax | None = None,
+    batching: Batching | None = None,
+) -> UpstreamExpert:
+    """An untrained upstream with seeded random weights, for smoke tests; it says so on stderr.
+
+    The state of torch's random generator is left as it was.
+    """
+    given = {"reuse_softmax": reuse_softmax, "batching": batching}
+    config = config.replace(**{name: value for name, value in given.items() if value is not None})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        student = Student(config)
+    print(
+        f"WARNING: this upstream is UNTRAINED (random weights, seed {seed}); "
+        "its numbers say nothing about ARMHuBERT.",
+        file=sys.stderr,
+    )
+    return UpstreamExpert(student)

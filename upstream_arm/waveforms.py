@@ -1,0 +1,50 @@
+"""What a waveform must be before a student takes it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from upstream_arm.errors import UpstreamError
+from upstream_arm.student import SAMPLE_RATE
+
+INT16_SCALE = 32_768
+
+
+def prepare(wav: Tensor, name: str = "the waveform", sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """Check one waveform, and convert what has one meaning only.
+
+    Accepted are floating point waveforms [sample] or [1, sample], and int16, which is divided by 32768.
+    Silence is accepted. They are not normalised: the students were trained on raw waveforms.
+
+    Args:
+        wav: the samples.
+        name: what to call it in an error.
+        sample_rate: its rate, where the caller knows it.
+
+    Returns:
+        [sample] of float32, or of the given floating point type.
+
+    Raises:
+        UpstreamError: for another rate than 16 kHz, several channels, other integer types, NaN or infinity.
+    """
+    if sample_rate != SAMPLE_RATE:
+        raise UpstreamError(
+            f"{name} has a sample rate of {sample_rate} Hz, expected {SAMPLE_RATE} Hz; resample it "
+            "first, for example with soxr.resample"
+        )
+    if wav.dim() == 2 and wav.shape[0] == 1:
+        wav = wav[0]
+    if wav.dim() != 1:
+        raise UpstreamError(
+            f"{name} has shape {list(wav.shape)}, expected [sample]; give one channel, for example their mean"
+        )
+    if wav.dtype == torch.int16:
+        wav = wav.float() / INT16_SCALE
+    if not wav.is_floating_point():
+        raise UpstreamError(
+            f"{name} has type {wav.dtype}, expected floating point samples from -1 to 1 or int16; convert it"
+        )
+    if not torch.isfinite(wav).all():
+        raise UpstreamError(f"{name} has NaN or infinite samples, expected finite ones; repair the recording")
+    return wav
