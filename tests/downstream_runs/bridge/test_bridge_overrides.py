@@ -70,10 +70,10 @@ def test_an_unreadable_part_is_named(text: str) -> None:
 
 @pytest.mark.parametrize("option", ["config.lr.x=1", "config.scheduler.name='a'", "config.new.x=1"])
 def test_a_failing_option_changes_nothing(option: str) -> None:
-    config: dict[str, Any] = {"lr": 1e-3, "scheduler": None}
+    config: dict[str, Any] = {"lr": 1e-3, "scheduler": None, "runner": {"total_steps": 1}}
     before, args = copy.deepcopy(config), Namespace(seed=1)
     with pytest.raises(UsageError, match="expected a section"):
-        override(f"config.new=1,,args.seed=2,,{option}", args, config)
+        override(f"config.new=1,,config.runner.total_steps=2,,args.seed=2,,{option}", args, config)
     assert config == before
     assert args == Namespace(seed=1)
 
