@@ -186,3 +186,19 @@ def test_a_run_shows_its_row_and_says_what_was_made(
     captured = capsys.readouterr()
     assert f"result: {result}\n" in captured.out
     assert "recipe superb" in captured.err
+
+
+def test_a_reader_that_wants_no_more_gets_no_traceback(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "downstream_runs", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
