@@ -20,6 +20,8 @@ FAKE_PYTHON = r"""#!/bin/bash
 printf '%s\n' "$*" >> "$CALLS"
 case "$1 $2" in
     "-c import importlib.metadata"*)
+        # As a real Python does: the folder that it is called in counts as installed.
+        if [[ -e superb_arm.egg-info ]]; then exit 0; fi
         for wanted in "${@:3}"; do
             case " ${LACKS:-} " in *" $wanted "*) exit 1 ;; esac
             if [[ $0 == *.superb-env* && ! -e ${0%/bin/python}/installed ]]; then exit 1; fi
@@ -138,6 +140,12 @@ def test_an_active_environment_without_the_package_is_left_alone(shell: Shell) -
     code, out, _ = shell.run("fbank", "asr", VIRTUAL_ENV=str(shell.cwd / "venv"))
     assert code == 0
     assert out.startswith(f"ran: {shell.env}/bin/python | ")
+
+
+def test_the_egg_info_of_the_checkout_does_not_pass_for_packages(shell: Shell) -> None:
+    (shell.checkout / "superb_arm.egg-info").mkdir()
+    shell.cwd = shell.checkout
+    assert shell.run("fbank", "asr", SUPERB_PYTHON=str(shell.python), LACKS="s3prl")[0] == 2
 
 
 def test_first_use_installs_once_and_says_so(shell: Shell) -> None:
