@@ -198,10 +198,9 @@ done
 
 choose_python "$mode"
 export PYTHONPATH="$checkout${PYTHONPATH:+:$PYTHONPATH}"
-# A folder of the caller's that happens to be called s3prl or reports must not be imported.
-export PYTHONSAFEPATH=1
 if [[ $mode == 'test' ]]; then
     cd "$checkout"
     exec "$python" -m pytest "${@:2}"
 fi
-exec "$python" -m downstream_runs "$@"
+# A folder of the caller's that happens to be called s3prl or reports must not be imported.
+PYTHONSAFEPATH=1 exec "$python" -m downstream_runs "$@"

@@ -175,6 +175,24 @@ def test_help_list_and_doctor_install_nothing(shell: Shell, arguments: tuple[str
     assert not shell.env.exists()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
+def test_a_folder_of_the_user_does_not_hide_a_package(tmp_path: Path) -> None:
+    (tmp_path / "s3prl").mkdir()
+    (tmp_path / "s3prl" / "__init__.py").touch()
+    (tmp_path / "tomllib.py").write_text("raise SystemExit('a file of the user was imported')")
+    (tmp_path / "superb.toml").write_text('data = "."')
+    done = subprocess.run(
+        [str(CHECKOUT / "run_superb.sh"), "fbank", "asr"],
+        cwd=tmp_path,
+        env={**os.environ, "SUPERB_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "no LibriSpeech in" in done.stderr
+
+
 def test_no_python(shell: Shell) -> None:
     for arguments in (("--help",), ("fbank", "asr")):
         code, out, err = shell.run(*arguments, UNSUPPORTED="1")
