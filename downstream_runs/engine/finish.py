@@ -67,7 +67,7 @@ def make_result(
     from reports.results import Corpus, Result
 
     upstream = trainer.parts.upstream
-    checkpoint = _checkpoint(plan)
+    checkpoint = _checkpoint(plan, upstream)
     return Result(
         upstream=plan.upstream,
         task=plan.task.name,
@@ -156,9 +156,12 @@ def _deviations(plan: RunPlan, trainer: Trainer) -> tuple[str, ...]:
     return (*sentences, *trainer.deviations)
 
 
-def _checkpoint(plan: RunPlan) -> str | None:
-    """The upstream's weights as a path; a URL and s3prl's own upstreams have no file to name."""
-    return None if plan.ckpt is None or "://" in plan.ckpt else str(Path(plan.ckpt).resolve())
+def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:
+    """The file of the upstream's weights, as given or as the upstream says; s3prl's own name none."""
+    if plan.ckpt is not None and "://" not in plan.ckpt:
+        return str(Path(plan.ckpt).resolve())
+    path = getattr(upstream, "checkpoint", None)
+    return str(Path(path).resolve()) if isinstance(path, (str, Path)) and Path(path).is_file() else None
 
 
 def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Trainer:
         self.backwards = 0
         self.records: Records = defaultdict(list)
         self.batch_ids: list[int] = []
+        self.step_names: list[str] = []  # utterances whose gradients are in the coming step
         self.best: dict[str, Any] | None = None
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
@@ -76,6 +77,7 @@ class Trainer:
             )
         self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
         parts.train()
+        self.upstream_sha256 = parts.upstream_hash()
         self.trained = [*parts.featurizer.parameters(), *parts.downstream.parameters()]
         self.optimizer = make_optimizer(parts, config)
         self.scheduler = make_scheduler(self.optimizer, config)
@@ -155,12 +157,14 @@ class Trainer:
 
     def _one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
         wavs, *others = batch
+        self.step_names += utterance_names(others)
         loss = self._backward_or_halves(wavs, others)
         self.batch_ids.append(batch_id)
         self.backwards += 1
         if self.backwards % self.runner["gradient_accumulate_steps"]:
             return
-        self._update(utterance_names(others))
+        self._update()
+        self.step_names = []
         self.step += 1
         progress.update(1)
         progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
@@ -222,13 +226,13 @@ class Trainer:
             self.records[key] += items
         return value
 
-    def _update(self, names: list[str]) -> None:
+    def _update(self) -> None:
         import torch
 
         self.scaler.unscale_(self.optimizer)
         norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.runner["gradient_clipping"]))
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise self._not_finite("gradient", norm, names)
+            raise self._not_finite("gradient", norm, self.step_names)
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -236,7 +240,7 @@ class Trainer:
             # Normal while fp16 looks for its loss scale; without end it is divergence.
             self.journal.event("fp16_step_skipped", self.step + 1, scale=self.scaler.get_scale())
             if self.scaler.get_scale() < 1:
-                raise self._not_finite("gradient", norm, names)
+                raise self._not_finite("gradient", norm, self.step_names)
         self.optimizer.zero_grad()
         if self.scheduler is not None:
             self.scheduler.step()
@@ -328,12 +332,18 @@ class Trainer:
             "best": self.best,
             "deviations": self.deviations,
             "wall_seconds": self.wall_seconds,
-            "device": str(self.parts.device.type),
+            "device": self.parts.device.type,
+            "upstream_sha256": self.upstream_sha256,
         }
         path = self.checkpoints.save(self.step, state)
         self.journal.event("checkpoint", self.step, file=path.name, wall_seconds=round(self.wall_seconds, 3))
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        if state["upstream_sha256"] != self.upstream_sha256:
+            raise UsageError(
+                f"the upstream has other weights than when the run in {self.folder} began, and two are never "
+                "mixed; use --rerun always to discard the run, or another --out"
+            )
         self.step = state["step"]
         self.epoch = state["epoch"]
         self.batches_used = state["batches_used"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,6 +80,17 @@ class Parts:
         """The featurizer's weights over the hidden states, summing to 1; None if there is one layer only."""
         weights = getattr(self.featurizer, "weights", None)
         return None if weights is None else weights.detach().float().softmax(-1).cpu().tolist()
+
+    def upstream_hash(self) -> str:
+        """SHA-256 over the upstream's weights, which tells even those apart that came without a file."""
+        import torch
+
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.upstream.state_dict().items()):
+            digest.update(name.encode("utf-8"))
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def trained_state(self) -> dict[str, Any]:
         """The states of featurizer and downstream under s3prl's names."""

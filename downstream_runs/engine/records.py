@@ -37,7 +37,7 @@ class Journal:
 
     def _append(self, path: Path, line: dict[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "labels": self._labels}, allow_nan=True) + "\n")
+            file.write(json.dumps({**line, "labels": self._labels}) + "\n")
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -23,8 +23,8 @@ class Corpus:
 class MetricSpec:
     """One number that a task reports, and how it is called in s3prl's own log.
 
-    `scalar` is s3prl's logger name with `{split}` to fill in, its value in `unit` too; None if s3prl has no such
-    number. `official`: one of SUPERB's own, as opposed to information.
+    `scalar` is s3prl's logger name with `{split}` to fill in, its value in `unit` too; None if s3prl has
+    no such number. `official`: one of SUPERB's own, as opposed to information.
     """
 
     name: str

@@ -19,19 +19,19 @@ SPLITS = {"train-clean-100": 10, "dev-clean": 3, "test-clean": 3}
 KILL_STEPS = {"total_steps": 12, "eval_step": 5, "save_step": 3, "log_step": 2}
 
 
-def make_corpus(root: Path, seconds: float = 0.5) -> Path:
-    """Write noise under `root`/LibriSpeech, marked as a demo corpus; lengths differ a little."""
+def make_corpus(root: Path, splits: dict[str, int] = SPLITS) -> Path:
+    """Write half seconds of noise under `root`/LibriSpeech, marked as a demo corpus; no two of one length."""
     root = root / "LibriSpeech"
     markers.begin(root, markers.DEMO, "noise for tests\n")
     random = np.random.default_rng(7)
     files = []
-    for number, (split, count) in enumerate(SPLITS.items()):
+    for number, (split, count) in enumerate(splits.items()):
         chapter = root / split / str(number + 1) / "9"
         chapter.mkdir(parents=True)
         lines = []
         for index in range(count):
             name = f"{number + 1}-9-{index:04d}"
-            samples = random.normal(0, 0.1, int(16000 * seconds) + 160 * index)
+            samples = random.normal(0, 0.1, 8000 + 160 * index)
             soundfile.write(chapter / f"{name}.flac", samples, 16000)
             lines.append(f"{name} {WORDS[index % 7]} {WORDS[(index + 3) % 7]}\n")
             files.append(f"{split}/{number + 1}/9/{name}.flac")
@@ -67,7 +67,8 @@ def tiny_config(**runner: int) -> dict[str, Any]:
 def tiny_plan(data: Path, out: Path, **changes: Any) -> RunPlan:
     """A plan that trains the tiny recipe on FBANK features; `changes` go to RunPlan, `runner` to it."""
     task = tasks.get("asr")
-    config = changes.pop("config", None) or tiny_config(**changes.pop("runner", {}))
+    runner = changes.pop("runner", {})
+    config = changes.pop("config", None) or tiny_config(**runner)
     tiny = dataclasses.replace(task.recipes["demo"], name="tiny", config=config)
     task = dataclasses.replace(task, recipes={**task.recipes, "tiny": tiny})
     settings = {
