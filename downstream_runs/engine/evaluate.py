@@ -1,0 +1,110 @@
+"""One evaluation of one split: s3prl's own steps, then our own count of what it wrote."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from downstream_runs.engine.parts import Parts, ScalarLog, reading
+from downstream_runs.engine.state import seed_everything
+from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
+
+# s3prl prints the same quotient, computed in another order of float operations.
+ROUNDING = 1e-6
+
+
+class Bar(Protocol):
+    """Makes a progress bar around batches."""
+
+    def __call__(self, items: Any, *, desc: str, total: int) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Numbers of one split at one step: s3prl's scalars by its names, and our scores."""
+
+    split: str
+    step: int
+    scalars: dict[str, float]
+    scores: tuple[Score, ...]
+
+    def value(self, metric: str) -> float:
+        """Our value of a metric."""
+        return next(score.value for score in self.scores if score.metric == metric)
+
+
+def evaluate(
+    parts: Parts, task: TaskSpec, data: PreparedData, split: str, step: int, folder: Path, bar: Bar
+) -> Evaluation:
+    """Evaluate `split` with the current weights and leave the parts in the mode that they were in.
+
+    As in s3prl, the random generators are seeded with the run's seed first and stay so afterwards. RunFailed
+    if a batch cannot be read, an utterance was not scored, or our number and s3prl's disagree.
+    """
+    import torch
+
+    seed_everything(parts.seed)
+    training = parts.downstream.training
+    parts.eval()
+    loader = parts.loader(split)
+    if len(loader) == 0:
+        raise UsageError(f"split {split} has no batch to evaluate; check the corpus with `doctor`")
+    records: dict[str, list[Any]] = defaultdict(list)
+    log = ScalarLog()
+    batches = 0
+    with torch.no_grad():
+        for wavs, *others in bar(_read(loader, split, step), desc=split, total=len(loader)):
+            _, features = parts.features(wavs)
+            parts.downstream(split, features, *others, records=records, batch_id=batches)
+            batches += 1
+        parts.downstream.log_records(
+            split,
+            records=records,
+            logger=log,
+            global_step=step,
+            batch_ids=list(range(batches)),
+            total_batch_num=len(loader),
+        )
+    if training:
+        parts.train()
+    evaluation = Evaluation(split, step, log.scalars, task.score(folder, split))
+    _check(evaluation, task, data)
+    return evaluation
+
+
+def _read(loader: Any, split: str, step: int) -> Iterator[Any]:
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (RuntimeError, OSError, ValueError, AssertionError) as error:
+            raise reading(split, step, error) from error
+        yield batch
+
+
+def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData) -> None:
+    """Every utterance counted, and our number the one that s3prl found: else the run stops."""
+    listed = data.utterances[evaluation.split]
+    for score in evaluation.scores:
+        if score.counts["utterances"] != listed:
+            raise RunFailed(
+                f"{score.counts['utterances']} of {listed} utterances of {evaluation.split} were evaluated; "
+                "the corpus has utterances that s3prl skips, check it with `python -m downstream_runs doctor`"
+            )
+        scalar = task.metric(score.metric).scalar
+        if scalar is None:
+            continue
+        name = scalar.format(split=evaluation.split)
+        theirs = evaluation.scalars.get(name, math.nan)
+        if not math.isclose(score.value, theirs, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            raise RunFailed(
+                f"our {score.metric} of {evaluation.split} is {score.value!r}, s3prl's {name} is {theirs!r}: "
+                "one of the two scorers is wrong, so no result is written; report this with the ark files"
+            )

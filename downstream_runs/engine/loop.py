@@ -1,0 +1,373 @@
+"""Training, s3prl's step for step, made resumable.
+
+The order of every random draw is that of s3prl 0.4.18's runner: seed, upstream, featurizer, downstream,
+then per epoch the loader's two draws, then per batch SpecAugment and dropout; an evaluation seeds all again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
+from downstream_runs.engine.parts import (
+    Parts,
+    ScalarLog,
+    make_optimizer,
+    make_scheduler,
+    make_specaug,
+    reading,
+    utterance_names,
+)
+from downstream_runs.engine.records import Journal
+from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
+from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.tasks.spec import PreparedData, TaskSpec
+
+Records = dict[str, list[Any]]
+
+
+class Trainer:
+    """Trains one downstream; `train` returns when the last step is done and evaluated."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        task: TaskSpec,
+        config: Mapping[str, Any],
+        data: PreparedData,
+        folder: Path,
+        journal: Journal,
+        checkpoints: Checkpoints,
+        bar: Bar,
+        precision: str = "fp32",
+    ) -> None:
+        import torch
+
+        self.parts = parts
+        self.task = task
+        self.config = config
+        self.data = data
+        self.folder = folder
+        self.journal = journal
+        self.checkpoints = checkpoints
+        self.bar = bar
+        self.runner = config["runner"]
+        self.step = 0
+        self.epoch = 0
+        self.batches_used = 0  # within the epoch
+        self.backwards = 0
+        self.records: Records = defaultdict(list)
+        self.batch_ids: list[int] = []
+        self.step_names: list[str] = []  # utterances whose gradients are in the coming step
+        self.best: dict[str, Any] | None = None
+        self.deviations: list[str] = []
+        self.epoch_states: dict[str, Any] = {}
+        self.total_batches = 0
+        self.seconds_before = 0.0
+        self._started = time.monotonic()
+        self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        if self._amp is not None and parts.device.type != "cuda":
+            raise UsageError(
+                f"precision {precision} needs a CUDA device, this run is on {parts.device}; leave it out"
+            )
+        self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
+        parts.train()
+        self.upstream_sha256 = parts.upstream_hash()
+        self.trained = [*parts.featurizer.parameters(), *parts.downstream.parameters()]
+        self.optimizer = make_optimizer(parts, config)
+        self.scheduler = make_scheduler(self.optimizer, config)
+        self.specaug = make_specaug(config)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds spent on this run over all its parts, less what killed parts did after their checkpoint."""
+        return self.seconds_before + time.monotonic() - self._started
+
+    def train(self, resumed: Mapping[str, Any] | None) -> None:
+        """Train to the last step, from the state `resumed` of `checkpoints.latest()` if there is one."""
+        total = self.runner["total_steps"]
+        loader = self.parts.loader(self.task.train_split, self.epoch)
+        self._check_items(loader)
+        pending = None if resumed is None else self._restore(resumed)
+        with self.bar(None, desc="train", total=total) as progress:
+            progress.update(self.step)
+            while self.step < total:
+                for batch_id, batch in self._epoch(pending):
+                    self._one_batch(batch_id, batch, progress)
+                    if self.step >= total:
+                        break
+                else:
+                    self.epoch += 1
+                pending = None
+
+    # The epoch
+
+    def _epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
+        """The batches of an epoch; of a resumed one those that were not used yet, in the same order."""
+        from torch.utils.data import DataLoader
+
+        if pending is None:
+            self.batches_used = 0
+            self.epoch_states = random_states()
+        else:
+            restore_random_states(pending["epoch_states"])
+        loader = self.parts.loader(self.task.train_split, self.epoch)
+        before = random_states()
+        order = _draw_order(loader)
+        if not order:
+            raise UsageError(
+                f"an epoch of {self.task.name} has no batch: {len(loader.dataset)} items are fewer than "
+                "one batch; use a larger corpus or a smaller batch"
+            )
+        after = random_states()
+        rest = DataLoader(
+            loader.dataset,
+            batch_sampler=order[self.batches_used :],
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+        )
+        restore_random_states(before)
+        batches = iter(rest)  # draws the seed of its workers from the state that s3prl's loader has there
+        restore_random_states(after if pending is None else pending["random_states"])
+        self.total_batches = len(order)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, ValueError, AssertionError) as error:
+                raise reading(self.task.train_split, self.step, error) from error
+            self.batches_used += 1
+            yield self.batches_used - 1, batch
+
+    def _check_items(self, loader: Any) -> None:
+        listed, used = self.data.utterances[self.task.train_split], self.task.used(loader.dataset)
+        if used < listed:
+            self._deviate(
+                f"{listed - used} of {listed} training utterances are not used: s3prl drops a last batch "
+                "of one, and utterances without a transcript"
+            )
+
+    # The step
+
+    def _one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
+        wavs, *others = batch
+        self.step_names += utterance_names(others)
+        loss = self._backward_or_halves(wavs, others)
+        self.batch_ids.append(batch_id)
+        self.backwards += 1
+        if self.backwards % self.runner["gradient_accumulate_steps"]:
+            return
+        self._update()
+        self.step_names = []
+        self.step += 1
+        progress.update(1)
+        progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self._after_step()
+
+    def _backward_or_halves(self, wavs: list[Any], others: list[Any]) -> float:
+        """One forward and backward pass; a batch that does not fit in memory is done in two halves."""
+        import torch
+
+        try:
+            return self._backward(wavs, others, share=1.0)
+        except torch.OutOfMemoryError as error:
+            if len(wavs) < 2 or not self.task.split_batches or self.runner["gradient_accumulate_steps"] > 1:
+                raise RunFailed(
+                    f"out of memory at step {self.step + 1} with {len(wavs)} utterances in the batch; "
+                    "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
+                ) from error
+        self.optimizer.zero_grad()
+        torch.cuda.empty_cache()
+        self.journal.event("out_of_memory", self.step + 1, utterances=utterance_names(others))
+        self._deviate("batches that did not fit in memory were computed in two halves")
+        middle = len(wavs) // 2
+        loss = 0.0
+        for part in (slice(None, middle), slice(middle, None)):
+            share = len(wavs[part]) / len(wavs)
+            loss += self._backward_half(wavs[part], [field[part] for field in others], share)
+        return loss
+
+    def _backward_half(self, wavs: list[Any], others: list[Any], share: float) -> float:
+        import torch
+
+        try:
+            return self._backward(wavs, others, share)
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                f"out of memory at step {self.step + 1} even with half a batch, {len(wavs)} utterances; "
+                "use a GPU with more memory or a smaller batch_size"
+            ) from error
+
+    def _backward(self, wavs: list[Any], others: list[Any], share: float) -> float:
+        """Add `share` of the batch's gradient; returns that share of its loss."""
+        import torch
+
+        # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
+        records: Records = defaultdict(list)
+        with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
+            _, features = self.parts.features(wavs)
+            if self.specaug is not None:
+                features, _ = self.specaug(features)
+            loss = self.parts.downstream(self.task.train_split, features, *others, records=records)
+        loss = loss / self.runner["gradient_accumulate_steps"]
+        if share != 1.0:
+            loss = loss * share
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._not_finite("loss", value, utterance_names(others))
+        self.scaler.scale(loss).backward()
+        for key, items in records.items():
+            self.records[key] += items
+        return value
+
+    def _update(self) -> None:
+        import torch
+
+        self.scaler.unscale_(self.optimizer)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.runner["gradient_clipping"]))
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            raise self._not_finite("gradient", norm, self.step_names)
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < before:
+            # Normal while fp16 looks for its loss scale; without end it is divergence.
+            self.journal.event("fp16_step_skipped", self.step + 1, scale=self.scaler.get_scale())
+            if self.scaler.get_scale() < 1:
+                raise self._not_finite("gradient", norm, self.step_names)
+        self.optimizer.zero_grad()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+    def _not_finite(self, what: str, value: float, names: list[str]) -> RunFailed:
+        self.journal.event("not_finite", self.step + 1, what=what, utterances=names)
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        return RunFailed(
+            f"the {what} is {value} at step {self.step + 1} (utterances {shown or 'unknown'}); "
+            "check these files, or start again with --rerun always and a lower optimizer.lr"
+        )
+
+    # What follows a step
+
+    def _after_step(self) -> None:
+        runner, last = self.runner, self.step == self.runner["total_steps"]
+        if self.step % runner["log_step"] == 0:
+            self._log_training()
+        evaluated = self.step % runner["eval_step"] == 0 or last
+        if evaluated:
+            for split in runner["eval_dataloaders"]:
+                self._evaluate(split)
+        if evaluated or self.step % runner["save_step"] == 0:
+            self._save()
+
+    def _log_training(self) -> None:
+        import torch
+
+        log = ScalarLog()
+        with torch.no_grad():
+            self.parts.downstream.log_records(
+                self.task.train_split,
+                records=self.records,
+                logger=log,
+                global_step=self.step,
+                batch_ids=self.batch_ids,
+                total_batch_num=self.total_batches,
+            )
+        self.batch_ids = []
+        self.records = defaultdict(list)
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.journal.metric(self.task.train_split, self.step, {"scalars": log.scalars, "learning_rate": rate})
+
+    def _evaluate(self, split: str) -> None:
+        found = evaluate(self.parts, self.task, self.data, split, self.step, self.folder, self.bar)
+        scores = {
+            score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores
+        }
+        values = {"scalars": found.scalars, "scores": scores, "layer_weights": self.parts.layer_weights()}
+        self.journal.metric(split, self.step, values)
+        if split == self.task.selection.split and self._is_better(found):
+            self._keep_best(found, scores)
+
+    def _is_better(self, found: Evaluation) -> bool:
+        """The task's rule; of equal values the earlier stays."""
+        if self.best is None:
+            return True
+        name = self.task.selection.metric
+        value, best = found.value(name), self.best["value"]
+        return value < best if self.task.metric(name).better == "lower" else value > best
+
+    def _keep_best(self, found: Evaluation, scores: dict[str, Any]) -> None:
+        value = found.value(self.task.selection.metric)
+        self.best = {"step": self.step, "value": value, "scores": scores}
+        # s3prl's names, so that its own evaluate mode can read it with -i.
+        content = {**self.parts.trained_state(), "Step": self.step, "Epoch": self.epoch}
+        write_tensors(self.folder / self.task.selection.artefact, content)
+        self.journal.event("best", self.step, metric=self.task.selection.metric, value=value)
+
+    # The state
+
+    def _deviate(self, sentence: str) -> None:
+        if sentence not in self.deviations:
+            self.deviations.append(sentence)
+
+    def _save(self) -> None:
+        state = {
+            "epoch": self.epoch,
+            "batches_used": self.batches_used,
+            "backwards": self.backwards,
+            "epoch_states": self.epoch_states,
+            "random_states": random_states(),
+            "trained": self.parts.trained_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "records": dict(self.records),
+            "batch_ids": self.batch_ids,
+            "best": self.best,
+            "deviations": self.deviations,
+            "wall_seconds": self.wall_seconds,
+            "device": self.parts.device.type,
+            "upstream_sha256": self.upstream_sha256,
+        }
+        path = self.checkpoints.save(self.step, state)
+        self.journal.event("checkpoint", self.step, file=path.name, wall_seconds=round(self.wall_seconds, 3))
+
+    def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        if state["upstream_sha256"] != self.upstream_sha256:
+            raise UsageError(
+                f"the upstream has other weights than when the run in {self.folder} began, and two are never "
+                "mixed; use --rerun always to discard the run, or another --out"
+            )
+        self.step = state["step"]
+        self.epoch = state["epoch"]
+        self.batches_used = state["batches_used"]
+        self.backwards = state["backwards"]
+        self.epoch_states = state["epoch_states"]
+        self.parts.load_trained_state(state["trained"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.records = defaultdict(list, state["records"])
+        self.batch_ids = list(state["batch_ids"])
+        self.best = state["best"]
+        self.seconds_before = state["wall_seconds"]
+        for sentence in state["deviations"]:
+            self._deviate(sentence)
+        if state["device"] != self.parts.device.type:
+            self._deviate(f"begun on {state['device']} and continued on {self.parts.device.type}")
+        return state
+
+
+def _draw_order(loader: Any) -> list[list[int]]:
+    """The epoch's batches as indices, drawn as torch's loader does: its workers' seed, then the order."""
+    import torch
+
+    torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+    return [list(batch) for batch in loader.batch_sampler]

@@ -1,0 +1,220 @@
+"""The pieces of s3prl that a run is made of, built in s3prl's order: they draw the same random numbers."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.engine.plan import RunPlan
+from downstream_runs.engine.state import seed_everything
+from downstream_runs.errors import RunFailed, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class ScalarLog:
+    """Stands where s3prl expects its TensorBoard writer and keeps the scalars that are logged."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, float] = {}
+
+    def add_scalar(self, name: str, value: Any, global_step: int = 0) -> None:
+        """Keep one scalar under s3prl's name."""
+        self.scalars[name] = float(value)
+
+
+@dataclass
+class Parts:
+    """The frozen upstream and what is trained on it, on their device."""
+
+    upstream: nn.Module
+    featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
+    downstream: Any
+    device: torch.device
+    seed: int
+
+    def train(self) -> None:
+        """Training mode for what is trained; the upstream always stays in evaluation mode."""
+        self.upstream.eval()
+        self.featurizer.train()
+        self.downstream.train()
+
+    def eval(self) -> None:
+        """Evaluation mode for everything."""
+        for module in (self.upstream, self.featurizer, self.downstream):
+            module.eval()
+
+    def features(self, wavs: list[Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Waveforms `[sample]` on the device and their weighted-sum features, one `[frame, feature]` each."""
+        import torch
+
+        placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
+        with torch.no_grad():
+            hidden = self.upstream(placed)
+        return placed, self.featurizer(placed, hidden)
+
+    def loader(self, split: str, epoch: int = 0) -> Any:
+        """s3prl's data loader of `split`; UsageError if the data does not allow one."""
+        try:
+            try:
+                return self.downstream.get_dataloader(split, epoch=epoch)
+            except TypeError as error:
+                # Few experts take the epoch; s3prl asks in the same way.
+                if "unexpected keyword argument 'epoch'" not in str(error):
+                    raise
+                return self.downstream.get_dataloader(split)
+        except (ValueError, AssertionError, KeyError, OSError) as error:
+            raise UsageError(
+                f"s3prl cannot make batches of split {split}: {type(error).__name__}: {error}; "
+                "check the corpus with `python -m downstream_runs doctor`"
+            ) from error
+
+    def layer_weights(self) -> list[float] | None:
+        """The featurizer's weights over the hidden states, summing to 1; None if there is one layer only."""
+        weights = getattr(self.featurizer, "weights", None)
+        return None if weights is None else weights.detach().float().softmax(-1).cpu().tolist()
+
+    def upstream_hash(self) -> str:
+        """SHA-256 over the upstream's weights, which tells even those apart that came without a file."""
+        import torch
+
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.upstream.state_dict().items()):
+            digest.update(name.encode("utf-8"))
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def trained_state(self) -> dict[str, Any]:
+        """The states of featurizer and downstream under s3prl's names."""
+        return {"Featurizer": self.featurizer.state_dict(), "Downstream": self.downstream.state_dict()}
+
+    def load_trained_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what `trained_state` gave."""
+        self.featurizer.load_state_dict(state["Featurizer"])
+        self.downstream.load_state_dict(state["Downstream"])
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first CUDA device, else the CPU. UsageError if there is none."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UsageError(
+            f"device {name} was asked for and torch sees {count} CUDA devices; use --device cpu or auto"
+        )
+    return device
+
+
+def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
+    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths."""
+    import torch
+    from s3prl.upstream.interfaces import Featurizer
+
+    device = pick_device(plan.device)
+    # As s3prl does: with these the same seed gives the same numbers on one GPU as far as cuDNN allows it.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    seed_everything(plan.seed)
+    upstream = _upstream(plan).to(device)
+    featurizer = Featurizer(
+        upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
+    ).to(device)
+    expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+    downstream = expert.DownstreamExpert(
+        upstream_dim=featurizer.output_dim,
+        upstream_rate=featurizer.downsample_rate,
+        **config,
+        expdir=str(folder),
+        seed=plan.seed,
+        device=str(device),
+        upstream=plan.upstream,
+        downstream=plan.task.s3prl_name,
+        downstream_variant=plan.task.variant,
+    ).to(device)
+    return Parts(upstream, featurizer, downstream, device, plan.seed)
+
+
+def _upstream(plan: RunPlan) -> Any:
+    import s3prl.hub as hub
+
+    entry = getattr(hub, plan.upstream, None)
+    if entry is None or plan.upstream.startswith("_"):
+        known = [name for name in dir(hub) if not name.startswith("_")]
+        close = difflib.get_close_matches(plan.upstream, known, n=1)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise UsageError(
+            f"s3prl has no upstream {plan.upstream!r}{hint}; `python -m downstream_runs list` shows ours"
+        )
+    try:
+        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # an upstream may raise anything
+        given = f" with ckpt {plan.ckpt}" if plan.ckpt else " without a ckpt"
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise UsageError(
+            f"upstream {plan.upstream}{given} could not be built: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """s3prl's optimizer over featurizer and downstream."""
+    from s3prl.optimizers import get_optimizer
+
+    try:
+        optimizer: torch.optim.Optimizer = get_optimizer(
+            [parts.featurizer, parts.downstream], config["runner"]["total_steps"], config["optimizer"]
+        )
+    except (TypeError, AttributeError, NameError) as error:
+        raise UsageError(f"the optimizer block does not fit: {error}") from error
+    return optimizer
+
+
+def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any]) -> Any | None:
+    """s3prl's learning-rate scheduler, stepped per optimizer step, or None where the recipe has none."""
+    from s3prl.schedulers import get_scheduler
+
+    if not config.get("scheduler"):
+        return None
+    try:
+        return get_scheduler(optimizer, config["runner"]["total_steps"], config["scheduler"])
+    except (TypeError, NameError, KeyError) as error:
+        raise UsageError(f"the scheduler block does not fit: {error}") from error
+
+
+def make_specaug(config: Mapping[str, Any]) -> Any | None:
+    """s3prl's SpecAugment on features, or None where the recipe has none."""
+    if not config.get("specaug"):
+        return None
+    from s3prl.downstream.specaug import SpecAug
+
+    return SpecAug(**config["specaug"])
+
+
+def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
+    """The utterances of a batch: s3prl's experts hand their names as the last list of strings."""
+    for field in reversed(others):
+        if isinstance(field, (list, tuple)) and field and all(isinstance(name, str) for name in field):
+            return list(field)
+    return []
+
+
+def reading(split: str, step: int, error: Exception) -> RunFailed:
+    """The sentence for a batch that could not be read."""
+    reason = " ".join(str(error).split())
+    return RunFailed(
+        f"a batch of split {split} could not be read after step {step}: {type(error).__name__}: {reason}; "
+        "repair that file and start the same command again, it goes on from its last checkpoint"
+    )

@@ -1,0 +1,177 @@
+"""What a run is to do, before anything heavy is imported, and where it goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import UsageError
+from downstream_runs.files import sha256_file
+
+if TYPE_CHECKING:
+    from downstream_runs.tasks.spec import PreparedData, TaskSpec
+
+DEFAULT_SEED = 1337  # s3prl's
+PRECISIONS = ("fp32", "bf16", "fp16")
+# Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added.
+OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: a task's recipe on one upstream.
+
+    ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
+    data: the corpus folder.
+    out: the folder that run directories go to.
+    device: auto, cpu, cuda or cuda:N.
+    overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
+    labels: added to those of the corpus, recipe and upstream.
+    command: what the user typed, as arguments; `sys.argv` if empty.
+    cache: the folder for length tables; `out`/cache if None.
+    """
+
+    task: TaskSpec
+    recipe: str
+    upstream: str
+    data: Path
+    out: Path
+    ckpt: str | None = None
+    model_config: str | None = None
+    seed: int = DEFAULT_SEED
+    device: str = "auto"
+    precision: str = "fp32"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"precision {self.precision!r} is unknown, expected one of {', '.join(PRECISIONS)}"
+            )
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"device {self.device!r} is unknown, expected auto, cpu, cuda or cuda:N")
+        for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
+            if value is not None and "://" not in value and not Path(value).is_file():
+                raise UsageError(f"{name} {value} is no file; give the path of an existing one")
+
+
+def resolve_config(plan: RunPlan) -> dict[str, Any]:
+    """The recipe's configuration with the plan's overrides; UsageError for a key or value that is wrong."""
+    from downstream_runs import tasks
+
+    config = tasks.recipe(plan.task, plan.recipe).copy_config()
+    for key, value in plan.overrides.items():
+        _override(config, key, value)
+    runner = config["runner"]
+    for key in ("total_steps", "gradient_accumulate_steps", "log_step", "eval_step", "save_step"):
+        if not isinstance(runner[key], int) or runner[key] < 1:
+            raise UsageError(f"runner.{key} is {runner[key]!r}, expected a whole number of at least 1")
+    # s3prl passes these to eval(): only plain names may get that far.
+    for key, value in leaves(config):
+        if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
+            raise UsageError(f"{key} is {value!r}, expected a plain name of letters, digits and underscores")
+    return config
+
+
+def _override(config: dict[str, Any], key: str, value: Any) -> None:
+    from downstream_runs.tasks import near
+
+    *parents, last = key.split(".")
+    block: Any = config
+    for depth, name in enumerate(parents):
+        if depth == 0 and name in OPEN_BLOCKS:
+            block.setdefault(name, {})
+        block = block.get(name) if isinstance(block, dict) else None
+    if not isinstance(block, dict) or (last not in block and not (parents and parents[0] in OPEN_BLOCKS)):
+        hint = near(key, [name for name, _ in leaves(config)])
+        raise UsageError(f"the recipe has no setting {key!r}{hint}")
+    old = block.get(last)
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if old is not None and type(old) is not type(value):
+        raise UsageError(f"{key} is {value!r}, expected a value like {old!r}")
+    block[last] = value
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (dotted key, value)."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
+    """SHA-256 over all that decides a run's numbers apart from corpus and upstream."""
+    # The number of loading processes decides nothing, and machines differ in it.
+    settings = {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
+    return _hash_json(
+        {
+            "task": plan.task.name,
+            "recipe": plan.recipe,
+            "settings": settings,
+            "seed": plan.seed,
+            "precision": plan.precision,
+        }
+    )
+
+
+def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
+    """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files."""
+    config = resolve_config(plan) if config is None else config
+    files = {"ckpt": _file_identity(plan.ckpt), "model_config": _file_identity(plan.model_config)}
+    digest = _hash_json({"config": config_hash(plan, config), **files})
+    upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
+    return plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
+
+
+def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
+    """What `plan.json` holds: everything that must stay the same for a run to be continued."""
+    return {
+        "task": plan.task.name,
+        "recipe": plan.recipe,
+        "upstream": plan.upstream,
+        "ckpt": _file_identity(plan.ckpt),
+        "model_config": _file_identity(plan.model_config),
+        "config_sha256": config_hash(plan, config),
+        "settings": dict(leaves(config)),
+        "data_sha256": data.sha256,
+        "seed": plan.seed,
+        "precision": plan.precision,
+    }
+
+
+def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """UsageError that names what differs if the run in `folder` was started with another plan."""
+    differ = [key for key in wanted if key != "settings" and stored.get(key) != wanted[key]]
+    if not differ:
+        return
+    if "config_sha256" in differ:
+        old, new = stored.get("settings", {}), wanted["settings"]
+        keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        differ = [key for key in differ if key != "config_sha256"] + keys
+    raise UsageError(
+        f"{folder} holds a run with other {', '.join(differ)}, and two runs are never mixed; "
+        "use --rerun always to discard it, or another --out"
+    )
+
+
+def _file_identity(name: str | None) -> str | None:
+    """A file's SHA-256, a URL itself."""
+    if name is None or "://" in name:
+        return name
+    return sha256_file(Path(name))
+
+
+def _hash_json(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

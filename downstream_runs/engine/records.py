@@ -1,0 +1,62 @@
+"""The two journals of a run, one JSON object a line: `events.jsonl` and `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.files import atomic_write_text
+
+# Events about a process rather than a step: they stay when the steps after a checkpoint are done again.
+SESSION_EVENTS = ("start", "resume")
+
+
+class Journal:
+    """Appends to one run's journals; every line carries the step, the time and the run's labels."""
+
+    def __init__(self, folder: Path, labels: tuple[str, ...]) -> None:
+        self._events = folder / "events.jsonl"
+        self._metrics = folder / "metrics.jsonl"
+        self._labels = list(labels)
+
+    def event(self, name: str, step: int, **fields: Any) -> None:
+        """Something that happened: start, resume, checkpoint, best, end, a retried batch."""
+        self._append(self._events, {"event": name, "step": step, "time": _now(), **fields})
+
+    def metric(self, split: str, step: int, values: Mapping[str, Any]) -> None:
+        """Numbers of a split at a step; no time in it, so that equal runs have equal files."""
+        self._append(self._metrics, {"split": split, "step": step, **values})
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`, and any line that a killed process left unfinished."""
+        _keep(self._metrics, lambda line: line["step"] <= step)
+        _keep(self._events, lambda line: line["step"] <= step or line["event"] in SESSION_EVENTS)
+
+    def _append(self, path: Path, line: dict[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "labels": self._labels}) + "\n")
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a journal; an unfinished last line is left out."""
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "step" in line:
+            yield line
+
+
+def _keep(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    if path.exists():
+        atomic_write_text(path, "".join(json.dumps(line) + "\n" for line in read(path) if wanted(line)))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

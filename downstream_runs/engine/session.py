@@ -1,0 +1,208 @@
+"""One run from its plan to its result: directory, lock, journals, training, test."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
+
+from downstream_runs.engine import lock
+from downstream_runs.engine.plan import RunPlan, check_same, identity, resolve_config, run_dir
+from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.files import atomic_write_text
+from downstream_runs.tasks.spec import PreparedData
+
+if TYPE_CHECKING:
+    from reports.results import Result
+
+RERUN = ("missing", "always", "never")
+RESULT, PLAN, S3PRL_LOG = "result.json", "plan.json", "s3prl.log"
+
+
+def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
+    """Do what is missing of a run and return its result.
+
+    `rerun`: `missing` continues an unfinished run and hands back a finished one's result; `always` discards
+    what is there; `never` hands back a finished result and leaves an unfinished run alone (UsageError).
+    A run that is killed at any moment and run again gives the same numbers. UsageError for bad input, a run
+    directory in use, or one that holds another plan's run; RunFailed for a run that cannot go on.
+    KeyboardInterrupt and SIGTERM (as SystemExit 143) pass through, with all files whole.
+    """
+    if rerun not in RERUN:
+        raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
+    config = resolve_config(plan)
+    folder = run_dir(plan, config).resolve()
+    with _plain_errors(folder), _sigterm_as_exit():
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock.hold(folder):
+            if rerun == "always":
+                _clear(folder)
+            _remove_temporary(folder)
+            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config)
+            _check_plan(plan, config, data, folder)
+            if (folder / RESULT).exists():
+                return _finished(folder)
+            if rerun == "never" and (folder / "events.jsonl").exists():
+                raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
+            return _train_and_test(plan, config, data, folder)
+
+
+def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> Result:
+    terminal = sys.stderr
+    with (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log, _quiet(log):
+        from downstream_runs import bridge
+
+        bridge.apply()
+        import torch
+
+        from downstream_runs.engine import finish, parts, records, state
+        from downstream_runs.engine.loop import Trainer
+        from reports import results
+
+        try:
+            built = parts.build(plan, _with_data(config, data), folder)
+            labels = finish.run_labels(plan, config, data, built.upstream)
+            print("labels:", ", ".join(labels) or "none", file=log)
+            journal = records.Journal(folder, labels)
+            bar = _Bars(terminal, labels)
+            checkpoints = state.Checkpoints(folder, lambda message: print(message, file=terminal))
+            resumed = checkpoints.latest()
+            step = 0 if resumed is None else resumed["step"]
+            checkpoints.drop_after(step)
+            journal.rewind(step)
+            journal.event(
+                "start" if resumed is None else "resume", step, pid=os.getpid(), command=list(plan.command)
+            )
+            trainer = Trainer(
+                built, plan.task, config, data, folder, journal, checkpoints, bar, precision=plan.precision
+            )
+            trainer.train(resumed)
+            tests = finish.test(trainer, folder, bar)
+            result = finish.make_result(plan, config, trainer, tests, labels, folder)
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                "out of memory outside a training step; use a GPU with more memory, or --device cpu"
+            ) from error
+        written = results.write(folder / RESULT, result)
+        journal.event("end", trainer.step, wall_seconds=result.wall_seconds)
+        return written
+
+
+def _finished(folder: Path) -> Result:
+    from reports import results
+
+    return results.read(folder / RESULT)
+
+
+def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
+    path = folder / PLAN
+    wanted = json.loads(json.dumps(identity(plan, config, data)))
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UsageError(
+                f"{path} is no JSON; use --rerun always to discard the run, or another --out"
+            ) from None
+        check_same(stored, wanted, folder)
+    else:
+        atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
+    """What s3prl gets: the corpus added, and no more loading processes than there are cores to spare."""
+    merged: dict[str, Any] = json.loads(json.dumps(config))
+    datarc = merged["downstream_expert"]["datarc"]
+    datarc.update(data.settings)
+    datarc["num_workers"] = min(datarc["num_workers"], max(len(os.sched_getaffinity(0)) - 1, 0))
+    return merged
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == "lock":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove_temporary(folder: Path) -> None:
+    """What a killed run was writing."""
+    for pattern in (".*.tmp", "checkpoints/.*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+class _Bars:
+    """Progress bars on the terminal, which show the run's labels."""
+
+    def __init__(self, terminal: IO[str], labels: tuple[str, ...]) -> None:
+        self._terminal = terminal
+        self._prefix = f"[{', '.join(labels)}] " if labels else ""
+
+    def __call__(self, items: Any, *, desc: str, total: int) -> Any:
+        from tqdm import tqdm
+
+        seldom = 0.1 if self._terminal.isatty() else 30.0
+        return tqdm(
+            items,
+            desc=self._prefix + desc,
+            total=total,
+            file=self._terminal,
+            dynamic_ncols=True,
+            mininterval=seldom,
+            leave=items is None,
+        )
+
+
+@contextlib.contextmanager
+def _quiet(log: IO[str]) -> Iterator[None]:
+    """What s3prl prints goes to its log."""
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        yield
+
+
+@contextlib.contextmanager
+def _plain_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunFailed(
+                f"the disk of {where} is full; the last checkpoint is whole: make room and start the same "
+                "command again, it goes on from there"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(f"cannot write {where}: {error.strerror}; give another --out") from error
+        raise RunFailed(
+            f"{where}: {error.strerror or error}; start the same command again to go on"
+        ) from error
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds like an interrupt, so that locks and temporary files go."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

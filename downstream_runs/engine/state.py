@@ -1,0 +1,133 @@
+"""Checkpoints that survive a kill at any moment, and the random states that make a resumed run the same."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.errors import RunFailed
+from downstream_runs.files import atomic_write_bytes, atomic_write_text
+
+FORMAT = 1
+KEPT = 2
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (all devices), as s3prl does before a run and before each evaluation."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of every random generator, in types that torch.load(weights_only=True) reads."""
+    import numpy as np
+    import torch
+
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, internal, gauss = random.getstate()
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put back what `random_states` took; states of devices that this machine lacks are left out."""
+    import numpy as np
+    import torch
+
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> str:
+    """Write tensors and plain values to `path`, its SHA-256 in `path`.sha256; returns that hash."""
+    import torch
+
+    # In memory first: torch reports a full disk as a RuntimeError without cause, a plain write as OSError.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    # The record goes first: a file without its record would look damaged after a kill between the two.
+    atomic_write_text(_record(path), digest + "\n")
+    atomic_write_bytes(path, data)
+    return digest
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read what `write_tensors` wrote, on the CPU; RunFailed if it is damaged."""
+    import torch
+
+    data = path.read_bytes()
+    record = _record(path)
+    expected = record.read_text(encoding="utf-8").strip() if record.exists() else "no record"
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise RunFailed(f"{path} is damaged: its SHA-256 is {found}, {record.name} has {expected}")
+    content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if not isinstance(content, dict):
+        raise RunFailed(f"{path} holds a {type(content).__name__}, expected a dictionary of states")
+    return content
+
+
+class Checkpoints:
+    """The last checkpoints of a run, `checkpoints/step-N.pt`; a new one is whole before an old one goes."""
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder / "checkpoints"
+        self._warn = warn
+
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Write the state at `step`, then remove all but the newest two."""
+        path = self._folder / f"step-{step:08d}.pt"
+        write_tensors(path, {"format": FORMAT, "step": step, **state})
+        for old in self._paths()[KEPT:]:
+            _record(old).unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
+        return path
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest good state, or None; a damaged file is named and the one before it taken."""
+        for path in self._paths():
+            try:
+                state = read_tensors(path)
+            except RunFailed as error:
+                self._warn(f"{error}; going back to the checkpoint before it")
+                continue
+            if state.get("format") != FORMAT:
+                raise RunFailed(
+                    f"{path} has checkpoint format {state.get('format')}, this version reads {FORMAT}; "
+                    "start again with --rerun always"
+                )
+            return state
+        return None
+
+    def drop_after(self, step: int) -> None:
+        """Remove files of later steps: they could not be read, and their steps are done again."""
+        for path in self._paths():
+            if int(path.stem.split("-")[1]) > step:
+                path.unlink()
+                _record(path).unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*.pt"), reverse=True)
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")

@@ -1,0 +1,244 @@
+"""Automatic speech recognition on LibriSpeech: characters by CTC, WER on test-clean, no language model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.tasks.spec import (
+    Corpus,
+    MetricSpec,
+    PreparedData,
+    Recipe,
+    Score,
+    Selection,
+    TaskSpec,
+)
+
+
+def _config(
+    *,
+    steps: int,
+    every: tuple[int, int, int],
+    lr: float,
+    batch: int,
+    head: tuple[int, tuple[int, ...], float],
+    workers: int,
+    specaug: bool = True,
+    warmup: int | None = None,
+) -> dict[str, Any]:
+    """s3prl's blocks; `every` is log, evaluation and checkpoint steps, `head` projection, BiLSTMs, dropout.
+
+    s3prl halves every training batch whose longest utterance has more than 2000 samples, which is all of
+    them: `batch` 32 trains on 16 and 16. That is kept, since published numbers come from it.
+    """
+    log, evaluate, save = every
+    project, lstm, dropout = head
+    config: dict[str, Any] = {
+        "runner": {
+            "total_steps": steps,
+            "gradient_clipping": 1,
+            "gradient_accumulate_steps": 1,
+            "log_step": log,
+            "eval_step": evaluate,
+            "save_step": save,
+            "eval_dataloaders": ["dev-clean"],
+        },
+        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
+        "downstream_expert": {
+            "datarc": {
+                "train": ["train-clean-100"],
+                "dev-clean": ["dev-clean"],
+                "test-clean": ["test-clean"],
+                "num_workers": workers,
+                "batch_size": batch,
+                # One utterance at a time: s3prl would drop a last batch of one.
+                "eval_batch_size": 1,
+                "zero_infinity": True,
+                "decoder_args": {"decoder_type": "None"},
+            },
+            "modelrc": {
+                "project_dim": project,
+                "select": "RNNs",
+                "RNNs": {
+                    "total_rate": -1,
+                    "module": "LSTM",
+                    "bidirection": True,
+                    "dim": list(lstm),
+                    "dropout": [dropout] * len(lstm),
+                    "layer_norm": [False] * len(lstm),
+                    "proj": [False] * len(lstm),
+                    "sample_rate": [1] * len(lstm),
+                    "sample_style": "concat",
+                },
+            },
+        },
+    }
+    if specaug:
+        config["specaug"] = {
+            "adaptive": False,
+            "adaptive_number_ratio": 0.04,
+            "adaptive_size_ratio": 0.04,
+            "max_n_time_masks": 20,
+            "apply_time_warp": True,
+            "apply_time_mask": True,
+            "apply_freq_mask": True,
+            "time_warp_window": 5,
+            "time_mask_width_range": [0, 40],
+            "freq_mask_width_range": [0, 50],
+            "num_freq_mask": 4,
+            "num_time_mask": 2,
+        }
+    if warmup is not None:
+        config["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
+    return config
+
+
+_SUPERB: dict[str, Any] = {
+    "steps": 200_000,
+    "every": (100, 2000, 500),
+    "lr": 1e-4,
+    "batch": 32,
+    "head": (1024, (1024, 1024), 0.2),
+    "workers": 12,
+}
+
+RECIPES = {
+    "superb": Recipe(
+        name="superb",
+        config=_config(**_SUPERB),
+        note="s3prl's defaults; the batch of 32 is 16 and 16 in effect",
+        source="s3prl 0.4.18, downstream/asr/config.yaml",
+    ),
+    "paper": Recipe(
+        name="paper",
+        config=_config(**_SUPERB, warmup=1400),
+        note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
+        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+    ),
+    "demo": Recipe(
+        name="demo",
+        config=_config(
+            steps=200,
+            every=(10, 100, 50),
+            lr=2e-3,
+            batch=16,
+            head=(128, (128,), 0.1),
+            workers=0,
+            specaug=False,
+        ),
+        note="a small head and few steps: shows that everything works, says nothing about the upstream",
+        source="this project",
+        labels=("shortened",),
+    ),
+    "sample": Recipe(
+        name="sample",
+        config=_config(
+            steps=300,
+            every=(10, 100, 50),
+            lr=2e-3,
+            batch=8,
+            head=(128, (128,), 0.0),
+            workers=0,
+            specaug=False,
+        ),
+        note="a small head that learns a handful of real utterances by heart",
+        source="this project",
+        labels=("shortened",),
+    ),
+}
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Find LibriSpeech under `data` and write the length tables and character dictionary that s3prl reads."""
+    from downstream_runs.corpora import librispeech, vocabulary
+
+    datarc = config["downstream_expert"]["datarc"]
+    parts = {split: tuple(datarc[split]) for split in ("train", "dev-clean", "test-clean")}
+    every = tuple(dict.fromkeys(part for names in parts.values() for part in names))
+    root = librispeech.find_root(data).resolve()
+    librispeech.require_good(librispeech.check(root, every, decode=0))
+    tables = librispeech.write_lengths(root, every, cache).resolve()
+    dictionary = vocabulary.write_char_dict(cache / "char.dict").resolve()
+    listed = {part: _rows(tables / f"{part}.csv") for part in every}
+    return PreparedData(
+        root=root,
+        settings={"libri_root": str(root), "bucket_file": str(tables), "dict_path": str(dictionary)},
+        utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
+        sha256=_content_hash(root, listed, dictionary),
+        labels=librispeech.labels(root),
+    )
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    import csv
+
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _content_hash(root: Path, listed: Mapping[str, list[dict[str, str]]], dictionary: Path) -> str:
+    """Over utterances, lengths, transcripts and characters: all that decides a run but the samples."""
+    digest = hashlib.sha256(dictionary.read_bytes())
+    for part in sorted(listed):
+        rows = sorted((row["file_path"], row["length"]) for row in listed[part])
+        for path, length in rows:
+            digest.update(f"{path}\t{length}\n".encode())
+        for chapter in sorted({Path(path).parent for path, _ in rows}):
+            transcript = root / chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
+            digest.update(transcript.read_bytes())
+    return digest.hexdigest()
+
+
+def score(folder: Path, split: str) -> tuple[Score, ...]:
+    """WER and CER of `split` from the hypotheses and references that s3prl wrote to `folder`."""
+    from downstream_runs.scoring import wer
+
+    reference = wer.read_ark(folder / f"{split}-noLM-ref.ark")
+    hypothesis = wer.read_ark(folder / f"{split}-noLM-hyp.ark")
+    words = wer.score(reference, hypothesis, unit="word")
+    characters = wer.score(reference, hypothesis, unit="char")
+    return (
+        Score("wer", 100.0 * words.rate, words.as_dict()),
+        Score("cer", 100.0 * characters.rate, characters.as_dict()),
+    )
+
+
+def used(dataset: Any) -> int:
+    """Utterances in s3prl's training set; it drops a last batch that has one utterance only."""
+    return sum(len(bucket) for bucket in dataset.X)
+
+
+TASK = TaskSpec(
+    name="asr",
+    title="Automatic speech recognition",
+    s3prl_name="asr",
+    aliases=("speech-recognition", "librispeech-asr"),
+    corpus=Corpus(
+        name="LibriSpeech train-clean-100, dev-clean, test-clean",
+        licence="CC BY 4.0",
+        size="6.3 GB + 337 MB + 346 MB",
+        url="https://www.openslr.org/12",
+    ),
+    train_split="train",
+    dev_splits=("dev-clean",),
+    test_splits=("test-clean",),
+    metrics=(
+        MetricSpec("wer", "word error rate", "percent", "lower", "asr/{split}-wer"),
+        # s3prl's own unit error rate counts the word separators too, so it is another number.
+        MetricSpec("cer", "character error rate", "percent", "lower", None, official=False),
+    ),
+    selection=Selection(split="dev-clean", metric="wer", artefact="dev-clean-best.ckpt", s3prl_bound=100.0),
+    artefacts=(
+        "dev-clean-best.ckpt",
+        "test-clean-noLM-hyp.ark",
+        "test-clean-noLM-ref.ark",
+    ),
+    recipes=RECIPES,
+    prepare=prepare,
+    score=score,
+    used=used,
+    split_batches=True,
+)

@@ -1,0 +1,326 @@
+"""A run as its user meets it: results, refusals, and what happens when something breaks."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import noise
+import pytest
+import toy
+
+from downstream_runs.engine import lock, loop, parts, run, run_dir, session, state
+from downstream_runs.errors import RunFailed, UsageError
+
+SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    toy.register()
+    return noise.make_corpus(tmp_path_factory.mktemp("noise"))
+
+
+def plan(corpus: Path, out: Path, **changes: Any) -> Any:
+    runner = {**SHORT, **changes.pop("runner", {})}
+    return noise.tiny_plan(corpus, out, upstream=changes.pop("upstream", "toy"), runner=runner, **changes)
+
+
+def events(folder: Path, name: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == name]
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, error: BaseException) -> None:
+    """The `call`-th call of `owner.name` raises `error`."""
+    real, calls = getattr(owner, name), [0]
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, wrapped)
+
+
+def test_a_run_says_what_it_was(corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wanted = plan(corpus, tmp_path, command=("python", "-m", "x"), overrides={"optimizer.lr": 1e-3})
+    result = run(wanted)
+    folder = run_dir(wanted)
+    assert result.labels == ("demo", "shortened", "untrained")
+    headline = result.headline("wer")
+    assert headline is not None
+    assert (headline.split, headline.counts["utterances"]) == ("test-clean", 3)
+    # Noise: 100 % at both evaluations, and the earlier stays.
+    assert headline.selection == "lowest wer on dev-clean: step 2 of 4"
+    assert result.deviations[0] == "optimizer.lr is 0.001, the recipe has 0.01"
+    assert "would have had none to test" in result.deviations[1]
+    assert result.command == ("python", "-m", "x")
+    assert (result.steps, result.seed, result.device) == (4, 1337, "cpu")
+    assert result.corpus.counts == {"train": 10, "dev-clean": 3, "test-clean": 3}
+    assert set(result.artefacts) == {
+        "dev-clean-best.ckpt",
+        "test-clean-noLM-hyp.ark",
+        "test-clean-noLM-ref.ark",
+        "metrics.jsonl",
+    }
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["labels"] == list(result.labels) for line in metrics)
+    weights = [line["layer_weights"] for line in metrics if line["split"] == "dev-clean"]
+    assert all(len(layers) == 3 and abs(sum(layers) - 1) < 1e-6 for layers in weights)
+    shown = capfd.readouterr()
+    assert "wer:" not in shown.out + shown.err
+    assert "[demo, shortened, untrained] train" in shown.err
+
+
+def test_a_finished_run_is_handed_back(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = plan(corpus, tmp_path)
+    first = run(wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "_train_and_test", None)
+        assert run(wanted) == first
+        assert run(wanted, rerun="never") == first
+    again = run(wanted, rerun="always")
+    assert again.metrics == first.metrics
+    assert again.created >= first.created
+    with pytest.raises(UsageError, match="--rerun 'twice'"):
+        run(wanted, rerun="twice")
+
+
+def test_an_unfinished_run_is_left_alone_by_never(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan(corpus, tmp_path)
+    with monkeypatch.context() as patch:
+        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    with pytest.raises(UsageError, match="unfinished run; --rerun missing"):
+        run(wanted, rerun="never")
+
+
+def test_a_run_on_changed_data_is_refused(tmp_path: Path) -> None:
+    toy.register()
+    own = noise.make_corpus(tmp_path)
+    wanted = plan(own, tmp_path / "runs")
+    run(wanted)
+    transcript = own / "test-clean" / "3" / "9" / "3-9.trans.txt"
+    transcript.write_text(transcript.read_text().replace("ONE", "SIX"))
+    with pytest.raises(UsageError, match="other data_sha256"):
+        run(wanted)
+
+
+def test_a_second_run_in_the_same_place_is_refused(corpus: Path, tmp_path: Path) -> None:
+    wanted = plan(corpus, tmp_path)
+    folder = run_dir(wanted).resolve()
+    folder.mkdir(parents=True)
+    with lock.hold(folder), pytest.raises(UsageError, match=f"in use by process {os.getpid()} on host"):
+        run(wanted)
+
+
+def test_the_lock_of_a_dead_process_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "ORPHAN_SECONDS", 0.5)
+    monkeypatch.setattr(lock, "_is_dead", lambda holder: True)
+    with lock.hold(tmp_path), pytest.raises(UsageError, match="in use"), lock.hold(tmp_path):
+        pass
+    with lock.hold(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("stop", "raised"),
+    [
+        (lambda *args: signal.raise_signal(signal.SIGTERM), SystemExit),
+        (lambda *args: signal.raise_signal(signal.SIGINT), KeyboardInterrupt),
+    ],
+)
+def test_a_stopped_run_goes_on(
+    stop: Any, raised: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan(corpus, tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_log_training", stop)
+        with pytest.raises(raised):
+            run(wanted)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not list(tmp_path.rglob("*.tmp"))
+    result = run(wanted)
+    assert result.steps == 4
+    assert [event["step"] for event in events(run_dir(wanted), "resume")] == [1]
+
+
+def test_a_damaged_checkpoint_falls_back(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wanted = plan(corpus, tmp_path)
+    with monkeypatch.context() as patch:
+        fail_at(patch, loop.Trainer, "_update", 4, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    newest = run_dir(wanted) / "checkpoints" / "step-00000003.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    run(wanted)
+    assert "step-00000003.pt is damaged" in capfd.readouterr().err
+    assert [event["step"] for event in events(run_dir(wanted), "resume")] == [2]
+    calm = plan(corpus, tmp_path / "calm")
+    run(calm)
+    assert (run_dir(calm) / "metrics.jsonl").read_bytes() == (run_dir(wanted) / "metrics.jsonl").read_bytes()
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan(corpus, tmp_path)
+    full = OSError(errno.ENOSPC, "No space left on device", "step-00000002.pt")
+    with monkeypatch.context() as patch:
+        # Per step one checkpoint; the second write of step 2 follows the best weights.
+        fail_at(patch, state, "atomic_write_bytes", 3, full)
+        with pytest.raises(RunFailed, match="is full; the last checkpoint is whole"):
+            run(wanted)
+    assert state.read_tensors(run_dir(wanted) / "checkpoints" / "step-00000001.pt")["step"] == 1
+    assert run(wanted).steps == 4
+
+
+def test_a_place_that_cannot_be_written_is_named(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write .*file.*; give another --out"):
+        run(plan(corpus, tmp_path / "file" / "runs"))
+
+
+def spoil_loss(monkeypatch: pytest.MonkeyPatch, spoil: Any) -> None:
+    import s3prl.downstream.asr.expert as asr
+
+    real = asr.DownstreamExpert.forward
+    monkeypatch.setattr(asr.DownstreamExpert, "forward", lambda *args, **kwargs: spoil(real(*args, **kwargs)))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_loss(monkeypatch, lambda loss: loss * float("inf"))
+    with pytest.raises(RunFailed, match=r"the loss is inf at step 1 \(utterances 1-9-000\d, "):
+        run(plan(corpus, tmp_path))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after s3prl's zero_infinity, which may hide a NaN from the loss and not from the gradient."""
+
+    def nan_behind(loss: Any) -> Any:
+        if loss.requires_grad:
+            loss.register_hook(lambda gradient: gradient * float("nan"))
+        return loss
+
+    spoil_loss(monkeypatch, nan_behind)
+    wanted = plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2})
+    with pytest.raises(RunFailed, match="the gradient is nan at step 1"):
+        run(wanted)
+    # Both batches of the step are named.
+    assert len(events(run_dir(wanted), "not_finite")[0]["utterances"]) >= 6
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    config = noise.tiny_config(**SHORT)
+    del config["specaug"]
+    config["downstream_expert"]["modelrc"]["RNNs"]["dropout"] = [0.0]
+    whole = run(plan(corpus, tmp_path / "whole", config=config))
+    wanted = plan(corpus, tmp_path / "halved", config=config)
+    real = parts.Parts.features
+
+    def small_memory(self: Any, wavs: Any) -> Any:
+        if len(wavs) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, wavs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.Parts, "features", small_memory)
+        halved = run(wanted)
+    assert "batches that did not fit in memory were computed in two halves" in halved.deviations
+    assert len(events(run_dir(wanted), "out_of_memory")) > 0
+    assert whole.deviations == halved.deviations[:-1]
+    folders = [run_dir(plan(corpus, tmp_path / name, config=config)) for name in ("whole", "halved")]
+    ends = [state.read_tensors(folder / "checkpoints" / "step-00000004.pt") for folder in folders]
+    for name, tensor in ends[0]["trained"]["Downstream"].items():
+        assert torch.allclose(tensor, ends[1]["trained"]["Downstream"][name], atol=1e-4), name
+
+
+def test_memory_that_is_too_small_for_accumulation_stops_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    fail_at(monkeypatch, loop.Trainer, "_backward", 2, torch.OutOfMemoryError("out of memory"))
+    with pytest.raises(RunFailed, match=r"out of memory at step 1 with \d utterances"):
+        run(plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2}))
+
+
+def test_two_scorers_that_disagree_stop_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts.ScalarLog, "add_scalar", lambda self, name, value, global_step: None)
+    with pytest.raises(RunFailed, match=r"our wer of dev-clean is 100\.0, s3prl's asr/dev-clean-wer is nan"):
+        run(plan(corpus, tmp_path))
+
+
+def test_an_epoch_without_a_batch_is_an_error_not_a_loop(tmp_path: Path) -> None:
+    toy.register()
+    one = noise.make_corpus(tmp_path, splits={"train-clean-100": 1, "dev-clean": 2, "test-clean": 2})
+    with pytest.raises(UsageError, match="s3prl cannot make batches of split train"):
+        run(plan(one, tmp_path / "runs"))
+
+
+def test_a_lost_utterance_is_said(tmp_path: Path) -> None:
+    toy.register()
+    seven = noise.make_corpus(tmp_path, splits={"train-clean-100": 7, "dev-clean": 2, "test-clean": 2})
+    result = run(plan(seven, tmp_path / "runs"))
+    assert any("1 of 7 training utterances are not used" in sentence for sentence in result.deviations)
+
+
+def test_loading_processes_change_nothing(corpus: Path, tmp_path: Path) -> None:
+    folders = []
+    for workers in (0, 1):
+        wanted = plan(
+            corpus, tmp_path / str(workers), overrides={"downstream_expert.datarc.num_workers": workers}
+        )
+        run(wanted)
+        folders.append(run_dir(wanted))
+    lines = [(folder / "metrics.jsonl").read_bytes() for folder in folders]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "says"),
+    [
+        ("fbnk", "did you mean 'fbank'"),
+        ("hubert_local", "hubert_local without a ckpt could not be built"),
+    ],
+)
+def test_an_unknown_or_broken_upstream_is_named(
+    upstream: str, says: str, corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        run(plan(corpus, tmp_path, upstream=upstream))
+
+
+def test_other_upstream_weights_are_not_mixed(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan(corpus, tmp_path)
+    with monkeypatch.context() as patch:
+        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    monkeypatch.setattr(parts, "seed_everything", lambda seed: None)
+    with pytest.raises(UsageError, match="the upstream has other weights"):
+        run(wanted)

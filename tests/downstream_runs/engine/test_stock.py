@@ -1,0 +1,60 @@
+"""Our loop is s3prl's: the same seed gives the same losses and weights as s3prl's own Runner, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import noise
+import pytest
+import toy
+
+from downstream_runs.engine import run, run_dir, session
+from downstream_runs.engine.plan import resolve_config
+
+HERE = Path(__file__).parent
+STEPS = 10
+
+
+@pytest.mark.slow
+def test_training_is_that_of_stock_s3prl(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    toy.register()
+    corpus = noise.make_corpus(tmp_path)
+    plan = noise.tiny_plan(
+        corpus, tmp_path / "runs", upstream="toy", runner={"total_steps": STEPS, "eval_step": 5}
+    )
+    result = run(plan)
+    ours = run_dir(plan)
+
+    config = resolve_config(plan)
+    data = plan.task.prepare(plan.data, plan.out / "cache", config)
+    (tmp_path / "stock").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(session._with_data(config, data)))
+    subprocess.run(
+        [sys.executable, str(HERE / "stock.py"), str(tmp_path / "config.json"), str(tmp_path / "stock")],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)])},
+        capture_output=True,
+        timeout=300,
+    )
+
+    theirs = json.loads((tmp_path / "stock" / "scalars.json").read_text())
+    lines = [json.loads(line) for line in (ours / "metrics.jsonl").read_text().splitlines()]
+    mine = [(name, value, line["step"]) for line in lines for name, value in line["scalars"].items()]
+    assert [tuple(line) for line in theirs] == mine
+    assert len({step for name, _, step in mine if name == "asr/train-loss"}) == STEPS
+    assert {step for name, _, step in mine if name == "asr/dev-clean-wer"} == {5, 10}
+
+    stock = torch.load(tmp_path / "stock" / "end.pt", weights_only=True)
+    state = torch.load(ours / "checkpoints" / f"step-{STEPS:08d}.pt", weights_only=True)
+    for part in ("Featurizer", "Downstream"):
+        assert stock[part].keys() == state["trained"][part].keys()
+        for name, tensor in stock[part].items():
+            assert torch.equal(tensor, state["trained"][part][name]), name
+    assert stock["Featurizer"]["weights"].abs().sum() > 0
+    assert result.labels == ("demo", "shortened", "untrained")
