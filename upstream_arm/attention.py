@@ -24,6 +24,8 @@ from upstream_arm.config import StudentConfig
 # Scores held at once by the blocked double softmax. On a CPU a block should stay in the core's own
 # cache; on a GPU it should be large enough to fill the device.
 CPU_BLOCK = 1 << 18
+# Up to so many entries (16 MiB) a CPU is faster with the map kept than with its rows computed again.
+KEPT_MAP = 1 << 22
 GPU_BLOCK = 1 << 26
 
 
@@ -106,7 +108,7 @@ class Attention(nn.Module):
         padding = None if valid is None else ~valid[:, None, None, :]
         if self.computes_map:
             assert shared.queries is not None and shared.keys is not None
-            weights = _softmax(shared.queries @ shared.keys.transpose(2, 3), padding)
+            weights = _softmax(shared.queries @ shared.keys.transpose(2, 3), padding, in_place=True)
             handed_on = AttentionMap(weights=weights)
         else:
             assert shared.weights is not None
@@ -119,11 +121,17 @@ class Attention(nn.Module):
         return F.dropout(weights, self.dropout, self.training).to(values.dtype) @ values, handed_on
 
 
-def _softmax(scores: Tensor, padding: Tensor | None) -> Tensor:
-    """Softmax over keys in at least fp32, padded keys left out."""
+def _softmax(scores: Tensor, padding: Tensor | None, in_place: bool = False) -> Tensor:
+    """Softmax over keys in at least fp32, padded keys left out.
+
+    `in_place` lets it write over the scores where nothing else, gradients included, needs them.
+    """
     if padding is not None:
         scores = scores.masked_fill(padding, float("-inf"))
-    return torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    if in_place and dtype == scores.dtype and not torch.is_grad_enabled():
+        return torch.softmax(scores, dim=-1, out=scores)
+    return torch.softmax(scores, dim=-1, dtype=dtype)
 
 
 def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None) -> Tensor:
@@ -155,7 +163,7 @@ def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, vali
     rows = max(1, min(frames, budget // (batch * heads * frames)))
     outputs = []
     for start in range(0, frames, rows):
-        inner = _softmax(queries[:, :, start : start + rows] @ transposed, padding)
+        inner = _softmax(queries[:, :, start : start + rows] @ transposed, padding, in_place=True)
         outer = (inner.exp() if torch.is_grad_enabled() else inner.exp_()).to(values.dtype)
         outputs.append(outer @ extended)
     total = torch.cat(outputs, dim=2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upstream_arm.attention import Attention, AttentionMap
+from upstream_arm import lean_frontend
+from upstream_arm.attention import KEPT_MAP, Attention, AttentionMap
 from upstream_arm.config import StudentConfig
 from upstream_arm.frontend import PositionalConv, scale_gradient
 
@@ -44,22 +47,29 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(config, computes) for computes in config.reuse_pattern)
         self.layer_norm = nn.LayerNorm(config.embed_dim)
         self.dropout = nn.Dropout(config.dropout)
+        self.heads = config.heads
         self.layer_grad_scale = config.layer_grad_scale
 
-    def forward(self, x: Tensor, valid: Tensor | None, explicit: bool) -> list[Tensor]:
+    def forward(self, x: Tensor, valid: Tensor | None, explicit: bool, lean: bool = False) -> list[Tensor]:
         """Encode.
 
         Args:
             x: [batch, frame, width].
             valid: [batch, frame] of bool, False for padding; None if nothing is padded.
             explicit: write the attention maps out.
+            lean: one unpadded utterance on a CPU without gradients: take the shortest way for it.
 
         Returns:
             The output of every layer, each [batch, frame, width].
         """
         if valid is not None:
             x = x * valid.unsqueeze(2)
-        x = self.dropout(self.layer_norm(x + self.pos_conv(x)))
+        if lean:
+            explicit = self.heads * x.shape[1] ** 2 <= KEPT_MAP
+            positions = lean_frontend.position(cast(PositionalConv, self.pos_conv[0]), x[0]).unsqueeze(0)
+        else:
+            positions = self.pos_conv(x)
+        x = self.dropout(self.layer_norm(x + positions))
         shared: AttentionMap | None = None
         outputs = []
         for index, layer in enumerate(self.layers, start=1):

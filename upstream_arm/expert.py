@@ -87,9 +87,7 @@ def from_checkpoint(
     """
     from upstream_arm.checkpoint import load_student, sha256
 
-    given = {"reuse_softmax": reuse_softmax, "batching": batching}
-    switches = {name: value for name, value in given.items() if value is not None}
-    student = load_student(ckpt, model_config=model_config, **switches)
+    student = load_student(ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching)
     return UpstreamExpert(student, Path(ckpt), sha256(ckpt))
 
 

@@ -103,11 +103,14 @@ class PositionalConv(nn.Module):
         with torch.no_grad():
             self.weight_g.copy_(self.weight_v.norm(dim=(0, 1), keepdim=True))
 
+    def weight(self) -> Tensor:
+        """The normalised weight, [width, width / groups, kernel]."""
+        return torch._weight_norm(self.weight_v, self.weight_g, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """[batch, frame, width] to the same shape: an even kernel gives one frame too many, dropped last."""
         kernel = self.weight_v.shape[2]
-        weight = torch._weight_norm(self.weight_v, self.weight_g, 2)
-        y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups)
+        y = F.conv1d(x.transpose(1, 2), self.weight(), self.bias, padding=kernel // 2, groups=self.groups)
         if kernel % 2 == 0:
             y = y[:, :, :-1]
         return F.gelu(y).transpose(1, 2)

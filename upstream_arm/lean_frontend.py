@@ -1,12 +1,14 @@
-"""The same front end for one utterance on a CPU, without gradients: cache-sized and without reorders.
+"""The same convolutions for one utterance on a CPU, without gradients: cache-sized and without reorders.
 
-Equal to `FrontEnd` up to fp32 rounding, by three rearrangements:
+Equal to `FrontEnd` and `PositionalConv` up to fp32 rounding, by four rearrangements:
 
 - The GroupNorm follows a linear map of 10 samples, so its mean and variance follow exactly from the mean
   and covariance of those 10-sample windows, and the normalisation folds into the first convolution.
 - Everything after is local in time, so it runs in pieces whose activations stay in the cache.
 - Activations are [frame, channel], where a convolution is one matrix product per `stride` taps over a
   strided view, with nothing copied.
+- The positional convolution's groups are too narrow for fast convolutions (30 or 27 channels), so a few
+  neighbouring frames are computed by one wider matrix product.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import torch
 from torch import Tensor
 
 from upstream_arm.convolutions import frames, receptive_field
-from upstream_arm.frontend import FrontEnd
+from upstream_arm.frontend import FrontEnd, PositionalConv
 
 # Frames at a time; 100 (2 s) was the fastest of 8 to 500 on the CPU it was tried on, by a flat margin.
 PIECE = 100
 
-Tap = tuple[Tensor, int, int]
+# Frames that one matrix product of the positional convolution computes side by side.
+SPAN = 4
 
 
 def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
@@ -46,7 +49,7 @@ def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
         x = wav[start * hop : (end - 1) * hop + field].unsqueeze(1)
         for index, (weight, (_, _, stride)) in enumerate(zip(taps, layers, strict=True)):
             x = _convolve_rows(x, weight, stride, bias if index == 0 else None)
-            x = torch.nn.functional.gelu(x)
+            torch.ops.aten.gelu_(x)
         output[start:end] = x
     return output
 
@@ -78,3 +81,35 @@ def _convolve_rows(x: Tensor, taps: Tensor, stride: int, bias: Tensor | None) ->
         view = x[first:].as_strided((rows, count * channels), (stride * channels, 1))
         torch.addmm(result, view, taps[first : first + count].reshape(-1, width), out=result)
     return result
+
+
+def position(convolution: PositionalConv, x: Tensor) -> Tensor:
+    """The positional convolution with its GELU, of one utterance.
+
+    Args:
+        convolution: the module with the weights.
+        x: [frame, width], contiguous.
+
+    Returns:
+        [frame, width]
+    """
+    weight = convolution.weight()
+    groups = convolution.groups
+    frames_in, width = x.shape
+    narrow, kernel = weight.shape[1:]
+    # [out, in, tap] to [group, tap * in, out]
+    taps = weight.unflatten(0, (groups, narrow)).permute(0, 3, 2, 1).reshape(groups, -1, narrow)
+    spans = -(-frames_in // SPAN)
+    padded = x.new_zeros(groups, spans * SPAN + kernel, narrow)
+    padded[:, kernel // 2 : kernel // 2 + frames_in] = x.unflatten(1, (groups, narrow)).transpose(0, 1)
+    output = x.new_empty(groups, spans, SPAN * narrow)
+    # SPAN shifted copies of a group's taps side by side; what lies between them stays 0.
+    matrix = x.new_zeros((kernel + SPAN - 1) * narrow, SPAN * narrow)
+    for group in range(groups):
+        for shift in range(SPAN):
+            rows = slice(shift * narrow, (shift + kernel) * narrow)
+            matrix[rows, shift * narrow : (shift + 1) * narrow] = taps[group]
+        windows = padded[group].as_strided((spans, len(matrix)), (SPAN * narrow, 1))
+        torch.mm(windows, matrix, out=output[group])
+    merged = output.view(groups, spans * SPAN, narrow)[:, :frames_in].transpose(0, 1).reshape(-1, width)
+    return torch.ops.aten.gelu_(merged.add_(convolution.bias))

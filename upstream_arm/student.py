@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -88,17 +89,15 @@ class Student(nn.Module):
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
-        exact = self.config.batching == "exact"
-        if exact and len(counts) > 1 and wavs.device.type == "cpu" and not (self.training or self.explicit):
+        if self._lean_path_serves(wavs):
             return self._one_by_one(wavs, lengths, counts)
-        x = self.layer_norm(self._front_end(wavs, lengths))
+        exact = self.config.batching == "exact"
+        x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
         total = x.shape[1]
         valid = valid_frames(counts, total, x.device) if min(counts) < total else None
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
-        needs_map = (
-            self.training and self.config.attention_dropout > 0 and self.config.reuse_softmax == "double"
-        )
-        explicit = self.explicit or not exact or needs_map
+        drops = self.training and self.config.attention_dropout > 0
+        explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
         outputs = self.encoder(self.dropout_input(x), valid, explicit)
         if self.config.projection_dim is not None:
             outputs = [head(output) for head, output in zip(self.proj_head, outputs, strict=True)]
@@ -106,29 +105,30 @@ class Student(nn.Module):
             outputs = [_repeat_last(output, counts) for output in outputs]
         return StudentOutput(outputs, counts)
 
-    def _front_end(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
-        alone = len(lengths) == 1 and wavs.shape[1] == lengths[0]
-        plain = wavs.device.type == "cpu" and wavs.dtype == torch.float32
-        if (
-            alone
-            and plain
-            and not (self.explicit or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
-        ):
-            return lean_frontend.convolve(self.feature_extractor, wavs[0]).unsqueeze(0)
-        frames: Tensor = self.feature_extractor(wavs, lengths, self.config.batching == "exact")
-        return frames
+    def _lean_path_serves(self, wavs: Tensor) -> bool:
+        """Whether `_one_by_one` gives the same features: plain inference in fp32 on a CPU."""
+        recorded = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        alike = self.config.batching == "exact" or len(wavs) == 1
+        plain = wavs.device.type == "cpu" and wavs.dtype == torch.float32 == self.mask_emb.dtype
+        return plain and alike and not (recorded or self.explicit)
 
     def _one_by_one(self, wavs: Tensor, lengths: Sequence[int], counts: list[int]) -> StudentOutput:
-        """A batch on a CPU, utterance by utterance: nothing is padded, and activations stay in the cache."""
-        alone = [self(wav[None, :length], [length]) for wav, length in zip(wavs, lengths, strict=True)]
-        pairs = list(zip(alone, counts, strict=True))
-        longest = max(counts)
-        layers = range(len(alone[0].hidden_states))
-        padded = [
-            torch.cat([_repeat_last(one.hidden_states[layer], [count], longest) for one, count in pairs])
-            for layer in layers
-        ]
-        return StudentOutput(padded, counts)
+        """A batch utterance by utterance: nothing is padded, and activations stay in the cache."""
+        width = self.config.projection_dim or self.config.embed_dim
+        shape = len(counts), max(counts), width
+        results = [wavs.new_empty(shape) for _ in range(self.config.layers)]
+        for index, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+            x = lean_frontend.convolve(self.feature_extractor, wavs[index, :length])
+            outputs = self.encoder(self.layer_norm(x).unsqueeze(0), None, explicit=False, lean=True)
+            for layer, output in enumerate(outputs):
+                own = results[layer][index, :count]
+                if self.config.projection_dim is None:
+                    own.copy_(output[0])
+                else:
+                    head: nn.Linear = cast(Projection, self.proj_head[layer]).lin_proj
+                    torch.addmm(head.bias, output[0], head.weight.T, out=own)
+                results[layer][index, count:] = own[-1]
+        return StudentOutput(results, counts)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -138,11 +138,10 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _repeat_last(x: Tensor, counts: Sequence[int], total: int | None = None) -> Tensor:
-    """[batch, frame, feature] with `total` frames, those after each row's own number repeating its last."""
-    frame = torch.arange(x.shape[1] if total is None else total, device=x.device)
+def _repeat_last(x: Tensor, counts: Sequence[int]) -> Tensor:
+    """[batch, frame, feature] with the frames after each row's own number repeating its last."""
     last = torch.tensor(counts, device=x.device).unsqueeze(1) - 1
-    index = torch.minimum(frame, last).unsqueeze(2)
+    index = torch.minimum(torch.arange(x.shape[1], device=x.device), last).unsqueeze(2)
     return x.gather(1, index.expand(-1, -1, x.shape[2]))
 
 

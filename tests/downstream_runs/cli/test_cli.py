@@ -1,0 +1,204 @@
+"""The command line: exit codes, one sentence per error, what is planned, and that it starts at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from downstream_runs import cli, engine, settings
+from downstream_runs.engine.plan import RunPlan
+from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm import download
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data named, no checkpoint fetched, and a current folder of the test's own."""
+    monkeypatch.delenv("SUPERB_DATA", raising=False)
+    monkeypatch.setattr(settings, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(download, "cached", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+
+
+def plan(*arguments: str) -> RunPlan:
+    return cli.plan_of(cli.run_parser().parse_args(arguments), arguments)
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one sentence that a wrong command prints."""
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "Traceback" not in captured.err
+    lines = [line for line in captured.err.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) -> None:
+    code = (
+        "import sys; from downstream_runs import cli\n"
+        "cli.run_parser().format_help()\n"
+        "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '-o', 'x'], ['list']):\n"
+        "    cli.main(wrong)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_and_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for part in ("list", "doctor", "score", "table", "--demo", "exit codes"):
+        assert part in out
+    assert cli.main([]) == 2
+    assert "UPSTREAM TASK" in capsys.readouterr().err
+
+
+def test_wrong_names_are_named_with_near_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "did you mean 'armhubert'" in error(capsys, "armhubrt", "asr", "--demo")
+    assert "did you mean 'asr'" in error(capsys, "armhubert", "sar", "--demo")
+    assert "did you mean 'paper'" in error(capsys, "fbank", "asr", "--recipe", "papr", "--demo")
+    assert "did you mean 'runner.total_steps'" in error(
+        capsys, "fbank", "asr", "--demo", "-o", "runner.total_stps=1"
+    )
+    assert "-o lr is not KEY=VALUE" in error(capsys, "fbank", "asr", "--demo", "-o", "lr")
+    assert "auto, cpu, cuda" in error(capsys, "fbank", "asr", "--demo", "--device", "gpu")
+    assert "--ckpt nowhere.ckpt is no file" in error(
+        capsys, "armhubert", "asr", "--demo", "--ckpt", "nowhere.ckpt"
+    )
+    assert list(tmp_path.iterdir()) == [], "a wrong command made something"
+
+
+def test_argparse_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in (["fbank"], ["fbank", "asr", "--seed", "x"], ["fbank", "asr", "--dat", "x"], ["list", "x"]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(wrong)
+        assert caught.value.code == 2
+
+
+def test_no_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    message = error(capsys, "fbank", "asr")
+    for part in ("asr", "LibriSpeech", "openslr.org/12", "SUPERB_DATA", str(tmp_path), "--demo"):
+        assert part in message
+    assert "--data" in error(capsys, "fbank", "asr", "--data", "nowhere")
+    assert "one of the two" in error(capsys, "fbank", "asr", "--data", ".", "--demo")
+
+
+def test_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "./run_superb.sh fetch armhubert" in error(capsys, "armhubert", "asr", "--data", ".")
+
+
+def test_the_plan_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "superb.toml").write_text('data = "."\n')
+    (tmp_path / "a.ckpt").touch()
+    arguments = [
+        "armhubert",
+        "asr",
+        "--recipe",
+        "paper",
+        "--ckpt",
+        "a.ckpt",
+        "--seed",
+        "7",
+        "--device",
+        "cpu",
+    ]
+    found = plan(*arguments, "-o", "optimizer.lr=5e-4", "-o", "runner.total_steps=10")
+    assert (found.task.name, found.recipe, found.upstream, found.ckpt) == (
+        "asr",
+        "paper",
+        "armhubert",
+        "a.ckpt",
+    )
+    assert (found.data, found.out) == (tmp_path, tmp_path / "runs")
+    assert (found.seed, found.device, found.precision) == (7, "cpu", "fp32")
+    assert found.overrides == {"optimizer.lr": 5e-4, "runner.total_steps": 10}
+    assert found.command[1:3] == ("armhubert", "asr")
+    assert plan("fbank", "asr").recipe == "superb"
+
+
+def test_the_plan_of_a_demo_is_untrained_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = plan("armhubert", "asr", "--demo", "--out", "there")
+    assert (found.upstream, found.ckpt, found.recipe) == ("armhubert_random", None, "demo")
+    assert found.data == tmp_path / "there" / "demo-data"
+    assert "labels its result untrained" in capsys.readouterr().err
+    assert not found.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (RunFailed("the disk is full"), 1, "failed: the disk is full\n"),
+        (UsageError("no such file"), 2, "error: no such file\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command continues from the last checkpoint\n"),
+    ],
+)
+def test_how_a_run_ends_badly(
+    raised: BaseException,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(plan: RunPlan, *, rerun: str) -> Any:
+        raise raised
+
+    monkeypatch.setattr(engine, "run", run)
+    assert cli.main(["fbank", "asr", "--data", str(tmp_path)]) == code
+    captured = capsys.readouterr()
+    assert captured.err.endswith(said) and "Traceback" not in captured.err
+
+
+def test_a_run_shows_its_row_and_says_what_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: list[tuple[RunPlan, str]] = []
+    shown: list[str] = []
+    monkeypatch.setattr(engine, "run", lambda plan, *, rerun: called.append((plan, rerun)))
+    monkeypatch.setattr(cli, "_reports", lambda arguments: shown.extend(arguments) or 0)
+    assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
+    [(found, rerun)] = called
+    result = engine.run_dir(found) / "result.json"
+    assert rerun == "always"
+    assert shown == ["table", str(result)]
+    captured = capsys.readouterr()
+    assert f"result: {result}\n" in captured.out
+    assert "recipe superb" in captured.err
+
+
+def test_a_reader_that_wants_no_more_gets_no_traceback(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "downstream_runs", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()

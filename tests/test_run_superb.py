@@ -1,0 +1,304 @@
+"""run_superb.sh with stand-ins for Python and pip: nothing is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+# A Python that notes how it was called. It has every package but those named in LACKS, and makes a virtual
+# environment of copies of itself; pip behaves as PIP says.
+FAKE_PYTHON = r"""#!/bin/bash
+printf '%s\n' "$*" >> "$CALLS"
+case "$1 $2" in
+    "-c import importlib.metadata"*)
+        # As a real Python does: the folder that it is called in counts as installed.
+        if [[ -e superb_arm.egg-info ]]; then exit 0; fi
+        for wanted in "${@:3}"; do
+            case " ${LACKS:-} " in *" $wanted "*) exit 1 ;; esac
+            if [[ $0 == *.superb-env* && ! -e ${0%/bin/python}/installed ]]; then exit 1; fi
+        done ;;
+    "-c import sys; sys.exit"*) exit "${UNSUPPORTED:-0}" ;;
+    "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    "-m pip")
+        case "${PIP:-good}" in
+            slow) echo "Installing collected packages: torch"; exec sleep 60 ;;
+            bad) echo "Collecting torch"; echo "ERROR: no network"; exit 1 ;;
+            broken) echo "Installing collected packages: torch"; echo "ERROR: disk is full"; exit 1 ;;
+            good) sleep "${PIP_SECONDS:-0}"; touch "${0%/bin/python}/installed" ;;
+        esac ;;
+    "-m downstream_runs" | "-m pytest") echo "ran: $0 | $PWD | $PYTHONPATH | $*"; exit "${CODE:-0}" ;;
+esac
+"""
+
+
+class Shell:
+    """A copy of the script in a folder of its own, with a path that holds no Python but the stand-in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = folder / "the checkout"
+        self.checkout.mkdir()
+        shutil.copy(CHECKOUT / "run_superb.sh", self.checkout)
+        shutil.copy(CHECKOUT / "setup.cfg", self.checkout)
+        self.script = self.checkout / "run_superb.sh"
+        self.env = self.checkout / ".superb-env"
+        self.stamp = self.env / "stamp"
+        self.cwd = folder / "where the user is"
+        self.cwd.mkdir()
+        self.calls = folder / "calls"
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.python = self.fake(self.bin / "python3.11")
+        tools = "bash awk cat chmod cp cut df dirname env find flock grep head kill mkdir mv readlink rm sed "
+        tools += "sha256sum sleep tail touch tr"
+        for tool in tools.split():
+            found = shutil.which(tool)
+            assert found or tool == "kill", tool
+            if found:
+                (self.bin / tool).symlink_to(found)
+        self.environment = {"PATH": str(self.bin), "CALLS": str(self.calls), "HOME": str(folder)}
+
+    def fake(self, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(FAKE_PYTHON)
+        path.chmod(0o755)
+        return path
+
+    def start(self, *arguments: str, script: Path | None = None, **extra: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(script or self.script), *arguments],
+            cwd=self.cwd,
+            env={**self.environment, **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, script: Path | None = None, **extra: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, script=script, **extra)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def installs(self) -> list[str]:
+        if not self.calls.exists():
+            return []
+        return [line for line in self.calls.read_text().splitlines() if line.startswith("-m pip")]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_superb_python_is_used_as_it_is(shell: Shell) -> None:
+    python = shell.fake(shell.cwd / "my env" / "python")
+    code, out, err = shell.run("fbank", "asr", "--out", "a b", SUPERB_PYTHON="my env/python")
+    assert (code, err) == (0, "")
+    assert out == f"ran: {python} | {shell.cwd} | {shell.checkout} | -m downstream_runs fbank asr --out a b\n"
+    assert not shell.env.exists()
+
+
+def test_the_exit_code_is_that_of_the_command(shell: Shell) -> None:
+    assert shell.run("fbank", "asr", SUPERB_PYTHON=str(shell.python), CODE="130")[0] == 130
+
+
+def test_superb_python_that_is_none(shell: Shell) -> None:
+    code, out, err = shell.run("fbank", "asr", SUPERB_PYTHON="/no/python")
+    assert (code, out) == (2, "")
+    assert "SUPERB_PYTHON is /no/python" in err and err.count("\n") == 1
+
+
+def test_superb_python_without_the_packages(shell: Shell) -> None:
+    code, _, err = shell.run("fbank", "asr", SUPERB_PYTHON=str(shell.python), LACKS="s3prl")
+    assert code == 2
+    assert f'{shell.python} -m pip install -e "{shell.checkout}[demo]"' in err and err.count("\n") == 1
+    code, _, err = shell.run("test", SUPERB_PYTHON=str(shell.python), LACKS="pytest")
+    assert code == 2
+    assert f'"{shell.checkout}[demo,dev]"' in err
+
+
+def test_an_active_environment_with_the_package_is_used(shell: Shell) -> None:
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        python = shell.fake(shell.cwd / variable / "bin" / "python")
+        code, out, _ = shell.run("fbank", "asr", **{variable: str(shell.cwd / variable)})
+        assert code == 0
+        assert out.startswith(f"ran: {python} | ")
+    assert shell.installs() == []
+
+
+def test_an_active_environment_without_the_package_is_left_alone(shell: Shell) -> None:
+    shell.fake(shell.cwd / "venv" / "bin" / "python").write_text("#!/bin/bash\nexit 1\n")
+    code, out, _ = shell.run("fbank", "asr", VIRTUAL_ENV=str(shell.cwd / "venv"))
+    assert code == 0
+    assert out.startswith(f"ran: {shell.env}/bin/python | ")
+
+
+def test_the_egg_info_of_the_checkout_does_not_pass_for_packages(shell: Shell) -> None:
+    (shell.checkout / "superb_arm.egg-info").mkdir()
+    shell.cwd = shell.checkout
+    assert shell.run("fbank", "asr", SUPERB_PYTHON=str(shell.python), LACKS="s3prl")[0] == 2
+
+
+def test_first_use_installs_once_and_says_so(shell: Shell) -> None:
+    code, out, err = shell.run("fbank", "asr")
+    assert code == 0
+    assert out.startswith(f"ran: {shell.env}/bin/python | {shell.cwd} | ")
+    assert f"into {shell.env}" in err and "6 GB" in err and "3 to 10 minutes" in err
+    assert shell.installs() == [f"-m pip install --progress-bar off -e {shell.checkout}[demo]"]
+    code, _, err = shell.run("fbank", "asr")
+    assert (code, err) == (0, "")
+    assert len(shell.installs()) == 1
+
+
+def test_through_a_symlink(shell: Shell) -> None:
+    link = shell.cwd / "superb"
+    link.symlink_to(shell.script)
+    code, out, _ = shell.run("fbank", "asr", script=link, SUPERB_PYTHON=str(shell.python))
+    assert code == 0
+    assert f"| {shell.checkout} |" in out
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("fbank", "asr", "-h"), ("list",), ("doctor",)])
+def test_help_list_and_doctor_install_nothing(shell: Shell, arguments: tuple[str, ...]) -> None:
+    code, out, err = shell.run(*arguments)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"ran: {shell.python} | ")
+    assert not shell.env.exists()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
+def test_a_folder_of_the_user_does_not_hide_a_package(tmp_path: Path) -> None:
+    (tmp_path / "s3prl").mkdir()
+    (tmp_path / "s3prl" / "__init__.py").touch()
+    (tmp_path / "tomllib.py").write_text("raise SystemExit('a file of the user was imported')")
+    (tmp_path / "superb.toml").write_text('data = "."')
+    done = subprocess.run(
+        [str(CHECKOUT / "run_superb.sh"), "fbank", "asr"],
+        cwd=tmp_path,
+        env={**os.environ, "SUPERB_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "no LibriSpeech in" in done.stderr
+
+
+def test_no_python(shell: Shell) -> None:
+    for arguments in (("--help",), ("fbank", "asr")):
+        code, out, err = shell.run(*arguments, UNSUPPORTED="1")
+        assert (code, out) == (2, "")
+        assert "no Python 3.10, 3.11 or 3.12" in err and err.count("\n") == 1
+
+
+def test_a_changed_setup_cfg_is_installed_again(shell: Shell) -> None:
+    shell.run("fbank", "asr")
+    with (shell.checkout / "setup.cfg").open("a") as file:
+        file.write("# changed\n")
+    code, _, err = shell.run("fbank", "asr")
+    assert code == 0
+    assert "setup.cfg has changed" in err
+    assert len(shell.installs()) == 2
+    assert shell.run("fbank", "asr")[2] == ""
+
+
+def test_test_adds_the_dev_extra_and_runs_pytest_in_the_checkout(shell: Shell) -> None:
+    shell.run("fbank", "asr")
+    code, out, _ = shell.run("test", "-k", "a b", CODE="5")
+    assert code == 5
+    assert out == f"ran: {shell.env}/bin/python | {shell.checkout} | {shell.checkout} | -m pytest -k a b\n"
+    assert shell.installs()[-1].endswith("[demo,dev]")
+    # What the tests need is enough for a run, and an upgrade keeps it.
+    assert shell.run("fbank", "asr")[2] == ""
+    (shell.checkout / "setup.cfg").write_text("")
+    shell.run("fbank", "asr")
+    assert shell.installs()[-1].endswith("[demo,dev]")
+
+
+def test_a_failed_installation_is_not_taken_for_good(shell: Shell) -> None:
+    code, out, err = shell.run("fbank", "asr", PIP="bad")
+    assert (code, out) == (1, "")
+    assert "  | ERROR: no network\n" in err and "failed (its last lines are above" in err
+    assert not shell.stamp.exists()
+    (shell.env / "half").touch()
+    code, out, _ = shell.run("fbank", "asr")
+    assert code == 0
+    assert not (shell.env / "half").exists(), "the half environment was kept"
+
+
+def test_an_upgrade_that_changed_nothing_keeps_the_environment(shell: Shell) -> None:
+    shell.run("fbank", "asr")
+    (shell.env / "kept").touch()
+    before = shell.stamp.read_text()
+    assert shell.run("test", PIP="bad")[0] == 1
+    assert shell.stamp.read_text() == before
+    assert shell.run("fbank", "asr")[0] == 0
+    assert (shell.env / "kept").exists()
+
+
+def test_an_upgrade_that_broke_off_is_made_anew(shell: Shell) -> None:
+    shell.run("fbank", "asr")
+    (shell.env / "half").touch()
+    assert shell.run("test", PIP="broken")[0] == 1
+    assert not shell.stamp.exists()
+    assert shell.run("fbank", "asr")[0] == 0
+    assert not (shell.env / "half").exists()
+
+
+def test_interrupted(shell: Shell) -> None:
+    process = shell.start("fbank", "asr", PIP="slow")
+    _until(lambda: bool(shell.installs()))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "interrupted" in err
+    assert not shell.stamp.exists()
+    assert shell.run("fbank", "asr")[0] == 0
+
+
+def test_two_at_once_install_once(shell: Shell) -> None:
+    first = shell.start("fbank", "asr", PIP_SECONDS="2")
+    _until(lambda: bool(shell.installs()))
+    code, out, err = shell.run("fbank", "asr")
+    assert code == 0
+    assert out.startswith("ran: ")
+    assert "another call is installing" in err
+    assert first.wait(timeout=30) == 0
+    first.communicate()
+    assert len(shell.installs()) == 1
+
+
+def test_no_room(shell: Shell) -> None:
+    (shell.bin / "df").unlink()
+    (shell.bin / "df").write_text("#!/bin/bash\nprintf 'a b c d\\nx 1 1 1234 1 y\\n'\n")
+    (shell.bin / "df").chmod(0o755)
+    code, _, err = shell.run("fbank", "asr")
+    assert code == 1
+    assert "1234 MB free" in err and err.count("\n") == 1
+    assert shell.installs() == []
+
+
+def test_the_real_command_line_through_the_script(tmp_path: Path) -> None:
+    script = CHECKOUT / "run_superb.sh"
+    environment = {**os.environ, "SUPERB_PYTHON": sys.executable}
+    done = subprocess.run(
+        [str(script), "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "UPSTREAM TASK" in done.stdout
+
+
+def _until(condition: object, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
