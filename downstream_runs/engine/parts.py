@@ -149,6 +149,8 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
 def _upstream(plan: RunPlan) -> Any:
     import s3prl.hub as hub
 
+    from upstream_arm.errors import UpstreamError
+
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):
         known = [name for name in dir(hub) if not name.startswith("_")]
@@ -159,7 +161,7 @@ def _upstream(plan: RunPlan) -> Any:
         )
     try:
         return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False)
-    except MemoryError:
+    except (MemoryError, UpstreamError):  # ours says itself what is wrong
         raise
     except Exception as error:  # an upstream may raise anything
         given = f" with ckpt {plan.ckpt}" if plan.ckpt else " without a ckpt"

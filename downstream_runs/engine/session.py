@@ -74,7 +74,12 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
             print("labels:", ", ".join(labels) or "none", file=log)
             journal = records.Journal(folder, labels)
             bar = _Bars(terminal, labels)
-            checkpoints = state.Checkpoints(folder, lambda message: print(message, file=terminal))
+
+            def warn(message: str) -> None:
+                print(message, file=terminal)
+                journal.event("damaged_checkpoint", 0, message=message)
+
+            checkpoints = state.Checkpoints(folder, warn)
             resumed = checkpoints.latest()
             step = 0 if resumed is None else resumed["step"]
             checkpoints.drop_after(step)
@@ -185,7 +190,9 @@ def _plain_errors(folder: Path) -> Iterator[None]:
                 "command again, it goes on from there"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise UsageError(f"cannot write {where}: {error.strerror}; give another --out") from error
+            raise UsageError(
+                f"cannot use {where}: {error.strerror}; change its permissions or give another --out"
+            ) from error
         raise RunFailed(
             f"{where}: {error.strerror or error}; start the same command again to go on"
         ) from error

@@ -167,6 +167,7 @@ def test_a_damaged_checkpoint_falls_back(
     newest.write_bytes(newest.read_bytes()[:-100])
     run(wanted)
     assert "step-00000003.pt is damaged" in capfd.readouterr().err
+    assert len(events(run_dir(wanted), "damaged_checkpoint")) == 1
     assert [event["step"] for event in events(run_dir(wanted), "resume")] == [2]
     calm = plan(corpus, tmp_path / "calm")
     run(calm)
@@ -189,7 +190,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 def test_a_place_that_cannot_be_written_is_named(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot write .*file.*; give another --out"):
+    with pytest.raises(
+        UsageError, match=r"cannot use .*file.*; change its permissions or give another --out"
+    ):
         run(plan(corpus, tmp_path / "file" / "runs"))
 
 
@@ -263,6 +266,27 @@ def test_memory_that_is_too_small_for_accumulation_stops_the_run(
     fail_at(monkeypatch, loop.Trainer, "_backward", 2, torch.OutOfMemoryError("out of memory"))
     with pytest.raises(RunFailed, match=r"out of memory at step 1 with \d utterances"):
         run(plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2}))
+
+
+def test_mixed_precision_needs_a_gpu(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="precision bf16 needs a CUDA device, this run is on cpu"):
+        run(plan(corpus, tmp_path, precision="bf16"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_run_finishes_and_resumes(
+    precision: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    wanted = plan(corpus, tmp_path, precision=precision, device="cuda")
+    with monkeypatch.context() as patch:
+        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(wanted)
+    assert run(wanted).steps == 4
 
 
 def test_two_scorers_that_disagree_stop_the_run(
