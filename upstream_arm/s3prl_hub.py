@@ -6,21 +6,41 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import types
+
 from upstream_arm import hub as _entries
 from upstream_arm.names import names
+
+# Installed packages that make s3prl importable name a function in this entry point group; this package
+# knows none of them by name.
+GROUP = "upstream_arm.before_s3prl"
+
+
+def load() -> types.ModuleType:
+    """s3prl's hub, after what installed packages do to make s3prl importable.
+
+    Raises:
+        ImportError: if s3prl, or something that it needs, cannot be imported. s3prl 0.4.18 alone cannot be
+            beside torchaudio 2.11; this project's `downstream_runs.bridge`, installed with it, helps.
+    """
+    for point in importlib.metadata.entry_points(group=GROUP):
+        point.load()()
+    import s3prl.hub
+
+    module: types.ModuleType = s3prl.hub
+    return module
 
 
 def register() -> None:
     """Add every entry of `upstream_arm.hub` to `s3prl.hub`.
 
     Raises:
-        ImportError: if s3prl, or something that it needs, cannot be imported; `downstream_runs.bridge`
-            makes s3prl 0.4.18 importable on today's torchaudio.
+        ImportError: as `load` does.
     """
-    import s3prl.hub
-
+    hub = load()
     for name in names():
-        setattr(s3prl.hub, name, getattr(_entries, name))
+        setattr(hub, name, getattr(_entries, name))
 
 
 register()

@@ -10,8 +10,8 @@ import functools
 
 
 @functools.cache
-def apply() -> None:
-    """Supply what s3prl misses, then register our upstreams in `s3prl.hub`; later calls do nothing.
+def supply() -> None:
+    """Supply what s3prl misses; later calls do nothing.
 
     Call it before the first import of any s3prl module: some of them bind torchaudio's functions by name.
     """
@@ -29,6 +29,11 @@ def apply() -> None:
     checkpoint_compat.install()
     absent_packages.install()
 
+
+@functools.cache
+def apply() -> None:
+    """`supply`, then register our upstreams in `s3prl.hub`; later calls do nothing."""
+    supply()
     from upstream_arm import s3prl_hub
 
     s3prl_hub.register()

@@ -141,8 +141,7 @@ def test_importing_the_hub_loads_no_torch() -> None:
 
 S3PRL = """
 import sys
-import downstream_runs.bridge as bridge
-bridge.apply()
+import upstream_arm.s3prl_hub
 import torch, s3prl.hub
 from s3prl.nn import Featurizer, S3PRLUpstream
 ckpt, config = sys.argv[1:]

@@ -119,14 +119,15 @@ def _measure(name: str) -> Profile:
 
 def _hub(name: str) -> Any:
     try:
-        import s3prl.hub
+        from upstream_arm.s3prl_hub import load
+
+        return load()
     except Exception as error:  # s3prl's import fails in several ways on a newer torchaudio
         near = _near(name, [])
         raise UpstreamError(
             f"there is no preset {name!r}{f' ({near})' if near else ''}, and s3prl's hub, which may have it, "
-            f"cannot be imported here ({_reason(error)}); run: ./run_superb.sh profile {name}"
+            f"cannot be imported here ({_reason(error)}); install this project with its dependencies"
         ) from None
-    return s3prl.hub
 
 
 def _near(name: str, offered: list[str]) -> str:

@@ -17,7 +17,7 @@ from downstream_runs.errors import UsageError
 
 
 @pytest.fixture
-def stock(bridged: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def stock(bridged: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """s3prl's run_downstream with a main that records how it was called."""
     from s3prl import run_downstream
 
