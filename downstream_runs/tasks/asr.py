@@ -121,7 +121,7 @@ RECIPES = {
     "demo": Recipe(
         name="demo",
         config=_config(
-            steps=160,
+            steps=240,
             every=(10, 80, 40),
             lr=3e-3,
             batch=8,
