@@ -88,9 +88,9 @@ def selections(result: Result) -> str:
 
 
 def _selection(metric: Metric) -> str:
-    protocol = "official protocol" if metric.official else "not the official protocol"
+    standing = "the task's official metric" if metric.official else "not an official metric"
     value = "" if metric.role == "headline" else f" {metric.value:.4f} ({metric.unit}, for information)"
-    return f"{metric.name}{value} on {metric.split}, checkpoint: {metric.selection} ({protocol})."
+    return f"{metric.name}{value} on {metric.split}, checkpoint: {metric.selection} ({standing})."
 
 
 def deviations(result: Result) -> str:

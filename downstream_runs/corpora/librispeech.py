@@ -19,7 +19,7 @@ from downstream_runs.corpora.layout import (
     find_root,
 )
 from downstream_runs.corpora.lengths import write_lengths
-from downstream_runs.corpora.markers import labels, marks, read_manifest
+from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
 from downstream_runs.errors import UsageError
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "CorpusReport",
     "SplitReport",
     "check",
+    "deviations",
     "find_root",
     "labels",
     "require_good",

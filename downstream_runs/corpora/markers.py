@@ -51,6 +51,17 @@ def labels(root: Path) -> tuple[str, ...]:
     return tuple(mark.label for mark in marks(root))
 
 
+def deviations(root: Path) -> tuple[str, ...]:
+    """What a made corpus says that its splits hold instead of the official ones, a sentence each."""
+    manifests = ((mark, read_manifest(root, mark) or {}) for mark in marks(root))
+    return tuple(
+        f"{split} of the {mark.label} corpus holds {manifest[split]}"
+        for mark, manifest in manifests
+        for split in SPLITS
+        if isinstance(manifest.get(split), str)
+    )
+
+
 def begin(root: Path, mark: Mark, notice: str) -> None:
     """Claim `root` for a made corpus: from here on it is marked, and it counts as half made until `finish`.
 

@@ -88,7 +88,7 @@ def make_result(
         device=_device_name(trainer.parts.device),
         wall_seconds=round(trainer.wall_seconds, 3),
         corpus=Corpus(
-            name=plan.task.corpus.name,
+            name=_corpus_name(plan, trainer),
             root=str(trainer.data.root),
             counts=trainer.data.utterances,
             hash=trainer.data.sha256,
@@ -96,6 +96,13 @@ def make_result(
         artefacts={name: sha256_file(folder / name) for name in (*plan.task.artefacts, "metrics.jsonl")},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _corpus_name(plan: RunPlan, trainer: Trainer) -> str:
+    """The corpus, which for a made one is not the real one whose layout it has."""
+    name = plan.task.corpus.name
+    made = " and ".join(trainer.data.labels)
+    return f"{made} corpus in the layout of {name}" if made else name
 
 
 def _metrics(trainer: Trainer, tests: list[Evaluation]) -> tuple[Metric, ...]:
@@ -140,7 +147,8 @@ def _best(trainer: Trainer) -> Mapping[str, Any]:
 
 def _deviations(plan: RunPlan, trainer: Trainer) -> tuple[str, ...]:
     recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
-    sentences = [
+    sentences = list(trainer.data.deviations)
+    sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]

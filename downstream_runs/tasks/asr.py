@@ -169,6 +169,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
         sha256=_content_hash(root, listed, dictionary),
         labels=librispeech.labels(root),
+        deviations=librispeech.deviations(root),
     )
 
 

@@ -68,13 +68,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A corpus ready for s3prl: `settings` for its datarc block, utterances per split, and a content hash."""
+    """A corpus ready for s3prl: `settings` for its datarc block, utterances per split, and a content hash.
+
+    `labels` and `deviations` say how a made corpus differs from the real one.
+    """
 
     root: Path
     settings: Mapping[str, Any]
     utterances: Mapping[str, int]
     sha256: str
     labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

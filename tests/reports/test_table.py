@@ -65,7 +65,7 @@ def test_a_demo_row_stands_apart_labelled_and_with_its_warning(
     )
     assert "demo: trained and scored on synthetic speech" in ours
     assert "untrained: the upstream has random weights" in ours
-    assert "wer on test-clean, checkpoint: lowest WER on dev-clean (official protocol)" in ours
+    assert "wer on test-clean, checkpoint: lowest WER on dev-clean (the task's official metric)" in ours
     assert "Deviations: 200 steps where the recipe has 200000." in ours
     assert "**" not in ours
 

@@ -12,6 +12,7 @@ import pytest
 
 from downstream_runs.corpora import sample
 from downstream_runs.corpora.librispeech import check, labels, require_good
+from downstream_runs.corpora.markers import deviations
 from downstream_runs.corpora.sample import lay_out
 from downstream_runs.errors import UsageError
 
@@ -40,6 +41,7 @@ def test_the_shortest_are_trained_on_and_copied_and_the_next_are_held_out(
     root = lay_out(source, tmp_path / "dest", train=2, held_out=2)
     require_good(check(root, SPLITS, decode=None))
     assert root == tmp_path / "dest" / "LibriSpeech" and labels(root) == ("sample",)
+    assert "dev-clean of the sample corpus holds copies of the training utterances" in deviations(root)
     assert names(root, "train-clean-100") == names(root, "dev-clean") == {"5-22-0001", "6-22-0000"}
     assert names(root, "test-clean") == {"5-22-0000", "6-22-0001"}
     assert (root / "dev-clean" / "6" / "22" / "6-22.trans.txt").read_text() == "6-22-0000 WORDS OF B\n"
