@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs import settings
 from downstream_runs.errors import RunFailed, UsageError
 from reports.errors import ReportError
+from upstream_arm import names
 from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ def run_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none"
     )
+    for switch, values in names.SWITCHES.items():
+        parser.add_argument(
+            f"--{switch.replace('_', '-')}",
+            choices=values,
+            help=f"of this project's students (default: {values[0]}); the README says what it does",
+        )
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
     )
@@ -160,6 +167,7 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str]) -> RunPlan:
         out=out,
         ckpt=upstream.ckpt,
         model_config=options.model_config,
+        switches=_switches(options, upstream.name),
         seed=options.seed,
         device=options.device,
         precision=options.precision,
@@ -168,6 +176,15 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str]) -> RunPlan:
     )
     resolve_config(plan)
     return plan
+
+
+def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:
+    given = {switch: getattr(options, switch) for switch in names.SWITCHES}
+    chosen = {switch: value for switch, value in given.items() if value is not None}
+    if chosen and upstream not in names.names():
+        option = "--" + next(iter(chosen)).replace("_", "-")
+        raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    return chosen
 
 
 def _data(task: TaskSpec, option: Path | None) -> Path:

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from upstream_arm.errors import UpstreamError
 from upstream_arm.literals import parse_list
+from upstream_arm.names import SWITCHES
 
 ConvLayer = tuple[int, int, int]
 ReuseSoftmax = Literal["double", "single"]
@@ -124,10 +125,9 @@ def _check(config: StudentConfig) -> None:
         refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a layer")
     if not config.reuse_pattern[0]:
         refuse("the reuse pattern's first layer reuses a map, but no layer before it computes one")
-    if config.reuse_softmax not in ("double", "single"):
-        refuse(f"reuse_softmax is {config.reuse_softmax!r}, expected double or single")
-    if config.batching not in ("exact", "released"):
-        refuse(f"batching is {config.batching!r}, expected exact or released")
+    for name, known in SWITCHES.items():
+        if getattr(config, name) not in known:
+            refuse(f"{name} is {getattr(config, name)!r}, expected {' or '.join(known)}")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:

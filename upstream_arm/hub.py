@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from upstream_arm.errors import UpstreamError
-from upstream_arm.names import canonical, names
+from upstream_arm.names import SWITCHES, canonical, names
 
 if TYPE_CHECKING:
     from upstream_arm.expert import UpstreamExpert
@@ -30,7 +30,7 @@ Entry = Callable[..., "UpstreamExpert"]
 
 
 def _switches(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("reuse_softmax", "batching") if name in options}
+    return {name: options[name] for name in SWITCHES if name in options}
 
 
 def _released(name: str) -> Entry:

@@ -25,6 +25,9 @@ RELEASED = MappingProxyType(
 # Two spellings of one upstream: the README's and s3prl's habit.
 ALIASES = MappingProxyType({"arm_hubert": "armhubert"})
 
+# The settings that change a student's arithmetic, each with its default first; see StudentConfig.
+SWITCHES = MappingProxyType({"reuse_softmax": ("double", "single"), "batching": ("exact", "released")})
+
 VARIANTS = ("_local", "_url", "_custom", "_random")
 
 

@@ -160,7 +160,7 @@ def _upstream(plan: RunPlan) -> Any:
             f"s3prl has no upstream {plan.upstream!r}{hint}; `python -m downstream_runs list` shows ours"
         )
     try:
-        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False)
+        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
     except (MemoryError, UpstreamError):  # ours says itself what is wrong
         raise
     except Exception as error:  # an upstream may raise anything

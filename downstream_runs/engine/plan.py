@@ -27,6 +27,7 @@ class RunPlan:
     """One run: a task's recipe on one upstream.
 
     ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
+    switches: further settings for an upstream that takes them, e.g. `batching` of this project's students.
     data: the corpus folder.
     out: the folder that run directories go to.
     device: auto, cpu, cuda or cuda:N.
@@ -43,6 +44,7 @@ class RunPlan:
     out: Path
     ckpt: str | None = None
     model_config: str | None = None
+    switches: Mapping[str, str] = field(default_factory=dict)
     seed: int = DEFAULT_SEED
     device: str = "auto"
     precision: str = "fp32"
@@ -129,7 +131,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files."""
     config = resolve_config(plan) if config is None else config
     files = {"ckpt": _file_identity(plan.ckpt), "model_config": _file_identity(plan.model_config)}
-    digest = _hash_json({"config": config_hash(plan, config), **files})
+    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
     return plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
 
@@ -142,6 +144,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
         "upstream": plan.upstream,
         "ckpt": _file_identity(plan.ckpt),
         "model_config": _file_identity(plan.model_config),
+        "switches": dict(plan.switches),
         "config_sha256": config_hash(plan, config),
         "settings": dict(leaves(config)),
         "data_sha256": data.sha256,

@@ -146,6 +146,16 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
     assert not found.out.exists()
 
 
+def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
+    from downstream_runs.engine.plan import run_dir
+
+    plain = plan("armhubert", "asr", "--demo")
+    switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")
+    assert (plain.switches, switched.switches) == ({}, {"batching": "released", "reuse_softmax": "single"})
+    assert run_dir(plain) != run_dir(switched)
+    assert "fbank is none" in error(capsys, "fbank", "asr", "--demo", "--batching", "exact")
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
