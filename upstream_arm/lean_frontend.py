@@ -38,9 +38,9 @@ def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
     """
     layers = front_end.layers
     weight, bias = _fold_norm(front_end, wav)
-    # [out, in, kernel] to [kernel, in, out]: each tap is then a matrix to multiply by from the right.
+    # [out, in, kernel] to [out, kernel, in]: neighbouring taps are then one matrix.
     weights = [weight, *(convolution.weight for convolution in front_end.convolutions()[1:])]
-    taps = [w.permute(2, 1, 0).contiguous() for w in weights]
+    taps = [w.transpose(1, 2).contiguous() for w in weights]
     field, hop = receptive_field(layers)
     total = frames(len(wav), layers)
     output = wav.new_empty(total, layers[-1][0])
@@ -71,15 +71,22 @@ def _fold_norm(front_end: FrontEnd, wav: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _convolve_rows(x: Tensor, taps: Tensor, stride: int, bias: Tensor | None) -> Tensor:
-    """Valid convolution over the rows of a contiguous [time, in] with [kernel, in, out], plus a bias."""
-    kernel, channels, width = taps.shape
+    """Valid convolution over the rows of a contiguous [time, in] with [out, kernel, in], plus a bias."""
+    width, kernel, channels = taps.shape
     rows = (len(x) - kernel) // stride + 1
-    result = x.new_zeros(rows, width) if bias is None else bias.expand(rows, width).contiguous()
+    result: Tensor | None = None
     for first in range(0, kernel, stride):
         count = min(stride, kernel - first)
         # `count` neighbouring taps lie side by side in memory, and rows do not overlap.
         view = x[first:].as_strided((rows, count * channels), (stride * channels, 1))
-        torch.addmm(result, view, taps[first : first + count].reshape(-1, width), out=result)
+        matrix = taps[:, first : first + count].reshape(width, -1).T
+        if result is not None:
+            result.addmm_(view, matrix)
+        elif bias is not None:
+            result = torch.addmm(bias, view, matrix)
+        else:
+            result = view @ matrix
+    assert result is not None, "a convolution has at least one tap"
     return result
 
 
