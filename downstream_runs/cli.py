@@ -129,9 +129,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
     if options.demo:
-        from downstream_runs.corpora.demo import librispeech
-
-        librispeech.make(plan.data)
+        plan.task.demo(plan.data)
 
     from downstream_runs import engine
 

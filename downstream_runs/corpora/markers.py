@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora.layout import SPLITS
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, sha256_file
 
@@ -53,13 +52,14 @@ def labels(root: Path) -> tuple[str, ...]:
 
 def deviations(root: Path) -> tuple[str, ...]:
     """What a made corpus says that its splits hold instead of the official ones, a sentence each."""
-    manifests = ((mark, read_manifest(root, mark) or {}) for mark in marks(root))
-    return tuple(
-        f"{split} of the {mark.label} corpus holds {manifest[split]}"
-        for mark, manifest in manifests
-        for split in SPLITS
-        if isinstance(manifest.get(split), str)
-    )
+    sentences = []
+    for mark in marks(root):
+        instead = (read_manifest(root, mark) or {}).get("instead")
+        if isinstance(instead, dict):
+            sentences += [
+                f"{split} of the {mark.label} corpus holds {what}" for split, what in instead.items()
+            ]
+    return tuple(sentences)
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:
@@ -83,14 +83,14 @@ def begin(root: Path, mark: Mark, notice: str) -> None:
 def finish(root: Path, mark: Mark, facts: Mapping[str, Any], files: Sequence[str]) -> None:
     """Write the manifest: `facts` and the SHA-256 of each of `files`, given relative to `root`.
 
-    Audio and transcripts under `root` that are not in `files` are removed first: an earlier version of the
-    corpus left them.
+    `facts["instead"]`, if there, says for a split what it holds instead of the official one. Audio and
+    transcripts under `root` that are not in `files` are removed first: an earlier version of the corpus left
+    them.
     """
     kept = set(files)
-    for split in SPLITS:
-        for path in (root / split).rglob("*"):
-            if path.is_file() and path.relative_to(root).as_posix() not in kept and _ours(path):
-                path.unlink()
+    for path in root.rglob("*"):
+        if path.is_file() and path.relative_to(root).as_posix() not in kept and _ours(path):
+            path.unlink()
     hashes = {name: sha256_file(root / name) for name in sorted(kept)}
     text = json.dumps({**facts, "label": mark.label, "files": hashes}, indent=1)
     atomic_write_text(mark.manifest(root), text + "\n")
@@ -120,4 +120,4 @@ def read_manifest(root: Path, mark: Mark) -> dict[str, Any] | None:
 
 
 def _ours(path: Path) -> bool:
-    return path.name.endswith((".flac", ".trans.txt", ".tmp"))
+    return path.name.endswith((".flac", ".wav", ".trans.txt", ".tmp"))

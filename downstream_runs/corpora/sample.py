@@ -104,8 +104,10 @@ def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
         "what": "real speech, a tiny sample, not the official splits of LibriSpeech",
         "source": source.resolve().name,
         "source_table_sha256": sha256_file(source / TABLE),
-        "dev-clean": "copies of the training utterances",
-        "test-clean": "held-out utterances; speakers may be those of the training utterances",
+        "instead": {
+            "dev-clean": "copies of the training utterances",
+            "test-clean": "held-out utterances; speakers may be those of the training utterances",
+        },
         "utterances": {split: [utterance.name for utterance in part] for split, part in parts.items()},
         "seconds": seconds,
     }

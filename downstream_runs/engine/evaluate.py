@@ -72,7 +72,7 @@ def evaluate(
         )
     if training:
         parts.train()
-    evaluation = Evaluation(split, step, log.scalars, task.score(folder, split))
+    evaluation = Evaluation(split, step, log.scalars, task.score(folder, split, log.scalars))
     _check(evaluation, task, data)
     return evaluation
 
@@ -93,16 +93,17 @@ def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData) -> None:
     """Every utterance counted, and our number the one that s3prl found: else the run stops."""
     listed = data.utterances[evaluation.split]
     for score in evaluation.scores:
-        if score.counts["utterances"] != listed:
+        counted = score.counts.get("utterances", listed)
+        if counted != listed:
             raise RunFailed(
-                f"{score.counts['utterances']} of {listed} utterances of {evaluation.split} were evaluated; "
+                f"{counted} of {listed} utterances of {evaluation.split} were evaluated; "
                 "the corpus has utterances that s3prl skips, check it with `python -m downstream_runs doctor`"
             )
-        scalar = task.metric(score.metric).scalar
-        if scalar is None:
+        metric = task.metric(score.metric)
+        if metric.scalar is None:
             continue
-        name = scalar.format(split=evaluation.split)
-        theirs = evaluation.scalars.get(name, math.nan)
+        name = metric.scalar.format(split=evaluation.split)
+        theirs = metric.factor * evaluation.scalars.get(name, math.nan)
         if not math.isclose(score.value, theirs, rel_tol=ROUNDING, abs_tol=ROUNDING):
             raise RunFailed(
                 f"our {score.metric} of {evaluation.split} is {score.value!r}, s3prl's {name} is {theirs!r}: "

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.tasks.spec import (
     Corpus,
+    Item,
     MetricSpec,
     PreparedData,
     Recipe,
@@ -16,6 +17,9 @@ from downstream_runs.tasks.spec import (
     Selection,
     TaskSpec,
 )
+
+if TYPE_CHECKING:
+    from downstream_runs.scoring.wer import Unit
 
 
 def _config(
@@ -193,23 +197,40 @@ def _content_hash(root: Path, listed: Mapping[str, list[dict[str, str]]], dictio
     return digest.hexdigest()
 
 
-def score(folder: Path, split: str) -> tuple[Score, ...]:
+def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
     """WER and CER of `split` from the hypotheses and references that s3prl wrote to `folder`."""
     from downstream_runs.scoring import wer
 
     reference = wer.read_ark(folder / f"{split}-noLM-ref.ark")
     hypothesis = wer.read_ark(folder / f"{split}-noLM-hyp.ark")
-    words = wer.score(reference, hypothesis, unit="word")
-    characters = wer.score(reference, hypothesis, unit="char")
     return (
-        Score("wer", 100.0 * words.rate, words.as_dict()),
-        Score("cer", 100.0 * characters.rate, characters.as_dict()),
+        _score("wer", reference, hypothesis, "word"),
+        _score("cer", reference, hypothesis, "char"),
     )
+
+
+def _score(metric: str, reference: Mapping[str, str], hypothesis: Mapping[str, str], unit: Unit) -> Score:
+    from downstream_runs.scoring import wer
+
+    counts = wer.score(reference, hypothesis, unit)
+    single = {name: wer.score({name: reference[name]}, {name: hypothesis[name]}, unit) for name in reference}
+    # LibriSpeech's utterances are named SPEAKER-CHAPTER-NUMBER.
+    items = tuple(
+        Item(name, name.split("-")[0], one.errors, one.length) for name, one in sorted(single.items())
+    )
+    return Score(metric, 100.0 * counts.rate, counts.as_dict(), items)
 
 
 def used(dataset: Any) -> int:
     """Utterances in s3prl's training set; it drops a last batch that has one utterance only."""
     return sum(len(bucket) for bucket in dataset.X)
+
+
+def demo(folder: Path) -> Path:
+    """The synthetic corpus in LibriSpeech's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import librispeech
+
+    return librispeech.make(folder)
 
 
 TASK = TaskSpec(
@@ -241,5 +262,6 @@ TASK = TaskSpec(
     prepare=prepare,
     score=score,
     used=used,
+    demo=demo,
     split_batches=True,
 )

@@ -6,7 +6,11 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.bench import Bench
+    from reports.results import Metric
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,9 @@ class Corpus:
 class MetricSpec:
     """One number that a task reports, and how it is called in s3prl's own log.
 
-    `scalar` is s3prl's logger name with `{split}` to fill in, its value in `unit` too; None if s3prl has
-    no such number. `official`: one of SUPERB's own, as opposed to information.
+    `scalar` is s3prl's logger name with `{split}` to fill in; None if s3prl has no such number. `factor`
+    brings s3prl's number to `unit`: 100 where it logs a fraction and we report percent. `official`: one of
+    SUPERB's own, as opposed to information.
     """
 
     name: str
@@ -32,6 +37,7 @@ class MetricSpec:
     unit: Literal["percent", "fraction"]
     better: Literal["lower", "higher"]
     scalar: str | None
+    factor: float = 1.0
     official: bool = True
 
 
@@ -39,7 +45,8 @@ class MetricSpec:
 class Selection:
     """The checkpoint that is reported: the best `metric` on `split`; of equal ones the earliest.
 
-    `s3prl_bound`: s3prl keeps a checkpoint only if its value is better than this; we always keep the best.
+    `s3prl_bound`: s3prl keeps a checkpoint only if its value is better than this, in our unit; we always keep
+    the best.
     """
 
     split: str
@@ -82,26 +89,53 @@ class PreparedData:
 
 
 @dataclass(frozen=True)
+class Item:
+    """One test item's share of a metric: the metric is the sum of numerators over that of denominators.
+
+    `group` is what must be resampled together for an interval: the speaker where the corpus names one, else
+    the item itself.
+    """
+
+    name: str
+    group: str
+    numerator: float
+    denominator: float
+
+
+@dataclass(frozen=True)
 class Score:
     """One metric of one split as our own scorer counts it.
 
-    `value` is in the metric's unit; `counts` are what it was computed from, `utterances` always among them.
+    `value` is in the metric's unit; `counts` are what it was computed from. `utterances` among them is held
+    against the corpus: a score of fewer utterances than the split has stops the run. `items` add up to the
+    value, where it is a quotient of sums; the engine writes those of test splits to `items.csv`.
     """
 
     metric: str
     value: float
     counts: Mapping[str, int]
+    items: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True)
 class TaskSpec:
     """One downstream task, complete.
 
+    `train_split`: None for a task that trains nothing; its `test` then does all the work.
+    `selection`: None where the task's `test` chooses among the kept checkpoints.
     `prepare(data, cache, config)` checks the corpus and writes what s3prl needs (UsageError for bad data);
-    `score(folder, split)` counts the errors in the files that s3prl wrote (scoring errors are UsageErrors);
-    `used(dataset)` counts the utterances that s3prl's training set really holds.
+    `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
+    that s3prl logged and nothing else holds (scoring errors are UsageErrors);
+    `used(dataset)` counts the utterances that s3prl's training set really holds;
+    `demo(folder)` makes the task's synthetic corpus in `folder`, which `prepare` then finds as `data`.
     `artefacts`: the files, by s3prl's names, that the reported numbers come from.
     `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
+    `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
+    them per batch, so that they do not depend on the number of loading processes or on a kill.
+    `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
+    `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
+    reported value is the mean over all folds.
+    `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
     """
 
     name: str
@@ -109,18 +143,24 @@ class TaskSpec:
     s3prl_name: str
     aliases: tuple[str, ...]
     corpus: Corpus
-    train_split: str
+    train_split: str | None
     dev_splits: tuple[str, ...]
     test_splits: tuple[str, ...]
     metrics: tuple[MetricSpec, ...]
-    selection: Selection
+    selection: Selection | None
     artefacts: tuple[str, ...]
     recipes: Mapping[str, Recipe]
     prepare: Callable[[Path, Path, Mapping[str, Any]], PreparedData]
-    score: Callable[[Path, str], tuple[Score, ...]]
+    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
     used: Callable[[Any], int]
-    split_batches: bool
+    demo: Callable[[Path], Path]
+    split_batches: bool = False
+    random_items: bool = False
+    kept_checkpoints: int = 0
+    folds: tuple[str, ...] = ()
+    fold_key: str = ""
     variant: str | None = None
+    test: Callable[[Bench], tuple[Metric, ...]] | None = None
 
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name (KeyError if the task has none such)."""

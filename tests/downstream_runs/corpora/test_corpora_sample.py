@@ -46,7 +46,7 @@ def test_the_shortest_are_trained_on_and_copied_and_the_next_are_held_out(
     assert names(root, "test-clean") == {"5-22-0000", "6-22-0001"}
     assert (root / "dev-clean" / "6" / "22" / "6-22.trans.txt").read_text() == "6-22-0000 WORDS OF B\n"
     facts = json.loads((root / "SAMPLE.json").read_text())
-    assert facts["dev-clean"] == "copies of the training utterances"
+    assert facts["instead"]["dev-clean"] == "copies of the training utterances"
     assert facts["utterances"]["test-clean"] == ["5-22-0000", "6-22-0001"]
     assert facts["seconds"]["train-clean-100"] == 0.188
     assert str(tmp_path) not in (root / "SAMPLE.json").read_text()
