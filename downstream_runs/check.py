@@ -80,8 +80,8 @@ def decoded(prepared: PreparedData) -> Finding:
         if samples != header.frames:
             return Finding(
                 False,
-                f"{path} is cut short: its header promises {header.frames:,} samples and {samples:,} could be "
-                "decoded; get that file again",
+                f"{path} is cut short: its header promises {header.frames:,} samples and {samples:,} could "
+                "be decoded; get that file again",
             )
         forms.add(f"{header.samplerate:,} Hz with {header.channels} channel{'s'[: header.channels - 1]}")
     return Finding(
