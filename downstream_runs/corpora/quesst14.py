@@ -2,9 +2,9 @@
 
 Layout of `quesst14Database`: `Audio/` (documents), `dev_queries/` and `eval_queries/` (wav, 8 kHz), and
 `scoring/` with `language_key_{utterances,dev,eval}.lst` (for each file a line
-`quesst14Database/FOLDER/NAME.wav LANGUAGE`) and `groundtruth_quesst14_{dev,eval}/` (which query is in which document, see
-`scoring.groundtruth`). SUPERB searches the queries of `nnenglish`, non-native English, in documents of it.
-Source: the data set, and s3prl 0.4.18's `downstream/quesst14_dtw/dataset.py`.
+`quesst14Database/FOLDER/NAME.wav LANGUAGE`) and `groundtruth_quesst14_{dev,eval}/` (which query is in which
+document, see `scoring.groundtruth`). SUPERB searches queries of `nnenglish`, non-native English, in documents
+of the same. Source: the data set, and s3prl 0.4.18's `downstream/quesst14_dtw/dataset.py`.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ class Chunk:
         states = [compute(recording) for recording in self.recordings]
         size = 0
         for layer in range(len(states[0])):
-            frames = np.concatenate([one[layer].numpy().astype(dtype) for one in states])
+            with np.errstate(over="ignore"):  # told below
+                frames = np.concatenate([one[layer].numpy().astype(dtype) for one in states])
             if not np.isfinite(frames).all():
                 raise RunFailed(
                     f"layer {layer} has values that are infinite or not a number in {dtype} (between "

@@ -3,9 +3,9 @@
 The official number is MTWV as the official command computes it: on the data set's whole ground truth, in
 which trials that were not searched get the score -10, so that a query in another language is missed in all of
 its documents, and counts. s3prl searches English queries in English documents only. What is not known:
-whether the data set's own tool (which we did not run on QUESST 2014) takes a query that the system's file does
-not name at all as missed everywhere, or leaves it out. Hence the same scores on the English part of the ground
-truth beside it, as information (`mtwv_english`), for the same layer, which the official number on dev chose.
+whether the data set's own tool (which we did not run on QUESST 2014) takes a query that the system's file
+does not name at all as missed everywhere, or leaves it out. Hence the same scores on the English part of the
+ground truth beside it, as information (`mtwv_english`), for the same layer, which the official number chose.
 
 What is kept in the run directory: `benchmark.stdlist.xml` (eval, best layer; what the leaderboard takes),
 `layers/dev-KK.stdlist.xml.gz` (every layer on dev), `layers.csv` (the values of all of them), `trials.csv`.
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.engine.bench import Bench
-from downstream_runs.errors import RunFailed
+from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_bytes, atomic_write_text
 from downstream_runs.protocols.layers import LayerStore
 from downstream_runs.protocols.search import Search, in_order
@@ -53,7 +53,14 @@ class Values:
 
 
 def test(bench: Bench) -> tuple[Metric, ...]:
-    """All metrics of the run; what is in the run directory already is not computed again."""
+    """All metrics of the run; what is in the run directory already is not computed again.
+
+    UsageError for a precision other than fp32, RunFailed for features or scores that are not numbers.
+    """
+    if bench.plan.precision != "fp32":
+        raise UsageError(
+            f"--precision {bench.plan.precision} is for training, and QbE trains nothing; leave it out"
+        )
     corpus = quesst14.load(bench.data.root)
     search = _Searches(bench, corpus)
     dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
