@@ -38,7 +38,7 @@ SILENCE = 0.02
 NOISE = 0.003
 """The largest sample of the noise under a mixture."""
 
-RECORDINGS: Mapping[str, int] = MappingProxyType({"train": 44, "dev": 10, "test": 10})
+RECORDINGS: Mapping[str, int] = MappingProxyType({"train": 36, "dev": 10, "test": 10})
 
 SPEAKERS: Mapping[str, tuple[Mapping[int, Voice], Mapping[int, Voice]]] = MappingProxyType(
     {
@@ -78,7 +78,11 @@ completes it.
 
 @dataclass(frozen=True)
 class _Source:
-    """What one voice says in one mixture: its id, lines, and the pause before each and after the last (frames)."""
+    """What one voice says in one mixture.
+
+    name: SPEAKER-CHAPTER-NUMBER; the RTTM leaves the speaker out, so each has a chapter number of its own.
+    pauses: before each line and after the last, in frames of 10 ms.
+    """
 
     name: str
     lines: tuple[Line, ...]
@@ -133,7 +137,7 @@ def _plan(seed: int) -> list[_Mixture]:
                 lines = tuple(Line(_sentence(rng), group[speaker]) for _ in range(rng.choice((1, 1, 2))))
                 pauses = [rng.randrange(5, 120), *(rng.randrange(40, 90) for _ in lines[1:]), rng.randrange(5, 40)]
                 sources.append(
-                    _Source(f"{speaker}-1-{number:04d}", lines, tuple(pauses), rng.uniform(0.3, 0.45))
+                    _Source(f"{speaker}-{speaker % 1000}-{number:04d}", lines, tuple(pauses), rng.uniform(0.3, 0.45))
                 )
             if rng.random() < 0.5:
                 sources.reverse()
