@@ -80,7 +80,7 @@ def read_tsv(path: Path) -> dict[str, str]:
 
 def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for number, line in _lines(path):
+    for number, line in lines(path):
         name, _, text = line.partition(separator)
         # A separator of the other format inside a name means that the file is of that format.
         if not name or "\t" in name or " " in name:
@@ -98,7 +98,7 @@ def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
     # Split at "\n" only: str.splitlines would also split transcripts at Unicode line separators.
     try:
         data = path.read_bytes()
