@@ -99,7 +99,7 @@ def find(data: Path) -> Place:
 
 
 def prepare(data: Path, out: Path, speakers: int) -> Prepared:
-    """Find the corpus, write its checked Kaldi-style folders to `out`, and look at every file's header.
+    """Find the corpus, write its checked Kaldi-style folders to a folder in `out`, and look at every file's header.
 
     Raises UsageError for tables and audio that cannot be used and for a split that is not complete; nothing
     of a split is written before its tables were found good. Headers are read once: while names, sizes and times
@@ -107,6 +107,8 @@ def prepare(data: Path, out: Path, speakers: int) -> Prepared:
     """
     place = find(data)
     root = place.root
+    # s3prl reads the tables of test only after training: another corpus must not have replaced them by then.
+    out = out / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     given = {split: _recordings(place, split, speakers) for split in SPLITS}
     for split, recordings in given.items():
         _check_number(root, split, len(recordings))
@@ -131,14 +133,15 @@ def prepare(data: Path, out: Path, speakers: int) -> Prepared:
 def _recordings(place: Place, split: str, speakers: int) -> tuple[Recording, ...]:
     if place.generated:
         return mixtures(place.root, split)
-    recordings = kaldi.read(place.root / split, speakers)
-    reference = set(kaldi.reference_files(place.root / split))
-    lacking = [recording.name for recording in recordings if recording.name not in reference]
-    if lacking:
-        raise UsageError(
-            f"{place.root / split / 'rttm'} has no turn of {lacking[0]} (and {len(lacking) - 1:,} others of "
-            f"wav.scp), one at least of each was expected; prepare the folder again"
-        )
+    folder = place.root / split
+    recordings = kaldi.read(folder, speakers)
+    if split != "train":
+        differ = sorted(kaldi.reference_files(folder) ^ {recording.name for recording in recordings})
+        if differ:
+            raise UsageError(
+                f"{folder / 'rttm'} and {folder / 'wav.scp'} do not name the same recordings: {differ[0]} (and "
+                f"{len(differ) - 1:,} others) is in one only; prepare the folder again"
+            )
     return recordings
 
 

@@ -159,7 +159,7 @@ TASK = TaskSpec(
     corpus=Corpus(
         name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
         licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
-        size="about 47 GB with the sources, noise and mixtures",
+        size="7.7 GB of mixtures, 31 GB with their sources and noise",
         url="https://github.com/s3prl/LibriMix",
     ),
     train_split="train",
