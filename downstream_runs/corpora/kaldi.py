@@ -95,7 +95,9 @@ def read(folder: Path, speakers: int) -> tuple[Recording, ...]:
     for place, fields in _lines(folder / "segments", "UTTERANCE RECORDING START END", 4):
         name, recording, start, end = fields
         if recording not in spoken:
-            raise UsageError(f"{place} is for recording {recording}, which {folder / 'wav.scp'} does not list")
+            raise UsageError(
+                f"{place} is for recording {recording}, which {folder / 'wav.scp'} does not list"
+            )
         if name not in speaker_of:
             raise UsageError(f"{place} names {name}, which {folder / 'utt2spk'} gives no speaker")
         first, last = _seconds(place, start, name), _seconds(place, end, name)
@@ -113,7 +115,9 @@ def _check(
     if name not in seconds:
         raise UsageError(f"{folder / 'reco2dur'} has no line for recording {name} of wav.scp; add its length")
     if not segments:
-        raise UsageError(f"{folder / 'segments'} has no line for recording {name} of wav.scp; take it out there")
+        raise UsageError(
+            f"{folder / 'segments'} has no line for recording {name} of wav.scp; take it out there"
+        )
     found = sorted({segment.speaker for segment in segments})
     if len(found) > speakers:
         raise UsageError(
@@ -177,7 +181,9 @@ def _seconds(place: str, value: str, name: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise UsageError(f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it")
+        raise UsageError(
+            f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it"
+        )
     return seconds
 
 

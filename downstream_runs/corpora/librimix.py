@@ -160,11 +160,15 @@ def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
         segments: list[Segment] = []
         sources = name.split("_")
         if len(sources) != 2 or any(source.count("-") != 2 for source in sources):
-            raise UsageError(f"{place} has the id {name!r}, one such as 1673-143396-0012_3536-23268-0024 was expected")
+            raise UsageError(
+                f"{place} has the id {name!r}, one such as 1673-143396-0012_3536-23268-0024 was expected"
+            )
         for source in sources:
             speaker, reading = source.split("-", 1)
             if reading not in speech:
-                raise UsageError(f"{_speech_file(root, split)} has no line for {reading}, a source of {place}")
+                raise UsageError(
+                    f"{_speech_file(root, split)} has no line for {reading}, a source of {place}"
+                )
             for owner, start, end in speech[reading]:
                 if owner != speaker:
                     raise UsageError(
@@ -197,7 +201,9 @@ def _read_mixtures(table: Path) -> list[tuple[str, str, str, float]]:
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
-        raise UsageError(f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)}; generate it again")
+        raise UsageError(
+            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)}; generate it again"
+        )
     found: dict[str, tuple[str, str, str, float]] = {}
     for row in rows:
         place = f"{table} line {rows.line_num}"

@@ -168,11 +168,23 @@ TASK = TaskSpec(
     metrics=(
         MetricSpec("der", "diarization error rate", "percent", "lower", None),
         MetricSpec(
-            "frame_acc", "frame accuracy", "percent", "higher", "diarization/{split}-acc", 100.0, official=False
+            "frame_acc",
+            "frame accuracy",
+            "percent",
+            "higher",
+            "diarization/{split}-acc",
+            100.0,
+            official=False,
         ),
         # Not the official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5.
         MetricSpec(
-            "frame_der", "frame-level DER", "percent", "lower", "diarization/{split}-der", 100.0, official=False
+            "frame_der",
+            "frame-level DER",
+            "percent",
+            "lower",
+            "diarization/{split}-der",
+            100.0,
+            official=False,
         ),
     ),
     selection=Selection(split="dev", metric="frame_acc", artefact="best-states-dev.ckpt", s3prl_bound=0.0),

@@ -135,9 +135,18 @@ def _plan(seed: int) -> list[_Mixture]:
             for group in voices:
                 speaker = sorted(group)[number % len(group)]
                 lines = tuple(Line(_sentence(rng), group[speaker]) for _ in range(rng.choice((1, 1, 2))))
-                pauses = [rng.randrange(5, 120), *(rng.randrange(40, 90) for _ in lines[1:]), rng.randrange(5, 40)]
+                pauses = [
+                    rng.randrange(5, 120),
+                    *(rng.randrange(40, 90) for _ in lines[1:]),
+                    rng.randrange(5, 40),
+                ]
                 sources.append(
-                    _Source(f"{speaker}-{speaker % 1000}-{number:04d}", lines, tuple(pauses), rng.uniform(0.3, 0.45))
+                    _Source(
+                        f"{speaker}-{speaker % 1000}-{number:04d}",
+                        lines,
+                        tuple(pauses),
+                        rng.uniform(0.3, 0.45),
+                    )
                 )
             if rng.random() < 0.5:
                 sources.reverse()

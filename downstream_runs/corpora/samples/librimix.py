@@ -83,7 +83,9 @@ def _read(source: Path) -> tuple[dict[str, list[Recording]], dict[str, str]]:
     if (source / "mixtures.tsv").is_file():
         rows = _rows(source / "mixtures.tsv", ("mix", "file", "split"))
         splits = {
-            split: [_recording(source, row["mix"], row["file"], turns) for row in rows if row["split"] == split]
+            split: [
+                _recording(source, row["mix"], row["file"], turns) for row in rows if row["split"] == split
+            ]
             for split in ("train", "dev", "test")
         }
         what = {split: f"{len(found)} mixtures of {source.resolve().name}" for split, found in splits.items()}
@@ -120,7 +122,9 @@ def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = [column for column in columns if column not in (rows.fieldnames or ())]
     if missing:
-        raise UsageError(f"{table} has no column {missing[0]}, expected {', '.join(columns)} in its first line")
+        raise UsageError(
+            f"{table} has no column {missing[0]}, expected {', '.join(columns)} in its first line"
+        )
     return [{column: row[column] or "" for column in columns} for row in rows]
 
 
@@ -146,7 +150,9 @@ def _recording(source: Path, name: str, file: str, turns: Mapping[str, Sequence[
     if not audio.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{source} lists the file {file}, expected one inside that folder")
     if name not in turns:
-        raise UsageError(f"{source / REFERENCE} has no turn of {name}, one at least was expected; add its turns")
+        raise UsageError(
+            f"{source / REFERENCE} has no turn of {name}, one at least was expected; add its turns"
+        )
     try:
         return Recording(name, audio, decode(audio) / SAMPLE_RATE, tuple(turns[name]))
     except AudioProblem as problem:
