@@ -127,8 +127,8 @@ def _check(
     late = next((segment for segment in segments if segment.start >= seconds[name]), None)
     if late is not None:
         raise UsageError(
-            f"{folder / 'segments'} has {late.name} start at {late.start} s, and {folder / 'reco2dur'} says that "
-            f"{name} lasts {seconds[name]} s; correct one of the two"
+            f"{folder / 'segments'} has {late.name} start at {late.start} s, and {folder / 'reco2dur'} says "
+            f"that {name} lasts {seconds[name]} s; correct one of the two"
         )
 
 

@@ -92,18 +92,18 @@ def find(data: Path) -> Place:
             return Place(root, generated=False)
     found = f"{data} does not exist" if not data.is_dir() else "neither is there"
     raise UsageError(
-        f"no Libri2Mix in {data}: looked for {_metadata(data / 'Libri2Mix')} and for Kaldi-style folders such as "
-        f"{data / 'diarization' / 'test'} with a wav.scp, and {found}; run generate_librimix_sd.sh of {FORK} "
-        f"there, or try the whole path on synthetic speech with --demo"
+        f"no Libri2Mix in {data}: looked for {_metadata(data / 'Libri2Mix')} and for Kaldi-style "
+        f"folders such as {data / 'diarization' / 'test'} with a wav.scp, and {found}; "
+        f"run generate_librimix_sd.sh of {FORK} there, or try the whole path on synthetic speech with --demo"
     )
 
 
 def prepare(data: Path, out: Path, speakers: int) -> Prepared:
-    """Find the corpus, write its checked Kaldi-style folders to a folder in `out`, and look at every file's header.
+    """Find the corpus, write its checked Kaldi-style folders below `out`, and look at every file's header.
 
     Raises UsageError for tables and audio that cannot be used and for a split that is not complete; nothing
-    of a split is written before its tables were found good. Headers are read once: while names, sizes and times
-    of the files stay the same, they are not read again.
+    is written before all tables were found good. Headers are read once: while names, sizes and times of the
+    files stay the same, they are not read again.
     """
     place = find(data)
     root = place.root
@@ -139,8 +139,8 @@ def _recordings(place: Place, split: str, speakers: int) -> tuple[Recording, ...
         differ = sorted(kaldi.reference_files(folder) ^ {recording.name for recording in recordings})
         if differ:
             raise UsageError(
-                f"{folder / 'rttm'} and {folder / 'wav.scp'} do not name the same recordings: {differ[0]} (and "
-                f"{len(differ) - 1:,} others) is in one only; prepare the folder again"
+                f"{folder / 'rttm'} and {folder / 'wav.scp'} do not name the same recordings: {differ[0]} "
+                f"(and {len(differ) - 1:,} others) is in one only; prepare the folder again"
             )
     return recordings
 
@@ -148,9 +148,9 @@ def _recordings(place: Place, split: str, speakers: int) -> tuple[Recording, ...
 def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
     """The mixtures of a generated Libri2Mix, with the speech of both sources, in the order of its metadata.
 
-    Ids and numbers are those of SUPERB's recipe, so that the tables are the same to the byte. Two stretches of
-    one mixture that begin and end alike get one id there, and s3prl takes both for the second speaker's; of
-    61,890 in train-100 that is one pair, in dev and test there is none.
+    Ids and numbers are those of SUPERB's recipe, so that the tables are the same to the byte. Two stretches
+    of one mixture that begin and end alike get one id there, and s3prl takes both for the second speaker's;
+    of 61,890 in train-100 that is one pair, in dev and test there is none.
     Raises UsageError where metadata, speech times and ids do not fit together.
     """
     table = _metadata(root) / f"mixture_{MIXTURES[split]}_mix_both.csv"
@@ -172,7 +172,8 @@ def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
             for owner, start, end in speech[reading]:
                 if owner != speaker:
                     raise UsageError(
-                        f"{_speech_file(root, split)} gives {reading} to speaker {owner}, {speaker} was expected"
+                        f"{_speech_file(root, split)} gives {reading} to speaker {owner}, "
+                        f"{speaker} was expected"
                     )
                 segments.append(Segment(f"{name}_{_clock(start)}_{_clock(end)}", owner, start, end))
         found.append(Recording(name, _mixture_path(root, split, name, path), seconds, tuple(segments)))
@@ -283,7 +284,7 @@ def _check_number(root: Path, split: str, found: int) -> None:
 
 
 def _check_audio(recordings: Sequence[Recording], split: str, record: Path) -> None:
-    """Every file is there, one channel of 16 kHz, and as long as its table says; UsageError names the first."""
+    """Every file is there, one channel of 16 kHz, as long as its table says; UsageError names the first."""
     from concurrent.futures import ThreadPoolExecutor
 
     from tqdm import tqdm
@@ -310,7 +311,7 @@ def _audio_problem(recording: Recording) -> str | None:
     except AudioProblem as problem:
         return str(problem)
     if abs(seconds - recording.seconds) > LENGTH_TOLERANCE:
-        return f"{recording.audio} lasts {seconds:.3f} s, {recording.seconds:.3f} s were expected of {recording.name}"
+        return f"{recording.audio} lasts {seconds:.3f} s, {recording.seconds:.3f} s were expected"
     return None
 
 

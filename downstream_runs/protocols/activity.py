@@ -1,4 +1,4 @@
-"""From the activity of each speaker in each frame to turns in seconds, as SUPERB's diarisation scoring makes them.
+"""From each speaker's activity, frame by frame, to turns in seconds, as SUPERB's scoring makes them.
 
 Source of the steps and of the two lists: s3prl 0.4.18, downstream/diarization/make_rttm.py and score.sh.
 """
@@ -47,9 +47,9 @@ def turns(
 ) -> list[Turn]:
     """The turns of each speaker in probabilities `[frame, speaker]`, speaker by speaker.
 
-    `frame_shift`: samples from one frame to the next. A turn runs from the start of its first frame to the end
-    of its last; start and duration are rounded to hundredths of a second, each by itself, as the RTTM files of
-    SUPERB hold them. Turns that round to nothing are left out. Speakers are called NAME_0, NAME_1, ...
+    `frame_shift`: samples from one frame to the next. A turn runs from the start of its first frame to the
+    end of its last; start and duration are rounded to hundredths of a second, each by itself, as the RTTM
+    files of SUPERB hold them. Turns that round to nothing are left out. Speakers are called NAME_0, NAME_1.
     """
     import numpy as np
 
@@ -67,7 +67,7 @@ def turns(
 
 
 def _filter(active: NDArray[np.bool_], median: int) -> NDArray[np.bool_]:
-    """The median over `median` frames (odd) around each frame of `[frame, speaker]`; silence outside the file."""
+    """The median over `median` frames (odd) around each of `[frame, speaker]`; silence outside the file."""
     import numpy as np
 
     if median == 1:

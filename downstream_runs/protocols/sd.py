@@ -1,8 +1,8 @@
 """How SUPERB scores diarisation: ten ways to turn probabilities into turns, and the lowest DER of the ten.
 
-The official number takes the lowest of the ten on the test set itself. Beside it stands the test DER of the
-way that is best on dev, which is the fairer number, and all ten. The checkpoint is the one with the best frame
-accuracy on dev, as in s3prl. Source: s3prl 0.4.18, downstream/diarization/score.sh and docs/superb.md.
+The official number is the lowest of the ten on the test set itself. Beside it stands the test DER of the way
+that is best on dev, which has not seen the test set, and all ten. The checkpoint is the one with the best
+frame accuracy on dev, as in s3prl. Source: s3prl 0.4.18, downstream/diarization/score.sh and docs/superb.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "best-states-dev.ckpt"
 FRAME_SHIFT = "frame_shift"
 FOLDERS: Mapping[str, str] = {"dev": "scoring/dev", "test": "scoring"}
-"""Where each split's predictions and RTTM files go; those of test where s3prl and the leaderboard have them."""
+"""Where each split's predictions and RTTM files go; those of test where the leaderboard wants them."""
 
 
 def test(bench: Bench) -> tuple[Metric, ...]:
@@ -67,13 +67,13 @@ def frame_shift(folder: Path, trained: int) -> int:
         found = path.read_text(encoding="utf-8").strip()
     except OSError:
         raise RunFailed(
-            f"{path} is missing, the file with the samples from frame to frame, {trained} here; start the same "
-            "command again with --rerun always"
+            f"{path} is missing, the file with the samples from frame to frame, {trained} here; start the "
+            "same command again with --rerun always"
         ) from None
     if found != str(trained):
         raise RunFailed(
-            f"{path} says {found!r}, the head was trained with {trained} samples from frame to frame; start the "
-            "same command again with --rerun always"
+            f"{path} says {found!r}, the head was trained with {trained} samples from frame to frame; start "
+            "the same command again with --rerun always"
         )
     return trained
 
@@ -111,8 +111,8 @@ def _score_setting(
 def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     """Have s3prl's expert write the probabilities of every recording; the names of all recordings.
 
-    The expert only writes in test mode, one recording a batch, and in place; here each file gets its name when
-    it is whole, so that a killed run goes on with the next one.
+    The expert only writes in test mode, one recording a batch, and in place; here each file gets its name
+    when it is whole, so that a killed run goes on with the next one.
     """
     import torch
     from s3prl.downstream.diarization.dataset import DiarizationDataset
@@ -168,8 +168,8 @@ def _tell_padding(bench: Bench, split: str, dataset: Any) -> None:
     long = sum(len(spans) > 1 for spans in chunks)
     if long:
         bench.say(
-            f"{long} of {len(dataset)} recordings of {split} are longer than one chunk: s3prl's predictions for "
-            "them run past their ends, to whole chunks, and count in the DER, as in SUPERB"
+            f"{long} of {len(dataset)} recordings of {split} are longer than one chunk: s3prl's predictions "
+            "for them run past their ends, to whole chunks, and count in the DER, as in SUPERB"
         )
 
 
@@ -187,8 +187,8 @@ def read_prediction(path: Path) -> NDArray[np.floating[Any]]:
         ) from None
     if values.ndim != 2 or not np.isfinite(values).all():
         raise RunFailed(
-            f"{path} holds {values.dtype} of shape {values.shape}, finite probabilities [frame, speaker] were "
-            "expected; the head may have diverged, train again with a smaller learning rate"
+            f"{path} holds {values.dtype} of shape {values.shape}, finite probabilities [frame, speaker] "
+            "were expected; the head may have diverged, train again with a smaller learning rate"
         )
     return values
 

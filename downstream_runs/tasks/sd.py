@@ -110,8 +110,8 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         # s3prl's scoring takes both for granted, whatever the head was trained with.
         if datarc[key] != expected:
             raise UsageError(
-                f"downstream_expert.datarc.{key} is {datarc[key]!r}, {expected} was expected: s3prl's scoring "
-                "knows no other; leave that setting out"
+                f"downstream_expert.datarc.{key} is {datarc[key]!r}, {expected} was expected: s3prl's "
+                "scoring knows no other; leave that setting out"
             )
     prepared = librimix.prepare(data, cache / "librimix", datarc["num_speakers"])
     return PreparedData(

@@ -1,8 +1,8 @@
 """A synthetic Libri2Mix: about three minutes of two-voice mixtures with exactly known times, made in seconds.
 
 Each mixture is one low and one high voice that speak at times of their own, partly at once, over faint noise.
-It has the folders and metadata of a generated Libri2Mix and, beside them, the RTTM files of the sources, so that
-the real preparation runs on it. Numbers measured on it carry the label "demo".
+It has the folders and metadata of a generated Libri2Mix and, beside them, the RTTM files of the sources, so
+that the real preparation runs on it. Numbers measured on it carry the label "demo".
 """
 
 from __future__ import annotations
@@ -66,11 +66,12 @@ SPEAKERS: Mapping[str, tuple[Mapping[int, Voice], Mapping[int, Voice]]] = Mappin
 )
 """The low and the high voices of each split, numbered above LibriSpeech's own speakers."""
 
-NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said short sentences, two voices at a time.
+NOTICE = """This corpus is synthetic: a synthesiser (espeak-ng) said short sentences, two voices at once.
 
 It has the layout of Libri2Mix (16 kHz, mode max, mix_both) and nothing of its speech: in every mixture one
-voice is low and the other high, which is easier than two real speakers. It is made to try the whole path from
-training to a result file. Numbers measured on it say nothing about an upstream and carry the label "demo".
+voice is low and the other high, which is easier than two real speakers. It is made to try the whole path
+from training to a result file. Numbers measured on it say nothing about an upstream and carry the label
+"demo".
 DEMO.json lists its files; where it is absent only half of the corpus was made, and making it again
 completes it.
 """
@@ -107,9 +108,9 @@ class _Mixture:
 def make(root: Path, seed: int = 0) -> Path:
     """Make the corpus in `root`/Libri2Mix and return that folder.
 
-    `seed` draws sentences, pauses, levels and noise. A corpus that is whole is left as it is; one that is half
-    made, changed, or of another seed is made again. Raises UsageError if espeak-ng is not installed, if the
-    folder holds something else, and if it cannot be written to.
+    `seed` draws sentences, pauses, levels and noise. A corpus that is whole is left as it is; one that is
+    half made, changed, or of another seed is made again. Raises UsageError if espeak-ng is not installed,
+    if the folder holds something else, and if it cannot be written to.
     """
     target = root.expanduser().absolute() / "Libri2Mix"
     facts: dict[str, Any] = {"version": VERSION, "seed": seed, "recordings": dict(RECORDINGS)}

@@ -39,10 +39,10 @@ SAMPLE.json lists its files; where it is absent only half of the corpus was laid
 def lay_out(source: Path, dest: Path) -> Path:
     """Lay the two-speaker recordings of `source` out in `dest`/diarization and return that folder.
 
-    `source` holds `mixtures.tsv` (columns mix, file, split) or `clips.tsv` (clip, file, n_speakers), the audio
-    that it names, and `ref.rttm`. The clips are too few for three splits: the first is train and dev, the others
-    are test. A sample that is whole is left as it is. Raises UsageError for a source that cannot be used, before
-    anything is written, and for a `dest` that holds something else or cannot be written to.
+    `source` holds `mixtures.tsv` (columns mix, file, split) or `clips.tsv` (clip, file, n_speakers), the
+    audio that it names, and `ref.rttm`. The clips are too few for three splits: the first is train and dev,
+    the others are test. A sample that is whole is left as it is. Raises UsageError for a source that cannot
+    be used, before anything is written, and for a `dest` that holds something else or cannot be written to.
     """
     splits, instead = _read(source)
     target = dest.expanduser().absolute() / "diarization"

@@ -107,7 +107,7 @@ SPEECH = "LibriMix/metadata/LibriSpeech/test_clean.rttm"
         (lambda data: mixture(data).unlink(), f"{SECOND}.wav cannot be read"),
         (lambda data: mixture(data).write_bytes(b""), f"{SECOND}.wav is empty"),
         (write(8000, 46520), "is sampled at 8,000 Hz, 16,000 Hz was expected"),
-        (write(16000, 80000), f"lasts 5.000 s, 5.815 s were expected of {SECOND}"),
+        (write(16000, 80000), f"{SECOND}.wav lasts 5.000 s, 5.815 s were expected"),
         (lambda data: (data / TABLE).unlink(), "mixture_test_mix_both.csv is missing"),
         (edit(TABLE, ",length", ",samples"), "has no column length"),
         (edit(TABLE, ",93040", ","), "line 3 has no length in samples"),

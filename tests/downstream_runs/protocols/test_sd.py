@@ -216,7 +216,9 @@ def test_stock_s3prl_finds_the_same(trained: tuple[Result, Path], tmp_path: Path
 
     (stock / "list").write_text("".join(f"{path}\n" for path in theirs))
     turns = rttm.read(prepared / "test" / "rttm")
-    for setting, metric in zip(SETTINGS, values(result, "test")[2:], strict=True):
+    pairs = list(zip(SETTINGS, values(result, "test")[2:], strict=True))
+    # Two of the ten are enough, each is a process of its own.
+    for setting, metric in (pairs[0], pairs[-1]):
         arguments = [f"--median={setting.median}", f"--threshold={setting.threshold}"]
         shift = (folder / "frame_shift").read_text().strip()
         s3prl(
