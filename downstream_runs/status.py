@@ -15,6 +15,7 @@ from typing import Any
 from downstream_runs.engine import records
 from downstream_runs.errors import UsageError
 
+STATES = ("done", "running", "stopped")
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
 
 
@@ -66,10 +67,8 @@ def text(found: Sequence[Status], out: Path) -> str:
     rows = [COLUMNS, *(status.cells(out) for status in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    states = {
-        state: sum(status.state == state for status in found) for state in ("done", "running", "stopped")
-    }
-    total = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+    numbers = {state: sum(status.state == state for status in found) for state in STATES}
+    total = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
     return "\n".join(line.rstrip() for line in [*lines, "", total])
 
 
