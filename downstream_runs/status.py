@@ -21,7 +21,7 @@ COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "l
 
 @dataclass(frozen=True)
 class Status:
-    """One run: `state` is done, running or stopped; `left` the minutes that training still needs, if known."""
+    """One run. `state`: done, running or stopped. `left`: minutes to the end of training, if known."""
 
     folder: Path
     upstream: str
