@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from downstream_runs.features.source import Source
+
 
 class ScalarLog:
     """Stands where s3prl expects its TensorBoard writer and keeps the scalars that are logged."""
@@ -32,13 +34,17 @@ class ScalarLog:
 
 @dataclass
 class Parts:
-    """The frozen upstream and what is trained on it, on their device."""
+    """The frozen upstream and what is trained on it, on their device.
+
+    featurizer, downstream: None for a task that trains nothing.
+    """
 
     upstream: nn.Module
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
     seed: int
+    source: Source | None = None  # of stored features
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -56,6 +62,10 @@ class Parts:
         import torch
 
         placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
+        if self.source is not None:
+            paired, states, counts = self.source(placed)
+            features = self.featurizer(paired, states)
+            return placed, [frames[:count] for frames, count in zip(features, counts, strict=True)]
         with torch.no_grad():
             hidden = self.upstream(placed)
         return placed, self.featurizer(placed, hidden)
@@ -118,7 +128,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
-    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths."""
+    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
+
+    Only the upstream for a task that trains nothing.
+    """
     import torch
     from s3prl.upstream.interfaces import Featurizer
 
@@ -128,6 +141,9 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
     upstream = _upstream(plan).to(device)
+    if plan.task.train_split is None:
+        upstream.eval()
+        return Parts(upstream, None, None, device, plan.seed)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -213,7 +229,7 @@ def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
     return []
 
 
-def reading(split: str, step: int, error: Exception) -> RunFailed:
+def unreadable(split: str, step: int, error: Exception) -> RunFailed:
     """The sentence for a batch that could not be read."""
     reason = " ".join(str(error).split())
     return RunFailed(
