@@ -32,6 +32,7 @@ other commands:
   list     upstreams, tasks and the recipes of each task
   doctor   check packages, GPU, data, checkpoint and disk
   check    check the corpora of tasks              (check --help)
+  status   what the runs are doing                 (status --help)
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
@@ -290,6 +291,12 @@ def _check(arguments: Sequence[str]) -> int:
     return check.main(arguments[1:])
 
 
+def _status(arguments: Sequence[str]) -> int:
+    from downstream_runs import status
+
+    return status.main(arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -312,6 +319,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "doctor": _doctor,
     "check": _check,
+    "status": _status,
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
