@@ -29,11 +29,11 @@ PACKAGE = "s3prl.downstream.ctc.corpus"
 
 
 class _Buckets:
-    """Utterances in the order of their labels' lengths; item `i` is the bucket that begins at utterance `i`.
+    """Utterances in the order of their labels' lengths; item `i` is the bucket that starts at the `i`th.
 
-    With a bucket size of 1 an item is one `(file, label ids)`, else a list of them. The last buckets all begin
-    where a whole one still fits, so an epoch has as many buckets as utterances and sees each utterance about
-    `bucket_size` times.
+    With a bucket size of 1 an item is one `(file, label ids)`, else a list of them. The last buckets all
+    begin where a whole one still fits, so an epoch has as many buckets as utterances and sees each utterance
+    about `bucket_size` times.
     """
 
     def __init__(self, examples: Iterable[Example], bucket_size: int, ascending: bool) -> None:

@@ -107,9 +107,7 @@ def read(files: Sequence[Path], known: Collection[str]) -> dict[str, tuple[str, 
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"cannot read the lexicon {path} ({error}); restore it"
-            ) from None
+            raise UsageError(f"cannot read the lexicon {path} ({error}); restore it") from None
         for number, line in enumerate(lines, start=1):
             word, *phones = line.split() or [""]
             strange = next((phone for phone in phones if phone not in known), None)

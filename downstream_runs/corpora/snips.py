@@ -44,7 +44,7 @@ _CHECKED_FILES = 20
 
 @dataclass(frozen=True)
 class Utterance:
-    """One wav file of a split, its path relative to the root, its size in bytes and its line without the id."""
+    """One wav file: its path, the same relative to the root, its size in bytes, its line without the id."""
 
     path: Path
     relative: str
@@ -234,7 +234,7 @@ def _check_lines(
         strange += sum(character not in CHARACTERS for word in words for character in word)
     if not slotted:
         raise UsageError(
-            f"no utterance of {part} in {root / TRANSCRIPTS} has a slot, so nothing can be scored"
+            f"no utterance of {part} in {root / TRANSCRIPTS} has a slot; take the file from the archive again"
         )
     if strange * 2 > letters:
         raise UsageError(

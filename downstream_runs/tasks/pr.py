@@ -114,8 +114,9 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
     return PreparedData(
         root=root,
         settings={
-            "corpus": {"path": str(root), "lexicon": [str(file) for file in found.files]},
-            "text": {"vocab_file": str(vocabulary.resolve())},
+            "corpus.path": str(root),
+            "corpus.lexicon": [str(file) for file in found.files],
+            "text.vocab_file": str(vocabulary.resolve()),
         },
         utterances={split: sum(len(files[part]) for part in names) for split, names in parts.items()},
         sha256=_content_hash(files, said, found),

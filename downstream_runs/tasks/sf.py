@@ -163,8 +163,9 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
     return PreparedData(
         root=corpus.root,
         settings={
-            "corpus": {"path": str(corpus.root)},
-            "text": {"vocab_file": str(characters), "slots_file": str(slots)},
+            "corpus.path": str(corpus.root),
+            "text.vocab_file": str(characters),
+            "text.slots_file": str(slots),
         },
         utterances={split: sum(len(corpus.splits[part]) for part in names) for split, names in parts.items()},
         sha256=digest,
@@ -220,7 +221,7 @@ TASK = TaskSpec(
     corpus=Corpus(
         name="Audio SNIPS as prepared for SUPERB",
         licence="the corpus's own, see aws-samples/aws-lex-noisy-spoken-language-understanding",
-        size="about 5 GB",
+        size="231,744 wav files",
         url="https://github.com/s3prl/s3prl/blob/main/s3prl/downstream/docs/superb.md",
     ),
     train_split="train",
