@@ -51,6 +51,9 @@ PHONES: tuple[str, ...] = (
 A phone's place decides its output in the head; s3prl's tokenizer puts `<pad> <eos> <unk>` before them.
 """
 
+BARE_PHONES: tuple[str, ...] = tuple(sorted(_VOWELS | _CONSONANTS))
+"""ARPAbet's 39 phones without stress."""
+
 VOCABULARY = "phonemes.txt"
 """A made corpus whose phones are others lists them in this file of its lexicon folder, one a line."""
 
@@ -88,7 +91,7 @@ def _own(folder: Path) -> Lexicon:
     other = [file.name for file in FILES if pinned.blob_id(folder / file.name) != file.blob]
     labels = markers.labels(folder)
     made = f"the {' and '.join(labels)} lexicon" if labels else f"the lexicon in {folder}"
-    deviations = [f"{made} is not s3prl's: {' and '.join(other)} has other content"] if other else []
+    deviations = [f"{made} is not s3prl's: other content in {' and '.join(other)}"] if other else []
     deviations += markers.deviations(folder)
     phones = PHONES
     if (folder / VOCABULARY).is_file():
@@ -150,6 +153,17 @@ def require_words(
         f"{', ...' if len(missing) > 5 else ''}) in {' and '.join(str(file) for file in files)}; "
         "add them there, or use s3prl's own lexicon"
     )
+
+
+def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
+    """Write one's own lexicon as s3prl's two files, half of the words in each; their names."""
+    from downstream_runs.files import atomic_write_text
+
+    lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
+    middle = (len(lines) + 1) // 2
+    for file, part in zip(FILES, (lines[:middle], lines[middle:]), strict=True):
+        atomic_write_text(folder / file.name, "".join(part))
+    return [file.name for file in FILES]
 
 
 def write_vocabulary(path: Path, phones: Sequence[str]) -> Path:

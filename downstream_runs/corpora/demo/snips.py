@@ -6,6 +6,7 @@ there, the voices of a split say the same sentences. Numbers measured on it carr
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,13 @@ def make(folder: Path, seed: int = 0) -> Path:
 
 
 def draw(number: int, seed: int) -> list[Sentence]:
-    """`number` different sentences, the patterns taking turns; the same for the same seed."""
+    """`number` different sentences, the patterns taking turns; the same for the same seed.
+
+    Raises ValueError if the patterns allow fewer.
+    """
+    possible = sum(math.prod(len(SLOTS[slot]) for slot in SLOTS if f"{{{slot}}}" in p) for p, _ in PATTERNS)
+    if number > possible:
+        raise ValueError(f"{number} sentences were asked for, the patterns allow {possible}")
     source = random.Random(seed)
     found: dict[Sentence, None] = {}
     turn = 0
