@@ -13,7 +13,8 @@ from downstream_runs.errors import UsageError
 
 
 def test_names_and_aliases() -> None:
-    assert tasks.names() == ("asr",)
+    assert "asr" in tasks.names()
+    assert list(tasks.names()) == [name for name in tasks.ORDER if name in tasks.names()]
     assert tasks.get("asr") is tasks.get("Speech_Recognition")
     assert tasks.get("asr").metric("wer").better == "lower"
 
