@@ -130,23 +130,22 @@ def score_file(
         regions = [(min(turn.start for turn in every), max(turn.end for turn in every))]
     inside = _union([(_milliseconds(start), _milliseconds(end)) for start, end in regions], touching=True)
     expected, found = _by_speaker(ref, inside), _by_speaker(hyp, inside)
-    groups = [*expected, *found, inside, _collars(expected, _milliseconds(collar))]
-    edges = np.unique([time for group in groups for span in group for time in span])
+    groups = [*expected, *found, _collars(expected, _milliseconds(collar))]
+    times = [time for group in groups for span in group for time in span]
+    edges = np.unique(np.asarray(times, dtype=np.int64))
     flags = np.stack([_active(edges, group) for group in groups])
-    evaluated = flags[-2]
-    counted = evaluated & ~flags[-1]
+    counted = ~flags[-1]
     if ignore_overlaps:
         counted &= flags[: len(expected)].sum(axis=0) < 2
-    speaking = (flags[: len(expected)], flags[len(expected) : -2])
-    return _count(np.diff(edges), *speaking, evaluated, counted)
+    return _count(np.diff(edges), flags[: len(expected)], flags[len(expected) : -1], counted)
 
 
-def _count(lengths: Times, ref: Flags, hyp: Flags, evaluated: Flags, counted: Flags) -> DiarizationCounts:
+def _count(lengths: Times, ref: Flags, hyp: Flags, counted: Flags) -> DiarizationCounts:
     """Speaker time from who speaks (`[speaker, stretch]`) in stretches of `lengths` milliseconds."""
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    together = (ref * (lengths * evaluated)) @ hyp.T.astype(np.int64)
+    together = (ref * lengths) @ hyp.T.astype(np.int64)
     rows, columns = linear_sum_assignment(together, maximize=True)
     right = (ref[rows] & hyp[columns]).sum(axis=0)
     expected, found = ref.sum(axis=0), hyp.sum(axis=0)

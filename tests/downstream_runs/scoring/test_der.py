@@ -200,6 +200,7 @@ A, B = Turn("A", 0.0, 10.0), Turn("B", 5.0, 15.0)
         ([A], [Turn("A", 0.0, 6.0), Turn("A", 4.0, 10.0)], (10, 0, 0, 0)),
         ([Turn("é語", 0.0, 1.0)], [Turn("\u0301", 0.0, 1.0)], (1, 0, 0, 0)),
         ([Turn("A", 0.0, 1.0004)], [Turn("A", 0.0, 1.0006)], (1, 0, 0.001, 0)),  # whole milliseconds
+        ([Turn("A", 0.0004, 1.0008)], [], (1, 1, 0, 0)),  # start and duration are rounded, not the end
     ],
 )
 def test_edge_cases(ref: list[Turn], hyp: list[Turn], times: tuple[float, ...]) -> None:
