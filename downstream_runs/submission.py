@@ -1,7 +1,7 @@
 """`./run_superb.sh submit UPSTREAM`: the predict.zip that the SUPERB leaderboard takes, from finished runs.
 
 Names and places in the zip are those of s3prl 0.4.18's `submit/submit.py`. It is written with all ten tasks
-or not at all; ASR decoded with a language model, which the leaderboard lists apart, this toolkit does not make.
+or not at all. ASR decoded with a language model, which the leaderboard lists apart, is not among them.
 The same runs give the same zip, byte for byte.
 """
 
