@@ -21,6 +21,8 @@ def supply() -> None:
         huggingface_compat,
         numpy_compat,
         torchaudio_compat,
+        verification_fixes,
+        voxceleb_caches,
     )
 
     torchaudio_compat.install()
@@ -28,6 +30,8 @@ def supply() -> None:
     numpy_compat.install()
     checkpoint_compat.install()
     absent_packages.install()
+    voxceleb_caches.install()
+    verification_fixes.install()
 
 
 @functools.cache
