@@ -24,11 +24,14 @@ from downstream_runs.errors import UsageError
 __all__ = [
     "PARTS",
     "Recording",
+    "archives",
     "check",
+    "content_hash",
     "deviations",
     "find_root",
     "labels",
     "recordings",
+    "require_listed",
     "require_good",
     "speakers",
     "view",
@@ -113,6 +116,14 @@ def part(speaker: str) -> str:
     return "test" if speaker in TEST_SPEAKERS else "dev"
 
 
+def archives(root: Path) -> dict[str, dict[str, Path]]:
+    """The speakers of `dev` and of `test`, and their folders."""
+    groups: dict[str, dict[str, Path]] = {name: {} for name in PARTS}
+    for speaker, folder in speakers(root).items():
+        groups[part(speaker)][speaker] = folder
+    return groups
+
+
 def view(groups: Mapping[str, Mapping[str, Path]], cache: Path) -> Path:
     """A folder `<group>/wav/<speaker>` of links to the speakers' folders; s3prl knows no other layout."""
     lines = [
@@ -171,11 +182,8 @@ def check(root: Path, parts: Sequence[str], *, decode: int | None) -> CorpusRepo
     whole; None decodes all. Counts are the official ones, but those of the manifest where the root is marked
     as a demo or sample corpus. Problems are collected, never raised: see `require_good`.
     """
-    folders = speakers(root)
-    reports = {}
-    for name in parts:
-        mine = {speaker: folder for speaker, folder in folders.items() if part(speaker) == name}
-        reports[name] = _check_part(root, name, recordings(mine), decode)
+    groups = archives(root)
+    reports = {name: _check_part(root, name, recordings(groups[name]), decode) for name in parts}
     return CorpusReport(root, labels(root), reports)
 
 

@@ -181,6 +181,21 @@ def read_trials(path: Path) -> list[Trial]:
     return trials
 
 
+def require_both_labels(trials: Sequence[Trial], source: Path) -> None:
+    """UsageError without a trial of each label: no error rate could be equal then."""
+    found = [trial.label for trial in trials]
+    if len(set(found)) < 2:
+        raise UsageError(
+            f"{source} has {found.count(1):,} trials of one speaker and {found.count(0):,} of two, both were "
+            f"expected; restore it from {META}"
+        )
+
+
+def write_trials(trials: Sequence[Trial], stem: str, cache: Path) -> Path:
+    """Write trials as s3prl reads them, without blank lines, over which it would fall."""
+    return write_once(cache, stem, "".join(trial.line() for trial in trials))
+
+
 def trials_hash(trials: Sequence[Trial]) -> str:
     """SHA-256 over the trials, whatever line ends their file had."""
     return hashlib.sha256("".join(trial.line() for trial in trials).encode()).hexdigest()

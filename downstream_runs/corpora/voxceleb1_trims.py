@@ -6,10 +6,12 @@ short, with twelve processes and no way to go on after a kill. Here it is done o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from downstream_runs.bridge.voxceleb_caches import LENGTHS_SUFFIX
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import Recording
 from downstream_runs.errors import UsageError
@@ -45,14 +47,30 @@ def trimmed_lengths(files: Sequence[Recording], cache: Path) -> dict[str, int]:
     return {name: samples for name, samples in found.items() if samples is not None}
 
 
-def write_s3prl_table(lengths: Mapping[str, int], path: Path) -> Path:
+def write_s3prl_table(lengths: Mapping[str, int], cache: Path) -> Path:
     """Write `lengths` as s3prl keeps them: `[[(speaker, video, file), ...], [samples, ...]]`."""
     import torch
 
     names = sorted(lengths)
-    with writing(path), atomic_path(path) as temporary:
-        torch.save([[tuple(name.split("/")) for name in names], [lengths[name] for name in names]], temporary)
+    text = "".join(f"{lengths[name]} {name}\n" for name in names)
+    path = cache / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}{LENGTHS_SUFFIX}"
+    with writing(path):
+        if path.is_file():
+            return path
+        with atomic_path(path) as temporary:
+            torch.save([[tuple(name.split("/")) for name in names], [lengths[name] for name in names]], temporary)
     return path
+
+
+def require_two_speakers(root: Path, kept: Sequence[str], listed: int, least: int) -> None:
+    """UsageError unless the utterances that are long enough are of two speakers at least."""
+    speakers = {name[:7] for name in kept}
+    if len(speakers) < 2:
+        raise UsageError(
+            f"{len(kept):,} of {listed:,} training utterances in {root} have more than {least:,} samples "
+            f"({least / 16_000:g} s) after s3prl's cut of silence, of {len(speakers)} speakers; two speakers "
+            "at least were expected: use longer recordings, or the real VoxCeleb1"
+        )
 
 
 def _trim_all(files: Sequence[Recording], table: Path) -> Iterator[tuple[Recording, int]]:

@@ -133,11 +133,12 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
 
     reference, hypothesis = (_read(folder / f"{split}_{kind}.txt") for kind in ("truth", "predict"))
     counts = accuracy.score(reference, hypothesis)
+    right = {"correct": counts.length - counts.errors, "utterances": counts.utterances}
     items = tuple(
         Item(name, speaker, float(hypothesis[name] == speaker), 1.0)
         for name, speaker in sorted(reference.items())
     )
-    return (Score("acc", 100.0 * (1.0 - counts.rate), counts.as_dict(), items),)
+    return (Score("acc", 100.0 * right["correct"] / right["utterances"], right, items),)
 
 
 def _read(path: Path) -> dict[str, str]:
