@@ -85,6 +85,7 @@ def equal_error_rate(trials: Sequence[Scored]) -> Score:
 
     found = eer.score([trial.label for trial in trials], [trial.score for trial in trials])
     counts = {"trials": len(trials), "targets": found.targets, "nontargets": found.nontargets}
+    counts |= {"false_rejects": found.false_rejects, "false_accepts": found.false_accepts}
     return Score("eer", 100.0 * found.eer, counts)
 
 
@@ -113,7 +114,7 @@ def _evaluate(bench: Bench, step: int, splits: Sequence[str]) -> None:
 def _score(bench: Bench, step: int, split: str) -> Score:
     """The EER of a checkpoint's files, which must hold the trials of the list, all and in its order."""
     trials = read_scored(bench.folder / f"states-{step}", split)
-    listed = Path(bench.data.settings[f"{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
+    listed = Path(bench.data.settings[f"datarc.{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
     wanted = []
     for line in listed:
         label, enrol, test = line.split()

@@ -141,8 +141,8 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
     return PreparedData(
         root=root,
         settings={
-            "file_path": str(voxceleb1.view(groups, cache)),
-            **{key: str(path) for key, path in lists.items()},
+            "datarc.file_path": str(voxceleb1.view(groups, cache)),
+            **{f"datarc.{key}": str(path) for key, path in lists.items()},
         },
         utterances=counts,
         sha256=voxceleb1.content_hash(

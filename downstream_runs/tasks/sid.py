@@ -119,7 +119,10 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
     counts = {split: len(names) for split, names in splits.items()}
     return PreparedData(
         root=root,
-        settings={"file_path": str(voxceleb1.view({"all": folders}, cache)), "meta_data": str(listed)},
+        settings={
+            "datarc.file_path": str(voxceleb1.view({"all": folders}, cache)),
+            "datarc.meta_data": str(listed),
+        },
         utterances=counts,
         sha256=voxceleb1.content_hash(files, listed),
         labels=voxceleb1.labels(root),
