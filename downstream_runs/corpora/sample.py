@@ -71,7 +71,7 @@ def lay_out(source: Path, dest: Path, train: int = 12, held_out: int = 30) -> Pa
             f"{train} training and {held_out} held-out utterances were asked for, at least 2 and 1 are "
             f"needed (s3prl drops a training batch of one)"
         )
-    utterances = sorted(_read(source), key=lambda utterance: (utterance.samples, utterance.name))
+    utterances = sorted(read_table(source), key=lambda utterance: (utterance.samples, utterance.name))
     if len(utterances) <= train:
         raise UsageError(
             f"{source / TABLE} lists {len(utterances)} utterances, more than the {train} to train on are "
@@ -113,7 +113,8 @@ def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
     }
 
 
-def _read(source: Path) -> list[Utterance]:
+def read_table(source: Path) -> list[Utterance]:
+    """The utterances that `source`/utterances.tsv lists, each checked; UsageError for the first bad one."""
     table = source / TABLE
     try:
         text = table.read_text(encoding="utf-8")

@@ -92,7 +92,7 @@ RECIPES = {
     ),
     "demo": Recipe(
         name="demo",
-        config=_config(steps=60, every=(6, 6), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
+        config=_config(steps=50, every=(5, 5), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
         note="a small head and few steps: shows that everything works, says nothing about the upstream",
         source="this project",
         labels=("shortened",),

@@ -86,7 +86,7 @@ RECIPES = {
     ),
     "demo": Recipe(
         name="demo",
-        config=_config(steps=60, every=(10, 20, 20), lr=2e-2, batch=(8, 1), workers=0),
+        config=_config(steps=60, every=(10, 20, 20), lr=1e-2, batch=(8, 1), workers=0),
         note="few steps at a high rate: shows that everything works, says nothing about the upstream",
         source="this project",
         labels=("shortened",),
