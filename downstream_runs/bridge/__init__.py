@@ -18,6 +18,7 @@ def supply() -> None:
     from downstream_runs.bridge import (
         absent_packages,
         checkpoint_compat,
+        ctc_corpora,
         huggingface_compat,
         numpy_compat,
         torchaudio_compat,
@@ -32,6 +33,7 @@ def supply() -> None:
     absent_packages.install()
     voxceleb_caches.install()
     verification_fixes.install()
+    ctc_corpora.install()  # the last: it imports a module of s3prl
 
 
 @functools.cache

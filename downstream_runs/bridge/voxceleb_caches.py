@@ -1,7 +1,7 @@
 """Keeps s3prl's two VoxCeleb1 tasks from caching file lists in its own package folder.
 
-Speaker identification keeps `.cache/train.pkl` there and speaker verification `.wav_lengths/...`, both without
-a word about the corpus that they were made from: a second corpus was then trained on the list of the first.
+Speaker identification keeps `.cache/train.pkl` there and speaker verification `.wav_lengths/...`, both
+without a word about the corpus: a second corpus was then trained on the list of the first.
 Here each data set is built with a fresh, empty place for them, and nothing is left behind.
 """
 

@@ -31,8 +31,8 @@ __all__ = [
     "find_root",
     "labels",
     "recordings",
-    "require_listed",
     "require_good",
+    "require_listed",
     "speakers",
     "view",
 ]
@@ -166,7 +166,7 @@ def require_listed(files: Sequence[Recording], names: Sequence[str], source: Pat
 
 
 def content_hash(files: Sequence[Recording], *lists: Path) -> str:
-    """Over the names and sizes of the files and the bytes of the lists: all that decides a run but samples."""
+    """Over the files' names and sizes and the lists' bytes: all that decides a run but the samples."""
     digest = hashlib.sha256()
     for recording in files:
         digest.update(f"{recording.name}\t{recording.size}\n".encode("utf-8", "surrogateescape"))

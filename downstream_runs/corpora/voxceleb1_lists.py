@@ -15,6 +15,7 @@ from pathlib import Path
 
 from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.pinned import PinnedFile, obtain
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text
 
@@ -30,15 +31,12 @@ TRIALS_SHA256 = "303b2b657042a27bf465d4c8aa84e12765373cdc01046665241ccd5783bd597
 IDENTIFICATION_UTTERANCES: Mapping[str, int] = {"train": 138_361, "dev": 6_904, "test": 8_251}
 """Speaker identification's splits as the corpus's site counts them."""
 
-PINNED_SPLIT_LIST = (
-    "s3prl/downstream/voxceleb1/veri_test_class.txt",
-    "bff103cfe2b4e0ec42b2ed658ead99cea5e6cf51",
+PINNED_SPLIT_LIST = PinnedFile(
+    "s3prl/downstream/voxceleb1/veri_test_class.txt", "bff103cfe2b4e0ec42b2ed658ead99cea5e6cf51"
 )
-PINNED_TRIALS = (
-    "s3prl/downstream/sv_voxceleb1/voxceleb1_test_v2.txt",
-    "906755864e1726e2ff8e9abef5871e86d16c5bcf",
+PINNED_TRIALS = PinnedFile(
+    "s3prl/downstream/sv_voxceleb1/voxceleb1_test_v2.txt", "906755864e1726e2ff8e9abef5871e86d16c5bcf"
 )
-"""Path in s3prl's repository and git blob id."""
 
 DEV_SPEAKERS = frozenset(
     f"id{number}"
@@ -49,7 +47,7 @@ DEV_SPEAKERS = frozenset(
         *(10952, 10955, 11039, 11045, 11123, 11157, 11175, 11177, 11203, 11212),
     )
 )
-"""The speakers that s3prl's dev trials are of (its list dev_speaker_ids). s3prl trains on them all the same."""
+"""Those of s3prl's dev trials (its list dev_speaker_ids), on whom s3prl trains all the same."""
 
 DEV_UTTERANCES_A_SPEAKER = 20
 DEV_TRIALS = 20_000
@@ -106,7 +104,7 @@ def read_split_list(path: Path) -> dict[str, list[str]]:
         if len(fields) != 2 or fields[0] not in _SPLITS or not _NAME.fullmatch(fields[1]):
             raise UsageError(
                 f"{path} line {number} is {' '.join(fields)!r}, expected such as "
-                f"'1 id10003/na8-QEFmj44/00003.wav' with 1, 2 or 3 in front; restore it from {META}/{path.name}"
+                f"'1 id10003/na8-QEFmj44/00003.wav' with 1, 2 or 3 in front; restore it from {META}"
             )
         if fields[1] in seen:
             raise UsageError(f"{path} line {number} gives {fields[1]} a second time; restore the list")
@@ -131,8 +129,8 @@ def require_labels(splits: Mapping[str, Sequence[str]], source: Path) -> None:
         for name in names:
             if not 10001 <= int(name[2:7]) <= 11251:
                 raise UsageError(
-                    f"{source} lists {name}, whose speaker is none of id10001 to id11251; s3prl has classes for "
-                    "those only: rename the speaker's folder and its lines in the list"
+                    f"{source} lists {name}, whose speaker is none of id10001 to id11251; s3prl has classes "
+                    "for those only: rename the speaker's folder and its lines in the list"
                 )
             if name[:7] not in trained:
                 raise UsageError(
@@ -226,7 +224,11 @@ def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
         return []
     same = [(one, two) for mine in chosen for i, one in enumerate(mine) for two in mine[i + 1 :]]
     different = [
-        (one, two) for i, mine in enumerate(chosen) for theirs in chosen[i + 1 :] for one in mine for two in theirs
+        (one, two)
+        for i, mine in enumerate(chosen)
+        for theirs in chosen[i + 1 :]
+        for one in mine
+        for two in theirs
     ]
     number = min(len(same), len(different), DEV_TRIALS // 2)
     trials = [Trial(1, *pair) for pair in source.sample(same, number)]
@@ -239,20 +241,17 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
     return [folder / name for folder in (root, root.parent) for name in names if (folder / name).is_file()]
 
 
-def _fetch(root: Path, name: str, pinned: tuple[str, str], cache: Path, found: str = "") -> Path:
+def _fetch(root: Path, name: str, file: PinnedFile, cache: Path, found: str = "") -> Path:
     instead = f" ({found})" if found else ""
     missing = f"{root / name} is not there{instead}"
     if labels(root):
         raise UsageError(f"{missing}; delete {root} and make the {' and '.join(labels(root))} corpus again")
     try:
-        from downstream_runs.corpora import pinned as s3prl_files
-
-        path: Path = s3prl_files.fetch(*pinned, cache)
+        return obtain(file, cache)
     except UsageError as error:
         raise UsageError(
             f"{missing}, and s3prl's copy could not be had ({error}); download {META}/{name} to {root}"
         ) from error
-    return path
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

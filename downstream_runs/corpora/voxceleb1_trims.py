@@ -58,7 +58,9 @@ def write_s3prl_table(lengths: Mapping[str, int], cache: Path) -> Path:
         if path.is_file():
             return path
         with atomic_path(path) as temporary:
-            torch.save([[tuple(name.split("/")) for name in names], [lengths[name] for name in names]], temporary)
+            torch.save(
+                [[tuple(name.split("/")) for name in names], [lengths[name] for name in names]], temporary
+            )
     return path
 
 

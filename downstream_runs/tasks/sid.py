@@ -82,7 +82,7 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB, lr=1e-3, warmup=5000),
         note="ten times superb's learning rate, and its schedule: linear to the peak at 5000, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults, SID's rate times 10, each config's commented scheduler",
+        source="ARMHuBERT, section 4.1: s3prl's defaults, SID's rate times 10, the commented scheduler",
     ),
     "demo": Recipe(
         name="demo",
@@ -186,4 +186,5 @@ TASK = TaskSpec(
     demo=demo,
     split_batches=True,
     random_items=True,
+    pooled=True,
 )

@@ -55,7 +55,8 @@ SPLITS = ("1", "1", "2", "3")
 PATTERN = "{action} THE {colour} {thing} AND COUNT {number}"
 """About two and a half seconds: shorter ones than two are dropped by speaker verification."""
 
-NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said short sentences with twelve voices.
+NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said short sentences in twelve
+voices.
 
 It has the layout of VoxCeleb1 and nothing of its speech. It is made to try the whole path from training
 to a result file. Numbers measured on it say nothing about an upstream and carry the label "demo".

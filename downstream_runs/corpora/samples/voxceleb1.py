@@ -20,7 +20,18 @@ from downstream_runs.corpora.voxceleb1_lists import Trial
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
 
-NAMES = ("id10008", "id10025", "id10101", "id10102", "id10103", "id10104", "id10270", "id10271", "id10272", "id10273")
+NAMES = (
+    "id10008",
+    "id10025",
+    "id10101",
+    "id10102",
+    "id10103",
+    "id10104",
+    "id10270",
+    "id10271",
+    "id10272",
+    "id10273",
+)
 """What the source's first ten speakers are called: two of s3prl's dev speakers, four of dev, four of test."""
 
 PER_SPEAKER = 8
