@@ -34,13 +34,13 @@ def correct_identification(module: ModuleType) -> None:
 
     @functools.wraps(build)
     def build_afresh(self: Any, *arguments: Any, **options: Any) -> None:
-        before = module.CACHE_PATH
+        before = vars(module)["CACHE_PATH"]
         with tempfile.TemporaryDirectory() as folder:
-            module.CACHE_PATH = os.path.join(folder, "")
+            vars(module)["CACHE_PATH"] = os.path.join(folder, "")
             try:
                 build(self, *arguments, **options)
             finally:
-                module.CACHE_PATH = before
+                vars(module)["CACHE_PATH"] = before
 
     module.SpeakerClassifiDataset.__init__ = build_afresh
 
