@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -117,12 +116,10 @@ def test_ten_checkpoints_and_two_selections(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.slow
 def test_a_trained_head_names_speakers_far_above_chance(tmp_path: Path) -> None:
     tiny.make(tmp_path)
-    result = run(plan(tmp_path, "sid", eval_step=60, save_step=60))
+    this = plan(tmp_path, "sid", eval_step=60, save_step=60)
+    result = run(this)
     headline = result.metrics[0]
     assert headline.official and headline.split == "test" and headline.counts["utterances"] == 7
     # One in seven by chance; six of seven leaves room for another machine's rounding.
     assert headline.value >= 100 * 6 / 7
-    items = (
-        (run_dir(plan(tmp_path, "sid", eval_step=60, save_step=60)) / "items.csv").read_text().splitlines()
-    )
-    assert len(items) == 8 and json.loads((tmp_path / "VoxCeleb1" / "DEMO.json").read_text())
+    assert len((run_dir(this) / "items.csv").read_text().splitlines()) == 8
