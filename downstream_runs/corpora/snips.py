@@ -93,7 +93,7 @@ def load(root: Path, parts: Sequence[str] = tuple(SPEAKERS)) -> Snips:
     slots = read_slots(root / SLOTS)
     lines = read_transcripts(root / TRANSCRIPTS)
     splits = {part: tuple(_utterances(root, part, lines)) for part in parts}
-    deviations = []
+    deviations: list[str] = []
     for part, utterances in splits.items():
         _check_count(root, part, len(utterances))
         deviations += _check_lines(root, part, utterances, slots)

@@ -84,7 +84,7 @@ RECIPES = {
     ),
     "demo": Recipe(
         name="demo",
-        config=_config(steps=150, every=(10, 50, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
+        config=_config(steps=100, every=(10, 50, 50), lr=3e-3, batch=8, accumulate=1, workers=0, hidden=256),
         note="a hidden layer in the head and few steps: shows that everything works, says nothing about the "
         "upstream",
         source="this project",

@@ -124,8 +124,8 @@ RECIPES = {
     "demo": Recipe(
         name="demo",
         config=_config(
-            steps=150,
-            every=(10, 50, 50),
+            steps=120,
+            every=(10, 60, 60),
             lr=5e-3,
             batch=8,
             head=(128, (128,), 0.1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_small_letters_and_a_split_without_slots(tmp_path: Path) -> None:
     small = tuple(line.replace("PLAY BLUE MOON", "play blue moon") for line in snips_files.LINES[:1])
     with pytest.raises(UsageError, match="write the words in capitals"):
         snips.load(snips_files.make(tmp_path / "small", small))
-    with pytest.raises(UsageError, match="no utterance of train .* has a slot"):
+    with pytest.raises(UsageError, match=r"no utterance of train .* has a slot"):
         snips.load(snips_files.make(tmp_path / "none", ("BOS YES EOS\tO O Intent",)))
 
 
@@ -123,8 +122,10 @@ def test_demo_sentences_differ_between_the_splits_and_hold_known_words() -> None
         assert len(words) == len(tags) and {tag for tag in tags if tag != "O"} <= demo.SLOTS.keys()
         assert any(tag != "O" for tag in tags)
     assert {tag for s in held_out for tag in s.tags} <= {tag for s in train for tag in s.tags}
-    # Any seed ends, although a pattern alone has few sentences.
-    assert len(demo.draw(60, random.Random(1).randrange(99))) == 60
+    # All there are, although a pattern alone has few sentences; then a word instead of a loop without end.
+    assert len(demo.draw(37, 1)) == 37
+    with pytest.raises(ValueError, match="the patterns allow 37"):
+        demo.draw(38, 1)
 
 
 @pytest.fixture(scope="module")
