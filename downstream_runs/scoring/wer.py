@@ -16,15 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring.counts import ErrorCounts
+from downstream_runs.scoring.names import ScoringError, same
 
 Unit = Literal["word", "char"]
-SHOWN = 5  # how many utterance names an error message lists
-
-
-class ScoringError(UsageError):
-    """Transcripts that cannot be scored: unreadable, named twice, or not the same utterances."""
 
 
 def tokens(text: str, unit: Unit) -> list[str]:
@@ -51,7 +46,7 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
     """
     import editdistance
 
-    _same_utterances(ref, hyp)
+    same(ref, hyp)
     errors = length = wrong = 0
     for name, reference in ref.items():
         expected = tokens(reference, unit)
@@ -60,27 +55,6 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
         length += len(expected)
         wrong += distance > 0
     return ErrorCounts(errors=errors, length=length, utterances=len(ref), wrong_utterances=wrong)
-
-
-def _same_utterances(ref: Mapping[str, str], hyp: Mapping[str, str]) -> None:
-    missing = sorted(ref.keys() - hyp.keys())
-    surplus = sorted(hyp.keys() - ref.keys())
-    if not missing and not surplus:
-        return
-    found = []
-    if missing:
-        found.append(
-            f"{len(missing)} of {len(ref)} reference utterances have no hypothesis ({_first(missing)})"
-        )
-    if surplus:
-        found.append(f"{len(surplus)} hypotheses have no reference ({_first(surplus)})")
-    raise ScoringError(
-        f"{' and '.join(found)}, so nothing was scored: give the two files of one decoding of the whole set"
-    )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
