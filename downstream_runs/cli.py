@@ -30,6 +30,7 @@ EPILOG = f"""\
 other commands:
   list     upstreams, tasks and the recipes of each task
   doctor   check packages, GPU, data, checkpoint and disk
+  check    check the corpora of tasks              (check --help)
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
@@ -218,6 +219,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     return doctor.main(arguments[1:])
 
 
+def _check(arguments: Sequence[str]) -> int:
+    from downstream_runs import check
+
+    return check.main(arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -239,6 +246,7 @@ def _reports(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "doctor": _doctor,
+    "check": _check,
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
