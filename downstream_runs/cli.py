@@ -20,6 +20,7 @@ from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.features.source import Settings
     from downstream_runs.tasks.spec import TaskSpec
 
 PROGRAM = "./run_superb.sh"
@@ -85,6 +86,7 @@ def run_parser() -> argparse.ArgumentParser:
         "--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16"
     )
     parser.add_argument("--seed", type=int, default=1337, help="default: 1337, s3prl's")
+    _add_features(parser)
     parser.add_argument(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -101,6 +103,28 @@ def run_parser() -> argparse.ArgumentParser:
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
     )
     return parser
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--features",
+        default="auto",
+        metavar="MODE",
+        help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
+        "(the default): stored where no number changes but for rounding in fp32",
+    )
+    parser.add_argument(
+        "--features-precision",
+        default="fp16",
+        metavar="TYPE",
+        help="of stored frames: fp16 (the default), bf16 or fp32",
+    )
+    parser.add_argument(
+        "--features-gb",
+        type=float,
+        metavar="N",
+        help="store no more than this (default: all but 2 GB of what the disk has)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,9 +196,17 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str]) -> RunPlan:
         precision=options.precision,
         overrides=overrides,
         command=(PROGRAM, *arguments),
+        features=_features(options),
     )
     resolve_config(plan)
     return plan
+
+
+def _features(options: argparse.Namespace) -> Settings:
+    from downstream_runs.features.source import Settings
+
+    limit = None if options.features_gb is None else int(options.features_gb * 1e9)
+    return Settings(options.features, options.features_precision, limit)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:
