@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,10 @@ UNKNOWN, SILENCE = "_unknown_", "_silence_"
 CLASSES = (*COMMANDS, UNKNOWN, SILENCE)
 """The twelve classes, in the order of s3prl's outputs."""
 
-WORDS = frozenset(COMMANDS) | frozenset(
-    "zero one two three four five six seven eight nine "
-    "bed bird cat dog happy house marvin sheila tree wow".split()
-)
+_OTHERS = """zero one two three four five six seven eight nine
+bed bird cat dog happy house marvin sheila tree wow"""
+
+WORDS = frozenset(COMMANDS).union(_OTHERS.split())
 """The thirty words of version 0.01; version 0.02 has five more."""
 
 OFFICIAL_WORDS = 64_721

@@ -69,12 +69,12 @@ def problem(path: Path, shortest: int = 1) -> str | None:
     if lost:
         return f"{path} is cut short: it ends {lost:,} bytes before the length in its header"
     if samples < shortest:
-        return f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} samples were expected"
+        return f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} were expected"
     return None
 
 
 def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int = 1) -> list[str]:
-    """Empty and absent ones among all `files`, and what is wrong with the `decode` of them that are decoded."""
+    """Which of `files` are empty or absent, and what is wrong with those, `decode` in number, that are decoded."""
     from tqdm import tqdm
 
     found, sound = [], []
@@ -100,7 +100,7 @@ def _without_content(path: Path) -> str | None:
 
 
 def require_good(found: Sequence[str], advice: str) -> None:
-    """Raise UsageError with the first problem, the number of others, and what to do; nothing if there is none."""
+    """Raise UsageError with the first problem, the number of others, and what to do, if there are any."""
     if found:
         others = len(found) - 1
         more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""

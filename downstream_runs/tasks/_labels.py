@@ -1,4 +1,4 @@
-"""What the tasks that give each utterance one label share: s3prl's settings, its prediction files, accuracy."""
+"""What the tasks with one label an utterance share: s3prl's settings, its prediction files, accuracy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def config(
     """s3prl's blocks; `every` is log, evaluation and checkpoint steps.
 
     The head projects to 256, takes the mean over frames, and projects to the classes, with no non-linearity
-    in between (s3prl 0.4.18, downstream/model.py, UtteranceLevel). The test split is evaluated during training
-    too, as s3prl's configurations have it: an evaluation seeds the random numbers anew, so without it the
-    batches that follow would be others. Nothing is chosen by it.
+    in between (s3prl 0.4.18, downstream/model.py, UtteranceLevel). The test split is evaluated during
+    training too, as s3prl's configurations have it: an evaluation seeds the random numbers anew, so without
+    it the batches that follow would be others. Nothing is chosen by it.
     """
     log, evaluate, save = every
     found: dict[str, Any] = {
@@ -107,8 +107,8 @@ def read_rows(path: Path, separator: str) -> list[tuple[str, str]]:
         name, found, value = line.partition(separator)
         if not found or not value:
             raise RunFailed(
-                f"{path} line {number} is {line!r}, expected a name, {separator!r} and a label; start the run "
-                "again with --rerun always"
+                f"{path} line {number} is {line!r}, expected a name, {separator!r} and a label; start the "
+                "run again with --rerun always"
             )
         rows.append((name, value))
     return rows

@@ -19,9 +19,9 @@ RECIPES = _labels.recipes(
     },
     warmup=1400,
     demo={
-        "steps": 100,
-        "every": (10, 50, 50),
-        "lr": 5e-3,
+        "steps": 300,
+        "every": (10, 100, 50),
+        "lr": 3e-3,
         "datarc": {"num_workers": 0, "batch_size": 12},
     },
     sample={
@@ -125,5 +125,6 @@ TASK = TaskSpec(
     demo=demo,
     split_batches=True,
     random_items=True,
+    pooled=True,
     adjust=adjust,
 )

@@ -61,7 +61,7 @@ NOISES = ("pink_noise", "white_noise")
 NOISE_SECONDS = 3
 TEST_SILENCES = 3
 
-NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said sixteen words, and noise was drawn.
+NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said sixteen words; noise was drawn.
 
 It has the layout of {name} and nothing of its speech. It is made to try the whole path from training to a
 result file. Numbers measured on it say nothing about an upstream and carry the label "demo".
