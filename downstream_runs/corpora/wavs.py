@@ -74,7 +74,7 @@ def problem(path: Path, shortest: int = 1) -> str | None:
 
 
 def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int = 1) -> list[str]:
-    """Which of `files` are empty or absent, and what is wrong with those, `decode` in number, that are decoded."""
+    """Which of `files` are empty or absent, and what is wrong with `decode` of them, which are decoded."""
     from tqdm import tqdm
 
     found, sound = [], []
