@@ -71,7 +71,7 @@ def test_a_line_that_comes_twice_is_said(copy: Path) -> None:
     path = copy / corpus.TABLES["test"]
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1]]) + "\n")
-    with pytest.raises(UsageError, match="line 30 gives .* again, as line 2 does"):
+    with pytest.raises(UsageError, match=r"line 30 gives .* again, as line 2 does"):
         prepare(copy)
 
 
