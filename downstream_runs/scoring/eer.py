@@ -2,8 +2,8 @@
 
 Definition: the rate at which the fractions of rejected targets and of accepted nontargets are equal. The ROC
 is drawn through the points at every distinct score (trials with the same score are accepted together), points
-on a straight line between their neighbours are left out, and the EER is where the line through them meets
-y = 1-x: scipy's `brentq` with its default tolerance (2e-12) on [0, 1]. Source: `compute_eer` in s3prl 0.4.18's
+on a straight line between their neighbours are left out, and the EER is where the line through them meets y =
+1-x: scipy's `brentq` with its default tolerance (2e-12) on [0, 1]. Source: `compute_eer` in s3prl 0.4.18's
 `s3prl/metric/common.py` and `backend/inference/metric.py` of the leaderboard, both by scikit-learn's
 `roc_curve` and scipy's `interp1d` and `brentq`.
 

@@ -58,9 +58,11 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Read `*.tsv` and `*.tsv.gz` with `read_tsv`, any other file with `read_ark`."""
-    name = path.name.lower()
-    return read_tsv(path) if name.endswith((".tsv", ".tsv.gz")) else read_ark(path)
+    """Read `*.tsv` with `read_tsv`, `*.csv` as `NAME,TEXT` lines, any other file with `read_ark`."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        return _collect(path, ",", "'NAME,TEXT'")
+    return read_tsv(path) if name.endswith(".tsv") else read_ark(path)
 
 
 def read_ark(path: Path) -> dict[str, str]:
@@ -80,13 +82,15 @@ def read_tsv(path: Path) -> dict[str, str]:
 
 def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for number, line in _lines(path):
-        name, _, text = line.partition(separator)
-        # A separator of the other format inside a name means that the file is of that format.
-        if not name or "\t" in name or " " in name:
+    for number, line in lines(path):
+        name, parted, text = line.partition(separator)
+        # A separator of another format inside a name means that the file is of that format; names in .csv may
+        # hold spaces, so there the comma is what tells.
+        fits = bool(parted) if separator == "," else " " not in name and "\t" not in name
+        if not name or not fits:
             raise ScoringError(
                 f"{path}, line {number}: {_short(line)} is not of the form {form} "
-                "(name tab-separated files .tsv or .tsv.gz, s3prl's .ark)"
+                "(name tab-separated files .tsv, comma-separated ones .csv, s3prl's .ark; also .gz)"
             )
         if name in found:
             raise ScoringError(
@@ -98,7 +102,7 @@ def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
     # Split at "\n" only: str.splitlines would also split transcripts at Unicode line separators.
     try:
         data = path.read_bytes()

@@ -155,6 +155,7 @@ def test_what_s3prl_writes_is_read_back(
         ("h.ark", b"u1\ta b\n", "line 1: .* is not of the form 'NAME WORDS"),
         ("h.ark", b" a b\n", "line 1: ' a b' is not of the form"),
         ("h.tsv", b"u1 a b\n", "line 1: 'u1 a b' is not of the form 'NAME<TAB>WORDS"),
+        ("h.csv", b"u1 a b\n", "line 1: 'u1 a b' is not of the form 'NAME,TEXT'"),
         ("h.ark", b"\n \n", "holds no transcript"),
         ("h.ark", b"u1 \xff\n", "cannot be read .*UTF-8 was expected"),
         ("h.tsv.gz", b"u1\ta\n", "cannot be read"),
