@@ -6,18 +6,33 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reports.errors import ReportError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 and one sentence for each input that cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
-        return _table(arguments)
+        code: int = arguments.run(arguments)
+        return code
     except ReportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from reports.score_command import score
+
+    text, notes = score(arguments.rows)
+    print(text, end="")
+    for note in notes:
+        print(note, file=sys.stderr)
+    return 0
 
 
 def _table(arguments: argparse.Namespace) -> int:
@@ -57,6 +72,29 @@ def _none(arguments: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_table(commands)
+    _add_score(commands)
+    return parser
+
+
+def _add_score(commands: Commands) -> None:
+    score = commands.add_parser(
+        "score",
+        help="overall, superb_s and superb_r of any rows",
+        description="Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row "
+        "that lacks a task has no overall and no superb_s; the task is named and counts 0 in superb_r.",
+    )
+    score.add_argument(
+        "rows",
+        type=Path,
+        metavar="ROWS.csv",
+        help="columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, "
+        "asv_eer, sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent",
+    )
+    score.set_defaults(run=_score)
+
+
+def _add_table(commands: Commands) -> None:
     table = commands.add_parser(
         "table",
         help="the paper's Table 1 with our results below it",
@@ -79,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
     table.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    return parser
+    table.set_defaults(run=_table)
 
 
 if __name__ == "__main__":

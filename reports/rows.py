@@ -36,10 +36,8 @@ def published_rows() -> list[Row]:
     """The paper's Table 1. Students carry the hours of speech that they were distilled on: names repeat."""
     rows = []
     for row in table1():
-        hours = row.group.split()[0]
-        name = row.model if hours == "baselines" else f"{row.model} ({hours})"
         cells = {column.key: row.values[column.key] for column in COLUMNS}
-        rows.append(Row(name, row.params_m, cells, f"published: {row.source}"))
+        rows.append(Row(row.name, row.params_m, cells, f"published: {row.source}"))
     return rows
 
 
