@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from downstream_runs.engine.parts import Parts, ScalarLog, reading
+from downstream_runs.engine import batches
+from downstream_runs.engine.parts import Parts, ScalarLog, unreadable
 from downstream_runs.engine.state import seed_everything
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
@@ -39,12 +40,20 @@ class Evaluation:
 
 
 def evaluate(
-    parts: Parts, task: TaskSpec, data: PreparedData, split: str, step: int, folder: Path, bar: Bar
+    parts: Parts,
+    task: TaskSpec,
+    data: PreparedData,
+    split: str,
+    step: int,
+    folder: Path,
+    bar: Bar,
+    reading: batches.Reading,
 ) -> Evaluation:
     """Evaluate `split` with the current weights and leave the parts in the mode that they were in.
 
-    As in s3prl, the random generators are seeded with the run's seed first and stay so afterwards. RunFailed
-    if a batch cannot be read, an utterance was not scored, or our number and s3prl's disagree.
+    s3prl's files go to `folder`. As in s3prl, the random generators are seeded with the run's seed first and
+    stay so afterwards. RunFailed if a batch cannot be read, an utterance was not scored, or our number and
+    s3prl's disagree.
     """
     import torch
 
@@ -52,23 +61,25 @@ def evaluate(
     training = parts.downstream.training
     parts.eval()
     loader = parts.loader(split)
-    if len(loader) == 0:
+    total = len(loader)
+    if total == 0:
         raise UsageError(f"split {split} has no batch to evaluate; check the corpus with `doctor`")
+    start = batches.whole(loader, reading, split)
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
-    batches = 0
+    done = 0
     with torch.no_grad():
-        for wavs, *others in bar(_read(loader, split, step), desc=split, total=len(loader)):
+        for wavs, *others in bar(_read(start, split, step), desc=split, total=total):
             _, features = parts.features(wavs)
-            parts.downstream(split, features, *others, records=records, batch_id=batches)
-            batches += 1
+            parts.downstream(split, features, *others, records=records, batch_id=done)
+            done += 1
         parts.downstream.log_records(
             split,
             records=records,
             logger=log,
             global_step=step,
-            batch_ids=list(range(batches)),
-            total_batch_num=len(loader),
+            batch_ids=list(range(done)),
+            total_batch_num=total,
         )
     if training:
         parts.train()
@@ -77,15 +88,15 @@ def evaluate(
     return evaluation
 
 
-def _read(loader: Any, split: str, step: int) -> Iterator[Any]:
-    batches = iter(loader)
+def _read(start: Callable[[], Iterator[Any]], split: str, step: int) -> Iterator[Any]:
+    found = start()
     while True:
         try:
-            batch = next(batches)
+            batch = next(found)
         except StopIteration:
             return
         except (RuntimeError, OSError, ValueError, AssertionError) as error:
-            raise reading(split, step, error) from error
+            raise unreadable(split, step, error) from error
         yield batch
 
 

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
-from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
-from downstream_runs.engine.loop import Trainer
+from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
-from downstream_runs.engine.state import read_tensors
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import sha256_file
 from downstream_runs.tasks.spec import PreparedData
@@ -35,91 +33,32 @@ def run_labels(
     labels = [*plan.labels, *data.labels, *plan.task.recipes[plan.recipe].labels]
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
-    full = plan.task.recipes["superb"].config["runner"]["total_steps"]
-    if config["runner"]["total_steps"] < full:
-        labels.append("shortened")
+    if plan.task.train_split is not None:
+        full = plan.task.recipes["superb"].config["runner"]["total_steps"]
+        if config["runner"]["total_steps"] < full:
+            labels.append("shortened")
     return tuple(dict.fromkeys(labels))
 
 
-def test(trainer: Trainer, folder: Path, bar: Bar) -> list[Evaluation]:
-    """Evaluate the test splits with the weights that the task's rule selected."""
-    task = trainer.task
-    artefact = folder / task.selection.artefact
-    try:
-        trainer.parts.load_trained_state(read_tensors(artefact))
-    except (RunFailed, FileNotFoundError) as error:
-        raise RunFailed(f"{error}; train again with --rerun always") from error
-    return [
-        evaluate(trainer.parts, task, trainer.data, split, trainer.step, folder, bar)
-        for split in task.test_splits
-    ]
-
-
-def make_result(
-    plan: RunPlan,
-    config: Mapping[str, Any],
-    trainer: Trainer,
-    tests: list[Evaluation],
-    labels: tuple[str, ...],
-    folder: Path,
-) -> Result:
-    """All that `result.json` holds."""
-    from reports.results import Corpus, Result
-
-    upstream = trainer.parts.upstream
-    checkpoint = _checkpoint(plan, upstream)
-    return Result(
-        upstream=plan.upstream,
-        task=plan.task.name,
-        recipe=plan.recipe,
-        labels=labels,
-        deviations=_deviations(plan, trainer),
-        metrics=_metrics(trainer, tests),
-        command=plan.command or tuple(sys.argv),
-        config=config,
-        seed=plan.seed,
-        steps=trainer.step,
-        packages=_packages(),
-        git_commit=_git_commit(),
-        upstream_checkpoint=checkpoint,
-        upstream_checkpoint_sha256=None if checkpoint is None else sha256_file(Path(checkpoint)),
-        upstream_switches=_switches(plan, upstream),
-        upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
-        device=_device_name(trainer.parts.device),
-        wall_seconds=round(trainer.wall_seconds, 3),
-        corpus=Corpus(
-            name=_corpus_name(plan, trainer),
-            root=str(trainer.data.root),
-            counts=trainer.data.utterances,
-            hash=trainer.data.sha256,
-        ),
-        artefacts={name: sha256_file(folder / name) for name in (*plan.task.artefacts, "metrics.jsonl")},
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
-
-
-def _corpus_name(plan: RunPlan, trainer: Trainer) -> str:
-    """The corpus, which for a made one is not the real one whose layout it has."""
-    name = plan.task.corpus.name
-    made = " and ".join(trainer.data.labels)
-    return f"{made} corpus in the layout of {name}" if made else name
-
-
-def _metrics(trainer: Trainer, tests: list[Evaluation]) -> tuple[Metric, ...]:
+def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
+    """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
     from reports.results import Metric
 
-    task, best = trainer.task, _best(trainer)
-    rule = task.metric(task.selection.metric)
-    how = "lowest" if rule.better == "lower" else "highest"
-    selection = f"{how} {rule.name} on {task.selection.split}: step {best['step']} of {trainer.step}"
+    task, best = bench.plan.task, bench.best
+    rule = task.selection
+    if rule is None or best is None:
+        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
+    bench.load(rule.artefact)
+    tests = [bench.evaluate(split, bench.steps) for split in task.test_splits]
+    for found in tests:
+        bench.keep_items(found.split, found.scores)
     values = [
         (found.split, score.metric, score.value, score.counts, found.split == task.test_splits[0])
         for found in tests
         for score in found.scores
     ]
     values += [
-        (task.selection.split, name, score["value"], score["counts"], False)
-        for name, score in best["scores"].items()
+        (rule.split, name, score["value"], score["counts"], False) for name, score in best["scores"].items()
     ]
     return tuple(
         Metric(
@@ -129,7 +68,7 @@ def _metrics(trainer: Trainer, tests: list[Evaluation]) -> tuple[Metric, ...]:
             direction=task.metric(name).better,
             counts=counts,
             split=split,
-            selection=selection,
+            selection=selection(bench),
             official=tested and task.metric(name).official,
             role="headline" if tested and task.metric(name).official else "information",
         )
@@ -137,31 +76,79 @@ def _metrics(trainer: Trainer, tests: list[Evaluation]) -> tuple[Metric, ...]:
     )
 
 
-def _best(trainer: Trainer) -> Mapping[str, Any]:
-    if trainer.best is None:
-        raise RunFailed(
-            f"no evaluation of {trainer.task.selection.split} was made; start again with --rerun always"
-        )
-    return trainer.best
+def selection(bench: Bench) -> str:
+    """How the checkpoint was chosen, in words."""
+    task, best = bench.plan.task, bench.best
+    if task.selection is None or best is None:
+        raise ValueError(f"task {task.name} selects no checkpoint on dev")
+    metric = task.metric(task.selection.metric)
+    how = "lowest" if metric.better == "lower" else "highest"
+    return f"{how} {metric.name} on {task.selection.split}: step {best['step']} of {bench.steps}"
 
 
-def _deviations(plan: RunPlan, trainer: Trainer) -> tuple[str, ...]:
+def make_result(
+    bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
+) -> Result:
+    """All that `result.json` holds."""
+    from reports.results import Corpus, Result
+
+    plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
+    checkpoint = _checkpoint(plan, upstream)
+    names = [*plan.task.artefacts, *(["metrics.jsonl"] if bench.steps else []), *bench.artefacts]
+    return Result(
+        upstream=plan.upstream,
+        task=plan.task.name,
+        recipe=plan.recipe,
+        labels=labels,
+        deviations=_deviations(bench),
+        metrics=metrics,
+        command=plan.command or tuple(sys.argv),
+        config=bench.config,
+        seed=plan.seed,
+        steps=bench.steps,
+        packages=_packages(),
+        git_commit=_git_commit(),
+        upstream_checkpoint=checkpoint,
+        upstream_checkpoint_sha256=None if checkpoint is None else sha256_file(Path(checkpoint)),
+        upstream_switches=_switches(plan, upstream),
+        upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        device=_device_name(bench.parts.device),
+        wall_seconds=round(wall_seconds, 3),
+        corpus=Corpus(
+            name=_corpus_name(plan, data), root=str(data.root), counts=data.utterances, hash=data.sha256
+        ),
+        artefacts={name: sha256_file(bench.folder / name) for name in names},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
+    """The corpus, which for a made one is not the real one whose layout it has."""
+    name = plan.task.corpus.name
+    made = " and ".join(data.labels)
+    return f"{made} corpus in the layout of {name}" if made else name
+
+
+def _deviations(bench: Bench) -> tuple[str, ...]:
+    plan = bench.plan
     recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
-    sentences = list(trainer.data.deviations)
+    sentences = list(bench.data.deviations)
     sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
-    rule, value = plan.task.selection, _best(trainer)["value"]
-    lower = plan.task.metric(rule.metric).better == "lower"
-    if value >= rule.s3prl_bound if lower else value <= rule.s3prl_bound:
-        sentences.append(
-            f"the best {rule.metric} on {rule.split} is {value:.2f}; s3prl keeps a checkpoint only if it is "
-            f"{'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
-        )
-    return (*sentences, *trainer.deviations)
+    rule = plan.task.selection
+    if rule is not None and bench.best is not None:
+        value = bench.best["value"]
+        lower = plan.task.metric(rule.metric).better == "lower"
+        if value >= rule.s3prl_bound if lower else value <= rule.s3prl_bound:
+            sentences.append(
+                f"the best {rule.metric} on {rule.split} is {value:.2f}; s3prl keeps a checkpoint only if it "
+                f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
+            )
+    return tuple(dict.fromkeys([*sentences, *bench.deviations]))
 
 
 def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:

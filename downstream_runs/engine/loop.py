@@ -7,26 +7,26 @@ then per epoch the loader's two draws, then per batch SpecAugment and dropout; a
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
+from downstream_runs.engine import batches
+from downstream_runs.engine.evaluate import Bar, evaluate
 from downstream_runs.engine.parts import (
     Parts,
     ScalarLog,
     make_optimizer,
     make_scheduler,
     make_specaug,
-    reading,
+    unreadable,
     utterance_names,
 )
 from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
 from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.tasks.spec import PreparedData, TaskSpec
+from downstream_runs.tasks.spec import PreparedData, Selection, TaskSpec
 
 Records = dict[str, list[Any]]
 
@@ -44,12 +44,17 @@ class Trainer:
         journal: Journal,
         checkpoints: Checkpoints,
         bar: Bar,
+        reading: batches.Reading,
         precision: str = "fp32",
     ) -> None:
         import torch
 
+        if task.train_split is None:
+            raise ValueError(f"task {task.name} trains nothing")
         self.parts = parts
         self.task = task
+        self.split = task.train_split
+        self.reading = reading
         self.config = config
         self.data = data
         self.folder = folder
@@ -68,8 +73,6 @@ class Trainer:
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
         self.total_batches = 0
-        self.seconds_before = 0.0
-        self._started = time.monotonic()
         self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         if self._amp is not None and parts.device.type != "cuda":
             raise UsageError(
@@ -83,15 +86,10 @@ class Trainer:
         self.scheduler = make_scheduler(self.optimizer, config)
         self.specaug = make_specaug(config)
 
-    @property
-    def wall_seconds(self) -> float:
-        """Seconds spent on this run over all its parts, less what killed parts did after their checkpoint."""
-        return self.seconds_before + time.monotonic() - self._started
-
     def train(self, resumed: Mapping[str, Any] | None) -> None:
         """Train to the last step, from the state `resumed` of `checkpoints.latest()` if there is one."""
         total = self.runner["total_steps"]
-        loader = self.parts.loader(self.task.train_split, self.epoch)
+        loader = self.parts.loader(self.split, self.epoch)
         self._check_items(loader)
         pending = None if resumed is None else self._restore(resumed)
         with self.bar(None, desc="train", total=total) as progress:
@@ -109,44 +107,35 @@ class Trainer:
 
     def _epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch; of a resumed one those that were not used yet, in the same order."""
-        from torch.utils.data import DataLoader
-
         if pending is None:
             self.batches_used = 0
             self.epoch_states = random_states()
         else:
             restore_random_states(pending["epoch_states"])
-        loader = self.parts.loader(self.task.train_split, self.epoch)
+        loader = self.parts.loader(self.split, self.epoch)
         before = random_states()
-        order = _draw_order(loader)
+        order = batches.draw(loader)
         if not order:
             raise UsageError(
                 f"an epoch of {self.task.name} has no batch: {len(loader.dataset)} items are fewer than "
                 "one batch; use a larger corpus or a smaller batch"
             )
-        after = random_states()
-        rest = DataLoader(
-            loader.dataset,
-            batch_sampler=order[self.batches_used :],
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-        )
-        restore_random_states(before)
-        batches = iter(rest)  # draws the seed of its workers from the state that s3prl's loader has there
-        restore_random_states(after if pending is None else pending["random_states"])
+        after = random_states() if pending is None else pending["random_states"]
         self.total_batches = len(order)
+        key = f"{self.split} {self.epoch}"
+        rest = batches.read(loader, order, self.batches_used, before, after, self.reading, key)
         while True:
             try:
-                batch = next(batches)
+                batch = next(rest)
             except StopIteration:
                 return
             except (RuntimeError, OSError, ValueError, AssertionError) as error:
-                raise reading(self.task.train_split, self.step, error) from error
+                raise unreadable(self.split, self.step, error) from error
             self.batches_used += 1
             yield self.batches_used - 1, batch
 
     def _check_items(self, loader: Any) -> None:
-        listed, used = self.data.utterances[self.task.train_split], self.task.used(loader.dataset)
+        listed, used = self.data.utterances[self.split], self.task.used(loader.dataset)
         if used < listed:
             self._deviate(
                 f"{listed - used} of {listed} training utterances are not used: s3prl drops a last batch "
@@ -214,7 +203,7 @@ class Trainer:
             _, features = self.parts.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
-            loss = self.parts.downstream(self.task.train_split, features, *others, records=records)
+            loss = self.parts.downstream(self.split, features, *others, records=records)
         loss = loss / self.runner["gradient_accumulate_steps"]
         if share != 1.0:
             loss = loss * share
@@ -263,8 +252,21 @@ class Trainer:
         if evaluated:
             for split in runner["eval_dataloaders"]:
                 self._evaluate(split)
+        self._keep_checkpoint()
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
+
+    def _keep_checkpoint(self) -> None:
+        """One of the evenly spaced checkpoints that a task's protocol chooses among."""
+        if self.task.kept_checkpoints:
+            every = max(self.runner["total_steps"] // self.task.kept_checkpoints, 1)
+            if self.step % every == 0:
+                self._write_trained(f"states-{self.step}.ckpt")
+
+    def _write_trained(self, name: str) -> None:
+        # s3prl's names, so that its own evaluate mode can read it with -i.
+        content = {**self.parts.trained_state(), "Step": self.step, "Epoch": self.epoch}
+        write_tensors(self.folder / name, content)
 
     def _log_training(self) -> None:
         import torch
@@ -272,7 +274,7 @@ class Trainer:
         log = ScalarLog()
         with torch.no_grad():
             self.parts.downstream.log_records(
-                self.task.train_split,
+                self.split,
                 records=self.records,
                 logger=log,
                 global_step=self.step,
@@ -282,33 +284,32 @@ class Trainer:
         self.batch_ids = []
         self.records = defaultdict(list)
         rate = self.optimizer.param_groups[0]["lr"]
-        self.journal.metric(self.task.train_split, self.step, {"scalars": log.scalars, "learning_rate": rate})
+        self.journal.metric(self.split, self.step, {"scalars": log.scalars, "learning_rate": rate})
 
     def _evaluate(self, split: str) -> None:
-        found = evaluate(self.parts, self.task, self.data, split, self.step, self.folder, self.bar)
+        found = evaluate(
+            self.parts, self.task, self.data, split, self.step, self.folder, self.bar, self.reading
+        )
         scores = {
             score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores
         }
         values = {"scalars": found.scalars, "scores": scores, "layer_weights": self.parts.layer_weights()}
         self.journal.metric(split, self.step, values)
-        if split == self.task.selection.split and self._is_better(found):
-            self._keep_best(found, scores)
+        rule = self.task.selection
+        if rule is not None and split == rule.split and self._is_better(found.value(rule.metric), rule):
+            self._keep_best(found.value(rule.metric), scores, rule)
 
-    def _is_better(self, found: Evaluation) -> bool:
+    def _is_better(self, value: float, rule: Selection) -> bool:
         """The task's rule; of equal values the earlier stays."""
         if self.best is None:
             return True
-        name = self.task.selection.metric
-        value, best = found.value(name), self.best["value"]
-        return value < best if self.task.metric(name).better == "lower" else value > best
+        best: float = self.best["value"]
+        return value < best if self.task.metric(rule.metric).better == "lower" else value > best
 
-    def _keep_best(self, found: Evaluation, scores: dict[str, Any]) -> None:
-        value = found.value(self.task.selection.metric)
+    def _keep_best(self, value: float, scores: dict[str, Any], rule: Selection) -> None:
         self.best = {"step": self.step, "value": value, "scores": scores}
-        # s3prl's names, so that its own evaluate mode can read it with -i.
-        content = {**self.parts.trained_state(), "Step": self.step, "Epoch": self.epoch}
-        write_tensors(self.folder / self.task.selection.artefact, content)
-        self.journal.event("best", self.step, metric=self.task.selection.metric, value=value)
+        self._write_trained(rule.artefact)
+        self.journal.event("best", self.step, metric=rule.metric, value=value)
 
     # The state
 
@@ -327,16 +328,15 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "records": dict(self.records),
+            "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
-            "wall_seconds": self.wall_seconds,
             "device": self.parts.device.type,
             "upstream_sha256": self.upstream_sha256,
         }
         path = self.checkpoints.save(self.step, state)
-        self.journal.event("checkpoint", self.step, file=path.name, wall_seconds=round(self.wall_seconds, 3))
+        self.journal.event("checkpoint", self.step, file=path.name)
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if state["upstream_sha256"] != self.upstream_sha256:
@@ -357,7 +357,6 @@ class Trainer:
         self.records = defaultdict(list, state["records"])
         self.batch_ids = list(state["batch_ids"])
         self.best = state["best"]
-        self.seconds_before = state["wall_seconds"]
         for sentence in state["deviations"]:
             self._deviate(sentence)
         if state["device"] != self.parts.device.type:
@@ -365,9 +364,6 @@ class Trainer:
         return state
 
 
-def _draw_order(loader: Any) -> list[list[int]]:
-    """The epoch's batches as indices, drawn as torch's loader does: its workers' seed, then the order."""
-    import torch
-
-    torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
-    return [list(batch) for batch in loader.batch_sampler]
+def _plain(item: Any) -> Any:
+    """A record in a type that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers."""
+    return item.item() if hasattr(item, "item") else item

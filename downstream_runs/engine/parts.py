@@ -32,7 +32,10 @@ class ScalarLog:
 
 @dataclass
 class Parts:
-    """The frozen upstream and what is trained on it, on their device."""
+    """The frozen upstream and what is trained on it, on their device.
+
+    featurizer, downstream: None for a task that trains nothing.
+    """
 
     upstream: nn.Module
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
@@ -118,7 +121,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
-    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths."""
+    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
+
+    Only the upstream for a task that trains nothing.
+    """
     import torch
     from s3prl.upstream.interfaces import Featurizer
 
@@ -128,6 +134,9 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
     upstream = _upstream(plan).to(device)
+    if plan.task.train_split is None:
+        upstream.eval()
+        return Parts(upstream, None, None, device, plan.seed)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -213,7 +222,7 @@ def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
     return []
 
 
-def reading(split: str, step: int, error: Exception) -> RunFailed:
+def unreadable(split: str, step: int, error: Exception) -> RunFailed:
     """The sentence for a batch that could not be read."""
     reason = " ".join(str(error).split())
     return RunFailed(

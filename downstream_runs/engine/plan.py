@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -35,6 +36,7 @@ class RunPlan:
     labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
     cache: the folder for length tables; `out`/cache if None.
+    fold: of a task with folds, the one that this run is of; None for the whole task.
     """
 
     task: TaskSpec
@@ -52,6 +54,7 @@ class RunPlan:
     labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     cache: Path | None = None
+    fold: str | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -71,16 +74,27 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
 
     config = tasks.recipe(plan.task, plan.recipe).copy_config()
     for key, value in plan.overrides.items():
+        if plan.task.folds and key == plan.task.fold_key:
+            raise UsageError(
+                f"{key} cannot be chosen: the number is the mean over {', '.join(plan.task.folds)}, and "
+                "each is run; leave it out"
+            )
         _override(config, key, value)
-    runner = config["runner"]
-    for key in ("total_steps", "gradient_accumulate_steps", "log_step", "eval_step", "save_step"):
-        if not isinstance(runner[key], int) or runner[key] < 1:
-            raise UsageError(f"runner.{key} is {runner[key]!r}, expected a whole number of at least 1")
+    if plan.fold is not None:
+        _override(config, plan.task.fold_key, plan.fold)
+    if plan.task.train_split is not None:
+        _check_runner(config["runner"])
     # s3prl passes these to eval(): only plain names may get that far.
     for key, value in leaves(config):
         if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
             raise UsageError(f"{key} is {value!r}, expected a plain name of letters, digits and underscores")
     return config
+
+
+def _check_runner(runner: Mapping[str, Any]) -> None:
+    for key in ("total_steps", "gradient_accumulate_steps", "log_step", "eval_step", "save_step"):
+        if not isinstance(runner[key], int) or runner[key] < 1:
+            raise UsageError(f"runner.{key} is {runner[key]!r}, expected a whole number of at least 1")
 
 
 def _override(config: dict[str, Any], key: str, value: Any) -> None:
@@ -128,12 +142,17 @@ def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
 
 
 def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
-    """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files."""
-    config = resolve_config(plan) if config is None else config
+    """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files.
+
+    A fold has a directory in that of its task.
+    """
+    whole = dataclasses.replace(plan, fold=None)
+    config = resolve_config(whole) if config is None or plan.fold is not None else config
     files = {"ckpt": _file_identity(plan.ckpt), "model_config": _file_identity(plan.model_config)}
     digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
-    return plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
+    folder = plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
+    return folder if plan.fold is None else folder / plan.fold
 
 
 def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:

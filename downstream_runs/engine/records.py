@@ -12,14 +12,15 @@ from downstream_runs.files import atomic_write_text
 
 # Events about a process rather than a step: they stay when the steps after a checkpoint are done again.
 SESSION_EVENTS = ("start", "resume")
+EVENTS, METRICS = "events.jsonl", "metrics.jsonl"
 
 
 class Journal:
     """Appends to one run's journals; every line carries the step, the time and the run's labels."""
 
     def __init__(self, folder: Path, labels: tuple[str, ...]) -> None:
-        self._events = folder / "events.jsonl"
-        self._metrics = folder / "metrics.jsonl"
+        self._events = folder / EVENTS
+        self._metrics = folder / METRICS
         self._labels = list(labels)
 
     def event(self, name: str, step: int, **fields: Any) -> None:
@@ -51,6 +52,29 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(line, dict) and "step" in line:
             yield line
+
+
+def begun(folder: Path) -> bool:
+    """Whether a process has already worked on the run in `folder`."""
+    return any(line.get("event") in SESSION_EVENTS for line in read(folder / EVENTS))
+
+
+def seconds(folder: Path) -> float:
+    """Seconds spent on the run up to now, by all the processes that worked on it.
+
+    A killed process counts to its last event: what it did after that is done again.
+    """
+    spans: list[list[datetime]] = []
+    for line in read(folder / EVENTS):
+        time = datetime.fromisoformat(line["time"])
+        if line["event"] in SESSION_EVENTS:
+            spans.append([time, time])
+        elif spans:
+            spans[-1][1] = time
+    if not spans:
+        return 0.0
+    spans[-1][1] = datetime.now(timezone.utc)
+    return sum(max((end - start).total_seconds(), 0.0) for start, end in spans)
 
 
 def _keep(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:

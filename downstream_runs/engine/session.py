@@ -10,13 +10,16 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from downstream_runs.engine import lock
-from downstream_runs.engine.plan import RunPlan, check_same, identity, resolve_config, run_dir
+from downstream_runs.engine.batches import Reading
+from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.plan import RunPlan, check_same, identity, leaves, resolve_config, run_dir
+from downstream_runs.engine.records import Journal
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks.spec import PreparedData
@@ -64,8 +67,7 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
         bridge.apply()
         import torch
 
-        from downstream_runs.engine import finish, parts, records, state
-        from downstream_runs.engine.loop import Trainer
+        from downstream_runs.engine import finish, parts, records
         from reports import results
 
         try:
@@ -73,33 +75,69 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
             labels = finish.run_labels(plan, config, data, built.upstream)
             print("labels:", ", ".join(labels) or "none", file=log)
             journal = records.Journal(folder, labels)
-            bar = _Bars(terminal, labels)
-
-            def warn(message: str) -> None:
-                print(message, file=terminal)
-                journal.event("damaged_checkpoint", 0, message=message)
-
-            checkpoints = state.Checkpoints(folder, warn)
-            resumed = checkpoints.latest()
-            step = 0 if resumed is None else resumed["step"]
-            checkpoints.drop_after(step)
-            journal.rewind(step)
-            journal.event(
-                "start" if resumed is None else "resume", step, pid=os.getpid(), command=list(plan.command)
+            bench = Bench(
+                plan, config, data, folder, built, _Bars(terminal, labels), journal, _reading(plan, config)
             )
-            trainer = Trainer(
-                built, plan.task, config, data, folder, journal, checkpoints, bar, precision=plan.precision
-            )
-            trainer.train(resumed)
-            tests = finish.test(trainer, folder, bar)
-            result = finish.make_result(plan, config, trainer, tests, labels, folder)
+            if plan.task.train_split is None:
+                journal.rewind(0)
+                _begin(journal, plan, 0, records.begun(folder))
+            else:
+                _train(bench, lambda message: print(message, file=terminal))
+            metrics = (plan.task.test or finish.best_on_dev)(bench)
+            bench.write_items()
+            result = finish.make_result(bench, metrics, labels, records.seconds(folder))
         except torch.OutOfMemoryError as error:
             raise RunFailed(
                 "out of memory outside a training step; use a GPU with more memory, or --device cpu"
             ) from error
         written = results.write(folder / RESULT, result)
-        journal.event("end", trainer.step, wall_seconds=result.wall_seconds)
+        journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
         return written
+
+
+def _train(bench: Bench, tell: Callable[[str], None]) -> None:
+    """Train to the last step, from the newest good checkpoint if there is one."""
+    from downstream_runs.engine import state
+    from downstream_runs.engine.loop import Trainer
+
+    plan, journal = bench.plan, bench.journal
+
+    def warn(message: str) -> None:
+        tell(message)
+        journal.event("damaged_checkpoint", 0, message=message)
+
+    checkpoints = state.Checkpoints(bench.folder, warn)
+    resumed = checkpoints.latest()
+    step = 0 if resumed is None else resumed["step"]
+    checkpoints.drop_after(step)
+    journal.rewind(step)
+    _begin(journal, plan, step, resumed is not None)
+    trainer = Trainer(
+        bench.parts,
+        plan.task,
+        bench.config,
+        bench.data,
+        bench.folder,
+        journal,
+        checkpoints,
+        bench.bar,
+        bench.reading,
+        precision=plan.precision,
+    )
+    trainer.train(resumed)
+    bench.steps, bench.best = trainer.step, trainer.best
+    bench.deviations += trainer.deviations
+
+
+def _begin(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
+    journal.event("resume" if again else "start", step, pid=os.getpid(), command=list(plan.command))
+
+
+def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
+    """No more loading processes than the recipe asks for and than there are cores to spare."""
+    asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
+    spare = max(len(os.sched_getaffinity(0)) - 1, 0)
+    return Reading(min(asked, spare), plan.seed if asked and plan.task.random_items else None)
 
 
 def _finished(folder: Path) -> Result:
@@ -124,11 +162,14 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
 
 
 def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
-    """What s3prl gets: the corpus added, and no more loading processes than there are cores to spare."""
+    """What s3prl gets: a copy with the corpus's paths added."""
     merged: dict[str, Any] = json.loads(json.dumps(config))
-    datarc = merged["downstream_expert"]["datarc"]
-    datarc.update(data.settings)
-    datarc["num_workers"] = min(datarc["num_workers"], max(len(os.sched_getaffinity(0)) - 1, 0))
+    for key, value in data.settings.items():
+        *parents, last = key.split(".")
+        block = merged["downstream_expert"]
+        for name in parents:
+            block = block.setdefault(name, {})
+        block[last] = value
     return merged
 
 

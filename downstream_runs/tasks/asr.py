@@ -169,7 +169,11 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
     listed = {part: _rows(tables / f"{part}.csv") for part in every}
     return PreparedData(
         root=root,
-        settings={"libri_root": str(root), "bucket_file": str(tables), "dict_path": str(dictionary)},
+        settings={
+            "datarc.libri_root": str(root),
+            "datarc.bucket_file": str(tables),
+            "datarc.dict_path": str(dictionary),
+        },
         utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
         sha256=_content_hash(root, listed, dictionary),
         labels=librispeech.labels(root),

@@ -75,8 +75,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A corpus ready for s3prl: `settings` for its datarc block, utterances per split, and a content hash.
+    """A corpus ready for s3prl: its paths, utterances per split, and a content hash.
 
+    `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
+    `datarc.libri_root` or `loaderrc.train_dir`.
     `labels` and `deviations` say how a made corpus differs from the real one.
     """
 

@@ -66,9 +66,9 @@ def in_test_split() -> None:
             nth_call(parts.Parts, "features", 2)()
         return real(*args, **kwargs)
 
-    from downstream_runs.engine import finish
+    from downstream_runs.engine import bench
 
-    finish.evaluate = wrapped
+    bench.evaluate = wrapped
 
 
 def at_result() -> None:

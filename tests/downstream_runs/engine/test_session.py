@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -68,7 +69,14 @@ def test_a_run_says_what_it_was(corpus: Path, tmp_path: Path, capfd: pytest.Capt
         "test-clean-noLM-hyp.ark",
         "test-clean-noLM-ref.ark",
         "metrics.jsonl",
+        "items.csv",
     }
+    items = list(csv.DictReader((folder / "items.csv").read_text().splitlines()))
+    words = [item for item in items if item["metric"] == "wer"]
+    assert [item["item"] for item in words] == ["3-9-0000", "3-9-0001", "3-9-0002"]
+    assert {item["group"] for item in words} == {"3"}
+    assert sum(float(item["numerator"]) for item in words) == headline.counts["errors"]
+    assert sum(float(item["denominator"]) for item in words) == headline.counts["length"]
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert all(line["labels"] == list(result.labels) for line in metrics)
     weights = [line["layer_weights"] for line in metrics if line["split"] == "dev-clean"]

@@ -1,0 +1,90 @@
+"""A task of several folds: each a run of its own, and the mean over all of them as the task's result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs.engine import session
+from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
+from downstream_runs.files import sha256_file
+
+if TYPE_CHECKING:
+    from reports.results import Metric, Result
+
+
+def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
+    """Do what is missing of a run, all its folds where the task has folds; returns the task's result.
+
+    The number of a task with folds is the mean of the folds' numbers; there is none before all are done.
+    Errors as in `session.run`.
+    """
+    if not plan.task.folds:
+        return session.run(plan, rerun=rerun)
+    found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.task.folds]
+    from reports import results
+
+    path = run_dir(plan) / session.RESULT
+    mean = _mean(plan, found, path.parent)
+    if path.exists():
+        # The same folds give the same result: it keeps its date, and other results can name its hash.
+        written = results.read(path)
+        if written.artefacts == mean.artefacts:
+            return written
+    return results.write(path, mean)
+
+
+def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
+    folds = plan.task.folds
+    headlines = [metric.name for metric in found[0].metrics if metric.role == "headline"]
+    metrics = [metric for name in headlines for metric in _metrics(name, folds, found)]
+    first = found[0]
+    labels = dict.fromkeys(label for result in found for label in result.labels)
+    deviations = dict.fromkeys(text for result in found for text in result.deviations)
+    counts = {
+        f"{fold} {split}": number
+        for fold, result in zip(folds, found, strict=True)
+        for split, number in result.corpus.counts.items()
+    }
+    return dataclasses.replace(
+        first,
+        labels=tuple(labels),
+        deviations=tuple(deviations),
+        metrics=tuple(metrics),
+        command=plan.command or first.command,
+        config=json.loads(json.dumps(resolve_config(plan))),
+        config_hash="",
+        wall_seconds=round(sum(result.wall_seconds for result in found), 3),
+        corpus=dataclasses.replace(first.corpus, counts=counts),
+        artefacts={f"{fold}/{session.RESULT}": sha256_file(folder / fold / session.RESULT) for fold in folds},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        content_sha256="",
+    )
+
+
+def _metrics(name: str, folds: Sequence[str], found: Sequence[Result]) -> list[Metric]:
+    """The mean, and each fold's number for information."""
+    single = [metric for result in found for metric in result.metrics if metric.role == "headline"]
+    single = [metric for metric in single if metric.name == name]
+    counts = {
+        f"{fold}_{key}": number
+        for fold, metric in zip(folds, single, strict=True)
+        for key, number in metric.counts.items()
+    }
+    mean = dataclasses.replace(
+        single[0],
+        value=sum(metric.value for metric in single) / len(single),
+        counts=counts,
+        split=f"{single[0].split} of {', '.join(folds)}",
+        selection=f"mean over {len(folds)} folds; in each: "
+        + "; ".join(f"{fold}: {metric.selection}" for fold, metric in zip(folds, single, strict=True)),
+    )
+    others = [
+        dataclasses.replace(metric, split=f"{metric.split} of {fold}", official=False, role="information")
+        for fold, metric in zip(folds, single, strict=True)
+    ]
+    return [mean, *others]
