@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from reports.columns import COLUMNS, in_percent
 from reports.errors import ReportError
 from reports.results import Result
+from reports.store import is_fold
 
 ITEMS = "items.csv"
 TRIALS = "trials.csv"
@@ -125,11 +125,6 @@ def _evidence(folder: Path, key: str, result: Result, metric: str, split: str) -
         for file in files
     ]
     return Evidence(key, result.task, items=tuple(strata)) if all(strata) else None
-
-
-def is_fold(name: str) -> bool:
-    """Is this the name of a fold's folder, whose result is no row of its own?"""
-    return re.fullmatch(r"fold[0-9]+", name) is not None
 
 
 def recomputed(evidence: Evidence) -> float:

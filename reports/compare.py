@@ -1,0 +1,215 @@
+"""Free comparisons: any systems side by side, with deltas and, between runs of ours, tests."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports import catalogue, scores
+from reports.columns import BY_KEY
+from reports.errors import ReportError
+from reports.evidence import Evidence
+from reports.gather import Collection
+from reports.rows import Row
+from reports.statistics import systems
+from reports.statistics.paired import Comparison, p_text
+from reports.table import warning
+from reports.tables import ours
+from reports.tables.model import Block, Cell, Head, Table, number, text
+
+OVERALL = "Overall ↑"
+
+
+@dataclass(frozen=True)
+class System:
+    """One side of a comparison; `row` and `evidence` only of ours."""
+
+    name: str
+    source: str
+    values: Mapping[str, float]
+    labels: tuple[str, ...] = ()
+    row: Row | None = None
+    evidence: Mapping[str, Evidence] | None = None
+
+
+def find(names: Sequence[str], collection: Collection) -> list[System]:
+    """The systems of these names: a row's name or the upstream of ours, or a published model.
+
+    A name is taken as it is written, and without regard to case only if nothing is written so. Raises
+    ReportError for a name that nothing, or more than one system, has.
+    """
+    offered = _offered(collection)
+    return [_one(name, offered) for name in names]
+
+
+def _offered(collection: Collection) -> list[tuple[tuple[str, ...], System]]:
+    """Each system with the names that it answers to."""
+    found: list[tuple[tuple[str, ...], System]] = []
+    for row in collection.rows:
+        system = System(row.name, "ours", row.percent(), row.labels, row, collection.evidence.get(row.name))
+        found.append(((row.name, row.upstream), system))
+    for one in catalogue.known():
+        system = System(one.name, f"published: {one.source}", one.values)
+        found.append(((one.name, one.name.split(" (")[0]), system))
+    return found
+
+
+def _one(name: str, offered: list[tuple[tuple[str, ...], System]]) -> System:
+    whole = [system for names, system in offered if names[0] == name]
+    exact = [system for names, system in offered if name in names]
+    folded = [system for names, system in offered if name.casefold() in {other.casefold() for other in names}]
+    found = whole or exact or folded
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = "; ".join(f"{system.name!r} ({system.source})" for system in found[:8])
+        raise ReportError(f"{name!r} is the name of {len(found)} systems: {several}; give one in full")
+    near = difflib.get_close_matches(name, [other for names, _ in offered for other in names], n=3)
+    meant = f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+    raise ReportError(
+        f"there is no system {name!r} among the results and the published rows, which "
+        f"`python -m reports table` lists{meant}"
+    )
+
+
+def values_table(chosen: Sequence[System]) -> Table:
+    """Metrics by rows, systems by columns, each but the first with its delta to the first."""
+    first = chosen[0]
+    heads = [Head("Metric"), Head(first.name, first.source)]
+    for other in chosen[1:]:
+        heads += [Head(other.name, other.source), Head(f"Δ to {first.name}", other.source)]
+    lines = [_line(key, chosen) for key in scores.KEYS if any(key in system.values for system in chosen)]
+    common = scores.shared(*(system.values for system in chosen))
+    whole = not any(scores.missing(system.values) for system in chosen)
+    if whole:
+        lines.append(_score(OVERALL, [scores.overall(system.values) for system in chosen], chosen))
+    elif common:
+        means = [scores.partial_mean(system.values, common) for system in chosen]
+        lines.append(_score(f"Partial mean over {len(common)} of 11 ↑", means, chosen))
+    labelled = [system.row for system in chosen if system.row is not None and system.labels]
+    return Table(
+        "compare",
+        "Comparison: " + ", ".join(system.name for system in chosen),
+        tuple(heads),
+        (Block("Values and differences", tuple(lines), warning=warning(labelled) or ""),),
+        tuple(_notes(chosen, common, whole)),
+    )
+
+
+def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> list[str]:
+    found = [f"{system.name}: {system.source}." for system in chosen]
+    found.append("Percent; QbE as a fraction. A difference without a test says nothing about who is better.")
+    if not whole:
+        for system in chosen:
+            absent = scores.missing(system.values)
+            if absent:
+                found.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
+        if common:
+            names = ", ".join(BY_KEY[key].name for key in common)
+            found.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
+    rows = [system.row for system in chosen if system.row is not None]
+    if rows:
+        found += ours.notes(
+            rows, [BY_KEY[key] for key in scores.KEYS if any(key in row.cells for row in rows)]
+        )
+    if not all(_comparable(chosen[0], other) for other in chosen):
+        found.append("No difference is given between systems of which one has labels that the other has not.")
+    return found
+
+
+def _comparable(first: System, other: System) -> bool:
+    """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one."""
+    return set(first.labels) - {"untrained"} == set(other.labels) - {"untrained"}
+
+
+def _line(key: str, chosen: Sequence[System]) -> tuple[Cell, ...]:
+    column = BY_KEY[key]
+    factor = 1.0 if column.unit == "percent" else 0.01
+
+    def shown(value: float | None) -> float | None:
+        return None if value is None else factor * value
+
+    found = [text(column.header), number(shown(chosen[0].values.get(key)), column.digits)]
+    for other in chosen[1:]:
+        value, base = other.values.get(key), chosen[0].values.get(key)
+        found.append(number(shown(value), column.digits))
+        both = value is not None and base is not None and _comparable(chosen[0], other)
+        found.append(_delta(shown(value - base) if both else None, column.digits))  # type: ignore[operator]
+    return tuple(found)
+
+
+def _score(name: str, values: Sequence[float | None], chosen: Sequence[System]) -> tuple[Cell, ...]:
+    found = [text(name), number(values[0], 2)]
+    for value, other in zip(values[1:], chosen[1:], strict=True):
+        found.append(number(value, 2))
+        both = value is not None and values[0] is not None and _comparable(chosen[0], other)
+        found.append(_delta(value - values[0] if both else None, 2))  # type: ignore[operator]
+    return tuple(found)
+
+
+def _delta(value: float | None, digits: int) -> Cell:
+    return Cell(f"{value:+.{digits}f}", value) if value is not None else number(None, digits)
+
+
+def tests_table(chosen: Sequence[System]) -> Table:
+    """Every system against the first, metric by metric: difference, interval, p-value, and what follows."""
+    heads = (
+        Head("Second against first"),
+        Head("Metric"),
+        Head("Difference"),
+        Head("95 % interval"),
+        Head("p"),
+        Head("Matched pairs p"),
+        Head("Test"),
+        Head("Reading"),
+    )
+    lines, notes = [], []
+    for other in chosen[1:]:
+        first = chosen[0]
+        if first.evidence and other.evidence:
+            lines += [
+                _tested(first, other, key, found)
+                for key, found in systems.compare(first.evidence, other.evidence).items()
+            ]
+        else:
+            lacking = [system.name for system in (first, other) if not system.evidence]
+            notes.append(
+                f"{other.name} against {first.name} is not tested: no test items of {', '.join(lacking)}."
+            )
+    labelled = [system.row for system in chosen if system.row is not None and system.labels]
+    notes += [
+        "Both on the same test items. The p-values are of one comparison each and not corrected for their "
+        "number: "
+        "of twenty equal pairs about one falls below 0.05.",
+        "Tests see the chance of the test items only; another seed of the training can move a number "
+        "further.",
+    ]
+    block = Block("Paired tests", tuple(lines), warning=warning(labelled) or "")
+    return Table("tests", "Tests", heads, (block,) if lines else (), tuple(notes))
+
+
+def _tested(first: System, other: System, key: str, found: Comparison | str) -> tuple[Cell, ...]:
+    column = BY_KEY.get(key)
+    pair = (text(f"{other.name} – {first.name}"), text(OVERALL if column is None else column.header))
+    if isinstance(found, str):
+        return (*pair, *(text("") for _ in range(5)), text(f"not tested: {found}"))
+    digits, factor = (2, 1.0) if column is None or column.unit == "percent" else (column.digits, 0.01)
+    around = found.interval
+    return (
+        *pair,
+        _delta(factor * found.difference, digits),
+        text(
+            ""
+            if around is None
+            else f"{factor * around.low:+.{digits}f} to {factor * around.high:+.{digits}f}"
+        ),
+        Cell(p_text(found.p).removeprefix("p ").removeprefix("= "), found.p),
+        text(
+            ""
+            if found.matched_pairs is None
+            else p_text(found.matched_pairs).removeprefix("p ").removeprefix("= ")
+        ),
+        text(found.method),
+        text(found.verdict(first.name, other.name)),
+    )

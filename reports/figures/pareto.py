@@ -1,0 +1,147 @@
+"""Overall score against size and against MACs, with the systems that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports import catalogue, scores
+from reports.figures import style
+from reports.figures.style import Picture
+from reports.rows import Row
+from reports.tables.table2 import profile_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = ("Not distilled", "Distilled, other papers", "Recycle-and-Distill (the paper)", "Ours")
+_PAPER = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A system: its cost (millions of parameters or giga-MACs) and its overall score."""
+
+    name: str
+    cost: float
+    overall: float
+    kind: str
+
+
+def parameters(rows: Sequence[Row]) -> Picture:
+    """Overall score against parameters."""
+    found = [
+        _point(one, one.params_m)
+        for one in catalogue.known()
+        if one.params_m is not None and one.params_m > 0
+    ]
+    found += [_ours(row, float(row.params_m)) for row in _complete(rows) if row.params_m]
+    return _draw(
+        found,
+        "overall_params",
+        "Parameters (millions)",
+        "Overall score against parameters. The line joins the published systems that no smaller one beats. "
+        "FBANK "
+        "(no parameters) is left out.",
+    )
+
+
+def macs(rows: Sequence[Row]) -> Picture:
+    """Overall score against SUPERB's MACs; the paper's models by this toolkit's profile."""
+    found = []
+    for one in catalogue.known():
+        cost = one.macs_g if one.macs_g is not None else one.recomputed_macs_g
+        if cost is not None and cost > 1:
+            found.append(_point(one, cost))
+    for row in _complete(rows):
+        profile = profile_of(row.upstream)
+        if profile is not None:
+            found.append(_ours(row, profile.macs / 1e9))
+    return _draw(
+        found,
+        "overall_macs",
+        "MACs (G, sum over SUPERB's 32 utterances)",
+        "Overall score against MACs. The line joins the published systems that no cheaper one beats. MACs "
+        "of the "
+        "paper's models are recomputed by this toolkit, the others as printed; systems without MACs are "
+        "left out.",
+    )
+
+
+def _complete(rows: Sequence[Row]) -> list[Row]:
+    """Ours that may stand beside published numbers."""
+    return [row for row in rows if not row.labels and not scores.missing(row.percent())]
+
+
+def _point(one: catalogue.Known, cost: float | None) -> Point:
+    value = scores.overall(one.values)
+    assert cost is not None and value is not None  # published rows have all tasks
+    distilled = one.name.endswith("h)")
+    kind = (
+        KINDS[2] if one.name.startswith(_PAPER) else KINDS[1] if distilled or "12-L" in one.name else KINDS[0]
+    )
+    return Point(one.name, cost, value, kind)
+
+
+def _ours(row: Row, cost: float) -> Point:
+    value = scores.overall(row.percent())
+    assert value is not None  # only complete rows come here
+    return Point(row.name, cost, value, KINDS[3])
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other equals or beats in one of cost and score and beats in the other; by cost."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.overall, point.name)):
+        if not found or point.overall > found[-1].overall:
+            found.append(point)
+    return found
+
+
+def _draw(points: Sequence[Point], key: str, label: str, caption: str) -> Picture:
+    best = front([point for point in points if point.kind != KINDS[3]])
+    with style.canvas(style.COLUMN, 3.1) as figure:
+        axes = figure.add_axes((0.13, 0.13, 0.84, 0.68))
+        axes.set_xscale("log")
+        for number, kind in enumerate(KINDS):
+            some = [point for point in points if point.kind == kind]
+            if some:
+                axes.plot(
+                    [point.cost for point in some],
+                    [point.overall for point in some],
+                    linestyle="none",
+                    marker=style.MARKERS[number],
+                    color=(style.GREY, *style.COLOURS)[number],
+                    markersize=4.5 if number < 3 else 6.5,
+                    markeredgecolor="white",
+                    markeredgewidth=0.4,
+                    label=kind,
+                )
+        axes.plot(
+            [p.cost for p in best],
+            [p.overall for p in best],
+            color="#444444",
+            linewidth=0.8,
+            zorder=1,
+            drawstyle="steps-post",
+        )
+        _label(axes, [*best, *(p for p in points if p.kind in KINDS[2:] and p not in best)])
+        style.plain_grid(axes)
+        axes.set_xlabel(label)
+        axes.set_ylabel("Overall score")
+        axes.xaxis.set_major_formatter("{x:g}")
+        figure.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
+        return style.finish(figure, key, caption)
+
+
+def _label(axes: Axes, points: Sequence[Point]) -> None:
+    """Names beside their points."""
+    for point in points:
+        axes.annotate(
+            style.short(point.name),
+            (point.cost, point.overall),
+            (4, 3),
+            textcoords="offset points",
+            fontsize=5.5,
+        )

@@ -1,0 +1,122 @@
+"""The page: all tables and figures in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from reports.render.page import GUIDE, SCRIPT, STYLE
+from reports.tables.model import MISSING, Block, Cell, Head, Table
+
+#: Text longer than this may be broken into lines.
+LONG = 40
+# Nothing may be loaded or sent: the page shows what is in it.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page: its file name without ending, a caption that describes it, and the SVG."""
+
+    key: str
+    caption: str
+    svg: bytes
+
+
+def render(
+    tables: Sequence[Table], pictures: Sequence[Picture], problems: Sequence[str], notes: Sequence[str]
+) -> str:
+    """The whole page. Sentences of `problems` and `notes` stand on top."""
+    links = [(table.key, table.title) for table in tables] + ([("figures", "Figures")] if pictures else [])
+    said = [*(f"Not used: {problem}" for problem in problems), *notes]
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        "<title>SUPERB report</title>",
+        f"<style>{STYLE}</style>",
+        "</head>",
+        "<body>",
+        "<h1>SUPERB report</h1>",
+        '<nav aria-label="Contents"><ul>',
+        *(f'<li><a href="#{key}">{escape(title)}</a></li>' for key, title in links),
+        "</ul></nav>",
+        *(f'<p class="warning">{escape(sentence)}</p>' for sentence in said),
+        '<section class="guide" id="guide"><h3>How to read this</h3><ul>',
+        *(f"<li>{sentence}</li>" for sentence in GUIDE),
+        "</ul></section>",
+        *(_table(table) for table in tables),
+        *_figures(pictures),
+        f"<script>{SCRIPT}</script>",
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _figures(pictures: Sequence[Picture]) -> list[str]:
+    if not pictures:
+        return []
+    parts = ['<section id="figures"><h2>Figures</h2><div class="figures">']
+    for picture in pictures:
+        data = base64.b64encode(picture.svg).decode("ascii")
+        caption = escape(picture.caption)
+        parts.append(
+            f'<figure id="{picture.key}"><img src="data:image/svg+xml;base64,{data}" alt="{caption}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    return [*parts, "</div></section>"]
+
+
+def _table(table: Table) -> str:
+    parts = [f'<section id="{table.key}"><h2>{escape(table.title)}</h2>']
+    for block in table.blocks:
+        parts.append(f"<h3>{escape(block.title)}</h3>")
+        if block.warning:
+            parts.append(f'<p class="warning">{escape(block.warning)}</p>')
+        parts.append(_grid(table.heads, block))
+    if table.notes:
+        parts += ['<ul class="notes">', *(f"<li>{escape(note)}</li>" for note in table.notes), "</ul>"]
+    return "\n".join([*parts, "</section>"])
+
+
+def _grid(heads: Sequence[Head], block: Block) -> str:
+    numeric = [any(row[index].value is not None for row in block.rows) for index in range(len(heads))]
+    parts = ['<div class="scroll" tabindex="0"><table><thead><tr>']
+    for head, is_number in zip(heads, numeric, strict=True):
+        first = "descending" if "↑" in head.text else "ascending"
+        group = f"<small>{escape(head.group)}</small>" if head.group else ""
+        side = ' class="n"' if is_number else ""
+        button = f'<button type="button">{escape(head.text)}</button>'
+        parts.append(f'<th scope="col"{side} data-first="{first}">{group}{button}</th>')
+    parts.append("</tr></thead><tbody>")
+    for row in block.rows:
+        cells = (
+            _cell(cell, is_number, index == 0)
+            for index, (cell, is_number) in enumerate(zip(row, numeric, strict=True))
+        )
+        parts.append(f"<tr>{''.join(cells)}</tr>")
+    parts.append("</tbody></table></div>")
+    return "\n".join(parts)
+
+
+def _cell(cell: Cell, is_number: bool, first: bool) -> str:
+    body = escape(cell.text)
+    if cell.emphasis:
+        tag = "b" if cell.emphasis == "best" else "u"
+        body = f"<{tag}>{body}</{tag}>"
+    if cell.marks:
+        body += f"&thinsp;{escape(cell.marks)}"
+    kind = "n" if is_number else "long" if len(cell.text) > LONG and not first else ""
+    attributes = f' class="{kind}"' if kind else ""
+    if cell.value is not None:
+        attributes += f' data-v="{cell.value!r}"'
+    if cell.text == MISSING:
+        attributes += ' data-empty="1"'
+    tag = 'th scope="row"' if first else "td"
+    return f"<{tag}{attributes}>{body}</{tag.split()[0]}>"
