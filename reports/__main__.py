@@ -72,7 +72,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     render = {"markdown": markdown.render, "latex": latex.render, "csv": csvfile.render}[arguments.format]
     tables = [compare.values_table(chosen)]
     if any(system.evidence for system in chosen):
-        tables.append(compare.tests_table(chosen))
+        tables.append(compare.tests_table([chosen]))
     print("\n".join(render(table) for table in tables), end="")
     for problem in collection.problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -129,9 +129,9 @@ def _add_compare(commands: Commands) -> None:
     compare = commands.add_parser(
         "compare",
         help="any systems side by side, with differences and tests",
-        description="Print systems side by side, each with its difference to the first, and paired tests between "
-        "runs of ours on the same test items. A system is an upstream or a row's name of ours, or a "
-        "published model.",
+        description="Print systems side by side, each with its difference to the first, and paired "
+        "tests between runs of ours on the same test items. A system is an upstream or a row's name of ours, "
+        "or a published model.",
     )
     compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
     compare.add_argument(

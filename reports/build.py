@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,13 +62,17 @@ def _paper_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _tests(collection: Collection) -> Table | None:
-    """Paired tests of our rows that have test items, each against the first of the same labels."""
+    """Paired tests of the first rows with test items, each against the first of the same labels."""
     from reports import compare
 
-    having = [row for row in collection.rows if collection.evidence[row.name]][:SHOWN]
-    if len(having) < 2:
+    having = [row for row in collection.rows if collection.evidence[row.name]]
+    groups = [group for group in compare.alike(compare.of_rows(having, collection)) if len(group) > 1]
+    if not groups:
         return None
-    return compare.tests_table(compare.find([row.name for row in having], collection))
+    table = compare.tests_table([group[:SHOWN] for group in groups])
+    left_out = sum(max(0, len(group) - SHOWN) for group in groups)
+    note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
+    return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table
 
 
 def _table_files(tables: Sequence[Table], document: str) -> dict[str, bytes]:

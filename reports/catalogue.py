@@ -17,17 +17,15 @@ _ALIASES = {"lighthubert a_small": "lighthubert small (960h)"}
 class Known:
     """A published system.
 
-    printed: column key -> the value as Table 1 prints values (QbE as a fraction).
-    params_m, macs_g: None where no source prints them.
+    params_m, macs_g: millions and giga-MACs as printed, empty where no source prints them.
     recomputed_macs_g: by this toolkit's profile, for the paper's own models.
     """
 
     name: str
-    params_m: float | None
-    macs_g: float | None
+    params_m: str
+    macs_g: str
     recomputed_macs_g: float | None
     values: Mapping[str, float]
-    printed: Mapping[str, str]
     source: str
 
 
@@ -48,11 +46,10 @@ def known() -> tuple[Known, ...]:
     found = [
         Known(
             name=system.name,
-            params_m=_number(system.params_m),
-            macs_g=_number(system.macs_g),
+            params_m=system.params_m,
+            macs_g=system.macs_g,
             recomputed_macs_g=None,
             values=system.values,
-            printed={key: BY_KEY[key].text(value) for key, value in system.values.items()},
             source=system.source,
         )
         for system in published.systems()
@@ -85,17 +82,12 @@ def _of_paper(row: published.PublishedRow) -> Known:
     preset = _PRESETS.get(row.name)
     return Known(
         name=name,
-        params_m=_number(row.params_m),
-        macs_g=None,
+        params_m=row.params_m,
+        macs_g="",
         recomputed_macs_g=None if preset is None else published.profiles()[preset].macs / 1e9,
         values=row.percent(),
-        printed={key: row.values[key] for key in BY_KEY},
         source=row.source,
     )
-
-
-def _number(printed: str) -> float | None:
-    return float(printed) if printed else None
 
 
 def _plain(name: str) -> str:

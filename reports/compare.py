@@ -43,12 +43,20 @@ def find(names: Sequence[str], collection: Collection) -> list[System]:
     return [_one(name, offered) for name in names]
 
 
+def of_rows(rows: Sequence[Row], collection: Collection) -> list[System]:
+    """Rows of ours as systems."""
+    return [
+        System(row.name, "ours", row.percent(), row.labels, row, collection.evidence.get(row.name))
+        for row in rows
+    ]
+
+
 def _offered(collection: Collection) -> list[tuple[tuple[str, ...], System]]:
     """Each system with the names that it answers to."""
-    found: list[tuple[tuple[str, ...], System]] = []
-    for row in collection.rows:
-        system = System(row.name, "ours", row.percent(), row.labels, row, collection.evidence.get(row.name))
-        found.append(((row.name, row.upstream), system))
+    found: list[tuple[tuple[str, ...], System]] = [
+        ((row.name, row.upstream), system)
+        for row, system in zip(collection.rows, of_rows(collection.rows, collection), strict=True)
+    ]
     for one in catalogue.known():
         system = System(one.name, f"published: {one.source}", one.values)
         found.append(((one.name, one.name.split(" (")[0]), system))
@@ -76,9 +84,9 @@ def _one(name: str, offered: list[tuple[tuple[str, ...], System]]) -> System:
 def values_table(chosen: Sequence[System]) -> Table:
     """Metrics by rows, systems by columns, each but the first with its delta to the first."""
     first = chosen[0]
-    heads = [Head("Metric"), Head(first.name, first.source)]
+    heads = [Head("Metric"), Head(first.name, _side(first))]
     for other in chosen[1:]:
-        heads += [Head(other.name, other.source), Head(f"Δ to {first.name}", other.source)]
+        heads += [Head(other.name, _side(other)), Head(f"Δ {other.name}", _side(other))]
     lines = [_line(key, chosen) for key in scores.KEYS if any(key in system.values for system in chosen)]
     common = scores.shared(*(system.values for system in chosen))
     whole = not any(scores.missing(system.values) for system in chosen)
@@ -97,8 +105,13 @@ def values_table(chosen: Sequence[System]) -> Table:
     )
 
 
+def _side(system: System) -> str:
+    return system.source.split(":")[0]
+
+
 def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> list[str]:
     found = [f"{system.name}: {system.source}." for system in chosen]
+    found.append(f"Δ: the value minus that of {chosen[0].name}.")
     found.append("Percent; QbE as a fraction. A difference without a test says nothing about who is better.")
     if not whole:
         for system in chosen:
@@ -120,7 +133,7 @@ def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> li
 
 def _comparable(first: System, other: System) -> bool:
     """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one."""
-    return set(first.labels) - {"untrained"} == set(other.labels) - {"untrained"}
+    return _kind(first) == _kind(other)
 
 
 def _line(key: str, chosen: Sequence[System]) -> tuple[Cell, ...]:
@@ -152,10 +165,10 @@ def _delta(value: float | None, digits: int) -> Cell:
     return Cell(f"{value:+.{digits}f}", value) if value is not None else number(None, digits)
 
 
-def tests_table(chosen: Sequence[System]) -> Table:
-    """Every system against the first, metric by metric: difference, interval, p-value, and what follows."""
+def tests_table(groups: Sequence[Sequence[System]]) -> Table:
+    """In each group every system against the first, metric by metric: difference, p-value, and what follows."""
     heads = (
-        Head("Second against first"),
+        Head("Second – first"),
         Head("Metric"),
         Head("Difference"),
         Head("95 % interval"),
@@ -164,29 +177,48 @@ def tests_table(chosen: Sequence[System]) -> Table:
         Head("Test"),
         Head("Reading"),
     )
-    lines, notes = [], []
-    for other in chosen[1:]:
-        first = chosen[0]
-        if first.evidence and other.evidence:
-            lines += [
-                _tested(first, other, key, found)
-                for key, found in systems.compare(first.evidence, other.evidence).items()
-            ]
-        else:
-            lacking = [system.name for system in (first, other) if not system.evidence]
-            notes.append(
-                f"{other.name} against {first.name} is not tested: no test items of {', '.join(lacking)}."
-            )
-    labelled = [system.row for system in chosen if system.row is not None and system.labels]
+    blocks: list[Block] = []
+    notes: list[str] = []
+    for chosen in groups:
+        lines: list[tuple[Cell, ...]] = []
+        for other in chosen[1:]:
+            why = _untestable(chosen[0], other)
+            if why:
+                notes.append(f"{other.name} against {chosen[0].name} is not tested: {why}.")
+                continue
+            tested = systems.compare(chosen[0].evidence or {}, other.evidence or {})
+            lines += [_tested(chosen[0], other, key, found) for key, found in tested.items()]
+        if lines:
+            labelled = [system.row for system in chosen if system.row is not None and system.labels]
+            title = ours.LABELLED if labelled else "Paired tests"
+            blocks.append(Block(title, tuple(lines), warning=warning(labelled) or ""))
     notes += [
-        "Both on the same test items. The p-values are of one comparison each and not corrected for their "
-        "number: "
-        "of twenty equal pairs about one falls below 0.05.",
-        "Tests see the chance of the test items only; another seed of the training can move a number "
-        "further.",
+        "Both systems on the same test items. The p-values are of one comparison each and not corrected for their "
+        "number: of twenty equal pairs about one falls below 0.05.",
+        "Tests see the chance of the test items only; another seed of the training can move a number further.",
     ]
-    block = Block("Paired tests", tuple(lines), warning=warning(labelled) or "")
-    return Table("tests", "Tests", heads, (block,) if lines else (), tuple(notes))
+    return Table("tests", "Paired tests", heads, tuple(blocks), tuple(notes))
+
+
+def _untestable(first: System, other: System) -> str:
+    """Why the two cannot be tested, or nothing."""
+    lacking = [system.name for system in (first, other) if not system.evidence]
+    if lacking:
+        return f"no test items of {' and '.join(lacking)} are at hand"
+    return "" if _comparable(first, other) else "one has labels that the other has not"
+
+
+def alike(chosen: Sequence[System]) -> list[list[System]]:
+    """The systems in groups of the same labels, in their order."""
+    groups: dict[frozenset[str], list[System]] = {}
+    for system in chosen:
+        groups.setdefault(_kind(system), []).append(system)
+    return list(groups.values())
+
+
+def _kind(system: System) -> frozenset[str]:
+    # Random weights make a system a bad one, but on the same speech a comparable one.
+    return frozenset(system.labels) - {"untrained"}
 
 
 def _tested(first: System, other: System, key: str, found: Comparison | str) -> tuple[Cell, ...]:

@@ -25,7 +25,7 @@ def draw(rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], s
     ]
     some = rows[:shown]
     left_out = len(rows) - len(some)
-    pictures += uncertainty.draw(some, intervals, left_out)
+    pictures += uncertainty.draw(rows, intervals, shown)
     pictures += weights.draw(some, left_out)
     pictures += curves.draw(some, left_out)
     return pictures

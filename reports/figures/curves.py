@@ -67,7 +67,7 @@ def _figure(
     columns = 2 if len(tasks) > 1 else 1
     lines = -(-len(tasks) // columns)
     legend = 0.17 * len(rows) + 0.1
-    height = 1.25 * lines + legend + 0.1
+    height = 1.25 * lines + legend + 0.2
     with style.canvas(style.COLUMN, height) as figure:
         for place, task in enumerate(tasks):
             left = 0.12 + 0.5 * (place % columns)
@@ -85,6 +85,8 @@ def _figure(
                     )
             axes.set_title(title(task), loc="left", fontsize=7.5)
             axes.margins(y=0.1)
+            if place >= len(tasks) - columns:
+                axes.set_xlabel("Step", labelpad=1)
             style.plain_grid(axes)
         handles = {}
         for axes in figure.axes:

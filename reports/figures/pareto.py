@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports import catalogue, scores
-from reports.figures import style
+from reports.figures import labels, style
 from reports.figures.style import Picture
 from reports.rows import Row
 from reports.tables.table2 import profile_of
@@ -31,11 +32,7 @@ class Point:
 
 def parameters(rows: Sequence[Row]) -> Picture:
     """Overall score against parameters."""
-    found = [
-        _point(one, one.params_m)
-        for one in catalogue.known()
-        if one.params_m is not None and one.params_m > 0
-    ]
+    found = [_point(one, float(one.params_m)) for one in catalogue.known() if float(one.params_m or 0) > 0]
     found += [_ours(row, float(row.params_m)) for row in _complete(rows) if row.params_m]
     return _draw(
         found,
@@ -51,8 +48,8 @@ def macs(rows: Sequence[Row]) -> Picture:
     """Overall score against SUPERB's MACs; the paper's models by this toolkit's profile."""
     found = []
     for one in catalogue.known():
-        cost = one.macs_g if one.macs_g is not None else one.recomputed_macs_g
-        if cost is not None and cost > 1:
+        cost = float(one.macs_g) if one.macs_g else one.recomputed_macs_g
+        if cost is not None and cost > 1:  # FBANK's half giga would stretch the axis
             found.append(_point(one, cost))
     for row in _complete(rows):
         profile = profile_of(row.upstream)
@@ -74,9 +71,9 @@ def _complete(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not row.labels and not scores.missing(row.percent())]
 
 
-def _point(one: catalogue.Known, cost: float | None) -> Point:
+def _point(one: catalogue.Known, cost: float) -> Point:
     value = scores.overall(one.values)
-    assert cost is not None and value is not None  # published rows have all tasks
+    assert value is not None  # published rows have all tasks
     distilled = one.name.endswith("h)")
     kind = (
         KINDS[2] if one.name.startswith(_PAPER) else KINDS[1] if distilled or "12-L" in one.name else KINDS[0]
@@ -101,8 +98,8 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 def _draw(points: Sequence[Point], key: str, label: str, caption: str) -> Picture:
     best = front([point for point in points if point.kind != KINDS[3]])
-    with style.canvas(style.COLUMN, 3.1) as figure:
-        axes = figure.add_axes((0.13, 0.13, 0.84, 0.68))
+    with style.canvas(style.COLUMN, 3.3) as figure:
+        axes = figure.add_axes((0.12, 0.12, 0.85, 0.75))
         axes.set_xscale("log")
         for number, kind in enumerate(KINDS):
             some = [point for point in points if point.kind == kind]
@@ -118,30 +115,42 @@ def _draw(points: Sequence[Point], key: str, label: str, caption: str) -> Pictur
                     markeredgewidth=0.4,
                     label=kind,
                 )
-        axes.plot(
-            [p.cost for p in best],
-            [p.overall for p in best],
-            color="#444444",
-            linewidth=0.8,
-            zorder=1,
-            drawstyle="steps-post",
-        )
-        _label(axes, [*best, *(p for p in points if p.kind in KINDS[2:] and p not in best)])
+        steps = ([point.cost for point in best], [point.overall for point in best])
+        axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
+        costs = [point.cost for point in points]
+        axes.set_xlim(min(costs) / 1.15, max(costs) * 1.3)
+        axes.margins(y=0.06)
+        _ticks(axes)
+        first = [*(point for point in points if point.kind == KINDS[3]), *best]
+        labels.place(axes, [*((p.cost, p.overall) for p in points), *_along(best)], _names(points, first))
         style.plain_grid(axes)
         axes.set_xlabel(label)
         axes.set_ylabel("Overall score")
-        axes.xaxis.set_major_formatter("{x:g}")
         figure.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
         return style.finish(figure, key, caption)
 
 
-def _label(axes: Axes, points: Sequence[Point]) -> None:
-    """Names beside their points."""
-    for point in points:
-        axes.annotate(
-            style.short(point.name),
-            (point.cost, point.overall),
-            (4, 3),
-            textcoords="offset points",
-            fontsize=5.5,
-        )
+def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
+    """Places on the front's line, which no name may cover."""
+    found = []
+    for before, after in itertools.pairwise(best):
+        shares = [number / 24 for number in range(25)]
+        found += [(before.cost * (after.cost / before.cost) ** share, before.overall) for share in shares]
+        found += [(after.cost, before.overall + share * (after.overall - before.overall)) for share in shares]
+    return found
+
+
+def _ticks(axes: Axes) -> None:
+    """Round numbers, of which a logarithmic axis of this length has room for about six."""
+    low, high = axes.get_xlim()
+    round_ones = [base * 10**power for power in range(1, 4) for base in (1, 2, 3, 5)]
+    axes.set_xticks([tick for tick in round_ones if low <= tick <= high])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _names(points: Sequence[Point], first: Sequence[Point]) -> list[tuple[str, float, float]]:
+    """What is named, most important first: ours, the front, then the paper's models of 960h."""
+    paper = [point for point in points if point.kind == KINDS[2] and point.name.endswith("(960h)")]
+    named = dict.fromkeys([*first, *paper])
+    return [(style.short(point.name), point.cost, point.overall) for point in named]

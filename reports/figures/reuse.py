@@ -11,12 +11,12 @@ from reports.tables.ablations import COLUMNS
 def draw() -> Picture:
     """Four panels, patterns from the cheapest to the dearest."""
     rows = sorted(published.ablation(2), key=lambda row: float(row["macs_g"]))
-    names = [f"{row['pattern']}  ({row['params_m']} M, {row['macs_g']} G)" for row in rows]
+    names = [f"{row['pattern']} ({row['macs_g']} G)" for row in rows]
     places = list(range(len(rows)))
     with style.canvas(style.COLUMN, 3.0) as figure:
         for number, column in enumerate(COLUMNS):
-            left = 0.36 if number % 2 == 0 else 0.7
-            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.27, 0.33))
+            left = 0.25 if number % 2 == 0 else 0.66
+            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.32, 0.33))
             values = [float(row[column.key]) for row in rows]
             best = (min if column.better == "lower" else max)(values)
             axes.plot(values, places, color=style.GREY, linewidth=0.7)
@@ -29,7 +29,6 @@ def draw() -> Picture:
         return style.finish(
             figure,
             "reuse",
-            "Reuse patterns (published, arXiv 2305.11685 Table 2), from fewest to most MACs; squares are "
-            "the best "
-            "of each metric. Parameters in millions and MACs in G in brackets.",
+            "Reuse patterns (published, arXiv 2305.11685 Table 2), from fewest to most MACs (in "
+            "brackets); squares are the best of each metric.",
         )

@@ -11,10 +11,19 @@ from reports.rows import Row
 from reports.statistics.resample import Interval
 
 
-def draw(
-    rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], left_out: int
+def draw(rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], shown: int) -> list[Picture]:
+    """One figure of the first `shown` rows without labels and one of those with; none without an interval."""
+    plain = [row for row in rows if not row.labels]
+    labelled = [row for row in rows if row.labels]
+    return [
+        *_figure("intervals", plain[:shown], intervals, len(plain) - shown),
+        *_figure("intervals_labelled", labelled[:shown], intervals, len(labelled) - shown),
+    ]
+
+
+def _figure(
+    key: str, rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], left_out: int
 ) -> list[Picture]:
-    """The figure of these rows; none if none of them has an interval."""
     values = {row.name: row.percent() for row in rows}
     used = [column for column in COLUMNS if any(column.key in intervals.get(row.name, {}) for row in rows)]
     if not used:
@@ -63,7 +72,7 @@ def draw(
             "runs). Intervals that overlap do not settle which is better; the paired tests do."
         )
         if any(row.labels for row in rows):
-            caption += " Rows with labels are not comparable to published numbers."
-        if left_out:
+            caption += " These rows are not comparable to published numbers."
+        if left_out > 0:
             caption += f" {left_out} more rows are not drawn."
-        return [style.finish(figure, "intervals", caption)]
+        return [style.finish(figure, key, caption)]

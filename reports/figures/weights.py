@@ -57,6 +57,8 @@ def _weights(row: Row) -> dict[str, list[float]]:
     found = {}
     for path, result in row.runs:
         each = [weights for folder in journal.folders(path) if (weights := journal.layer_weights(folder))]
-        if each and len({len(weights) for weights in each}) == 1:
+        lengths = {len(weights) for weights in each}
+        # A single layer has nothing to weigh.
+        if len(lengths) == 1 and lengths != {1}:
             found[result.task] = [sum(values) / len(each) for values in zip(*each, strict=True)]
     return {task: found[task] for task in TASKS if task in found}

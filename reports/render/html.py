@@ -11,7 +11,9 @@ from reports.render.page import GUIDE, SCRIPT, STYLE
 from reports.tables.model import MISSING, Block, Cell, Head, Table
 
 #: Text longer than this may be broken into lines.
-LONG = 40
+LONG = 60
+#: A table of more rows than this scrolls within the page, with its head in sight.
+TALL = 60
 # Nothing may be loaded or sent: the page shows what is in it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -75,34 +77,43 @@ def _figures(pictures: Sequence[Picture]) -> list[str]:
 
 def _table(table: Table) -> str:
     parts = [f'<section id="{table.key}"><h2>{escape(table.title)}</h2>']
-    for block in table.blocks:
-        parts.append(f"<h3>{escape(block.title)}</h3>")
-        if block.warning:
-            parts.append(f'<p class="warning">{escape(block.warning)}</p>')
-        parts.append(_grid(table.heads, block))
+    parts.append(_grid(table.heads, table.blocks))
     if table.notes:
         parts += ['<ul class="notes">', *(f"<li>{escape(note)}</li>" for note in table.notes), "</ul>"]
     return "\n".join([*parts, "</section>"])
 
 
-def _grid(heads: Sequence[Head], block: Block) -> str:
-    numeric = [any(row[index].value is not None for row in block.rows) for index in range(len(heads))]
-    parts = ['<div class="scroll" tabindex="0"><table><thead><tr>']
+def _grid(heads: Sequence[Head], blocks: Sequence[Block]) -> str:
+    """One table with a body for each block, so that columns align and sorting stays within blocks."""
+    if not blocks:
+        return ""
+    rows = [row for block in blocks for row in block.rows]
+    numeric = [any(row[index].value is not None for row in rows) for index in range(len(heads))]
+    kind = "scroll tall" if len(rows) > TALL else "scroll"
+    parts = [f'<div class="{kind}" tabindex="0"><table><thead><tr>']
     for head, is_number in zip(heads, numeric, strict=True):
         first = "descending" if "↑" in head.text else "ascending"
         group = f"<small>{escape(head.group)}</small>" if head.group else ""
         side = ' class="n"' if is_number else ""
         button = f'<button type="button">{escape(head.text)}</button>'
         parts.append(f'<th scope="col"{side} data-first="{first}">{group}{button}</th>')
-    parts.append("</tr></thead><tbody>")
-    for row in block.rows:
-        cells = (
-            _cell(cell, is_number, index == 0)
-            for index, (cell, is_number) in enumerate(zip(row, numeric, strict=True))
+    parts.append("</tr></thead>")
+    for block in blocks:
+        warning = f'<span class="warning">{escape(block.warning)}</span>' if block.warning else ""
+        title = f'<div class="title"><b>{escape(block.title)}</b>{warning}</div>'
+        parts.append(
+            f'<tbody><tr class="block"><th colspan="{len(heads)}" scope="colgroup">{title}</th></tr>'
         )
-        parts.append(f"<tr>{''.join(cells)}</tr>")
-    parts.append("</tbody></table></div>")
-    return "\n".join(parts)
+        parts += [f"<tr>{_cells(row, numeric)}</tr>" for row in block.rows]
+        parts.append("</tbody>")
+    return "\n".join([*parts, "</table></div>"])
+
+
+def _cells(row: Sequence[Cell], numeric: Sequence[bool]) -> str:
+    return "".join(
+        _cell(cell, is_number, index == 0)
+        for index, (cell, is_number) in enumerate(zip(row, numeric, strict=True))
+    )
 
 
 def _cell(cell: Cell, is_number: bool, first: bool) -> str:

@@ -17,9 +17,13 @@ nav a { display: inline-block; padding: .2rem .6rem; border: 1px solid var(--lin
   text-decoration: none; color: #0b4f8a; background: #fff; }
 a { color: #0b4f8a; }
 .guide { background: var(--soft); padding: .25rem 1rem .75rem; border-radius: .5rem; }
+.guide ul { columns: 2 26rem; column-gap: 2.5rem; padding-left: 1.1rem; margin: .5rem 0; }
+.guide li { break-inside: avoid; margin-bottom: .35rem; }
 .warning { background: var(--warn); border-left: 4px solid #b7791f; padding: .5rem .75rem; margin: .5rem 0;
   max-width: 60rem; }
-.scroll { overflow: auto; max-height: 36rem; border: 1px solid var(--line); border-radius: .25rem; }
+.scroll { overflow: auto; width: fit-content; max-width: 100%; border: 1px solid var(--line);
+  border-radius: .25rem; }
+.tall { max-height: 85vh; }
 table { border-collapse: separate; border-spacing: 0; font-size: .875rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .55rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
@@ -27,9 +31,13 @@ thead th { position: sticky; top: 0; background: #fff; z-index: 2; vertical-alig
 tr > :first-child { position: sticky; left: 0; background: #fff; z-index: 1;
   border-right: 1px solid var(--line); }
 thead tr > :first-child { z-index: 3; }
+.block th { background: var(--soft); position: static; padding: .45rem .55rem; }
+.block .title { position: sticky; left: .55rem; width: fit-content; max-width: min(60rem, 85vw);
+  white-space: normal; }
+.block .warning { display: block; font-weight: 400; }
 tbody tr:hover > * { background: var(--soft); }
 .n { text-align: right; }
-.long { white-space: normal; min-width: 16rem; max-width: 26rem; }
+.long { white-space: normal; min-width: 22rem; max-width: 30rem; }
 thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .2rem 0;
   cursor: pointer; text-align: inherit; }
 thead small { display: block; font-weight: 400; color: #57606a; }
@@ -46,11 +54,12 @@ figcaption { font-size: .875rem; }
 @media (max-width: 40rem) {
   body { padding: .5rem .75rem 3rem; }
   h1 { font-size: 1.35rem; }
-  tr > :first-child { max-width: 8.5rem; white-space: normal; overflow-wrap: anywhere; }
+  tr:not(.block) > :first-child { min-width: 8rem; max-width: 10rem; white-space: normal;
+    overflow-wrap: break-word; }
   th, td { padding: .35rem .45rem; }
   nav a { padding: .4rem .7rem; }
 }
-@media print { .scroll { max-height: none; overflow: visible; } nav { display: none; } }
+@media print { .tall { max-height: none; } nav { display: none; } }
 """
 
 # A column sorts by data-v, the unrounded number, where a cell has one, else by its text; cells without a
@@ -58,26 +67,27 @@ figcaption { font-size: .875rem; }
 SCRIPT = """
 document.querySelectorAll("thead button").forEach(function (button) {
   button.addEventListener("click", function () {
-    var head = button.closest("th"), table = button.closest("table"), body = table.tBodies[0];
+    var head = button.closest("th"), table = button.closest("table");
     var index = Array.prototype.indexOf.call(head.parentNode.children, head);
     var old = head.getAttribute("aria-sort");
     var down = old ? old === "ascending" : head.dataset.first === "descending";
     table.querySelectorAll("th").forEach(function (other) { other.removeAttribute("aria-sort"); });
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    var rows = Array.prototype.map.call(body.rows, function (row, place) {
+    Array.prototype.forEach.call(table.tBodies, function (body) { sort(body, index, down); });
+  });
+});
+function sort(body, index, down) {
+  Array.prototype.slice.call(body.rows, 1).map(function (row, place) {
       var cell = row.cells[index], number = cell.dataset.v;
       return { row: row, place: place, empty: cell.dataset.empty === "1", text: cell.textContent.trim(),
         number: number === undefined ? null : parseFloat(number) };
-    });
-    rows.sort(function (a, b) {
+    }).sort(function (a, b) {
       if (a.empty !== b.empty) return a.empty ? 1 : -1;
       var order = a.number !== null && b.number !== null ? a.number - b.number
         : a.text.localeCompare(b.text, "en", { numeric: true });
       return (down ? -order : order) || a.place - b.place;
-    });
-    rows.forEach(function (entry) { body.appendChild(entry.row); });
-  });
-});
+    }).forEach(function (entry) { body.appendChild(entry.row); });
+}
 """
 
 GUIDE = (

@@ -87,7 +87,8 @@ def widened(point: float, values: Array, groups: int) -> Array:
 
 
 def interval(draws: Draws | None, level: float = LEVEL) -> Interval | None:
-    """The expanded percentile interval; None with fewer than two groups or where draws are undefined.
+    """The expanded percentile interval; None with fewer than two groups or where draws are undefined or all
+    equal: a test set without any error does not show how often there is one.
 
     Percentiles are those of Student's t instead of the normal's, as Hesterberg, "What Teachers Should Know
     about the Bootstrap" (2015), proposes for few groups.
@@ -95,7 +96,7 @@ def interval(draws: Draws | None, level: float = LEVEL) -> Interval | None:
     import numpy as np
     from scipy.special import ndtr, stdtrit
 
-    if draws is None or not np.isfinite(draws.values).all():
+    if draws is None or not np.isfinite(draws.values).all() or float(np.ptp(draws.values)) == 0:
         return None
     tail = float(ndtr(stdtrit(draws.freedom, (1 - level) / 2)))
     low, high = np.quantile(draws.values, [tail, 1 - tail])

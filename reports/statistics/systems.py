@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,7 +42,15 @@ def uncertainty(evidence: Mapping[str, Evidence]) -> Uncertainty:
     whole = {key: found for key, found in drawn.items() if found is not None}
     if not set(scores.KEYS) - whole.keys():
         intervals[OVERALL] = interval(_overall(whole))
-    return Uncertainty({key: found for key, found in intervals.items() if found is not None})
+    return Uncertainty({key: _possible(key, found) for key, found in intervals.items() if found is not None})
+
+
+def _possible(key: str, found: Interval) -> Interval:
+    """The interval without the numbers that the metric cannot have; only error rates can exceed 100."""
+    rate = key in BY_KEY and BY_KEY[key].better == "lower"
+    return dataclasses.replace(
+        found, low=max(found.low, 0.0), high=found.high if rate else min(found.high, 100.0)
+    )
 
 
 def compare(first: Mapping[str, Evidence], second: Mapping[str, Evidence]) -> dict[str, Comparison | str]:

@@ -91,19 +91,28 @@ def notes(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
         )
     if len(columns) == len(COLUMNS):
         found += _incomplete(rows)
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        for _, result in row.runs:
-            if result.task in tasks:
-                for sentence in result.deviations:
-                    plain = " ".join(sentence.split()).rstrip(".")
-                    said.setdefault(plain, []).append(f"{row.name} ({result.task})")
+    said = _deviations(rows, tasks)
     if said:
         found.append("Deviations from the protocol, from the result files:")
         found += grouped_notes(said)
     elif rows:
         found.append("Deviations from the protocol, from the result files: none.")
     return found
+
+
+def _deviations(rows: Sequence[Row], tasks: set[str]) -> dict[str, list[str]]:
+    """Sentence -> the rows with the tasks that it is about."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for _, result in row.runs:
+            if result.task in tasks:
+                for sentence in result.deviations:
+                    plain = " ".join(sentence.split()).rstrip(".")
+                    found.setdefault(plain, {}).setdefault(row.name, []).append(result.task)
+    return {
+        sentence: [f"{name} ({', '.join(about)})" for name, about in names.items()]
+        for sentence, names in found.items()
+    }
 
 
 def _incomplete(rows: Sequence[Row]) -> list[str]:

@@ -8,7 +8,7 @@ from reports import catalogue, published, scores
 from reports.rows import Row
 from reports.statistics.resample import Interval
 from reports.tables import ours
-from reports.tables.model import Block, Cell, Head, Table, number, text
+from reports.tables.model import Block, Cell, Head, Table, number, printed, text
 from reports.tables.table2 import profile_of
 
 RECOMPUTED = "*"
@@ -54,13 +54,13 @@ def _scores(values: scores.Values) -> tuple[Cell, Cell]:
 
 
 def _published(one: catalogue.Known) -> tuple[Cell, ...]:
-    macs = number(one.macs_g, 1)
-    if one.macs_g is None and one.recomputed_macs_g is not None:
+    macs = printed(one.macs_g)
+    if not one.macs_g and one.recomputed_macs_g is not None:
         macs = number(one.recomputed_macs_g, 1, RECOMPUTED)
     overall = number(scores.overall(one.values), 1)
     return (
         text(one.name),
-        number(one.params_m, 2),
+        printed(one.params_m),
         macs,
         overall,
         text(""),
