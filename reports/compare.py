@@ -91,10 +91,10 @@ def values_table(chosen: Sequence[System]) -> Table:
     common = scores.shared(*(system.values for system in chosen))
     whole = not any(scores.missing(system.values) for system in chosen)
     if whole:
-        lines.append(_score(OVERALL, [scores.overall(system.values) for system in chosen], chosen))
+        lines.append(_cells(OVERALL, [scores.overall(system.values) for system in chosen], chosen, 2))
     elif common:
         means = [scores.partial_mean(system.values, common) for system in chosen]
-        lines.append(_score(f"Partial mean over {len(common)} of 11 ↑", means, chosen))
+        lines.append(_cells(f"Partial mean over {len(common)} of 11 ↑", means, chosen, 2))
     labelled = [system.row for system in chosen if system.row is not None and system.labels]
     return Table(
         "compare",
@@ -139,34 +139,31 @@ def _comparable(first: System, other: System) -> bool:
 def _line(key: str, chosen: Sequence[System]) -> tuple[Cell, ...]:
     column = BY_KEY[key]
     factor = 1.0 if column.unit == "percent" else 0.01
-
-    def shown(value: float | None) -> float | None:
-        return None if value is None else factor * value
-
-    found = [text(column.header), number(shown(chosen[0].values.get(key)), column.digits)]
-    for other in chosen[1:]:
-        value, base = other.values.get(key), chosen[0].values.get(key)
-        found.append(number(shown(value), column.digits))
-        both = value is not None and base is not None and _comparable(chosen[0], other)
-        found.append(_delta(shown(value - base) if both else None, column.digits))  # type: ignore[operator]
-    return tuple(found)
+    values = [factor * system.values[key] if key in system.values else None for system in chosen]
+    return _cells(column.header, values, chosen, column.digits)
 
 
-def _score(name: str, values: Sequence[float | None], chosen: Sequence[System]) -> tuple[Cell, ...]:
-    found = [text(name), number(values[0], 2)]
+def _cells(
+    name: str, values: Sequence[float | None], chosen: Sequence[System], digits: int
+) -> tuple[Cell, ...]:
+    """The name, the first value, then of each other system its value and its difference to the first."""
+    base = values[0]
+    found = [text(name), number(base, digits)]
     for value, other in zip(values[1:], chosen[1:], strict=True):
-        found.append(number(value, 2))
-        both = value is not None and values[0] is not None and _comparable(chosen[0], other)
-        found.append(_delta(value - values[0] if both else None, 2))  # type: ignore[operator]
+        found.append(number(value, digits))
+        if value is None or base is None or not _comparable(chosen[0], other):
+            found.append(number(None, digits))
+        else:
+            found.append(_delta(value - base, digits))
     return tuple(found)
 
 
-def _delta(value: float | None, digits: int) -> Cell:
-    return Cell(f"{value:+.{digits}f}", value) if value is not None else number(None, digits)
+def _delta(value: float, digits: int) -> Cell:
+    return Cell(f"{value:+.{digits}f}", value)
 
 
 def tests_table(groups: Sequence[Sequence[System]]) -> Table:
-    """In each group every system against the first, metric by metric: difference, p-value, and what follows."""
+    """In each group every system against the first, metric by metric, with p-values and what follows."""
     heads = (
         Head("Second – first"),
         Head("Metric"),
@@ -193,9 +190,11 @@ def tests_table(groups: Sequence[Sequence[System]]) -> Table:
             title = ours.LABELLED if labelled else "Paired tests"
             blocks.append(Block(title, tuple(lines), warning=warning(labelled) or ""))
     notes += [
-        "Both systems on the same test items. The p-values are of one comparison each and not corrected for their "
+        "Both systems on the same test items. The p-values are of one comparison each and not corrected for "
+        "their "
         "number: of twenty equal pairs about one falls below 0.05.",
-        "Tests see the chance of the test items only; another seed of the training can move a number further.",
+        "Tests see the chance of the test items only; another seed of the training can move a number "
+        "further.",
     ]
     return Table("tests", "Paired tests", heads, tuple(blocks), tuple(notes))
 
@@ -227,21 +226,23 @@ def _tested(first: System, other: System, key: str, found: Comparison | str) -> 
     if isinstance(found, str):
         return (*pair, *(text("") for _ in range(5)), text(f"not tested: {found}"))
     digits, factor = (2, 1.0) if column is None or column.unit == "percent" else (column.digits, 0.01)
-    around = found.interval
+    low_high = ""
+    if found.interval is not None:
+        low_high = " to ".join(
+            f"{factor * end:+.{digits}f}" for end in (found.interval.low, found.interval.high)
+        )
+    matched = "" if found.matched_pairs is None else _bare(found.matched_pairs)
     return (
         *pair,
         _delta(factor * found.difference, digits),
-        text(
-            ""
-            if around is None
-            else f"{factor * around.low:+.{digits}f} to {factor * around.high:+.{digits}f}"
-        ),
-        Cell(p_text(found.p).removeprefix("p ").removeprefix("= "), found.p),
-        text(
-            ""
-            if found.matched_pairs is None
-            else p_text(found.matched_pairs).removeprefix("p ").removeprefix("= ")
-        ),
+        text(low_high),
+        Cell(_bare(found.p), found.p),
+        text(matched),
         text(found.method),
         text(found.verdict(first.name, other.name)),
     )
+
+
+def _bare(p: float) -> str:
+    """A p-value for a column of them: "0.012" or "< 0.001"."""
+    return p_text(p).removeprefix("p ").removeprefix("= ")

@@ -14,18 +14,41 @@ def draw(rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], s
 
     `intervals`: row name -> column key -> interval. Figures of single runs show the first `shown` rows.
     """
-    from reports.figures import curves, mask_ratio, pareto, reuse, tasks, uncertainty, weights
+    # Before the fork, so that no child imports them again.
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg  # noqa: F401
 
-    pictures = [
-        pareto.parameters(rows),
-        pareto.macs(rows),
-        tasks.draw(rows),
-        reuse.draw(),
-        mask_ratio.draw(),
-    ]
+    from reports.figures import curves, mask_ratio, parallel, pareto, reuse, tasks, uncertainty, weights
+
     some = rows[:shown]
     left_out = len(rows) - len(some)
-    pictures += uncertainty.draw(rows, intervals, shown)
-    pictures += weights.draw(some, left_out)
-    pictures += curves.draw(some, left_out)
-    return pictures
+    # The slow ones first in a pool of few workers; the page has its own order.
+    slow: list[parallel.Job] = [
+        lambda: curves.loss(some, left_out),
+        lambda: curves.evaluations(some, left_out),
+        lambda: weights.draw(some, left_out),
+        lambda: uncertainty.draw(rows, intervals, shown),
+    ]
+    quick: list[parallel.Job] = [
+        lambda: [pareto.parameters(rows)],
+        lambda: [pareto.macs(rows)],
+        lambda: [tasks.draw(rows)],
+        lambda: [reuse.draw()],
+        lambda: [mask_ratio.draw()],
+    ]
+    found = parallel.run([*slow, *quick])
+    return sorted(found, key=lambda picture: _ORDER.index(picture.key))
+
+
+_ORDER = (
+    "overall_params",
+    "overall_macs",
+    "tasks",
+    "reuse",
+    "mask_ratio",
+    "intervals",
+    "intervals_labelled",
+    "layer_weights",
+    "curves_dev",
+    "curves_loss",
+)

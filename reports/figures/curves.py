@@ -1,4 +1,4 @@
-"""Training curves: the loss, and what was evaluated while training, one panel a task."""
+"""Training curves by step: the loss, and what was evaluated while training, one panel a task."""
 
 from __future__ import annotations
 
@@ -14,22 +14,18 @@ from reports.rows import Row
 Curve = list[tuple[int, float]]
 
 
-def draw(rows: Sequence[Row], left_out: int) -> list[Picture]:
-    """Two figures, losses and evaluations; each only if some run has it."""
-    rest = f" {left_out} more rows are not drawn." if left_out else ""
-    found = [
-        _figure(
-            rows, "curves_loss", _loss, lambda task: f"{task.upper()} loss", "Training loss by step." + rest
-        ),
-        _figure(
-            rows,
-            "curves_dev",
-            _evaluated,
-            lambda task: _first(task).header,
-            "Evaluations on dev while training, by step." + rest,
-        ),
-    ]
-    return [picture for picture in found if picture is not None]
+def loss(rows: Sequence[Row], left_out: int) -> list[Picture]:
+    """Training losses; none if no run has any."""
+    return _figure(
+        rows, "curves_loss", _loss, lambda task: f"{task.upper()} loss", "Training loss.", left_out
+    )
+
+
+def evaluations(rows: Sequence[Row], left_out: int) -> list[Picture]:
+    """What was evaluated while training; none if no run has any."""
+    return _figure(
+        rows, "curves_dev", _evaluated, lambda task: _first(task).header, "Evaluations on dev.", left_out
+    )
 
 
 def _first(task: str) -> Column:
@@ -54,7 +50,8 @@ def _figure(
     curve: Callable[[Path, Result], Curve],
     title: Callable[[str], str],
     caption: str,
-) -> Picture | None:
+    left_out: int,
+) -> list[Picture]:
     curves = {
         (result.task, number): points
         for number, row in enumerate(rows)
@@ -63,7 +60,7 @@ def _figure(
     }
     tasks = [task for task in TASKS if any(task == other for other, _ in curves)]
     if not tasks:
-        return None
+        return []
     columns = 2 if len(tasks) > 1 else 1
     lines = -(-len(tasks) // columns)
     legend = 0.17 * len(rows) + 0.1
@@ -93,4 +90,5 @@ def _figure(
             lines_of, labels = axes.get_legend_handles_labels()
             handles.update(dict(zip(labels, lines_of, strict=True)))
         figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=1, borderaxespad=0.3)
-        return style.finish(figure, key, caption)
+        rest = f" {left_out} more rows are not drawn." if left_out else ""
+        return [style.finish(figure, key, caption + rest)]

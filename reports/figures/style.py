@@ -34,6 +34,9 @@ _RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    # A fixed height of titles: matplotlib would lay out every tick again to find one.
+    "axes.titley": 1.0,
+    "axes.titlepad": 4,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "grid.color": "#e3e6ea",
@@ -86,6 +89,6 @@ def short(name: str, length: int = 28) -> str:
 
 
 def plain_grid(axes: Axes, axis: str = "both") -> None:
-    """Light lines behind the data."""
+    """Light lines behind the data, few of them."""
     axes.grid(True, axis=axis)  # type: ignore[arg-type]
     axes.tick_params(length=2)

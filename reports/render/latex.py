@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
 from reports.tables.model import Block, Cell, Head, Table
 
+#: Text longer than this is set in several lines.
+WIDE = 34
+#: A float holds no more rows than this; longer tables are cut, and say so.
+ROWS = 50
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -46,7 +52,7 @@ def render(table: Table) -> str:
     lines = [
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{escape(table.title)}}}",
+        rf"\caption{{{escape(re.sub(r'^Table [0-9]+: ', '', table.title))}}}",
         rf"\label{{tab:{table.key}}}",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{sides}}}",
@@ -54,9 +60,15 @@ def render(table: Table) -> str:
         *_group_line(heads),
         " & ".join(escape(head.text) for head in heads) + r" \\",
     ]
+    left, total = ROWS, sum(len(block.rows) for block in table.blocks)
     for block in table.blocks:
-        lines += [r"\midrule", *_block(block, kept)]
-    lines += [r"\bottomrule", r"\end{tabular}}", *_notes(table.notes), r"\end{table*}"]
+        if left > 0:
+            lines += [r"\midrule", *_block(dataclasses.replace(block, rows=block.rows[:left]), kept)]
+        left -= len(block.rows)
+    notes = table.notes
+    if total > ROWS:
+        notes = (f"The first {ROWS} of {total} rows; {table.key}.csv has all.", *notes)
+    lines += [r"\bottomrule", r"\end{tabular}}", *_notes(notes), r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
@@ -107,6 +119,8 @@ def _cell(cell: Cell) -> str:
     body = escape(cell.text)
     if cell.emphasis:
         body = rf"\{'textbf' if cell.emphasis == 'best' else 'underline'}{{{body}}}"
+    if len(cell.text) > WIDE and cell.value is None:
+        body = rf"\parbox[t]{{5.2cm}}{{\raggedright {body}\strut}}"
     return body + escape(cell.marks)
 
 
@@ -114,7 +128,7 @@ def _notes(notes: Sequence[str]) -> list[str]:
     if not notes:
         return []
     return [
-        r"\par\smallskip\begin{minipage}{\textwidth}\footnotesize",
+        r"\par\smallskip\begin{minipage}{\textwidth}\scriptsize",
         *(escape(note) + r"\par" for note in notes),
         r"\end{minipage}",
     ]

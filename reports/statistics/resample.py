@@ -70,7 +70,7 @@ def plural(unit: str, number: int) -> str:
     return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # more than there are tasks, whose streams take turns
 def weights(groups: int, stream: str) -> Array:
     """`[DRAWS, groups]`: how often each group is in each draw; the same for the same arguments everywhere."""
     import numpy as np
