@@ -112,7 +112,7 @@ def _side(system: System) -> str:
 def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> list[str]:
     found = [f"{system.name}: {system.source}." for system in chosen]
     found.append(f"Δ: the value minus that of {chosen[0].name}.")
-    found.append("Percent; QbE as a fraction. A difference without a test says nothing about who is better.")
+    found.append("Percent; QbE as a fraction. A difference without a test settles nothing.")
     if not whole:
         for system in chosen:
             absent = scores.missing(system.values)
@@ -208,11 +208,11 @@ def _untestable(first: System, other: System) -> str:
 
 
 def alike(chosen: Sequence[System]) -> list[list[System]]:
-    """The systems in groups of the same labels, in their order."""
+    """The systems in groups of the same labels, those without labels first."""
     groups: dict[frozenset[str], list[System]] = {}
     for system in chosen:
         groups.setdefault(_kind(system), []).append(system)
-    return list(groups.values())
+    return [groups[kind] for kind in sorted(groups, key=sorted)]
 
 
 def _kind(system: System) -> frozenset[str]:

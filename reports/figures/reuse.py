@@ -15,8 +15,8 @@ def draw() -> Picture:
     places = list(range(len(rows)))
     with style.canvas(style.COLUMN, 3.0) as figure:
         for number, column in enumerate(COLUMNS):
-            left = 0.25 if number % 2 == 0 else 0.66
-            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.32, 0.33))
+            left = 0.3 if number % 2 == 0 else 0.68
+            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.29, 0.33))
             values = [float(row[column.key]) for row in rows]
             best = (min if column.better == "lower" else max)(values)
             axes.plot(values, places, color=style.GREY, linewidth=0.7)

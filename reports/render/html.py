@@ -118,6 +118,8 @@ def _cells(row: Sequence[Cell], numeric: Sequence[bool]) -> str:
 
 def _cell(cell: Cell, is_number: bool, first: bool) -> str:
     body = escape(cell.text)
+    if first:
+        body = body.replace("_", "_<wbr>")  # where a narrow screen may break an upstream's name
     if cell.emphasis:
         tag = "b" if cell.emphasis == "best" else "u"
         body = f"<{tag}>{body}</{tag}>"
