@@ -18,6 +18,7 @@ def supply() -> None:
     from downstream_runs.bridge import (
         absent_packages,
         checkpoint_compat,
+        ctc_corpora,
         huggingface_compat,
         numpy_compat,
         torchaudio_compat,
@@ -28,6 +29,7 @@ def supply() -> None:
     numpy_compat.install()
     checkpoint_compat.install()
     absent_packages.install()
+    ctc_corpora.install()  # the last: it imports a module of s3prl
 
 
 @functools.cache

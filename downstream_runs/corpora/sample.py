@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,25 +57,33 @@ class Utterance:
         return speaker, chapter
 
 
-def lay_out(source: Path, dest: Path, train: int = 12, held_out: int = 30) -> Path:
+def lay_out(
+    source: Path,
+    dest: Path,
+    train: int = 12,
+    held_out: int = 30,
+    usable: Callable[[Utterance], bool] = lambda utterance: True,
+) -> Path:
     """Lay utterances of `source` out in `dest`/LibriSpeech and return that folder.
 
     `source` holds `utterances.tsv` (a line of column names, among them utt, file, transcript) and the flac
-    files that it names. The `train` shortest utterances become train-clean-100 and, copied, dev-clean; the
-    next shortest, `held_out` at most, become test-clean. Files are hard links where the file system has them
-    and else copies. A sample that is whole is left as it is. Raises UsageError for a source that cannot be
-    used, before anything is written, and for a `dest` that holds something else or cannot be written to.
+    files that it names. Of the `usable` utterances the `train` shortest become train-clean-100 and, copied,
+    dev-clean; the next shortest, `held_out` at most, become test-clean. Files are hard links where the file
+    system has them and else copies. A sample that is whole is left as it is. Raises UsageError for a source
+    that cannot be used, before anything is written, and for a `dest` that holds something else or cannot be
+    written to.
     """
     if train < 2 or held_out < 1:
         raise UsageError(
             f"{train} training and {held_out} held-out utterances were asked for, at least 2 and 1 are "
             f"needed (s3prl drops a training batch of one)"
         )
-    utterances = sorted(_read(source), key=lambda utterance: (utterance.samples, utterance.name))
+    read = filter(usable, _read(source))
+    utterances = sorted(read, key=lambda utterance: (utterance.samples, utterance.name))
     if len(utterances) <= train:
         raise UsageError(
-            f"{source / TABLE} lists {len(utterances)} utterances, more than the {train} to train on are "
-            f"needed; give a smaller --train"
+            f"{source / TABLE} lists {len(utterances)} usable utterances, more than the {train} to train on "
+            f"are needed; give a smaller --train"
         )
     chosen = utterances[:train]
     parts = {

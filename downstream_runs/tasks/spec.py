@@ -134,6 +134,8 @@ class TaskSpec:
     `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
     `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
     them per batch, so that they do not depend on the number of loading processes or on a kill.
+    `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
+    utterance's features serves as well as all of them.
     `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
     `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
     reported value is the mean over all folds.
@@ -158,6 +160,7 @@ class TaskSpec:
     demo: Callable[[Path], Path]
     split_batches: bool = False
     random_items: bool = False
+    pooled: bool = False
     kept_checkpoints: int = 0
     folds: tuple[str, ...] = ()
     fold_key: str = ""

@@ -1,0 +1,110 @@
+"""`./run_superb.sh check [TASK]`: is the corpus of a task complete, and what will the task cost."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs import costs, settings
+from downstream_runs.errors import UsageError
+
+if TYPE_CHECKING:
+    from downstream_runs.tasks.spec import PreparedData, Recipe, TaskSpec
+
+DECODED = 20
+"""Audio files that are decoded as a sample of the corpus."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line about a corpus."""
+
+    good: bool
+    text: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print what was found for each task; 0 if every corpus can be used, else 2."""
+    options = _parser().parse_args(argv)
+    from downstream_runs import tasks
+
+    asked = [tasks.get(name) for name in options.task or tasks.names()]
+    root = settings.data_root(options.data)
+    if root is None:
+        raise settings.no_data("check", "the corpora of the tasks")
+    good = True
+    for task in asked:
+        print(f"{task.name}: {task.title} on {task.corpus.name}")
+        for finding in corpus(task, root.path, options.out):
+            good = good and finding.good
+            print(f"  {'good   ' if finding.good else 'MISSING'} {finding.text}")
+        print(f"  cost    {cost(task.recipes['superb'])}; {costs.sentence(task.name)}")
+    return 0 if good else 2
+
+
+def corpus(task: TaskSpec, data: Path, out: Path) -> Iterator[Finding]:
+    """What there is of a task's corpus below `data`, complete or not."""
+    try:
+        prepared = task.prepare(data, out / "cache", task.recipes["superb"].copy_config())
+    except UsageError as error:
+        yield Finding(False, str(error))
+        about = task.corpus
+        yield Finding(False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
+        return
+    counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
+    yield Finding(True, f"{prepared.root}: {counts} utterances")
+    for label in prepared.labels:
+        yield Finding(True, f"labelled {label}: not the real corpus, and its numbers will say so")
+    for deviation in prepared.deviations:
+        yield Finding(True, f"differs from the official corpus: {deviation}")
+    yield decoded(prepared)
+
+
+def decoded(prepared: PreparedData) -> Finding:
+    """A sample of the corpus's audio files, the same each time, read to their ends."""
+    import soundfile
+
+    files = sorted(path for kind in ("flac", "wav") for path in prepared.root.rglob(f"*.{kind}"))
+    chosen = random.Random(0).sample(files, min(DECODED, len(files)))
+    forms = set()
+    for path in chosen:
+        try:
+            header = soundfile.info(str(path))
+            samples = len(soundfile.read(str(path), dtype="int16")[0])
+        except (soundfile.SoundFileError, OSError) as error:
+            return Finding(False, f"{path} is cut short or damaged ({error}); get that file again")
+        if samples != header.frames:
+            return Finding(
+                False,
+                f"{path} is cut short: its header promises {header.frames:,} samples and {samples:,} could "
+                "be decoded; get that file again",
+            )
+        forms.add(f"{header.samplerate:,} Hz with {header.channels} channel{'s'[: header.channels - 1]}")
+    return Finding(
+        True,
+        f"{len(chosen)} of {len(files):,} audio files decoded to their ends: {' and '.join(sorted(forms))}",
+    )
+
+
+def cost(recipe: Recipe) -> str:
+    """The steps of a recipe in words."""
+    steps = recipe.config.get("runner", {}).get("total_steps")
+    return f"recipe {recipe.name}: {steps:,} steps" if steps else f"recipe {recipe.name}: no training"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./run_superb.sh check",
+        description="Check the corpora of the tasks: files, counts, sample rate, a sample decoded.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the corpora")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept"
+    )
+    return parser
