@@ -80,7 +80,16 @@ def compare(first: Evidence, second: Evidence) -> Comparison | str:
         pairs = zip(_flat(first), _flat(second), strict=True)
         matched = matched_pairs([after - before for before, after in pairs])
     found = None if drawn is None else interval(drawn)
-    return Comparison(first.key, difference, found, p, f"permutation by {unit}", matched)
+    groups = sum(len(stratum.groups) for stratum in ours)
+    method = f"permutation by {unit}"
+    if smallest(groups) > SIGNIFICANT:
+        method += f"; {groups} of them cannot give less than p = {smallest(groups):.2g}"
+    return Comparison(first.key, difference, found, p, method, matched)
+
+
+def smallest(groups: int) -> float:
+    """The smallest p-value that swapping this many groups can give: of the observed order and its mirror."""
+    return 2.0 ** (1 - groups)
 
 
 def of_draws(key: str, drawn: Draws, method: str) -> Comparison:

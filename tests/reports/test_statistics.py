@@ -124,7 +124,7 @@ def test_the_exact_permutation_against_counting_by_hand() -> None:
     assert found.difference == pytest.approx(100 * 2 / 30)
     assert found.p == pytest.approx(4 / 8)  # + + and - -, with either sign of the 0
     assert found.verdict("A", "B") == "no difference shown (p = 0.500)"
-    assert found.method == "permutation by utterance"
+    assert found.method == "permutation by utterance; 3 of them cannot give less than p = 0.25"
 
 
 def test_matched_pairs_against_a_value_worked_out_by_hand() -> None:
@@ -221,11 +221,11 @@ def speakers(shift: float, seed: int) -> Evidence:
 def test_the_eer_of_two_normals_and_the_coverage_of_its_interval() -> None:
     truth = 100 * 0.5 * math.erfc(2 / 2 / math.sqrt(2))
     hits = 0
-    for seed in range(100):
+    for seed in range(60):
         found = interval(trials.draws(speakers(2.0, seed)))
         assert found is not None
         hits += found.low <= truth <= found.high
-    assert 0.88 <= hits / 100 <= 1
+    assert 0.87 <= hits / 60 <= 1
 
 
 def test_two_eers_are_compared_by_a_paired_bootstrap() -> None:
@@ -287,3 +287,22 @@ def test_the_overall_scores_of_two_systems_are_compared() -> None:
 def test_the_smallest_p_value_of_a_bootstrap_is_not_zero() -> None:
     far = Draws(5.0, np.linspace(4, 6, 1000), 9, 10, "speaker")
     assert two_sided(far) == pytest.approx(2 / 1001)
+
+
+def test_few_groups_say_what_they_cannot_show() -> None:
+    first, second = corpus(np.random.default_rng(8), 5, shift=0.5)
+    found = paired.compare(wer(first), wer(second))
+    assert isinstance(found, paired.Comparison)
+    assert found.p == pytest.approx(paired.smallest(5)) and "cannot give less than p = 0.062" in found.method
+    first, second = corpus(np.random.default_rng(8), 6, shift=0.5)
+    found = paired.compare(wer(first), wer(second))
+    assert isinstance(found, paired.Comparison)
+    assert found.p == pytest.approx(0.03125) and found.method == "permutation by speaker"
+
+
+def test_an_interval_stays_within_what_the_metric_can_be_and_is_none_without_an_error() -> None:
+    right = [Item(str(number), f"s{number // 2}", float(number > 0), 1) for number in range(20)]
+    found = systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(right),))}).intervals
+    assert found["ks_acc"].high == 100 and found["ks_acc"].low < 95
+    perfect = [Item(item.name, item.group, 1, 1) for item in right]
+    assert systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(perfect),))}).intervals == {}
