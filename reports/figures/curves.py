@@ -85,10 +85,6 @@ def _figure(
             if place >= len(tasks) - columns:
                 axes.set_xlabel("Step", labelpad=1)
             style.plain_grid(axes)
-        handles = {}
-        for axes in figure.axes:
-            lines_of, labels = axes.get_legend_handles_labels()
-            handles.update(dict(zip(labels, lines_of, strict=True)))
-        figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=1, borderaxespad=0.3)
+        style.shared_legend(figure)
         rest = f" {left_out} more rows are not drawn." if left_out else ""
         return [style.finish(figure, key, caption + rest)]

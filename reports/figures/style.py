@@ -92,3 +92,12 @@ def plain_grid(axes: Axes, axis: str = "both") -> None:
     """Light lines behind the data, few of them."""
     axes.grid(True, axis=axis)  # type: ignore[arg-type]
     axes.tick_params(length=2)
+
+
+def shared_legend(figure: Figure) -> None:
+    """One legend on top for all panels, each name once and on a line of its own."""
+    handles = {}
+    for axes in figure.axes:
+        found, labels = axes.get_legend_handles_labels()
+        handles.update(dict(zip(labels, found, strict=True)))
+    figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=1, borderaxespad=0.3)

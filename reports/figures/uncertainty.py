@@ -61,11 +61,7 @@ def _figure(
             axes.set_title(column.header, loc="left", fontsize=7.5)
             axes.margins(x=0.1)
             style.plain_grid(axes, "x")
-        handles = {}
-        for axes in figure.axes:
-            found, labels = axes.get_legend_handles_labels()
-            handles.update(dict(zip(labels, found, strict=True)))
-        figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=1, borderaxespad=0.3)
+        style.shared_legend(figure)
         caption = (
             "Our numbers with 95 % bootstrap intervals (the groups that were resampled are in the table of "
             "our "
