@@ -78,7 +78,7 @@ def lay_out(
             f"{train} training and {held_out} held-out utterances were asked for, at least 2 and 1 are "
             f"needed (s3prl drops a training batch of one)"
         )
-    read = filter(usable, _read(source))
+    read = filter(usable, read_table(source))
     utterances = sorted(read, key=lambda utterance: (utterance.samples, utterance.name))
     if len(utterances) <= train:
         raise UsageError(
@@ -121,7 +121,8 @@ def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
     }
 
 
-def _read(source: Path) -> list[Utterance]:
+def read_table(source: Path) -> list[Utterance]:
+    """The utterances that `source`/utterances.tsv lists, each checked; UsageError for the first bad one."""
     table = source / TABLE
     try:
         text = table.read_text(encoding="utf-8")

@@ -161,6 +161,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.bar,
         bench.reading,
         precision=plan.precision,
+        fold=plan.fold,
     )
     trainer.train(resumed)
     bench.steps, bench.best = trainer.step, trainer.best
