@@ -36,6 +36,7 @@ other commands:
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
+  report   all tables, figures and a page of results (report --help)
   test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
 
 examples:
@@ -323,4 +324,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
+    "report": lambda arguments: _reports(["build", *arguments[1:]]),
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.corpora.sample import TABLE, Utterance, read_table
+from downstream_runs.corpora.samples.librispeech import TABLE, Utterance, read_table
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_lists import Trial
 from downstream_runs.errors import UsageError
