@@ -132,7 +132,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         "--features-gb",
         type=float,
         metavar="N",
-        help="store no more than this (default: all but 2 GB of what the disk has)",
+        help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
 
 
