@@ -96,7 +96,7 @@ def _read(source: Path) -> list[_Order]:
             raise UsageError(f"{place} names {row['utt']} and {row['file']}, a file in {source} was expected")
         slots = (row["intent"], row["coffeeDrink"], "sized" if row["size"] else "unsized")
         orders.append(_Order(row["utt"], audio, row["split"], slots))
-    problems = [text for order in orders if (text := wavs.problem(order.audio)) is not None]
+    problems = [found for order in orders if (found := wavs.problem(order.audio)) is not None]
     wavs.require_good(problems, "restore these files of the sample")
     return orders
 

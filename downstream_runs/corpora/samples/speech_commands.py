@@ -110,8 +110,8 @@ def _read(source: Path) -> tuple[list[_Word], list[Path]]:
         for row in rows
     ]
     noises = wavs.wavs(source / NOISE)
-    problems = [text for path in noises if (text := wavs.problem(path, SECOND)) is not None]
-    problems += [text for one in words if (text := wavs.problem(one.audio)) is not None]
+    problems = [found for path in noises if (found := wavs.problem(path, SECOND)) is not None]
+    problems += [found for one in words if (found := wavs.problem(one.audio)) is not None]
     wavs.require_good(problems, "restore these files of the sample")
     return words, noises
 
