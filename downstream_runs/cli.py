@@ -36,6 +36,8 @@ other commands:
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
+  submit   the leaderboard's predict.zip            (submit --help)
+  report   all tables, figures and a page of results (report --help)
   test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
 
 examples:
@@ -297,6 +299,12 @@ def _status(arguments: Sequence[str]) -> int:
     return status.main(arguments[1:])
 
 
+def _submit(arguments: Sequence[str]) -> int:
+    from downstream_runs import submission
+
+    return submission.main(arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -323,4 +331,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
+    "submit": _submit,
+    "report": lambda arguments: _reports(["build", *arguments[1:]]),
 }

@@ -22,6 +22,8 @@ def supply() -> None:
         huggingface_compat,
         numpy_compat,
         torchaudio_compat,
+        verification_fixes,
+        voxceleb_caches,
     )
 
     torchaudio_compat.install()
@@ -29,6 +31,8 @@ def supply() -> None:
     numpy_compat.install()
     checkpoint_compat.install()
     absent_packages.install()
+    voxceleb_caches.install()
+    verification_fixes.install()
     ctc_corpora.install()  # the last: it imports a module of s3prl
 
 

@@ -80,7 +80,7 @@ def _read(source: Path) -> list[_Order]:
         text = table.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {table} ({error}); name a folder with {TABLE} and its files") from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
         raise UsageError(
@@ -96,7 +96,7 @@ def _read(source: Path) -> list[_Order]:
             raise UsageError(f"{place} names {row['utt']} and {row['file']}, a file in {source} was expected")
         slots = (row["intent"], row["coffeeDrink"], "sized" if row["size"] else "unsized")
         orders.append(_Order(row["utt"], audio, row["split"], slots))
-    problems = [found for order in orders if (found := wavs.problem(order.audio)) is not None]
+    problems = [said for order in orders if (said := wavs.problem(order.audio)) is not None]
     wavs.require_good(problems, "restore these files of the sample")
     return orders
 

@@ -1,6 +1,6 @@
 """A few real utterances as LibriSpeech, and the lexicon of their words, for phoneme recognition.
 
-The source is that of `corpora.sample`, with `lexicon_cmudict.txt` beside: lines `WORD PHONE PHONE ...`,
+The source is that of `librispeech.py` here, with `lexicon_cmudict.txt` beside: lines `WORD PHONE PHONE ...`,
 with the phones of the CMU Pronouncing Dictionary without stress. Utterances with a word that it lacks are
 left out.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from downstream_runs.corpora import lexicon, sample
+from downstream_runs.corpora import lexicon
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples import librispeech
 from downstream_runs.files import atomic_write_text, sha256_file
 
 LEXICON = "lexicon_cmudict.txt"
@@ -35,10 +36,10 @@ def lay_out(source: Path, dest: Path) -> Path:
     target = dest.expanduser().absolute() / lexicon.FOLDER
     facts = {"source": source.resolve().name, "source_lexicon_sha256": sha256_file(source / LEXICON)}
 
-    def covered(utterance: sample.Utterance) -> bool:
+    def covered(utterance: librispeech.Utterance) -> bool:
         return all(word in words for word in utterance.transcript.split())
 
-    root = sample.lay_out(source, dest, TRAIN, HELD_OUT, covered)
+    root = librispeech.lay_out(source, dest, TRAIN, HELD_OUT, covered)
     if not is_whole(target, SAMPLE, facts):
         with writing(target):
             begin(target, SAMPLE, NOTICE)

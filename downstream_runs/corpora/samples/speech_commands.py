@@ -99,7 +99,7 @@ def _read(source: Path) -> tuple[list[_Word], list[Path]]:
         text = table.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {table} ({error}); name a folder with {TABLE} and its files") from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
         raise UsageError(
@@ -110,8 +110,8 @@ def _read(source: Path) -> tuple[list[_Word], list[Path]]:
         for row in rows
     ]
     noises = wavs.wavs(source / NOISE)
-    problems = [found for path in noises if (found := wavs.problem(path, SECOND)) is not None]
-    problems += [found for one in words if (found := wavs.problem(one.audio)) is not None]
+    problems = [said for path in noises if (said := wavs.problem(path, SECOND)) is not None]
+    problems += [said for one in words if (said := wavs.problem(one.audio)) is not None]
     wavs.require_good(problems, "restore these files of the sample")
     return words, noises
 

@@ -48,7 +48,7 @@ def test_a_spec_agrees_with_itself(name: str) -> None:
         assert task.fold_key in dict(leaves(task.recipes["superb"].config))
 
 
-@pytest.mark.parametrize("typed", ["ars", "as", "asrr", "sra"])
+@pytest.mark.parametrize("typed", ["ars", "assr", "asrr", "sra"])
 def test_an_unknown_task_names_the_nearest(typed: str) -> None:
     with pytest.raises(UsageError, match="did you mean 'asr'"):
         tasks.get(typed)
