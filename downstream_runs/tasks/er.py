@@ -25,7 +25,7 @@ RECIPES = _labels.recipes(
     demo={
         "steps": 100,
         "every": (10, 50, 50),
-        "lr": 1e-3,
+        "lr": 3e-3,
         "datarc": {**_DATARC, "num_workers": 0, "train_batch_size": 8, "eval_batch_size": 8},
     },
     sample={

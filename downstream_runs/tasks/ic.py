@@ -20,7 +20,7 @@ RECIPES = _labels.recipes(
     demo={
         "steps": 300,
         "every": (10, 100, 50),
-        "lr": 1e-3,
+        "lr": 5e-3,
         "datarc": {"num_workers": 0, "train_batch_size": 12, "eval_batch_size": 12},
     },
     sample={
