@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports import scores
 from reports.columns import COLUMNS, in_percent
 from reports.published import table1
 from reports.results import LABELS, Metric, Result
+
+SHORTENED = "shortened"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Row:
     source: "published: ..." or "ours".
     labels: what forbids a comparison with published rows; empty for those.
     runs: the result files behind the row; empty for a published one.
+    overall: the mean of the eleven metrics as printed; empty where one is missing.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Row:
     source: str
     labels: tuple[str, ...] = ()
     runs: tuple[tuple[Path, Result], ...] = ()
+    overall: str = ""
 
     @property
     def upstream(self) -> str:
@@ -49,7 +55,8 @@ def published_rows() -> list[Row]:
     rows = []
     for row in table1():
         cells = {column.key: row.values[column.key] for column in COLUMNS}
-        rows.append(Row(row.name, row.params_m, cells, f"published: {row.source}"))
+        printed = f"published: {row.source}"
+        rows.append(Row(row.name, row.params_m, cells, printed, overall=row.values["overall"]))
     return rows
 
 
@@ -61,9 +68,11 @@ def our_rows(results: Sequence[tuple[Path, Result]]) -> list[Row]:
     """
     lines: list[list[tuple[Path, Result]]] = []
     alike: dict[tuple[object, ...], list[list[tuple[Path, Result]]]] = {}
-    for path, result in sorted(results, key=lambda item: (item[1].created, item[0])):
+    # A task without training is never shortened and joins a row of tasks that are, so it comes last.
+    for path, result in sorted(results, key=lambda item: (item[1].steps == 0, item[1].created, item[0])):
         same = alike.setdefault(_identity(result), [])
-        line = next((line for line in same if all(other.task != result.task for _, other in line)), None)
+        fitting = [*same, *(alike.get(_identity(result, SHORTENED), []) if result.steps == 0 else [])]
+        line = next((line for line in fitting if all(other.task != result.task for _, other in line)), None)
         if line is None:
             lines.append([(path, result)])
             same.append(lines[-1])
@@ -91,7 +100,9 @@ def _row(name: str, line: list[tuple[Path, Result]]) -> Row:
     known = [result.upstream_parameters for _, result in line if result.upstream_parameters is not None]
     params = f"{known[0] / 1e6:.2f}" if known else ""
     ordered = sorted(line, key=lambda item: item[1].task)
-    return Row(name, params, cells, "ours", _labels(line[0][1]), tuple(ordered))
+    row = Row(name, params, cells, "ours", _labels(line[0][1]), tuple(ordered))
+    overall = scores.overall(row.percent())
+    return row if overall is None else dataclasses.replace(row, overall=f"{overall:.1f}")
 
 
 def _labels(result: Result) -> tuple[str, ...]:
@@ -99,8 +110,10 @@ def _labels(result: Result) -> tuple[str, ...]:
     return known + tuple(sorted(set(result.labels) - set(known)))
 
 
-def _identity(result: Result) -> tuple[object, ...]:
-    return (result.upstream, _labels(result), *_details(result).values())
+def _identity(result: Result, *more: str) -> tuple[object, ...]:
+    """What the results of one row have in common; `more`: labels that count as if the result had them."""
+    labels = frozenset({*result.labels, *more})
+    return (result.upstream, labels, *_details(result).values())
 
 
 def _details(result: Result) -> dict[str, str]:

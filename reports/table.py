@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from reports.columns import Column
+from reports.columns import COLUMNS, Column
 from reports.results import LABELS, Metric, Result
 from reports.rows import Row, headlines, published_rows
 
@@ -47,10 +47,12 @@ def markdown(columns: Sequence[Column], ours: Sequence[Row], empty: str) -> str:
 
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    header = ["Model", "Params (M)", *(column.header for column in columns), "Source"]
-    lines = [header, [":--", *["--:"] * (len(columns) + 1), ":--"]]
+    whole = len(columns) == len(COLUMNS)
+    numbers = ["Params (M)", *(["Overall ↑"] if whole else []), *(column.header for column in columns)]
+    lines = [["Model", *numbers, "Source"], [":--", *["--:"] * len(numbers), ":--"]]
     for row in rows:
-        lines.append([row.name, row.params_m or MISSING, *_cells(row, columns), row.source])
+        overall = [row.overall or MISSING] if whole else []
+        lines.append([row.name, row.params_m or MISSING, *overall, *_cells(row, columns), row.source])
     return "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
 
 

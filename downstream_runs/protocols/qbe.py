@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
 ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
 DEV, EVAL = SPLITS
+TRIALS_SPLIT = "eval, English queries only"
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
 
 
@@ -210,7 +211,11 @@ def _write_layers(path: Path, dev: list[Values], best: int, found: Values) -> No
 
 
 def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
-    """Every searched trial of eval; group: the query, whose trials are to be resampled together."""
+    """Every searched trial of eval; group: the query, whose trials are to be resampled together.
+
+    The split says that they are the English queries' alone: they give the information beside the official
+    MTWV, which counts other queries as missed.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["split", "item", "group", "label", "score"])
@@ -218,5 +223,5 @@ def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
     for query, documents in stdlist.read(scored).scores.items():
         for document, score in documents.items():
             label = int(document in targets[query])
-            writer.writerow([EVAL, f"{query} {document}", query, label, f"{score:.4f}"])
+            writer.writerow([TRIALS_SPLIT, f"{query} {document}", query, label, f"{score:.4f}"])
     atomic_write_text(path, text.getvalue())
