@@ -159,8 +159,8 @@ class UpstreamTeacher(nn.Module):
             probe = upstream([torch.zeros(16_000)])["hidden_states"]
         if len(probe) not in (layers, layers + 1):
             raise UpstreamError(
-                f"the teacher has {len(probe)} hidden states, expected one for each of the {layers} layers of "
-                "the student; give another teacher, or a student of as many layers (--model-config)"
+                f"the teacher has {len(probe)} hidden states, expected one for each of the {layers} layers "
+                "of the student; give another teacher, or a student of as many layers (--model-config)"
             )
         self.layers = layers
         self.width = int(probe[-1].shape[2])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upstream_arm.distillation.masking import MaskRatio, parse_ratio, sample_mask
+from upstream_arm.distillation.masking import sample_mask
+from upstream_arm.distillation.ratio import MaskRatio, parse_ratio
 from upstream_arm.errors import UpstreamError
 
 
