@@ -153,7 +153,7 @@ def summary(student: Path) -> str:
         dev = final["dev"]
         lines.append(
             f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
-            "copy of the teacher, 1 no better than its mean)"
+            "a copy of the teacher, 1 no better than its mean)"
         )
     if found:
         lines.append(f"labels: {', '.join(found)}; results with it say nothing about a published student")

@@ -1,0 +1,214 @@
+"""Does the full loss beat its ablations? A small student and a small teacher on real speech, on a CPU.
+
+    python benchmarks/distillation_evidence.py SPEECH OUT            # SPEECH: a folder of flac or wav files
+    python benchmarks/distillation_evidence.py SPEECH OUT --random   # a teacher that has learnt nothing
+
+The teacher is transformers' HubertModel, six layers of width 64. Unless `--random`, it is first trained on
+the same speech to predict the log-mel frames under its masks. Students of six layers of width 48 are distilled from it by
+every objective, with and without attention map reuse, over a few seeds, and compared on held-out speakers
+(the last fifth of the file names' first parts) by:
+
+- distance: squared error on clean input as a share of the variance of the teacher's features, last layer;
+- masked, unmasked: the two parts of equation 6 (paper's form), whatever the student was trained with.
+
+Nothing here says how a student of real size does on SUPERB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from upstream_arm.checkpoint import load_student
+from upstream_arm.config import reuse_pattern
+from upstream_arm.distillation import corpus
+from upstream_arm.distillation.losses import Objective
+from upstream_arm.distillation.ratio import MaskRatio
+from upstream_arm.distillation.settings import Settings
+from upstream_arm.distillation.step import Matching, validate
+from upstream_arm.distillation.stream import Batch, Stream
+from upstream_arm.distillation.students import tiny_student
+from upstream_arm.distillation.teachers import load_teacher, random_teacher
+from upstream_arm.distillation.training import Habits, distil
+
+MELS = 40
+RATIO = MaskRatio(0.4, 0.4)
+# Row of the table: objective, reuse pattern.
+ROWS: tuple[tuple[str, Objective, str], ...] = (
+    ("full loss, map reuse 2by6", "full", "2by6"),
+    ("full loss, no map reuse", "full", "none"),
+    ("no unmasked part", "masked_only", "2by6"),
+    ("unmasked part from clean input", "unmasked_from_clean", "2by6"),
+    ("no masking (layer to layer)", "layer_to_layer", "2by6"),
+)
+
+
+def lay_out(speech: Path, folder: Path) -> None:
+    """Link the recordings into train and dev, no speaker in both."""
+    files = sorted(path for path in speech.rglob("*") if path.suffix in corpus.SUFFIXES)
+    speakers = sorted({path.name.split("-")[0] for path in files})
+    held_out = set(speakers[-max(1, len(speakers) // 5) :])
+    for path in files:
+        part = folder / ("dev" if path.name.split("-")[0] in held_out else "train")
+        part.mkdir(parents=True, exist_ok=True)
+        link = part / path.name
+        if not link.exists():
+            link.symlink_to(path.resolve())
+
+
+def batches(data: Path, part: str, size: int, epochs: int, cache: Path) -> Stream:
+    """The stream of a part."""
+    found = corpus.utterances(data, (part,), cache)
+    layers = tiny_student().conv_layers
+    return Stream(corpus.buckets(found, size), layers, RATIO, epochs, 0, shuffled=part == "train")
+
+
+def log_mel(batch: Batch) -> torch.Tensor:
+    """[batch, frame, mel], normalised over the batch, at the frames of the models."""
+    import torchaudio
+
+    transform = torchaudio.transforms.MelSpectrogram(16_000, 400, hop_length=320, n_mels=MELS, center=False)
+    mels = (transform(batch.wavs) + 1e-6).log().transpose(1, 2)
+    own = mels[batch.valid]
+    result: torch.Tensor = (mels - own.mean(dim=0)) / own.std(dim=0)
+    return result
+
+
+def train_teacher(data: Path, folder: Path, steps: int, size: int) -> None:
+    """Train the small HuBERT to predict masked log-mel frames, and save it for `load_teacher`."""
+    if (folder / "config.json").exists():
+        return
+    teacher = random_teacher("hubert")
+    model = teacher.model.requires_grad_(True)
+    model.config.apply_spec_augment = True
+    head = nn.Linear(teacher.width, MELS)
+    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-3)
+    stream = batches(data, "train", size, steps, folder.parent / "lengths.json")
+    values = []
+    for number in tqdm(range(steps), desc="training the teacher", unit="step"):
+        batch = stream[number]
+        attention = torch.arange(batch.wavs.shape[1]) < torch.tensor(batch.lengths).unsqueeze(1)
+        states = model(batch.wavs, attention_mask=attention.long(), mask_time_indices=batch.mask)
+        assert batch.mask is not None
+        loss = F.l1_loss(head(states.last_hidden_state)[batch.mask], log_mel(batch)[batch.mask])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(float(loss))
+    tenth = max(1, steps // 10)
+    print(
+        f"teacher: masked log-mel L1 {statistics.mean(values[:tenth]):.3f} in the first tenth, "
+        f"{statistics.mean(values[-tenth:]):.3f} in the last"
+    )
+    model.save_pretrained(folder)
+
+
+def students(options: argparse.Namespace, data: Path, teacher: str) -> Iterator[dict[str, Any]]:
+    """Distil one student after the other and measure it on held-out speakers."""
+    dev = batches(data, "dev", options.batch, 1, options.out / "lengths-dev.json")
+    held_out = [dev[number] for number in range(len(dev))]
+    frozen = load_teacher(teacher, 6)
+    for seed in range(options.seeds):
+        for row, objective, pattern in ROWS:
+            student = tiny_student().replace(
+                reuse_softmax="single", reuse_pattern=reuse_pattern(pattern, layers=6)
+            )
+            settings = Settings(
+                preset="tiny",
+                student=student,
+                teacher=teacher,
+                data=str(data),
+                train=("train",),
+                dev=(),
+                form="paper",
+                objective=objective,
+                ratio=None if objective == "layer_to_layer" else RATIO,
+                epochs=options.epochs,
+                batch_size=options.batch,
+                effective_batch=options.batch,
+                learning_rate=options.learning_rate,
+                precision="fp32",
+                seed=seed,
+                full_epochs=options.epochs,
+            )
+            folder = options.out / f"{objective}_{pattern}_seed{seed}"
+            made = load_student(distil(settings, folder, Habits(device="cpu", save_every=10**6)))
+            matching = Matching(frozen, student.layers, "paper", "full", "fp32")
+            yield {"row": row, "seed": seed, **validate(matching, made, held_out)}
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation over seeds."""
+    lines = ["| student | distance | masked | unmasked |", "|---|---|---|---|"]
+    for row, _, _ in ROWS:
+        own = [record for record in found if record["row"] == row]
+        cells = []
+        for key in ("distance_last", "masked", "unmasked"):
+            values = [float(record[key]) for record in own]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            cells.append(f"{statistics.mean(values):.3f} ± {spread:.3f}")
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def curve(options: argparse.Namespace) -> str:
+    """The losses of the first student in ten stretches of its training."""
+    import json
+
+    text = (options.out / "full_2by6_seed0" / "metrics.jsonl").read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    tenth = max(1, len(records) // 10)
+    lines = ["| steps | masked | unmasked | masked fraction |", "|---|---|---|---|"]
+    for start in range(0, tenth * 10, tenth):
+        part = records[start : start + tenth]
+        means = [statistics.mean(r[key] for r in part) for key in ("masked", "unmasked", "masked_fraction")]
+        lines.append(
+            f"| {start + 1} to {start + len(part)} | " + " | ".join(f"{m:.3f}" for m in means) + " |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("speech", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--random", action="store_true", help="a teacher that has learnt nothing")
+    parser.add_argument("--teacher-steps", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    options = parser.parse_args()
+    data, teacher = options.out / "speech", "random:hubert"
+    lay_out(options.speech, data)
+    if not options.random:
+        train_teacher(data, options.out / "teacher", options.teacher_steps, options.batch)
+        teacher = str(options.out / "teacher")
+    found = []
+    for record in students(options, data, teacher):
+        found.append(record)
+        print(f"{record['row']} seed {record['seed']}: distance {record['distance_last']:.3f}", flush=True)
+    with (options.out / "evidence.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, ["row", "seed", "loss", "masked", "unmasked", "distance_last"], extrasaction="ignore"
+        )
+        writer.writeheader()
+        writer.writerows(found)
+    print(f"\n{table(found)}\n\nfull loss with map reuse, seed 0, while training:\n\n{curve(options)}")
+
+
+if __name__ == "__main__":
+    main()
