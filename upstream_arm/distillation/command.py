@@ -139,12 +139,11 @@ def summary(student: Path) -> str:
     """What was made, and how to benchmark it."""
     import json
 
-    from upstream_arm.checkpoint import read
-    from upstream_arm.distillation.state import labels
+    from upstream_arm.checkpoint import labels, read
 
     metadata = read(student).metadata
     final = json.loads(str(metadata["final"]))
-    found = labels(metadata)
+    found = labels(student)
     lines = [
         f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
         f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"

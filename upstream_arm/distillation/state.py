@@ -18,7 +18,6 @@ SETTINGS = "settings.json"
 STATE = "state.json"
 METRICS = "metrics.jsonl"
 STUDENT = "student.safetensors"
-LABELS_KEY = "labels"
 
 
 def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -128,12 +127,3 @@ def export(student: Student, path: Path, about: Mapping[str, Any]) -> None:
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in student.state_dict().items()}
     with replacing(path) as written:
         save_file(weights, written, metadata)
-
-
-def labels(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels in a checkpoint's metadata (`upstream_arm.checkpoint.read(path).metadata`), () if none."""
-    try:
-        found = json.loads(str(metadata.get(LABELS_KEY, "[]")))
-    except ValueError:
-        return ()
-    return tuple(label for label in found if isinstance(label, str)) if isinstance(found, list) else ()

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from upstream_arm.checkpoint import LABELS_KEY
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.distillation import corpus, state
 from upstream_arm.distillation.devices import Place, place
@@ -210,7 +211,7 @@ class Run:
 
     def _about(self, last: dict[str, Any]) -> dict[str, Any]:
         return {
-            state.LABELS_KEY: list(self.labels),
+            LABELS_KEY: list(self.labels),
             "settings": self.settings.to_mapping(),
             "steps": self.steps,
             "final": last,
