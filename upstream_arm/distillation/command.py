@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upstream_arm.distillation.plans import TABLES
-from upstream_arm.distillation.settings import FORMS, OBJECTIVES, PRECISIONS, RATIOS
+from upstream_arm.distillation.settings import FORMS, OBJECTIVES, PRECISIONS, RATIOS, UNMASKED
 from upstream_arm.errors import UpstreamError
 from upstream_arm.names import SWITCHES
 
@@ -104,7 +104,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     from upstream_arm.distillation.settings import Settings
 
     recipe = _recipe(options)
-    masks = options.objective != "layer_to_layer"
+    masks = options.objective not in UNMASKED
     ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
     return Settings(
         preset=recipe.name,
@@ -148,8 +148,8 @@ def summary(student: Path) -> str:
         f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
         f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"
     ]
-    if "dev" in final:
-        dev = final["dev"]
+    dev = final.get("dev", {})
+    if "distance_last" in dev:
         lines.append(
             f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
             "a copy of the teacher, 1 no better than its mean)"
@@ -177,6 +177,8 @@ def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfi
     changes: dict[str, Any] = {}
     if options.reuse_pattern:
         changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.layers)
+    if options.objective == "star":
+        changes["projection_dim"] = None
     changes["reuse_softmax"] = options.reuse_softmax or "single"
     changes["batching"] = options.batching or "exact"
     return config.replace(**changes)

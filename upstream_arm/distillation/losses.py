@@ -7,8 +7,9 @@ Two forms:
 - `released`: the authors' code. The squared difference, averaged over the feature dimension and over ALL
   frames of the padded batch; so the two parts weigh as many frames as they have.
 
-Four objectives: `full` is equation 6, `masked_only` and `unmasked_from_clean` are the two ablations of
-Table 3, `layer_to_layer` is distillation without masking, as in Table 2.
+Four objectives over them: `full` is equation 6, `masked_only` and `unmasked_from_clean` are the two
+ablations of Table 3, `layer_to_layer` is distillation without masking, as in Table 2.
+The fifth, `star`, compares relations between frames instead (see `star`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 Form = Literal["paper", "released"]
-Objective = Literal["full", "masked_only", "unmasked_from_clean", "layer_to_layer"]
+Objective = Literal["full", "masked_only", "unmasked_from_clean", "layer_to_layer", "star"]
 
 #: Section 4.1: 0.1 for every layer but the last, which has 1.
 LOWER_LAYERS, LAST_LAYER = 0.1, 1.0

@@ -17,7 +17,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 FORMS: tuple[Form, ...] = ("paper", "released")
-OBJECTIVES: tuple[Objective, ...] = ("full", "masked_only", "unmasked_from_clean", "layer_to_layer")
+OBJECTIVES: tuple[Objective, ...] = ("full", "masked_only", "unmasked_from_clean", "layer_to_layer", "star")
+#: These see no masks.
+UNMASKED: tuple[Objective, ...] = ("layer_to_layer", "star")
 
 #: Section 4.1: 200 epochs (100 for S models at 960 h, Table 1) at an effective batch of 72.
 EPOCHS = 200
@@ -49,7 +51,7 @@ class Settings:
         dev: its splits to validate on; may be empty.
         form: of the loss.
         objective: of the loss.
-        ratio: of masked frames; None exactly for `layer_to_layer`.
+        ratio: of masked frames; None exactly for `layer_to_layer` and `star`.
         epochs: passes over the training data.
         batch_size: utterances that go through the models together.
         effective_batch: utterances behind one step of the optimiser.
@@ -84,10 +86,10 @@ class Settings:
                 )
         if not 0 < self.learning_rate < float("inf"):
             raise UpstreamError(f"the learning rate is {self.learning_rate}, expected a positive number")
-        if (self.ratio is None) != (self.objective == "layer_to_layer"):
+        if (self.ratio is None) != (self.objective in UNMASKED):
             raise UpstreamError(
                 f"the objective {self.objective} and the mask ratio {self.ratio} contradict each other; "
-                "leave --mask-ratio out for layer_to_layer, and give it for every other"
+                f"leave --mask-ratio out for {' and '.join(UNMASKED)}, and give it for every other"
             )
 
     def to_mapping(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from upstream_arm.distillation.losses import Form, Loss, Objective, distillation_loss, layer_weights
 from upstream_arm.distillation.settings import Precision
+from upstream_arm.distillation.star import star_loss
 from upstream_arm.distillation.stream import Batch
 from upstream_arm.distillation.teacher import Targets
 
@@ -47,6 +48,8 @@ class Matching:
         with self._autocast(batch):
             targets = self.targets(batch)
             output = student(batch.wavs, batch.lengths, batch.mask)
+        if self.objective == "star":
+            return star_loss(output.hidden_states, targets.clean, batch.valid)
         return distillation_loss(
             output.hidden_states,
             targets.clean,
@@ -76,7 +79,7 @@ def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict
         `loss`, `masked`, `unmasked`: the objective on masks that training does not see, mean over batches;
         `distance`: for each layer the squared error on CLEAN input as a share of the variance of the
         teacher's features (0 is a perfect copy, 1 is no better than the teacher's mean frame);
-        `distance_last`: of the last layer.
+        `distance_last`: of the last layer; no distances for a student of another width than its teacher's.
     """
     was_training = student.training
     student.eval()
@@ -92,17 +95,15 @@ def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict
             with matching._autocast(batch):
                 states = student(clean.wavs, clean.lengths).hidden_states
                 targets = matching.targets(clean).clean
-            sums.add(states, targets, batch.valid)
+            if states[0].shape == targets[0].shape:
+                sums.add(states, targets, batch.valid)
     student.train(was_training)
     total, masked, unmasked = torch.stack(losses).mean(dim=0).tolist()
-    distance = sums.values()
-    return {
-        "loss": total,
-        "masked": masked,
-        "unmasked": unmasked,
-        "distance": distance,
-        "distance_last": distance[-1],
-    }
+    found: dict[str, Any] = {"loss": total, "masked": masked, "unmasked": unmasked}
+    if sums.frames:
+        found["distance"] = sums.values()
+        found["distance_last"] = found["distance"][-1]
+    return found
 
 
 class _Distances:

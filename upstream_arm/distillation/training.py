@@ -229,6 +229,11 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.teacher} has no mask embedding, and the full loss needs its masked input; give "
             "another teacher, or another --objective"
         )
+    if settings.objective != "star" and settings.student.projection_dim is None:
+        raise UpstreamError(
+            f"{settings.preset} has no projections to the teacher's width, which the objective "
+            f"{settings.objective} compares; give --objective star, or another student"
+        )
     theirs = getattr(teacher, "conv_layers", settings.student.conv_layers)
     if receptive_field(theirs) != receptive_field(settings.student.conv_layers):
         raise UpstreamError(

@@ -39,7 +39,7 @@ def settings(noise: Path) -> Callable[..., Settings]:
     def build(**changes: Any) -> Settings:
         values: dict[str, Any] = {
             "preset": "tiny",
-            "student": tiny_student().replace(reuse_softmax="single"),
+            "student": tiny_student().replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
             "teacher": "random:hubert",
             "data": str(noise.parent),
             "train": ("train-clean-100",),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from upstream_arm.checkpoint import labels, load_student, read
@@ -108,7 +109,11 @@ def test_two_processes_make_the_student_of_one(
 ) -> None:
     """The same batches, masks and dropout behind each step; only the order of summation differs."""
     distil(settings(epochs=4, full_epochs=20), tmp_path / "one", CPU)
-    options = "--teacher random:hubert --preset tiny --batch-size 2 --effective-batch 4 --epochs 4"
+    yaml_file = tmp_path / "student.yaml"
+    yaml_file.write_text(yaml.safe_dump({"student": settings().student.to_mapping()}))
+    options = (
+        f"--teacher random:hubert --model-config {yaml_file} --batch-size 2 --effective-batch 4 --epochs 4"
+    )
     options += " --learning-rate 3e-3 --mask-ratio 0.8 --device cpu --workers 0"
     options += f" --data {noise} --out {tmp_path / 'two'}"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
