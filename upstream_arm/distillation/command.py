@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -167,7 +168,10 @@ def _recipe(options: argparse.Namespace) -> StudentRecipe:
         raise UpstreamError(
             "no student is named; give --preset NAME (such as armhubert_s), or --model-config YAML"
         )
-    return students.recipe(options.preset or "armhubert", options.hours)
+    if options.preset is None:
+        found = students.recipe("armhubert", options.hours)
+        return dataclasses.replace(found, name=Path(options.model_config).stem)
+    return students.recipe(options.preset, options.hours)
 
 
 def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfig:

@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from upstream_arm.checkpoint import labels, load_student, read
+from upstream_arm.config import StudentConfig
 from upstream_arm.convert import convert
 from upstream_arm.distillation import state
 from upstream_arm.distillation.ratio import parse_ratio
@@ -77,53 +78,53 @@ def test_losses_fall(settings: Callable[..., Settings], tmp_path: Path) -> None:
     assert labels(tmp_path / state.STUDENT) == ("untrained teacher", "shortened")
 
 
-def test_killed_twice_it_ends_with_the_same_student(noise: Path, tmp_path: Path) -> None:
-    def command(out: Path) -> list[str]:
-        options = "--teacher random:hubert --preset tiny --batch-size 2 --effective-batch 4 --epochs 8"
-        options += " --device cpu --workers 1 --save-every 4 --validate-every 8"
-        common = [sys.executable, "-m", "upstream_arm", "distill", "--data", str(noise)]
-        return [*common, *options.split(), "--out", str(out)]
+def arguments(student: StudentConfig, noise: Path, folder: Path, out: str, epochs: int) -> list[str]:
+    """The command line of what `settings` says, in a process of its own."""
+    yaml_file = folder / "student.yaml"
+    yaml_file.write_text(yaml.safe_dump({"student": student.to_mapping()}))
+    options = "--teacher random:hubert --hours 100 --mask-ratio 0.8 --learning-rate 3e-3 --device cpu"
+    options += f" --batch-size 2 --effective-batch 4 --epochs {epochs} --save-every 4 --validate-every 8"
+    paths = ["--data", str(noise), "--model-config", str(yaml_file), "--out", str(folder / out)]
+    return ["-m", "upstream_arm", "distill", *options.split(), *paths]
 
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_to_the_same_student(
+    settings: Callable[..., Settings], noise: Path, tmp_path: Path
+) -> None:
+    def command(out: str) -> list[str]:
+        return [sys.executable, *arguments(settings().student, noise, tmp_path, out, 8), "--workers", "1"]
+
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), env=environment, check=True, capture_output=True)
-    for after in (5, 13):
-        process = subprocess.Popen(
-            command(broken), env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        metrics = broken / state.METRICS
-        deadline = time.monotonic() + 120
-        while not (metrics.exists() and len(metrics.read_text().splitlines()) >= after):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert not (broken / state.STUDENT).exists()
-    subprocess.run(command(broken), env=environment, check=True, capture_output=True)
+    subprocess.run(command("whole"), env=ENVIRONMENT, check=True, capture_output=True)
+    process = subprocess.Popen(
+        command("broken"), env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    metrics = broken / state.METRICS
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 13):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (broken / state.STUDENT).exists()
+    subprocess.run(command("broken"), env=ENVIRONMENT, check=True, capture_output=True)
     assert records(broken) == records(whole) and len(records(whole)) == 24
     assert same_weights(whole / state.STUDENT, broken / state.STUDENT)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_student_of_one(
     settings: Callable[..., Settings], noise: Path, tmp_path: Path
 ) -> None:
     """The same batches, masks and dropout behind each step; only the order of summation differs."""
     distil(settings(epochs=4, full_epochs=20), tmp_path / "one", CPU)
-    yaml_file = tmp_path / "student.yaml"
-    yaml_file.write_text(yaml.safe_dump({"student": settings().student.to_mapping()}))
-    options = (
-        f"--teacher random:hubert --model-config {yaml_file} --batch-size 2 --effective-batch 4 --epochs 4"
-    )
-    options += " --learning-rate 3e-3 --mask-ratio 0.8 --device cpu --workers 0"
-    options += f" --data {noise} --out {tmp_path / 'two'}"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*launch, "-m", "upstream_arm", "distill", *options.split()],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+    command = [*launch, *arguments(settings().student, noise, tmp_path, "two", 4), "--workers", "0"]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
     one, two = records(tmp_path / "one"), records(tmp_path / "two")
     assert [line["loss"] for line in one] == pytest.approx([line["loss"] for line in two], rel=1e-3)
     assert one[0]["loss"] == pytest.approx(two[0]["loss"], rel=1e-6)
