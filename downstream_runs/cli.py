@@ -20,6 +20,7 @@ from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.features.source import Settings
     from downstream_runs.tasks.spec import TaskSpec
 
 PROGRAM = "./run_superb.sh"
@@ -31,14 +32,18 @@ other commands:
   list     upstreams, tasks and the recipes of each task
   doctor   check packages, GPU, data, checkpoint and disk
   check    check the corpora of tasks              (check --help)
+  status   what the runs are doing                 (status --help)
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
+  submit   the leaderboard's predict.zip            (submit --help)
+  report   all tables, figures and a page of results (report --help)
   test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
 
 examples:
   {PROGRAM} armhubert asr --demo
   {PROGRAM} armhubert asr --data /corpora --recipe paper
+  {PROGRAM} armhubert,fbank all --demo
   {PROGRAM} armhubert_local asr --data /corpora --ckpt student.ckpt --model-config student.yaml
 
 exit codes: 0 done, 1 a run failed, 2 wrong use or missing input, 130 interrupted
@@ -55,9 +60,11 @@ def run_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "upstream", metavar="UPSTREAM", help="a name that `list` shows, e.g. armhubert, wavlm_base"
+        "upstream",
+        metavar="UPSTREAM",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
     )
-    parser.add_argument("task", metavar="TASK", help="e.g. asr")
+    parser.add_argument("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml"
     )
@@ -84,7 +91,11 @@ def run_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="of several runs, how many at a time (default: 1)"
+    )
     parser.add_argument("--seed", type=int, default=1337, help="default: 1337, s3prl's")
+    _add_features(parser)
     parser.add_argument(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -101,6 +112,28 @@ def run_parser() -> argparse.ArgumentParser:
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
     )
     return parser
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--features",
+        default="auto",
+        metavar="MODE",
+        help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
+        "(the default): stored where no number changes but for rounding in fp32",
+    )
+    parser.add_argument(
+        "--features-precision",
+        default="fp16",
+        metavar="TYPE",
+        help="of stored frames: fp16 (the default), bf16 or fp32",
+    )
+    parser.add_argument(
+        "--features-gb",
+        type=float,
+        metavar="N",
+        help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,7 +158,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    plan = plan_of(options, arguments)
+    from downstream_runs.launch import expand
+
+    pairs = [(up, task) for up in expand.upstreams(options.upstream) for task in expand.tasks(options.task)]
+    if options.jobs < 1:
+        raise UsageError(f"--jobs is {options.jobs}, expected at least 1")
+    plans = []
+    for upstream, task in pairs:
+        one = argparse.Namespace(**{**vars(options), "upstream": upstream, "task": task})
+        plans.append(plan_of(one, arguments))
+    return _run_one(plans[0], options) if len(plans) == 1 else _run_many(plans, options)
+
+
+def _run_many(plans: Sequence[RunPlan], options: argparse.Namespace) -> int:
+    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.launch import local
+
+    outcomes = local.run_all(plans, rerun=options.rerun, jobs=options.jobs, demo=options.demo)
+    good = [run_dir(outcome.plan) / "result.json" for outcome in outcomes if outcome.good]
+    if good:
+        _reports(["table", *map(str, good)])
+    bad = [outcome for outcome in outcomes if not outcome.good]
+    for outcome in bad:
+        print(f"{outcome.plan.upstream} {outcome.plan.task.name}: {outcome.said} (log: {outcome.log})")
+    print(f"\n{len(good)} of {len(outcomes)} runs have results, under {options.out}")
+    return FAILED if bad else DONE
+
+
+def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
     recipe, corpus = plan.task.recipes[plan.recipe], "synthetic speech (demo)" if options.demo else plan.data
     print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
@@ -172,9 +232,17 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str]) -> RunPlan:
         precision=options.precision,
         overrides=overrides,
         command=(PROGRAM, *arguments),
+        features=_features(options),
     )
     resolve_config(plan)
     return plan
+
+
+def _features(options: argparse.Namespace) -> Settings:
+    from downstream_runs.features.source import Settings
+
+    limit = None if options.features_gb is None else int(options.features_gb * 1e9)
+    return Settings(options.features, options.features_precision, limit)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:
@@ -225,6 +293,18 @@ def _check(arguments: Sequence[str]) -> int:
     return check.main(arguments[1:])
 
 
+def _status(arguments: Sequence[str]) -> int:
+    from downstream_runs import status
+
+    return status.main(arguments[1:])
+
+
+def _submit(arguments: Sequence[str]) -> int:
+    from downstream_runs import submission
+
+    return submission.main(arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -247,7 +327,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "doctor": _doctor,
     "check": _check,
+    "status": _status,
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
+    "submit": _submit,
+    "report": lambda arguments: _reports(["build", *arguments[1:]]),
 }

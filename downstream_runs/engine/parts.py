@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from downstream_runs.features.source import Source
+
 
 class ScalarLog:
     """Stands where s3prl expects its TensorBoard writer and keeps the scalars that are logged."""
@@ -42,6 +44,7 @@ class Parts:
     downstream: Any
     device: torch.device
     seed: int
+    source: Source | None = None  # of stored features
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -59,6 +62,10 @@ class Parts:
         import torch
 
         placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
+        if self.source is not None:
+            paired, states, counts = self.source(placed)
+            features = self.featurizer(paired, states)
+            return placed, [frames[:count] for frames, count in zip(features, counts, strict=True)]
         with torch.no_grad():
             hidden = self.upstream(placed)
         return placed, self.featurizer(placed, hidden)
@@ -152,6 +159,8 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         downstream=plan.task.s3prl_name,
         downstream_variant=plan.task.variant,
     ).to(device)
+    if plan.task.adjust is not None:
+        plan.task.adjust(downstream)
     return Parts(upstream, featurizer, downstream, device, plan.seed)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.errors import UsageError
+from downstream_runs.features.source import Settings
 from downstream_runs.files import sha256_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class RunPlan:
     labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
     cache: the folder for length tables; `out`/cache if None.
+    features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     """
 
@@ -55,6 +57,7 @@ class RunPlan:
     command: tuple[str, ...] = ()
     cache: Path | None = None
     fold: str | None = None
+    features: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -149,7 +152,8 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     whole = dataclasses.replace(plan, fold=None)
     config = resolve_config(whole) if config is None or plan.fold is not None else config
     files = {"ckpt": _file_identity(plan.ckpt), "model_config": _file_identity(plan.model_config)}
-    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches})
+    stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
+    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
     folder = plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
     return folder if plan.fold is None else folder / plan.fold
@@ -169,7 +173,13 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
         "data_sha256": data.sha256,
         "seed": plan.seed,
         "precision": plan.precision,
+        "features": _stored(plan.features),
     }
+
+
+def _stored(features: Settings) -> str:
+    """What decides the numbers of stored features: not where they are, nor how many fit."""
+    return features.mode if features.mode in ("off", "auto") else features.precision
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

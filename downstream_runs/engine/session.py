@@ -78,6 +78,7 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
             bench = Bench(
                 plan, config, data, folder, built, _Bars(terminal, labels), journal, _reading(plan, config)
             )
+            _store_features(bench)
             if plan.task.train_split is None:
                 journal.rewind(0)
                 _begin(journal, plan, 0, records.begun(folder))
@@ -85,6 +86,7 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
                 _train(bench, lambda message: print(message, file=terminal))
             metrics = (plan.task.test or finish.best_on_dev)(bench)
             bench.write_items()
+            _say_stored(bench)
             result = finish.make_result(bench, metrics, labels, records.seconds(folder))
         except torch.OutOfMemoryError as error:
             raise RunFailed(
@@ -93,6 +95,48 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
         written = results.write(folder / RESULT, result)
         journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
         return written
+
+
+def _store_features(bench: Bench) -> None:
+    """Put a store before the upstream, if the plan asks for one and the task trains."""
+    from downstream_runs.features import source
+    from downstream_runs.features.store import Store
+
+    plan, upstream = bench.plan, bench.parts.upstream
+    batch_free = source.is_batch_free(upstream)
+    if plan.task.train_split is None:
+        return
+    few = bench.data.utterances[plan.task.train_split]
+    choice = source.choose(plan.features, plan.task.pooled, batch_free, few)
+    if choice.mode == "off":
+        return
+    switches = getattr(upstream, "switches", None) or {}
+    identity = source.identity(bench.parts.upstream_hash(), switches)
+    cache = plan.cache or plan.out / "cache"
+    folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
+    if choice.mode == "disk":
+        store = Store(folder, plan.features.limit)
+    else:
+        store = Store(None, plan.features.limit or source.MEMORY_BYTES)
+    rate = bench.parts.featurizer.downsample_rate
+    bench.parts.source = source.Source(upstream, identity, choice, store, rate, plan.task.random_items)
+    bench.config = {**bench.config, "features": {"kind": choice.kind, "precision": choice.precision}}
+    bench.deviations += source.deviations(choice, batch_free)
+
+
+def _say_stored(bench: Bench) -> None:
+    if bench.parts.source is not None:
+        store = bench.parts.source.store
+        bench.journal.event(
+            "features",
+            bench.steps,
+            folder=None if store.folder is None else str(store.folder),
+            used_again=store.hits,
+            computed=store.misses,
+            stored=store.written,
+            bytes=store.bytes,
+            full=store.full,
+        )
 
 
 def _train(bench: Bench, tell: Callable[[str], None]) -> None:
@@ -123,6 +167,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.bar,
         bench.reading,
         precision=plan.precision,
+        fold=plan.fold,
     )
     trainer.train(resumed)
     bench.steps, bench.best = trainer.step, trainer.best

@@ -1,4 +1,4 @@
-"""`python -m downstream_runs score`: score transcripts that already exist."""
+"""`python -m downstream_runs score`: score predictions that already exist."""
 
 from __future__ import annotations
 
@@ -9,77 +9,55 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from downstream_runs.errors import UsageError
-from downstream_runs.scoring import wer
-
-DEFINITION = (
-    "edit distance (substitutions + insertions + deletions) summed over all utterances / "
-    "reference {unit} summed over all utterances; {split}"
-)
-METRICS: dict[str, tuple[wer.Unit, str]] = {
-    "wer": (
-        "word",
-        DEFINITION.format(
-            unit="words",
-            split="words are split at every single space, "
-            "so two spaces in a row enclose an empty word that counts",
-        ),
-    ),
-    "cer": ("char", DEFINITION.format(unit="characters", split="spaces are characters too")),
-}
-SOURCE = "wer and cer of s3prl 0.4.18 (s3prl/metric/common.py) and of the SUPERB leaderboard"
+from downstream_runs.scoring.entries import ENTRIES, Entry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one JSON object with rate and counts; 2 and one sentence for input that cannot be used."""
     arguments = _parser().parse_args(argv)
+    entry = ENTRIES[arguments.metric]
     try:
-        found = _score(arguments.metric, arguments.ref, arguments.hyp)
+        found = entry.run(arguments)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found, indent=2))
-    return 0
-
-
-def _score(metric: str, ref: Path, hyp: Path) -> dict[str, object]:
-    unit, definition = METRICS[metric]
-    references, hypotheses = wer.read_transcripts(ref), wer.read_transcripts(hyp)
-    counts = wer.score(references, hypotheses, unit)
-    if counts.length == 0:
-        raise wer.ScoringError(f"{ref} holds only empty transcripts, so {metric} is undefined")
-    odd = {path: wer.empty_words(texts.values()) for path, texts in ((ref, references), (hyp, hypotheses))}
-    for path, number in odd.items():
-        if number and unit == "word":
-            print(
-                f"note: {number} transcripts of {path} have a leading or doubled space; "
-                "each makes an empty word, which counts as a word",
-                file=sys.stderr,
-            )
-    return {
-        "metric": metric,
-        "rate": counts.rate,
-        "percent": 100 * counts.errors / counts.length,
-        "counts": counts.as_dict(),
-        "definition": definition,
-        "source": SOURCE,
-        "ref": str(ref),
-        "hyp": str(hyp),
+    printed = {
+        "metric": arguments.metric,
+        **found,
+        "definition": entry.definition,
+        "source": entry.source,
+        "ref": None if arguments.ref is None else str(arguments.ref),
+        "hyp": str(arguments.hyp),
     }
+    print(json.dumps(printed, indent=2))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m downstream_runs score", description="Score transcripts that already exist."
+        prog="python -m downstream_runs score", description="Score predictions that already exist."
     )
     commands = parser.add_subparsers(dest="metric", required=True, metavar="METRIC")
-    for metric, (unit, definition) in METRICS.items():
-        command = commands.add_parser(
-            metric,
-            help=f"{unit} error rate",
-            description=f"{metric.upper()}: {definition}. Source: {SOURCE}. Text is compared as it stands. "
-            "The two files must hold the same utterances: s3prl's .ark (NAME WORDS ...) or .tsv "
-            "(NAME<TAB>WORDS), also .gz.",
-        )
-        command.add_argument("--ref", type=Path, required=True, metavar="FILE", help="reference transcripts")
-        command.add_argument("--hyp", type=Path, required=True, metavar="FILE", help="hypotheses")
+    for metric, entry in ENTRIES.items():
+        _add(commands.add_parser(metric, help=entry.title, description=_description(metric, entry)), entry)
+    der, mtwv = commands.choices["der"], commands.choices["mtwv"]
+    der.add_argument("--uem", type=Path, metavar="FILE", help="scored regions: score these files and parts")
+    der.add_argument(
+        "--collar", type=float, default=0.0, metavar="SECONDS", help="not scored around reference times (0)"
+    )
+    der.add_argument(
+        "--ignore-overlaps", action="store_true", help="do not score where several reference speakers speak"
+    )
+    mtwv.add_argument(
+        "--default-score", type=float, default=-10.0, metavar="SCORE", help="of missing trials (-10)"
+    )
     return parser
+
+
+def _add(command: argparse.ArgumentParser, entry: Entry) -> None:
+    command.add_argument("--ref", type=Path, required=entry.ref_needed, metavar="PATH", help=entry.ref)
+    command.add_argument("--hyp", type=Path, required=True, metavar="FILE", help=entry.hyp)
+
+
+def _description(metric: str, entry: Entry) -> str:
+    return f"{metric.upper()}: {entry.definition}. Source: {entry.source}. {entry.files}"

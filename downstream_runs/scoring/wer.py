@@ -16,15 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring.counts import ErrorCounts
+from downstream_runs.scoring.names import ScoringError, same
 
 Unit = Literal["word", "char"]
-SHOWN = 5  # how many utterance names an error message lists
-
-
-class ScoringError(UsageError):
-    """Transcripts that cannot be scored: unreadable, named twice, or not the same utterances."""
 
 
 def tokens(text: str, unit: Unit) -> list[str]:
@@ -51,7 +46,7 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
     """
     import editdistance
 
-    _same_utterances(ref, hyp)
+    same(ref, hyp)
     errors = length = wrong = 0
     for name, reference in ref.items():
         expected = tokens(reference, unit)
@@ -62,31 +57,12 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
     return ErrorCounts(errors=errors, length=length, utterances=len(ref), wrong_utterances=wrong)
 
 
-def _same_utterances(ref: Mapping[str, str], hyp: Mapping[str, str]) -> None:
-    missing = sorted(ref.keys() - hyp.keys())
-    surplus = sorted(hyp.keys() - ref.keys())
-    if not missing and not surplus:
-        return
-    found = []
-    if missing:
-        found.append(
-            f"{len(missing)} of {len(ref)} reference utterances have no hypothesis ({_first(missing)})"
-        )
-    if surplus:
-        found.append(f"{len(surplus)} hypotheses have no reference ({_first(surplus)})")
-    raise ScoringError(
-        f"{' and '.join(found)}, so nothing was scored: give the two files of one decoding of the whole set"
-    )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-
-
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Read `*.tsv` and `*.tsv.gz` with `read_tsv`, any other file with `read_ark`."""
-    name = path.name.lower()
-    return read_tsv(path) if name.endswith((".tsv", ".tsv.gz")) else read_ark(path)
+    """Read `*.tsv` with `read_tsv`, `*.csv` as `NAME,TEXT` lines, any other file with `read_ark`."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        return _collect(path, ",", "'NAME,TEXT'")
+    return read_tsv(path) if name.endswith(".tsv") else read_ark(path)
 
 
 def read_ark(path: Path) -> dict[str, str]:
@@ -106,13 +82,15 @@ def read_tsv(path: Path) -> dict[str, str]:
 
 def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for number, line in _lines(path):
-        name, _, text = line.partition(separator)
-        # A separator of the other format inside a name means that the file is of that format.
-        if not name or "\t" in name or " " in name:
+    for number, line in lines(path):
+        name, parted, text = line.partition(separator)
+        # A separator of another format inside a name means that the file is of that format; names in .csv may
+        # hold spaces, so there the comma is what tells.
+        fits = bool(parted) if separator == "," else " " not in name and "\t" not in name
+        if not name or not fits:
             raise ScoringError(
                 f"{path}, line {number}: {_short(line)} is not of the form {form} "
-                "(name tab-separated files .tsv or .tsv.gz, s3prl's .ark)"
+                "(name tab-separated files .tsv, comma-separated ones .csv, s3prl's .ark; also .gz)"
             )
         if name in found:
             raise ScoringError(
@@ -124,7 +102,7 @@ def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
     # Split at "\n" only: str.splitlines would also split transcripts at Unicode line separators.
     try:
         data = path.read_bytes()

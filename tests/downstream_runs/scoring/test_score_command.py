@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from downstream_runs.scoring.command import main
+from downstream_runs.scoring.entries import ENTRIES
 
 
 @pytest.fixture()
@@ -58,15 +60,138 @@ def test_only_empty_references_have_no_rate(
     assert "only empty transcripts" in capsys.readouterr().err
 
 
-def test_help_states_the_definition_and_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("metric", ["wer", "cer", "per", "acc", "der", "eer", "mtwv", "sf"])
+def test_help_states_the_definition_and_its_source(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["wer", "--help"])
+        main([metric, "--help"])
     assert caught.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "summed over all utterances / reference words" in text and "s3prl/metric/common.py" in text
+    text = "".join(capsys.readouterr().out.split())
+    assert "".join(ENTRIES[metric].definition.split()) in text
+    assert "".join(ENTRIES[metric].source.split()) in text
 
 
 def test_the_module_is_cheap_to_import() -> None:
-    heavy = ["torch", "numpy", "pandas", "editdistance", "s3prl"]
-    code = f"import sys, downstream_runs.scoring.command; sys.exit(any(map(sys.modules.get, {heavy!r})))"
+    heavy = ["torch", "numpy", "scipy", "pandas", "editdistance", "s3prl"]
+    modules = "downstream_runs.scoring.command, downstream_runs.scoring.mtwv, downstream_runs.scoring.der"
+    code = f"import sys, {modules}; sys.exit(any(map(sys.modules.get, {heavy!r})))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[3])
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    assert main([str(argument) for argument in arguments]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    return err
+
+
+def test_phones_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ref, hyp = tmp_path / "truth.csv", tmp_path / "predict.csv"
+    ref.write_text("a b.wav,activate,lights,none\nc.wav,decrease,heat,kitchen\n")
+    hyp.write_text("a b.wav,activate,lights,none\nc.wav,decrease,heat,none\n")
+    found = run(capsys, "acc", "--ref", ref, "--hyp", hyp)
+    assert (found["rate"], found["percent"]) == (0.5, 50.0) and found["counts"]["errors"] == 1
+    (tmp_path / "r.ark").write_text("u1 HH AH0\n")
+    (tmp_path / "h.ark").write_text("u1 HH\n")
+    assert run(capsys, "per", "--ref", tmp_path / "r.ark", "--hyp", tmp_path / "h.ark")["rate"] == 0.5
+
+
+def test_trials(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(capsys, "eer", "--hyp", data_dir / "oracles" / "asv" / "scores.tsv.gz")
+    assert found["rate"] == 0.09880952380941636 and found["ref"] is None
+    assert (found["counts"]["targets"], found["counts"]["false_accepts"]) == (280, 83)
+    ref, hyp = tmp_path / "labels.tsv", tmp_path / "trials.csv"
+    ref.write_text("item\tlabel\nx y\t1\nx z\t0\n")
+    hyp.write_text("split,item,score\ntest,x z,0.5\n\ntest,x y,0.75\n")
+    assert run(capsys, "eer", "--ref", ref, "--hyp", hyp)["rate"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns of an empty file"),
+        ("0\t0.5\ta\tb\n", "columns 0, 0.5, a, b, a first line with enroll, test"),
+        ("enroll\ttest\tlabel\na\tb\t1\n", "enroll, test (or item) and score was expected"),
+        ("item\tlabel\tscore\na\t1\n", "line 2: 2 fields, 3 were expected"),
+        ("item\tlabel\tscore\na\t1\t1\na\t0\t1\n", "line 3: trial 'a' is there twice"),
+        ("item\tlabel\tscore\na\tyes\t1\n", "line 2: the label is 'yes'"),
+        ("item\tlabel\tscore\na\t1\thigh\n", "line 2: the score is 'high'"),
+        ("item\tlabel\tscore\na\t1\t2\n", "1 of 1 trials are targets"),
+        ("split\titem\tlabel\tscore\ndev\ta\t1\t2\ntest\tb\t0\t2\n", "several splits (dev, test)"),
+    ],
+)
+def test_trial_files_that_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "t.tsv").write_text(text)
+    assert message in refused(capsys, "eer", "--hyp", tmp_path / "t.tsv")
+
+
+def test_labels_of_other_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.tsv").write_text("item\tlabel\na\t1\nb\t0\n")
+    (tmp_path / "h.tsv").write_text("item\tscore\na\t1\nc\t0\n")
+    message = refused(capsys, "eer", "--ref", tmp_path / "r.tsv", "--hyp", tmp_path / "h.tsv")
+    assert "1 of 2 reference trials have no scored trials (b)" in message
+    assert "1 scored trials have no reference (c)" in message
+
+
+def test_turns(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = data_dir / "oracles" / "sd"
+    pair = ("--ref", folder / "dscore_unit.ref.rttm", "--hyp", folder / "dscore_unit.sys.rttm")
+    found = run(capsys, "der", *pair)
+    assert round(found["percent"], 4) == 26.3931 and found["counts"]["scored"] == 31.046
+    strict = ("--collar", "0.25", "--ignore-overlaps", "--uem", folder / "dscore_unit.uem")
+    found = run(capsys, "der", *pair, *strict)
+    assert round(found["percent"], 2) == 21.53
+    assert (found["collar"], found["ignore_overlaps"]) == (0.25, True)
+    assert "--collar -1.0 is no time" in refused(capsys, "der", *pair, "--collar", "-1")
+    assert "--collar nan is no time" in refused(capsys, "der", *pair, "--collar", "nan")
+
+
+def test_files_in_which_nobody_was_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ref, hyp, uem = tmp_path / "r.rttm", tmp_path / "h.rttm", tmp_path / "u.uem"
+    line = "SPEAKER {} 1 0 2 <NA> <NA> A <NA> <NA>\n"
+    ref.write_text(line.format("f") + line.format("g"))
+    hyp.write_text(line.format("f"))
+    uem.write_text("f 1 0 2\ng 1 0 2\n")
+    assert "name all files that are to be scored in --uem" in refused(
+        capsys, "der", "--ref", ref, "--hyp", hyp
+    )
+    assert run(capsys, "der", "--ref", ref, "--hyp", hyp, "--uem", uem)["rate"] == 0.5
+    uem.write_text("f 1 0 2\n")
+    message = refused(capsys, "der", "--ref", ref, "--hyp", hyp, "--uem", uem)
+    assert f"1 files with turns are not in {uem} (g), so nothing was scored" in message
+    ref.write_text(line.format("f"))
+    uem.write_text("f 1 4 5\n")
+    assert "without reference speech" in refused(capsys, "der", "--ref", ref, "--hyp", hyp, "--uem", uem)
+
+
+def test_term_detection(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = data_dir / "oracles" / "qbe_digits"
+    system = folder / "mfcc_dtw_top20.stdlist.xml.gz"
+    found = run(capsys, "mtwv", "--ref", folder, "--hyp", system)
+    assert round(found["rate"], 7) == 0.1441319 and found["counts"]["defaulted"] == 1200
+    one_file = run(capsys, "mtwv", "--ref", folder / "groundtruth.tlist.xml", "--hyp", system)
+    assert one_file["counts"] == found["counts"]
+    # A default above all other scores accepts what was not reported first.
+    assert run(capsys, "mtwv", "--ref", folder, "--hyp", system, "--default-score", "9")["rate"] == 0.0
+    assert "ground truth folder" in refused(capsys, "mtwv", "--ref", tmp_path, "--hyp", system)
+
+
+def test_slots(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    oracle = json.loads((data_dir / "oracles" / "sf" / "expected.json").read_text())
+    for name in ("refs", "hyps"):
+        text = "".join(f"u{number} {line}\n" for number, line in enumerate(oracle[name]))
+        (tmp_path / f"{name}.ark").write_text(text)
+    ref, hyp = tmp_path / "refs.ark", tmp_path / "hyps.ark"
+    found = run(capsys, "sf", "--ref", ref, "--hyp", hyp)
+    assert found["rates"] == oracle["expected"]["s3prl_metric"]
+    assert found["rate"] == found["rates"]["slot_type_f1"]
+    ref.write_text("u HELLO\n")
+    hyp.write_text("u HELLO\n")
+    assert "no slot-value CER" in refused(capsys, "sf", "--ref", ref, "--hyp", hyp)

@@ -26,8 +26,8 @@ def pairs(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, str]]:
     return ref, {name: draw(transcripts) for name in ref}
 
 
-def test_the_whole_of_test_clean_gives_the_published_wer(shared_dir: Path) -> None:
-    folder = shared_dir / "oracles" / "wer_librispeech"
+def test_the_whole_of_test_clean_gives_the_published_wer(data_dir: Path) -> None:
+    folder = data_dir / "oracles" / "wer_librispeech"
     expected = json.loads((folder / "expected.json").read_text())["test-clean.b1.rnnt_baseline"]
     ref = wer.read_tsv(folder / "test-clean.ref.tsv.gz")
     hyp = wer.read_tsv(folder / "test-clean.b1.rnnt_baseline.hyp.tsv.gz")
@@ -155,6 +155,7 @@ def test_what_s3prl_writes_is_read_back(
         ("h.ark", b"u1\ta b\n", "line 1: .* is not of the form 'NAME WORDS"),
         ("h.ark", b" a b\n", "line 1: ' a b' is not of the form"),
         ("h.tsv", b"u1 a b\n", "line 1: 'u1 a b' is not of the form 'NAME<TAB>WORDS"),
+        ("h.csv", b"u1 a b\n", "line 1: 'u1 a b' is not of the form 'NAME,TEXT'"),
         ("h.ark", b"\n \n", "holds no transcript"),
         ("h.ark", b"u1 \xff\n", "cannot be read .*UTF-8 was expected"),
         ("h.tsv.gz", b"u1\ta\n", "cannot be read"),

@@ -1,0 +1,1 @@
+"""Features of a frozen upstream, computed once for each utterance and used in every pass."""

@@ -1,0 +1,100 @@
+"""Features in memory or in files, each item found by what it was computed from.
+
+A file appears under its name only when it is whole, so any number of processes may fill and read one store,
+and a kill leaves nothing that is ever read. A file that is cut short is not used and is written again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs.files import atomic_write_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+    Item = dict[str, torch.Tensor]
+
+RESERVE_BYTES = 2_000_000_000
+"""Left free on the disk for checkpoints and results."""
+
+SUFFIX = ".safetensors"
+
+
+@dataclass
+class Store:
+    """Items by key, up to a number of bytes; what does not fit is not stored, and the run goes on without.
+
+    folder: of the files; None keeps items in memory. limit: bytes of all items; None for no other limit than
+    the disk's free space. hits, misses, written: how often `get` found one and not, and how many were kept.
+    """
+
+    folder: Path | None
+    limit: int | None = None
+    full: bool = False
+    hits: int = 0
+    misses: int = 0
+    written: int = 0
+    _memory: dict[str, Item] = field(default_factory=dict)
+    _bytes: int | None = None
+
+    def get(self, key: str) -> Item | None:
+        """The item of that key on the CPU, or None if there is no whole one."""
+        found = self._memory.get(key) if self.folder is None else _read(self._path(key))
+        self.hits += found is not None
+        self.misses += found is None
+        return found
+
+    def put(self, key: str, item: Item) -> None:
+        """Keep an item of tensors on the CPU, unless there is no room for it."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in item.values())
+        if self.full or not self._fits(size):
+            self.full = True
+            return
+        if self.folder is None:
+            self._memory[key] = item
+        else:
+            from safetensors.torch import save
+
+            try:
+                atomic_write_bytes(self._path(key), save(item))
+            except OSError:  # no room after all; the run does not depend on the store
+                self.full = True
+                return
+        self.written += 1
+        self._bytes = self.bytes + size
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all items; of those that other processes wrote, what was there at the first look."""
+        if self._bytes is None:
+            there = self.folder is not None and self.folder.is_dir()
+            files = self.folder.rglob(f"*{SUFFIX}") if there and self.folder is not None else ()
+            self._bytes = sum(path.stat().st_size for path in files)
+        return self._bytes
+
+    def _fits(self, size: int) -> bool:
+        if self.limit is not None and self.bytes + size > self.limit:
+            return False
+        if self.folder is None:
+            return True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.folder).free - size > RESERVE_BYTES
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        # 256 folders: file systems slow down with too many files in one.
+        return self.folder / key[:2] / f"{key}{SUFFIX}"
+
+
+def _read(path: Path) -> Item | None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError):
+        return None

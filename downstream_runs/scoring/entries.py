@@ -1,0 +1,233 @@
+"""What `python -m downstream_runs score` knows of each metric: definition, files, how to score them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from downstream_runs.scoring import wer
+from downstream_runs.scoring.counts import ErrorCounts
+from downstream_runs.scoring.names import ScoringError, first, same
+
+S3PRL = "s3prl 0.4.18 (s3prl/metric/{file}.py) and the SUPERB leaderboard"
+TRANSCRIPTS = (
+    "The two files must hold the same utterances: s3prl's .ark or .txt (NAME TEXT ...), .tsv (NAME<TAB>TEXT) "
+    "or .csv (NAME,TEXT), also .gz. Text is compared as it stands."
+)
+EDITS = (
+    "edit distance (substitutions + insertions + deletions) summed over all utterances / "
+    "reference {unit} summed over all utterances; {split}"
+)
+SPACES = "split at every single space, so two spaces in a row enclose an empty {unit} that counts"
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of the command.
+
+    title, definition, source, files: texts for --help; definition and source also go into the output.
+    run: from the parsed arguments to `rate` (a fraction), `counts` and what else is to be printed.
+    ref, hyp: what the two arguments are. ref_needed: whether --ref must be given.
+    """
+
+    title: str
+    definition: str
+    source: str
+    files: str
+    run: Callable[[argparse.Namespace], Found]
+    ref: str = "reference transcripts"
+    hyp: str = "hypotheses"
+    ref_needed: bool = True
+
+
+def _texts(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+    return wer.read_transcripts(arguments.ref), wer.read_transcripts(arguments.hyp)
+
+
+def _counted(counts: ErrorCounts, arguments: argparse.Namespace, wrong: bool = True) -> Found:
+    if counts.length == 0:
+        raise ScoringError(
+            f"{arguments.ref} holds only empty transcripts, so {arguments.metric} is undefined"
+        )
+    above = counts.errors if wrong else counts.length - counts.errors
+    rate = above / counts.length
+    return {"rate": rate, "percent": 100 * above / counts.length, "counts": counts.as_dict()}
+
+
+def _words(arguments: argparse.Namespace) -> Found:
+    references, hypotheses = _texts(arguments)
+    counts = wer.score(references, hypotheses, "word")
+    for path, texts in ((arguments.ref, references), (arguments.hyp, hypotheses)):
+        number = wer.empty_words(texts.values())
+        if number:
+            print(
+                f"note: {number} transcripts of {path} have a leading or doubled space; "
+                "each makes an empty word, which counts as a word",
+                file=sys.stderr,
+            )
+    return _counted(counts, arguments)
+
+
+def _characters(arguments: argparse.Namespace) -> Found:
+    return _counted(wer.score(*_texts(arguments), "char"), arguments)
+
+
+def _phones(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import per
+
+    return _counted(per.score(*_texts(arguments)), arguments)
+
+
+def _labels(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import accuracy
+
+    return _counted(accuracy.score(*_texts(arguments)), arguments, wrong=False)
+
+
+def _slots(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import slots
+
+    counts = slots.score(*_texts(arguments))
+    names = ("type_f1", "value_cer", "value_wer", "edit_f1_full", "edit_f1_part")
+    try:
+        rates = {f"slot_{name}": getattr(counts, name) for name in names}
+    except ValueError as error:
+        raise ScoringError(f"{arguments.ref} and {arguments.hyp}: {error}") from None
+    rate = rates["slot_type_f1"]
+    return {"rate": rate, "percent": 100 * rate, "rates": rates, "counts": counts.as_dict()}
+
+
+def _equal_error_rate(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import eer, trials
+
+    found = eer.score(*trials.read(arguments.hyp, arguments.ref))
+    return {"rate": found.eer, "percent": 100 * found.eer, "counts": found.as_dict()}
+
+
+def _diarization(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import der, rttm
+
+    if not 0 <= arguments.collar < float("inf"):
+        raise ScoringError(f"--collar {arguments.collar} is no time in seconds, 0 or more was expected")
+    ref: Mapping[str, list[rttm.Turn]] = rttm.read(arguments.ref)
+    hyp: Mapping[str, list[rttm.Turn]] = rttm.read(arguments.hyp)
+    uem = None
+    if arguments.uem is None:
+        advice = (
+            "where nobody was heard, RTTM has no line: name all files that are to be scored in --uem FILE"
+        )
+        same(ref, hyp, "reference files", "hypotheses", advice)
+    else:
+        uem = rttm.read_uem(arguments.uem)
+        outside = sorted((ref.keys() | hyp.keys()) - uem.keys())
+        if outside:
+            raise ScoringError(
+                f"{len(outside)} files with turns are not in {arguments.uem} ({first(outside)}), so nothing "
+                "was scored: add their regions, or leave their turns out"
+            )
+        silent: dict[str, list[rttm.Turn]] = {name: [] for name in uem}
+        ref, hyp = {**silent, **ref}, {**silent, **hyp}
+    counts = der.score(ref, hyp, uem, arguments.collar, arguments.ignore_overlaps)
+    try:
+        rate = counts.rate
+    except ValueError as error:
+        raise ScoringError(f"{arguments.ref}: {error}") from None
+    return {"rate": rate, "percent": 100 * rate, "counts": counts.as_dict(), "collar": arguments.collar} | {
+        "ignore_overlaps": arguments.ignore_overlaps,
+        "uem": None if uem is None else str(arguments.uem),
+    }
+
+
+def _term_weighted_value(arguments: argparse.Namespace) -> Found:
+    from downstream_runs.scoring import groundtruth, mtwv, stdlist
+
+    system = stdlist.read(arguments.hyp)
+    truth = groundtruth.read(arguments.ref)
+    found = mtwv.score(truth, system.scores, system.accepted, default=arguments.default_score)
+    return {"rate": found.mtwv, "percent": 100 * found.mtwv, "counts": found.as_dict()} | {
+        "beta": mtwv.BETA,
+        "default_score": arguments.default_score,
+    }
+
+
+ENTRIES: dict[str, Entry] = {
+    "wer": Entry(
+        "word error rate",
+        EDITS.format(unit="words", split=f"words are {SPACES.format(unit='word')}"),
+        S3PRL.format(file="common"),
+        TRANSCRIPTS,
+        _words,
+    ),
+    "cer": Entry(
+        "character error rate",
+        EDITS.format(unit="characters", split="spaces are characters too"),
+        S3PRL.format(file="common"),
+        TRANSCRIPTS,
+        _characters,
+    ),
+    "per": Entry(
+        "phone error rate",
+        EDITS.format(unit="phones", split=f"phones are {SPACES.format(unit='phone')}"),
+        S3PRL.format(file="common"),
+        TRANSCRIPTS,
+        _phones,
+    ),
+    "acc": Entry(
+        "accuracy",
+        "utterances whose label equals the reference's / all utterances; all of the line after the name is "
+        "the label, so for intents all slots must be right",
+        S3PRL.format(file="common"),
+        TRANSCRIPTS,
+        _labels,
+        ref="true labels",
+        hyp="predicted labels",
+    ),
+    "der": Entry(
+        "diarization error rate",
+        "(missed + false alarm + confused speaker time) / reference speaker time, pooled over the files, "
+        "under the best one-to-one mapping of speakers in each file; without --uem a file is scored from the "
+        "first to the last time in reference or hypothesis",
+        "dscore (github.com/nryant/dscore, md-eval 22), which s3prl's downstream/diarization/score.sh calls",
+        "Both files are RTTM, also .gz, and must hold the same recordings.",
+        _diarization,
+        ref="reference turns (RTTM)",
+        hyp="turns of the system (RTTM)",
+    ),
+    "eer": Entry(
+        "equal error rate",
+        "the rate at which the fractions of rejected targets and accepted nontargets are equal, on the ROC "
+        "drawn straight between the distinct scores",
+        "compute_eer of " + S3PRL.format(file="common"),
+        "The file has a first line with the column names enroll, test (or item), label and score, "
+        "tab-separated in .tsv, by commas in .csv, also .gz; the labels can stand in a file of their own "
+        "(--ref).",
+        _equal_error_rate,
+        ref="labels, where --hyp has none",
+        hyp="scored trials",
+        ref_needed=False,
+    ),
+    "mtwv": Entry(
+        "maximum term weighted value",
+        "highest over thresholds of 1 - mean over queries of (P_miss + beta P_fa), with P_target 0.0008, "
+        "C_fa 1, C_miss 100; queries without a target are left out, missing trials get the default score",
+        "the scoring tool of the QUESST evaluation (MediaEvalQUESST2015.jar, effective prior .0741289)",
+        "--ref is a ground truth folder with one *.tlist.xml, *.ecf.xml and *.rttm (or one of these files in "
+        "it); --hyp is a *.stdlist.xml such as s3prl's benchmark.stdlist.xml.",
+        _term_weighted_value,
+        ref="ground truth folder",
+        hyp="scored trials of the system",
+    ),
+    "sf": Entry(
+        "slot-type F1 and slot-value CER",
+        "slot-type F1: mean over utterances of the F1 of the sets of slot types; slot-value CER: character "
+        "errors of the slot values / their characters; and s3prl's slot-value WER and slot edit F1",
+        S3PRL.format(file="slot_filling"),
+        TRANSCRIPTS + " Slots are marked as in 'B-rank TEN E-rank OF B-suit CLUBS E-suit'.",
+        _slots,
+    ),
+}

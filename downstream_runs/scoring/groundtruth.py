@@ -1,0 +1,150 @@
+"""The ground truth folder of a QUESST evaluation: which query is spoken in which document.
+
+A folder holds one `*.tlist.xml` (the queries), one `*.ecf.xml` (the documents,
+`<excerpt audio_filename="Audio/NAME.wav" .../>`) and one `*.rttm`, where a line
+`LEXEME DOCUMENT 1 START DURATION QUERY lex SELF <NA>` says that the query is in the document. Lines of other
+terms (such as NO_KEYWORD, which every document has) say nothing about the queries. Source: the scoring folder
+of QUESST 2014, the README of the QUESST 2015 scoring tool, and NIST's 2006 evaluation plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from xml.sax.saxutils import quoteattr
+
+from downstream_runs.files import atomic_write_text
+from downstream_runs.scoring import tlist, xmlfile
+from downstream_runs.scoring.names import ScoringError, first
+from downstream_runs.scoring.wer import lines
+
+KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Queries, documents, and for each query the documents in which it is spoken (none for some)."""
+
+    queries: tuple[str, ...]
+    documents: tuple[str, ...]
+    targets: Mapping[str, frozenset[str]]
+
+    def restricted(self, queries: Collection[str], documents: Collection[str]) -> GroundTruth:
+        """The part on `queries` and `documents`, such as those of one language.
+
+        Raises ScoringError when one of them is not in this ground truth.
+        """
+        for kind, wanted, known in (
+            ("queries", queries, self.queries),
+            ("documents", documents, self.documents),
+        ):
+            unknown = sorted(set(wanted) - set(known))
+            if unknown:
+                raise ScoringError(f"{len(unknown)} {kind} are not in the ground truth ({first(unknown)})")
+        kept = frozenset(documents)
+        chosen = tuple(query for query in self.queries if query in set(queries))
+        return GroundTruth(
+            chosen,
+            tuple(document for document in self.documents if document in kept),
+            {query: self.targets[query] & kept for query in chosen},
+        )
+
+
+def read(path: Path) -> GroundTruth:
+    """Read a ground truth folder; one of its three files may be named instead, to choose it among several.
+
+    Raises ScoringError when the folder does not hold one file of each kind, when one of them cannot be read,
+    or when the RTTM file places a query in a document that the ECF file does not list.
+    """
+    found = find(path)
+    queries, documents = tlist.read(found["tlist"]), _documents(found["ecf"])
+    targets: dict[str, set[str]] = {query: set() for query in queries}
+    known = set(documents)
+    for number, line in lines(found["rttm"]):
+        fields = line.split()
+        if fields[0] != "LEXEME":
+            continue
+        if len(fields) < 6:
+            raise ScoringError(
+                f"{found['rttm']}, line {number}: {len(fields)} fields, at least 6 were expected in "
+                "'LEXEME DOCUMENT 1 START DURATION QUERY lex SELF <NA>'"
+            )
+        document, term = fields[1], fields[5]
+        if term not in targets:
+            continue
+        if document not in known:
+            raise ScoringError(
+                f"{found['rttm']}, line {number}: document {document!r} is not in {found['ecf']}, "
+                "take both from the same ground truth"
+            )
+        targets[term].add(document)
+    return GroundTruth(queries, documents, {query: frozenset(spoken) for query, spoken in targets.items()})
+
+
+def find(path: Path) -> dict[str, Path]:
+    """The tlist, ecf and rttm file of a ground truth folder, or of the folder of one of these files."""
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise ScoringError(
+            f"{path} is not there, a ground truth folder with {_expected()} was expected; "
+            "QUESST 2014 has it as scoring/groundtruth_quesst14_dev and _eval"
+        )
+    found = {}
+    names = sorted(folder.iterdir())
+    for kind, ending in KINDS.items():
+        files = [file for file in names if file.name.lower().endswith((ending, f"{ending}.gz"))]
+        if path in files:
+            files = [path]
+        if len(files) != 1:
+            listed = f"{len(files)} ({first([file.name for file in files])})" if files else "none"
+            raise ScoringError(
+                f"{folder} holds {listed} of *{ending}, exactly one was expected in a ground truth folder"
+            )
+        found[kind] = files[0]
+    if path.is_file() and path not in found.values():
+        raise ScoringError(f"{path} is no ground truth, {_expected()} or their folder were expected")
+    return found
+
+
+def _expected() -> str:
+    return ", ".join(f"*{ending}" for ending in KINDS.values())
+
+
+def _documents(path: Path) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+
+    def visit(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "excerpt":
+            audio = xmlfile.attribute(path, tag, attributes, "audio_filename")
+            name = PurePosixPath(audio).stem
+            if name in names:
+                raise ScoringError(f"{path}: document {name!r} is there twice, once was expected")
+            names[name] = None
+
+    xmlfile.walk(path, "ecf", visit)
+    if not names:
+        raise ScoringError(f"{path} holds no document, <excerpt audio_filename=...> was expected")
+    return tuple(names)
+
+
+def write(folder: Path, name: str, truth: GroundTruth, seconds: Mapping[str, float]) -> None:
+    """Write NAME.tlist.xml, NAME.ecf.xml and NAME.rttm to `folder`; seconds: duration of each document."""
+    excerpts = "".join(
+        f'<excerpt audio_filename={quoteattr(f"Audio/{document}.wav")} channel="1" tbeg="0.000" '
+        f'dur="{seconds[document]:.3f}" language="multiple" source_type="cts"/>\n'
+        for document in truth.documents
+    )
+    total = sum(seconds[document] for document in truth.documents)
+    atomic_write_text(
+        folder / f"{name}.ecf.xml",
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<ecf source_signal_duration="{total:.3f}" version="1">\n'
+        f"{excerpts}</ecf>\n",
+    )
+    spoken = []
+    for document in truth.documents:
+        terms = [query for query in truth.queries if document in truth.targets[query]]
+        for term in ("NO_KEYWORD", *terms):
+            spoken.append(f"LEXEME {document} 1 0 {seconds[document]:.3f} {term} lex SELF <NA>\n")
+    atomic_write_text(folder / f"{name}.rttm", "".join(spoken))
+    tlist.write(folder / f"{name}.tlist.xml", truth.queries, f"{name}.ecf.xml")

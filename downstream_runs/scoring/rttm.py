@@ -1,0 +1,119 @@
+"""Speaker turns as RTTM files hold them, and the scored regions of a UEM file.
+
+An RTTM line is `SPEAKER FILE CHANNEL START DURATION <NA> <NA> SPEAKER <NA> <NA>`, a UEM line is `FILE CHANNEL
+START END`; times are in seconds. Source: NIST, "The 2009 (RT-09) Rich Transcription Meeting Recognition
+Evaluation Plan", appendix A. Other kinds of RTTM line (SPKR-INFO, LEXEME, NON-LEX, ...) and comments (`;;`)
+are skipped: md-eval takes NON-LEX zones out of the scored region, dscore and this do not read them. Channels
+are not told apart, as in dscore.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.files import atomic_write_text
+from downstream_runs.scoring.names import ScoringError
+from downstream_runs.scoring.wer import lines
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One speaker speaks from `start` to `end`, in seconds from the beginning of the file.
+
+    Raises ValueError for times that are negative, not finite, or in the wrong order.
+    """
+
+    speaker: str
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end < math.inf:
+            raise ValueError(
+                f"a turn of {self.speaker!r} runs from {self.start} to {self.end} s, "
+                "0 or a later start and a later end were expected"
+            )
+
+
+def read(path: Path) -> dict[str, list[Turn]]:
+    """Read an RTTM file (`.gz` allowed): file name -> its turns, in the order of the lines.
+
+    Raises ScoringError for a file that cannot be read or holds no SPEAKER line, and for a SPEAKER line with
+    fewer than 8 fields, a time that is no number, a negative start or a duration that is not above 0.
+    """
+    turns: dict[str, list[Turn]] = {}
+    for number, fields in _records(path):
+        if fields[0] != "SPEAKER":
+            continue
+        if len(fields) < 8:
+            raise ScoringError(
+                f"{path}, line {number}: {len(fields)} fields, at least 8 were expected in "
+                "'SPEAKER FILE CHANNEL START DURATION <NA> <NA> NAME'"
+            )
+        start, duration = _seconds(path, number, fields[3:5])
+        try:
+            turn = Turn(fields[7], start, start + duration)
+        except ValueError as error:
+            raise ScoringError(f"{path}, line {number}: {error}") from None
+        turns.setdefault(fields[1], []).append(turn)
+    if not turns:
+        raise ScoringError(f"{path} holds no SPEAKER line, an RTTM file with speaker turns was expected")
+    return turns
+
+
+def write(path: Path, turns: Mapping[str, Sequence[Turn]]) -> None:
+    """Write the turns of all files, in order, with times in milliseconds, as one RTTM file.
+
+    Raises ValueError for a name with white space, which the format cannot hold. A file without a turn leaves
+    no line, so its name has to be kept elsewhere.
+    """
+    written = []
+    for file, spoken in turns.items():
+        for turn in spoken:
+            for name in (file, turn.speaker):
+                if not name or name.split() != [name]:
+                    raise ValueError(f"{name!r} has white space or is empty: RTTM cannot hold such a name")
+            written.append(
+                f"SPEAKER {file} 1 {turn.start:.3f} {turn.end - turn.start:.3f} "
+                f"<NA> <NA> {turn.speaker} <NA> <NA>\n"
+            )
+    atomic_write_text(path, "".join(written))
+
+
+def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Read a UEM file (`.gz` allowed): file name -> its scored regions (start, end) in seconds.
+
+    Raises ScoringError for a file that cannot be read or holds no region, and for a region of no length.
+    """
+    regions: dict[str, list[tuple[float, float]]] = {}
+    for number, fields in _records(path):
+        if len(fields) != 4:
+            raise ScoringError(
+                f"{path}, line {number}: {len(fields)} fields, 4 were expected: 'FILE CHANNEL START END'"
+            )
+        start, end = _seconds(path, number, fields[2:4])
+        if not 0 <= start < end < math.inf:
+            raise ScoringError(f"{path}, line {number}: {start} to {end} s is no region of a file")
+        regions.setdefault(fields[0], []).append((start, end))
+    if not regions:
+        raise ScoringError(f"{path} holds no region, lines 'FILE CHANNEL START END' were expected")
+    return regions
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in lines(path):
+        if not line.startswith(";"):
+            yield number, line.split()
+
+
+def _seconds(path: Path, number: int, fields: Sequence[str]) -> tuple[float, float]:
+    try:
+        first, second = (float(field) for field in fields)
+    except ValueError:
+        raise ScoringError(
+            f"{path}, line {number}: {' and '.join(map(repr, fields))} are no two times in seconds"
+        ) from None
+    return first, second

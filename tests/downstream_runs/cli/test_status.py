@@ -1,0 +1,73 @@
+"""The `status` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from downstream_runs import cli, status
+
+
+def make(out: Path, run: str, **files: Any) -> Path:
+    folder = out / "fbank" / "asr" / run
+    folder.mkdir(parents=True)
+    plan = {"upstream": "fbank", "task": "asr", "settings": {"runner.total_steps": 100}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    for name, lines in files.items():
+        (folder / name.replace("_", ".")).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def event(name: str, step: int, second: int) -> dict[str, Any]:
+    return {"event": name, "step": step, "time": f"2026-01-01T00:00:{second:02d}.000+00:00"}
+
+
+EVENTS = [
+    event("start", 0, 0),
+    event("checkpoint", 10, 5),
+    event("resume", 10, 20),
+    event("checkpoint", 20, 30),
+    event("checkpoint", 40, 50),
+]
+METRICS = [
+    {"split": "train", "step": 30, "scalars": {"asr/train-loss": 2.5}},
+    {"split": "dev-clean", "step": 20, "scores": {"wer": {"value": 93.25, "counts": {}}}},
+]
+
+
+def test_a_running_run(tmp_path: Path) -> None:
+    folder = make(tmp_path, "superb-1", events_jsonl=EVENTS, metrics_jsonl=METRICS)
+    (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    found = status.of_run(folder)
+    assert (found.state, found.step, found.total) == ("running", 40, 100)
+    # 20 steps in 20 seconds since the resume; 60 are left.
+    assert found.left == pytest.approx(1.0)
+    assert found.number == "wer 93.25 on dev-clean at 20"
+
+
+def test_states_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, "superb-1/fold1", events_jsonl=EVENTS)
+    done = make(tmp_path, "superb-2", metrics_jsonl=METRICS[:1])
+    (done / "result.json").write_text("{}")
+    dead = make(tmp_path, "superb-3", metrics_jsonl=[])
+    (dead / "lock").write_text(json.dumps({"pid": 2**22 + 1, "host": socket.gethostname()}))
+    assert cli.main(["status", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:4] for line in lines[1:4]] == [
+        ["superb-1/fold1", "stopped"],
+        ["superb-2", "done"],
+        ["superb-3", "stopped"],
+    ]
+    assert "asr/train-loss 2.500 at 30" in lines[2]
+    assert lines[-1] == "1 done, 2 stopped"
+
+
+def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "--out", str(tmp_path)]) == 0
+    assert "there is no run" in capsys.readouterr().out
+    assert cli.main(["status", "--out", str(tmp_path / "nowhere")]) == 2

@@ -1,0 +1,103 @@
+"""The store of features: whole items only, within its bounds, for several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from downstream_runs.features import store as stores
+from downstream_runs.features.store import Store
+
+KEY = "ab" + 62 * "0"
+
+
+def item(size: int = 6) -> dict[str, torch.Tensor]:
+    return {"frames": torch.arange(size, dtype=torch.float32).view(1, -1, 2)}
+
+
+def same(found: dict[str, torch.Tensor] | None, expected: dict[str, torch.Tensor]) -> bool:
+    return found is not None and all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_items_come_back(where: str, tmp_path: Path) -> None:
+    store = Store(tmp_path if where == "disk" else None)
+    assert store.get(KEY) is None
+    store.put(KEY, item())
+    assert same(store.get(KEY), item())
+    assert (store.hits, store.misses, store.written) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 60, -1])
+def test_a_truncated_item_is_not_used_and_written_again(kept: int, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(KEY, item())
+    file = next(tmp_path.rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:kept])
+    assert store.get(KEY) is None
+    store.put(KEY, item())
+    assert same(store.get(KEY), item())
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_a_bound_is_kept(where: str, tmp_path: Path) -> None:
+    store = Store(tmp_path if where == "disk" else None, limit=60)
+    for number in range(4):
+        store.put(f"{number:064x}", item())
+    assert [store.get(f"{number:064x}") is not None for number in range(4)] == [True, True, False, False]
+    assert store.full
+    assert store.bytes <= 60 or where == "disk"
+
+
+def test_a_disk_without_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "RESERVE_BYTES", 10**18)
+    store = Store(tmp_path / "new")
+    store.put(KEY, item())
+    assert store.full
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_disk_that_fills_up_ends_storing_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stores, "atomic_write_bytes", no_room)
+    store = Store(tmp_path)
+    store.put(KEY, item())
+    assert store.full
+    assert store.get(KEY) is None
+
+
+def _fill(folder: str) -> None:
+    store = Store(Path(folder))
+    for number in range(40):
+        key = f"{number:064x}"
+        if store.get(key) is None:
+            store.put(key, item(2 * (number + 1)))
+
+
+def test_processes_share_a_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_fill, args=(str(tmp_path),)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    store = Store(tmp_path)
+    assert all(same(store.get(f"{number:064x}"), item(2 * (number + 1))) for number in range(40))
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_nothing_to_read(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os.fsync = lambda number: os._exit(9)  # type: ignore[assignment]
+        Store(tmp_path).put(KEY, item())
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    assert Store(tmp_path).get(KEY) is None
