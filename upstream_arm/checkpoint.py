@@ -36,6 +36,8 @@ PARALLEL_PREFIX = "module."
 CONFIG_KEY = "config"
 FORMAT_KEY = "student_format"
 FORMAT = "1"
+# A json list: what has to be said of every number measured with the student, such as "untrained teacher".
+LABELS_KEY = "labels"
 
 # torch's old files (before 1.6) are five pickles and raw storages; the first pickle is this number.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -72,6 +74,27 @@ class Checkpoint:
     config: StudentConfig | None
     source: Source
     metadata: Mapping[str, str | int]
+
+
+def labels(path: Path | str) -> tuple[str, ...]:
+    """What the checkpoint says that results with it must say; () for files other than our safetensors.
+
+    Raises:
+        UpstreamError: if the file is missing, damaged or no checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if _kind(path) != "safetensors":
+        return ()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {}).get(LABELS_KEY, "[]"))
+    except (SafetensorError, ValueError) as error:
+        raise damaged(path, str(error)) from None
+    if not isinstance(found, list) or any(not isinstance(label, str) for label in found):
+        raise damaged(path, f"its labels are {found!r}")
+    return tuple(found)
 
 
 def sha256(path: Path | str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m upstream_arm`: convert, fetch, register, profile."""
+"""`python -m upstream_arm`: convert, distill, fetch, register, profile."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["profile"]:
             return _profile(arguments[1:])
+        if arguments[:1] == ["distill"]:
+            from upstream_arm.distillation import command
+
+            return command.main(arguments[1:], f"{PROGRAM} distill")
         options = _parser().parse_args(arguments)
         run = {"convert": _convert, "fetch": _fetch, "register": _register}[options.command]
         return run(options)
@@ -51,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--s3prl-root", required=True, metavar="DIR", help="the clone's folder")
     register.add_argument("--undo", action="store_true", help="take the stub out again")
 
-    # Its arguments are its own: `main` hands them over before this parser sees them.
+    # Their arguments are their own: `main` hands them over before this parser sees them.
     commands.add_parser("profile", help=_PROFILE_HELP)
+    commands.add_parser("distill", help="make a student: distil it from a frozen teacher")
     return parser
 
 

@@ -7,7 +7,16 @@ import os
 import tempfile
 from pathlib import Path
 
-from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY, choose_config, read, sha256
+from upstream_arm.checkpoint import (
+    CONFIG_KEY,
+    FORMAT,
+    FORMAT_KEY,
+    LABELS_KEY,
+    choose_config,
+    labels,
+    read,
+    sha256,
+)
 from upstream_arm.config import StudentConfig
 from upstream_arm.errors import UpstreamError
 from upstream_arm.matching import check_fit
@@ -48,6 +57,7 @@ def convert(
         CONFIG_KEY: json.dumps(config.to_mapping()),
         "source_file": source.name,
         "source_sha256": sha256(source),
+        LABELS_KEY: json.dumps(labels(source)),
     }
     state = {key: tensor.contiguous() for key, tensor in checkpoint.student_state.items()}
     try:

@@ -27,16 +27,22 @@ class UpstreamExpert(nn.Module):
         switches: the settings that change the arithmetic, for result files.
         checkpoint_path: the file of its weights, None if they are random.
         checkpoint_sha256: that file's hash.
+        labels: what the checkpoint says that every result with it must say, such as "untrained teacher".
     """
 
     def __init__(
-        self, student: Student, checkpoint_path: Path | None = None, checkpoint_sha256: str | None = None
+        self,
+        student: Student,
+        checkpoint_path: Path | None = None,
+        checkpoint_sha256: str | None = None,
+        labels: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.student = student
         self.checkpoint_path = checkpoint_path
         self.checkpoint_sha256 = checkpoint_sha256
         self.untrained = checkpoint_path is None
+        self.labels = labels
 
     @property
     def switches(self) -> dict[str, str]:
@@ -85,10 +91,10 @@ def from_checkpoint(
     Raises:
         UpstreamError: if the files cannot be used.
     """
-    from upstream_arm.checkpoint import load_student, sha256
+    from upstream_arm.checkpoint import labels, load_student, sha256
 
     student = load_student(ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching)
-    return UpstreamExpert(student, Path(ckpt), sha256(ckpt))
+    return UpstreamExpert(student, Path(ckpt), sha256(ckpt), labels(ckpt))
 
 
 def from_seed(

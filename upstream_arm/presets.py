@@ -44,6 +44,10 @@ PRESETS = MappingProxyType(
         "table2_6by2": _student(432, 816, "6by2"),
         "table2_3by4_up": _student(432, 888, "3by4"),
         "table2_6by2_up": _student(432, 960, "6by2"),
+        # STaRHuBERT (arXiv 2312.09040): MaskHuBERT's shape without projections. Its widths are not published;
+        # these give its 22.3 M and 26.6 M parameters.
+        "starhubert": _student(432, 976, "none").replace(projection_dim=None, layer_grad_scale=False),
+        "starhubert_l": _student(480, 1024, "none").replace(projection_dim=None, layer_grad_scale=False),
     }
 )
 

@@ -73,7 +73,7 @@ class Student(nn.Module):
             self.proj_head = nn.ModuleList(Projection(width, target) for _ in range(config.layers))
         self.encoder.apply(_initialise)
 
-    def forward(self, wavs: Tensor, lengths: Sequence[int]) -> StudentOutput:
+    def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None = None) -> StudentOutput:
         """Compute every layer's features.
 
         With `batching="exact"` an utterance's features are those that it gets alone, and padded frames
@@ -83,13 +83,15 @@ class Student(nn.Module):
         Args:
             wavs: raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded.
             lengths: each utterance's own number of samples.
+            mask: [batch, frame] of bool; the front end's output is replaced by `mask_emb` where it is
+                True. For distillation only.
 
         Raises:
             UpstreamError: if an utterance is too short for one frame.
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
-        if self._lean_path_serves(wavs):
+        if mask is None and self._lean_path_serves(wavs):
             return self._one_by_one(wavs, lengths, counts)
         exact = self.config.batching == "exact"
         x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
@@ -98,7 +100,10 @@ class Student(nn.Module):
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
         drops = self.training and self.config.attention_dropout > 0
         explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
-        outputs = self.encoder(self.dropout_input(x), valid, explicit)
+        x = self.dropout_input(x)
+        if mask is not None:
+            x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
+        outputs = self.encoder(x, valid, explicit)
         if self.config.projection_dim is not None:
             outputs = [head(output) for head, output in zip(self.proj_head, outputs, strict=True)]
         if exact and valid is not None:

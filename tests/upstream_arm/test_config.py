@@ -33,6 +33,9 @@ PARAMETERS = {
     "table2_6by2": 20_897_632,
     "table2_3by4_up": 22_393_216,
     "table2_6by2_up": 22_392_352,
+    # Our guess of widths; the published sizes are 22.3 M and 26.6 M.
+    "starhubert": 22_309_024,
+    "starhubert_l": 26_631_232,
 }
 
 

@@ -72,3 +72,21 @@ def test_scaling_changes_gradients_and_not_features(small_config: StudentConfig)
             scaled(wav, [4_000]).hidden_states, plain(wav, [4_000]).hidden_states, strict=True
         ):
             assert torch.equal(one, two)
+
+
+def test_masked_frames_show_the_mask_embedding_alone(small_config: StudentConfig) -> None:
+    torch.manual_seed(0)
+    student = Student(small_config).eval()
+    wav = torch.randn(2, 8_000)
+    mask = torch.zeros(2, 24, dtype=torch.bool)
+    mask[0, 5:15] = True
+    seen: list[torch.Tensor] = []
+    student.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    masked = student(wav, [8_000, 8_000], mask).hidden_states[-1]
+    plain = student(wav, [8_000, 8_000]).hidden_states[-1]
+    assert torch.equal(seen[0][mask], student.mask_emb.expand(10, -1))
+    torch.testing.assert_close(seen[0][~mask], seen[1][~mask])
+    assert not torch.allclose(masked[0], plain[0], atol=1e-3)
+    torch.testing.assert_close(masked[1], plain[1], rtol=1e-4, atol=1e-5)
+    masked.sum().backward()
+    assert student.mask_emb.grad is not None and student.mask_emb.grad.abs().max() > 0

@@ -1,0 +1,151 @@
+"""The one-pass teacher against transformers' own two passes, for the real classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.utils.rnn import pad_sequence
+
+from upstream_arm.convolutions import frames
+from upstream_arm.distillation.teachers import RANDOM_KINDS, load_teacher, random_teacher
+from upstream_arm.errors import UpstreamError
+
+
+def batch(conv_layers: Any) -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    wavs = [torch.randn(n, generator=generator) for n in (9_000, 6_500)]
+    lengths = [len(wav) for wav in wavs]
+    counts = [frames(n, conv_layers) for n in lengths]
+    mask = torch.rand(2, max(counts), generator=generator) < 0.4
+    valid = torch.arange(max(counts)) < torch.tensor(counts).unsqueeze(1)
+    return pad_sequence(wavs, batch_first=True), lengths, mask & valid, valid
+
+
+@pytest.mark.parametrize("kind", RANDOM_KINDS)
+def test_one_pass_equals_two_passes_of_transformers(kind: str) -> None:
+    teacher = random_teacher(kind)
+    wavs, lengths, mask, valid = batch(teacher.conv_layers)
+    targets = teacher(wavs, lengths, mask)
+    attention = torch.arange(wavs.shape[1]) < torch.tensor(lengths).unsqueeze(1)
+    for ours, indices in ((targets.clean, None), (targets.masked, mask)):
+        with torch.no_grad():
+            theirs = teacher.model(
+                wavs, attention_mask=attention.long(), mask_time_indices=indices, output_hidden_states=True
+            ).hidden_states[1:]
+        assert ours is not None and len(ours) == len(theirs) == teacher.layers
+        for one, two in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one[valid], two[valid], rtol=1e-4, atol=2e-5)
+    assert not torch.allclose(targets.clean[-1], targets.masked[-1], atol=0.1)
+
+
+@pytest.mark.parametrize("kind", RANDOM_KINDS)
+def test_a_random_teacher_attends_by_content_and_is_fixed_by_its_seed(kind: str) -> None:
+    one, two, other = random_teacher(kind), random_teacher(kind), random_teacher(kind, seed=1)
+    wavs, lengths, _, _ = batch(one.conv_layers)
+    states = [teacher(wavs, lengths, None).clean[-1] for teacher in (one, two, other)]
+    assert torch.equal(states[0], states[1]) and not torch.allclose(states[0], states[2], atol=0.1)
+    assert one.labels == ("untrained teacher",)
+
+
+def test_wavlms_gated_relative_bias_is_there() -> None:
+    teacher = random_teacher("wavlm")
+    wavs, lengths, _, valid = batch(teacher.conv_layers)
+    before = teacher(wavs, lengths, None).clean[-1]
+    attention = teacher.model.encoder.layers[0].attention
+    attention.rel_attn_embed.weight.zero_()
+    without_bias = teacher(wavs, lengths, None).clean[-1]
+    assert (before - without_bias)[valid].abs().max() > 0.1
+    with torch.no_grad():
+        attention.rel_attn_embed.weight.normal_()
+        gated = teacher(wavs, lengths, None).clean[-1]
+        for layer in teacher.model.encoder.layers:
+            layer.attention.gru_rel_pos_const.fill_(3.0)
+    assert (gated - teacher(wavs, lengths, None).clean[-1])[valid].abs().max() > 0.1
+
+
+def test_frozen_and_always_in_evaluation() -> None:
+    teacher = random_teacher("hubert").train()
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_padding_does_not_reach_through_attention() -> None:
+    """With the first norm's statistics aside, which take in padding as in the authors' code."""
+    teacher = random_teacher("hubert")
+    wavs, lengths, _, valid = batch(teacher.conv_layers)
+    features = teacher._features(wavs, lengths)
+    count = int(valid[1].sum())
+    teacher._features = lambda wavs, _: features[: len(wavs)].clone()  # type: ignore[method-assign]
+    both = teacher(wavs, lengths, None).clean[-1][1, :count]
+    teacher._features = lambda *_: features[1:, :count].clone()  # type: ignore[method-assign]
+    alone = teacher(wavs[1:, : lengths[1]], lengths[1:], None).clean[-1][0]
+    torch.testing.assert_close(both, alone, rtol=1e-4, atol=2e-5)
+
+
+def test_a_local_folder_is_loaded_whole_or_refused(tmp_path: Path) -> None:
+    teacher = random_teacher("wavlm")
+    teacher.model.save_pretrained(tmp_path)
+    loaded = load_teacher(str(tmp_path), layers=6)
+    wavs, lengths, _, _ = batch(teacher.conv_layers)
+    assert torch.equal(loaded(wavs, lengths, None).clean[-1], teacher(wavs, lengths, None).clean[-1])
+    assert loaded.labels == () and loaded.maskable
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["masked_spec_embed"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    assert not load_teacher(str(tmp_path), layers=6).maskable
+    del weights["encoder.layers.3.attention.k_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UpstreamError, match=r"lacks 1 weights of a WavLMModel .*whole checkpoint"):
+        load_teacher(str(tmp_path), layers=6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("random:bert", "no random teacher 'bert', expected one of random:hubert"),
+        ("./nowhere", "nowhere is no folder"),
+        ("s3prl:no_such", "s3prl has no upstream 'no_such'"),
+    ],
+)
+def test_unknown_teachers_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UpstreamError, match=message):
+        load_teacher(name, layers=6)
+
+
+def test_without_a_network_one_sentence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UpstreamError, match="neither a folder nor in the Hugging Face cache") as error:
+        load_teacher("nobody/no-such-teacher", layers=12)
+    assert "\n" not in str(error.value) and "hf download" in str(error.value)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UpstreamError, match="holds no checkpoint"):
+        load_teacher(str(tmp_path), layers=12)
+
+
+def test_models_of_another_kind_are_refused() -> None:
+    from upstream_arm.distillation.teacher import TransformersTeacher
+
+    with pytest.raises(UpstreamError, match="the teacher is a Linear"):
+        TransformersTeacher(torch.nn.Linear(1, 1))
+
+
+def test_s3prl_upstreams_teach_without_masks() -> None:
+    teacher = load_teacher("s3prl:armhubert_s_960h_random", layers=12)
+    assert (teacher.width, teacher.layers, teacher.maskable) == (768, 12, False)
+    assert teacher.labels == ("untrained teacher",)
+    wavs = torch.randn(1, 4_000)
+    states = teacher(wavs, [4_000], None)
+    assert len(states.clean) == 12 and states.masked is None
+    with pytest.raises(UpstreamError, match="12 hidden states, expected one for each of the 6 layers"):
+        load_teacher("s3prl:armhubert_s_960h_random", layers=6)

@@ -1,0 +1,212 @@
+"""`python -m upstream_arm distill`: options to settings, and what to do with the student afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upstream_arm.distillation.plans import TABLES
+from upstream_arm.distillation.settings import FORMS, OBJECTIVES, PRECISIONS, RATIOS, UNMASKED
+from upstream_arm.errors import UpstreamError
+from upstream_arm.names import SWITCHES
+
+if TYPE_CHECKING:
+    from upstream_arm.config import StudentConfig
+    from upstream_arm.distillation.settings import Precision, Settings
+    from upstream_arm.distillation.students import StudentRecipe
+
+EXAMPLES = """\
+examples:
+  python -m upstream_arm distill --teacher facebook/hubert-base-ls960 --data /corpora --preset armhubert_s
+  python -m upstream_arm distill --teacher random:hubert --data runs/demo-data --preset tiny
+  torchrun --nproc-per-node 4 -m upstream_arm distill --teacher ... --data ... --preset armhubert
+  python -m upstream_arm distill --ablation table3 --teacher facebook/hubert-base-ls960 --data /corpora
+
+Killed at any time, the same command goes on and ends with the same student.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `distill`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add = parser.add_argument
+    add(
+        "--teacher",
+        required=True,
+        help="folder or Hugging Face name of a HuBERT, wav2vec 2.0 or WavLM; s3prl:UPSTREAM (no masking); "
+        "random:hubert, random:wav2vec2 or random:wavlm",
+    )
+    add("--data", required=True, metavar="DIR", help="LibriSpeech, or a folder of flac or wav files")
+    add("--preset", metavar="NAME", help="the student: armhubert, armhubert_s, maskhubert, table2_..., tiny")
+    add("--model-config", metavar="YAML", help="the student's yaml, in place of a preset's shape")
+    add("--reuse-pattern", metavar="P", help="none, 2by6, 3by4, 6by2 or a list, over the student's")
+    add("--reuse-softmax", choices=SWITCHES["reuse_softmax"], help="default single, the paper's equation 4")
+    add("--batching", choices=SWITCHES["batching"], help="default exact")
+    add("--hours", type=int, choices=sorted(RATIOS), help="of LibriSpeech (default: the preset's)")
+    add("--train", metavar="SPLITS", help="comma-separated folders of DATA, over those of --hours")
+    add("--dev", metavar="SPLITS", help="likewise for validation (default dev-clean; '' for none)")
+    add("--out", metavar="DIR", type=Path, help="the run's folder (default runs/distill/...)")
+    add("--loss", choices=FORMS, default="paper", help="form of the loss (default %(default)s)")
+    add("--objective", choices=OBJECTIVES, default="full", help="of the loss (default %(default)s)")
+    add("--mask-ratio", metavar="R", help="0.8, or 0.4:0.8 for a linear schedule (default: the hours')")
+    add("--epochs", type=int, help="default: the recipe's")
+    add("--batch-size", type=int, help="utterances at once on a device")
+    add("--effective-batch", type=int, help="utterances behind one step (default 72)")
+    add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
+    add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
+    add("--seed", type=int, default=0)
+    add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
+    add("--workers", type=int, default=2, help="processes that read audio (default %(default)s)")
+    add("--save-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
+    add("--validate-every", type=int, default=1000, metavar="STEPS", help="default %(default)s")
+    add(
+        "--ablation", choices=TABLES, help="print the commands that make the students of a table of the paper"
+    )
+
+
+def run(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Distil, or print a plan.
+
+    Raises:
+        UpstreamError: for anything that cannot be used.
+    """
+    if options.ablation:
+        from upstream_arm.distillation.plans import plan
+
+        print(plan(options.ablation, arguments))
+        return 0
+    for name in ("workers", "save_every", "validate_every"):
+        if getattr(options, name) < (name != "workers"):
+            raise UpstreamError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected more")
+    settings = settings_of(options)
+    folder = options.out or default_folder(settings)
+
+    from upstream_arm.distillation.training import Habits, distil
+
+    habits = Habits(options.device, options.workers, options.save_every, options.validate_every)
+    student = distil(settings, folder, habits)
+    print(summary(student), flush=True)
+    return 0
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings that the options ask for.
+
+    Raises:
+        UpstreamError: for values that cannot be used.
+    """
+    from upstream_arm.distillation import corpus
+    from upstream_arm.distillation.ratio import parse_ratio
+    from upstream_arm.distillation.settings import Settings
+
+    recipe = _recipe(options)
+    masks = options.objective not in UNMASKED
+    ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
+    return Settings(
+        preset=recipe.name,
+        student=_student(options, recipe),
+        teacher=options.teacher,
+        data=options.data,
+        train=_splits(options.train, corpus.HOURS[recipe.hours]),
+        dev=_splits(options.dev, corpus.VALIDATION),
+        form=options.loss,
+        objective=options.objective,
+        ratio=None if ratio is None else parse_ratio(ratio),
+        epochs=recipe.epochs if options.epochs is None else options.epochs,
+        batch_size=recipe.batch_size if options.batch_size is None else options.batch_size,
+        effective_batch=options.effective_batch or recipe.effective_batch,
+        learning_rate=options.learning_rate or recipe.learning_rate,
+        precision=options.precision or _precision(options.device),
+        seed=options.seed,
+        full_epochs=recipe.epochs,
+    )
+
+
+def default_folder(settings: Settings) -> Path:
+    """`runs/distill/` with a name that tells the usual runs apart."""
+    teacher = settings.teacher.rstrip("/").split("/")[-1].replace(":", "-")
+    parts = [settings.preset, "from", teacher, settings.objective, settings.form]
+    if settings.ratio is not None:
+        parts.append(str(settings.ratio).replace(":", "-"))
+    return Path("runs", "distill", "_".join([*parts, f"seed{settings.seed}"]))
+
+
+def summary(student: Path) -> str:
+    """What was made, and how to benchmark it."""
+    import json
+
+    from upstream_arm.checkpoint import labels, read
+
+    metadata = read(student).metadata
+    final = json.loads(str(metadata["final"]))
+    found = labels(student)
+    lines = [
+        f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
+        f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"
+    ]
+    dev = final.get("dev", {})
+    if "distance_last" in dev:
+        lines.append(
+            f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
+            "a copy of the teacher, 1 no better than its mean)"
+        )
+    if found:
+        lines.append(f"labels: {', '.join(found)}; results with it say nothing about a published student")
+    lines.append(f"benchmark it: ./run_superb.sh armhubert_local asr --ckpt {shlex.quote(str(student))}")
+    return "\n".join(lines)
+
+
+def _recipe(options: argparse.Namespace) -> StudentRecipe:
+    from upstream_arm.distillation import students
+
+    if options.preset is None and options.model_config is None:
+        raise UpstreamError(
+            "no student is named; give --preset NAME (such as armhubert_s), or --model-config YAML"
+        )
+    if options.preset is None:
+        found = students.recipe("armhubert", options.hours)
+        return dataclasses.replace(found, name=Path(options.model_config).stem)
+    return students.recipe(options.preset, options.hours)
+
+
+def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfig:
+    from upstream_arm.config import load_yaml, reuse_pattern
+
+    config = load_yaml(options.model_config) if options.model_config else recipe.config
+    changes: dict[str, Any] = {}
+    if options.reuse_pattern:
+        changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.layers)
+    if options.objective == "star":
+        changes["projection_dim"] = None
+    changes["reuse_softmax"] = options.reuse_softmax or "single"
+    changes["batching"] = options.batching or "exact"
+    return config.replace(**changes)
+
+
+def _splits(option: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if option is None:
+        return default
+    return tuple(part.strip() for part in option.split(",") if part.strip())
+
+
+def _precision(device: str | None) -> Precision:
+    if device == "cpu":
+        return "fp32"
+    import torch
+
+    return "fp16" if torch.cuda.is_available() else "fp32"
+
+
+def main(arguments: list[str], prog: str) -> int:
+    """Parse and run; `upstream_arm.cli` prints errors."""
+    parser = argparse.ArgumentParser(prog=prog, description="Distil a student from a frozen teacher.")
+    add_arguments(parser)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    return run(parser.parse_args(arguments), arguments)

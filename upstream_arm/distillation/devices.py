@@ -1,0 +1,78 @@
+"""Where a run computes: a CPU, a GPU, or the processes that torchrun started."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+
+from upstream_arm.errors import UpstreamError
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """This process among those of the run.
+
+    Attributes:
+        device: the one it computes on.
+        rank: its number.
+        devices: how many there are.
+    """
+
+    device: torch.device
+    rank: int = 0
+    devices: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all processes."""
+        if self.devices > 1:
+            dist.all_reduce(values)
+            values /= self.devices
+        return values
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.devices > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def place(device: str | None) -> Iterator[Place]:
+    """Find this process' place, join the others, and leave them at the end.
+
+    Args:
+        device: `cpu` or `cuda`; None for a GPU where there is one.
+
+    Raises:
+        UpstreamError: if the device does not exist.
+    """
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise UpstreamError(
+            f"the device {kind} is not there; give --device cpu, or run on a machine with a GPU"
+        )
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    target = torch.device(kind, local) if kind == "cuda" else torch.device("cpu")
+    if kind == "cuda":
+        torch.cuda.set_device(target)
+        # A run that goes on after a kill should compute what it would have computed.
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+    if devices == 1:
+        yield Place(target)
+        return
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield Place(target, dist.get_rank(), devices)
+    finally:
+        dist.destroy_process_group()
