@@ -33,6 +33,7 @@ AGAIN = "make it again with ./run_superb.sh UPSTREAM TASK"
 LABELS: dict[str, str] = {
     "demo": "trained and scored on synthetic speech, not on the task's corpus",
     "untrained": "the upstream has random weights",
+    "untrained-teacher": "the upstream was distilled from a teacher with random weights",
     "shortened": "trained for fewer steps than the recipe says",
     "sample": "trained and scored on a small sample of the task's corpus",
 }

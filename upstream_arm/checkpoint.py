@@ -36,7 +36,7 @@ PARALLEL_PREFIX = "module."
 CONFIG_KEY = "config"
 FORMAT_KEY = "student_format"
 FORMAT = "1"
-# A json list: what has to be said of every number measured with the student, such as "untrained teacher".
+# A json list: what has to be said of every number measured with the student, such as "untrained-teacher".
 LABELS_KEY = "labels"
 
 # torch's old files (before 1.6) are five pickles and raw storages; the first pickle is this number.

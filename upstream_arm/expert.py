@@ -27,7 +27,7 @@ class UpstreamExpert(nn.Module):
         switches: the settings that change the arithmetic, for result files.
         checkpoint_path: the file of its weights, None if they are random.
         checkpoint_sha256: that file's hash.
-        labels: what the checkpoint says that every result with it must say, such as "untrained teacher".
+        labels: what the checkpoint says that every result with it must say, such as "untrained-teacher".
     """
 
     def __init__(

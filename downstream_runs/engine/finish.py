@@ -33,6 +33,7 @@ def run_labels(
     labels = [*plan.labels, *data.labels, *plan.task.recipes[plan.recipe].labels]
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
+    labels += getattr(upstream, "labels", ())
     if plan.task.train_split is not None:
         full = plan.task.recipes["superb"].config["runner"]["total_steps"]
         if config["runner"]["total_steps"] < full:

@@ -95,7 +95,7 @@ def test_tasks_of_one_upstream_share_a_row_and_gaps_are_marked(
     assert line(published, "FBANK")[2:4] == ["0.0058", "8.5E-4"]
     assert line(ours, "armhubert") == ["armhubert", "26.45", "0.0635", "65.03", "ours"]
     _, ours = blocks(show(capsys, "--all-tasks")[0])
-    assert line(ours, "armhubert")[2:-1] == ["–", "–", "–", "0.0635", "65.03", *["–"] * 6]
+    assert line(ours, "armhubert")[2:-1] == ["–", "–", "–", "–", "0.0635", "65.03", *["–"] * 6]
 
 
 def test_rows_that_differ_say_in_what(capsys: pytest.CaptureFixture[str], make: Make) -> None:
@@ -138,7 +138,7 @@ def test_text_of_a_result_cannot_break_the_table(capsys: pytest.CaptureFixture[s
 def test_no_result_prints_the_published_rows_and_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = show(capsys)
     published, ours = blocks(out)
-    assert len(line(published, "ARMHuBERT-S (100h)")) == 14
+    assert len(line(published, "ARMHuBERT-S (100h)")) == 15
     assert "No results of ours were found in runs/: ./run_superb.sh armhubert asr --demo makes one." in ours
     assert err == ""
 

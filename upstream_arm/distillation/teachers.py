@@ -15,7 +15,7 @@ UPSTREAM = "s3prl:"
 #: Small random teachers by the model type of transformers.
 RANDOM_KINDS = ("hubert", "wav2vec2", "wavlm")
 RANDOM_LAYERS = 6
-UNTRAINED_TEACHER = "untrained teacher"
+UNTRAINED_TEACHER = "untrained-teacher"
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:

@@ -48,7 +48,7 @@ def test_a_random_teacher_attends_by_content_and_is_fixed_by_its_seed(kind: str)
     wavs, lengths, _, _ = batch(one.conv_layers)
     states = [teacher(wavs, lengths, None).clean[-1] for teacher in (one, two, other)]
     assert torch.equal(states[0], states[1]) and not torch.allclose(states[0], states[2], atol=0.1)
-    assert one.labels == ("untrained teacher",)
+    assert one.labels == ("untrained-teacher",)
 
 
 def test_wavlms_gated_relative_bias_is_there() -> None:
@@ -143,7 +143,7 @@ def test_models_of_another_kind_are_refused() -> None:
 def test_s3prl_upstreams_teach_without_masks() -> None:
     teacher = load_teacher("s3prl:armhubert_s_960h_random", layers=12)
     assert (teacher.width, teacher.layers, teacher.maskable) == (768, 12, False)
-    assert teacher.labels == ("untrained teacher",)
+    assert teacher.labels == ("untrained-teacher",)
     wavs = torch.randn(1, 4_000)
     states = teacher(wavs, [4_000], None)
     assert len(states.clean) == 12 and states.masked is None
