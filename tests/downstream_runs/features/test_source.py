@@ -11,38 +11,21 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import noise
+import small_student
 
 from downstream_runs import bridge
 from downstream_runs.engine import run, run_dir
 from downstream_runs.errors import UsageError
 from downstream_runs.features.source import Choice, Settings, Source, choose, deviations
 from downstream_runs.features.store import Store
-from upstream_arm.config import StudentConfig
-from upstream_arm.expert import UpstreamExpert, from_seed
-from upstream_arm.presets import front_end
+from upstream_arm.expert import UpstreamExpert
 
-TINY = StudentConfig(
-    conv_layers=tuple((min(out, 16), kernel, stride) for out, kernel, stride in front_end(16)),
-    embed_dim=16,
-    ffn_dim=16,
-    heads=2,
-    reuse_pattern=(True, False, True, True),
-    projection_dim=24,
-    conv_pos=16,
-    conv_pos_groups=4,
-)
-
-
-def student(batching: str = "exact") -> UpstreamExpert:
-    return from_seed(TINY, batching=batching).eval()  # type: ignore[arg-type]
+student = small_student.build
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bridge.apply()
-    import s3prl.hub
-
-    s3prl.hub.tiny_student = lambda **kwargs: student()
+    small_student.register()
     folder = tmp_path_factory.mktemp("data")
     noise.make_corpus(folder)
     return folder
@@ -148,7 +131,7 @@ def test_what_auto_means() -> None:
 def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path, tmp_path: Path) -> None:
     settings = [Settings("off"), Settings("memory", "fp32"), Settings("disk", "fp32")]
     plans = [
-        noise.tiny_plan(corpus, tmp_path / one.mode, upstream="tiny_student", features=one)
+        noise.tiny_plan(corpus, tmp_path / one.mode, upstream="small_student", features=one)
         for one in settings
     ]
     results = [run(plan) for plan in plans]
