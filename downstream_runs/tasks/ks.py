@@ -19,8 +19,8 @@ RECIPES = _labels.recipes(
     },
     warmup=1400,
     demo={
-        "steps": 300,
-        "every": (10, 100, 50),
+        "steps": 160,
+        "every": (10, 40, 40),
         "lr": 3e-3,
         "datarc": {"num_workers": 0, "batch_size": 12},
     },
