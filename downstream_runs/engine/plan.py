@@ -151,7 +151,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     """
     whole = dataclasses.replace(plan, fold=None)
     config = resolve_config(whole) if config is None or plan.fold is not None else config
-    files = {"ckpt": _file_identity(plan.ckpt), "model_config": _file_identity(plan.model_config)}
+    files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
@@ -165,8 +165,8 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
         "task": plan.task.name,
         "recipe": plan.recipe,
         "upstream": plan.upstream,
-        "ckpt": _file_identity(plan.ckpt),
-        "model_config": _file_identity(plan.model_config),
+        "ckpt": file_identity(plan.ckpt),
+        "model_config": file_identity(plan.model_config),
         "switches": dict(plan.switches),
         "config_sha256": config_hash(plan, config),
         "settings": dict(leaves(config)),
@@ -197,8 +197,8 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     )
 
 
-def _file_identity(name: str | None) -> str | None:
-    """A file's SHA-256, a URL itself."""
+def file_identity(name: str | None) -> str | None:
+    """A file's SHA-256, a URL itself, None for no file."""
     if name is None or "://" in name:
         return name
     return sha256_file(Path(name))

@@ -18,7 +18,15 @@ from typing import IO, TYPE_CHECKING, Any
 from downstream_runs.engine import lock
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.plan import RunPlan, check_same, identity, leaves, resolve_config, run_dir
+from downstream_runs.engine.plan import (
+    RunPlan,
+    check_same,
+    file_identity,
+    identity,
+    leaves,
+    resolve_config,
+    run_dir,
+)
 from downstream_runs.engine.records import Journal
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
@@ -107,11 +115,14 @@ def _store_features(bench: Bench) -> None:
     if plan.task.train_split is None:
         return
     few = bench.data.utterances[plan.task.train_split]
-    choice = source.choose(plan.features, plan.task.pooled, batch_free, few)
+    # Another head than the recipe's may have a non-linearity or attention before its mean.
+    same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
+    choice = source.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
     if choice.mode == "off":
         return
     switches = getattr(upstream, "switches", None) or {}
-    identity = source.identity(bench.parts.upstream_hash(), switches)
+    files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
+    identity = source.identity(plan.upstream, files, bench.parts.upstream_hash(), switches)
     cache = plan.cache or plan.out / "cache"
     folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
     if choice.mode == "disk":

@@ -115,7 +115,7 @@ class Source:
     ) -> None:
         """Take the upstream's place.
 
-        identity: tells one upstream's features from another's, SHA-256 over weights and switches.
+        identity: tells one upstream's features from another's, see `identity`.
         rate: samples from one frame to the next. seldom: items may be random crops, which never come again,
         so that one is stored only when it comes a second time.
         """
@@ -218,7 +218,11 @@ def folder(cache: Path, identity: str) -> Path:
     return cache / "features" / identity[:16]
 
 
-def identity(weights_sha256: str, switches: Mapping[str, Any]) -> str:
-    """SHA-256 over what decides an upstream's features: weights and switches."""
-    text = json.dumps([weights_sha256, dict(switches)], sort_keys=True)
+def identity(name: str, files: Sequence[str | None], weights_sha256: str, switches: Mapping[str, Any]) -> str:
+    """SHA-256 over what decides an upstream's features.
+
+    name: of the hub entry, since fbank and mfcc have no weights to tell them apart. files: the contents'
+    hashes of its checkpoint and model configuration.
+    """
+    text = json.dumps([name, *files, weights_sha256, dict(switches)], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -143,3 +143,10 @@ def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path,
     said = next(line for line in lines if line["event"] == "features")
     assert (said["computed"], said["stored"], said["full"]) == (16, 16, False)
     assert said["used_again"] > 16
+
+
+def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:
+    for name in ("fbank", "mfcc"):
+        stored = noise.tiny_plan(corpus, tmp_path / "one", upstream=name, features=Settings("disk", "fp32"))
+        alone = noise.tiny_plan(corpus, tmp_path / name, upstream=name, features=Settings("disk", "fp32"))
+        assert run(stored).metrics == run(alone).metrics
