@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def find(out: Path) -> Iterator[Status]:
     """Every run below `out`, in the order of their folders."""
-    for plan in sorted([*out.glob("*/*/*/plan.json"), *out.glob("*/*/*/*/plan.json")]):
+    # UPSTREAM/TASK/RUN, its folds, the runs of a sweep, their folds.
+    depths = ("*/*/*", "*/*/*/*", "*/*/*/rates/*", "*/*/*/rates/*/*")
+    for plan in sorted(path for depth in depths for path in out.glob(f"{depth}/plan.json")):
         yield of_run(plan.parent)
 
 

@@ -61,4 +61,5 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp")
+    # `rates` holds the runs of a sweep; the chosen one's result is the sweep's.
+    return name.startswith(".") or name in ("tmp", "rates") or name.endswith(".tmp")
