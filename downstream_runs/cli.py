@@ -6,18 +6,20 @@ Only the standard library is imported up here: `--help` and a mistyped name answ
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.options import PROGRAM, plan_of, run_parser
+from downstream_runs.options import PROGRAM, plan_of, run_parser, slurm_options
 from reports.errors import ReportError
 from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
     from downstream_runs.launch.expand import Row
+    from downstream_runs.launch.job import Launch
 
 __all__ = ["main", "plan_of", "run_parser"]
 
@@ -48,19 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     from downstream_runs.launch import expand
 
+    slurm_options(options)
     rows = expand.rows(options, arguments)
-    alone = len(rows) == 1 and not rows[0].rates and not (options.jobs > 1 and rows[0].plan.task.folds)
-    return _run_one(rows[0].plan, options) if alone else _run_many(rows, options)
+    several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
+    return _run_many(rows, options) if several or split else _run_one(rows[0].plan, options)
+
+
+def _launch(options: argparse.Namespace) -> Launch:
+    if options.launcher == "slurm":
+        from downstream_runs.launch import slurm
+
+        asked = slurm.Options(**slurm_options(options), parallel=options.jobs)
+        return functools.partial(slurm.run_all, rerun=options.rerun, demo=options.demo, options=asked)
+    from downstream_runs.launch import local
+
+    return functools.partial(local.run_all, rerun=options.rerun, jobs=options.jobs or 1, demo=options.demo)
 
 
 def _run_many(rows: Sequence[Row], options: argparse.Namespace) -> int:
-    from downstream_runs.launch import expand, job, local
+    from downstream_runs.launch import expand, job
 
-    ended = job.run(
-        rows,
-        options.rerun,
-        lambda units: local.run_all(units, rerun=options.rerun, jobs=options.jobs, demo=options.demo),
-    )
+    ended = job.run(rows, options.rerun, _launch(options))
     good = [row.result for row in ended if row.result is not None]
     if good:
         _reports(["table", *map(str, good)])
@@ -123,6 +134,20 @@ def _status(arguments: Sequence[str]) -> int:
     return status.main(arguments[1:])
 
 
+def _manage(arguments: Sequence[str]) -> int:
+    from downstream_runs.launch import manage
+
+    commands = {"logs": manage.logs, "cancel": manage.cancel, "clean": manage.clean}
+    return commands[arguments[0]](arguments[1:])
+
+
+def _proof(arguments: Sequence[str]) -> int:
+    from downstream_runs import proof
+
+    commands = {"repeat": proof.repeat, "verify": proof.verify}
+    return commands[arguments[0]](arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -147,6 +172,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "doctor": _doctor,
     "check": _check,
     "status": _status,
+    "logs": _manage,
+    "cancel": _manage,
+    "clean": _manage,
+    "repeat": _proof,
+    "verify": _proof,
     "fetch": _fetch,
     "score": _score,
     "table": _reports,

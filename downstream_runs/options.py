@@ -31,6 +31,11 @@ other commands:
   doctor   check packages, GPU, data, checkpoint and disk
   check    check the corpora of tasks              (check --help)
   status   what the runs are doing                 (status --help)
+  logs     the ends of runs' logs                   (logs --help)
+  cancel   stop runs, or take them from the queue   (cancel --help)
+  clean    delete runs                              (clean --help)
+  repeat   run a result again and compare           (repeat --help)
+  verify   recompute a result's scores              (verify --help)
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
@@ -90,7 +95,10 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         "--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="of several runs, how many at a time (default: 1)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="of several runs, how many at a time (default: 1; on Slurm as many as it has room for)",
     )
     parser.add_argument(
         "--seed",
@@ -106,6 +114,7 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         "1e-1 to 1e-5",
     )
     _add_features(parser)
+    _add_launcher(parser)
     parser.add_argument(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -144,6 +153,39 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="store no more than this (default: all but 2 GB of what the disk has)",
     )
+
+
+def _add_launcher(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where the runs go")
+    group.add_argument(
+        "--launcher",
+        choices=("local", "slurm"),
+        default="local",
+        help="this machine (the default), or jobs of a Slurm cluster, where --jobs is how many at once",
+    )
+    group.add_argument("--slurm-partition", metavar="NAME")
+    group.add_argument(
+        "--slurm-time", type=int, metavar="MINUTES", help="of one job; what is left goes on in a further one"
+    )
+    group.add_argument("--slurm-gres", metavar="GRES", help="e.g. gpu:1")
+    group.add_argument("--slurm-mem", metavar="SIZE", help="e.g. 32G")
+    group.add_argument("--slurm-constraint", metavar="FEATURES")
+    group.add_argument("--slurm-cpus", type=int, metavar="N", help="of one job (default: 4)")
+
+
+def slurm_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options ask of Slurm; UsageError if they do without `--launcher slurm`."""
+    given = {
+        name: getattr(options, f"slurm_{name}")
+        for name in ("partition", "time", "gres", "mem", "constraint", "cpus")
+        if getattr(options, f"slurm_{name}") is not None
+    }
+    if given and options.launcher != "slurm":
+        raise UsageError(f"--slurm-{next(iter(given))} is for --launcher slurm: add that, or leave it out")
+    for name in ("time", "cpus"):
+        if given.get(name, 1) < 1:
+            raise UsageError(f"--slurm-{name} is {given[name]}, expected at least 1")
+    return given
 
 
 def _seeds(text: str) -> tuple[int, ...]:

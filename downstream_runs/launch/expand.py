@@ -76,7 +76,7 @@ def rows(options: argparse.Namespace, arguments: Sequence[str]) -> tuple[Row, ..
     from downstream_runs import tasks as known
     from downstream_runs.options import plan_of
 
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise UsageError(f"--jobs is {options.jobs}, expected at least 1")
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
