@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +103,10 @@ def find(out: Path) -> Iterator[Status]:
         path for depth in depths for name in ("plan.json", OUTCOME) for path in out.glob(f"{depth}/{name}")
     )
     for folder in sorted({*(path.parent for path in files), *(out / run for run in jobs)}):
-        yield of_run(folder, jobs.get(str(folder.relative_to(out))), states)
+        found = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
+        upstream, task, *_ = folder.relative_to(out).parts
+        # A run that waits has no plan.json yet.
+        yield found if found.task != "?" else dataclasses.replace(found, upstream=upstream, task=task)
 
 
 def text(found: Sequence[Status], out: Path) -> str:
@@ -166,8 +171,8 @@ def of_run(
         task=str(plan.get("task", "?")),
         state=state,
         step=step,
-        total=total,
-        left=_left(events, total) if state == "running" and total else None,
+        total=total if isinstance(total, int) else None,
+        left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=_last_number(metrics),
         log=own if job is None or own.exists() else Path(job["log"]),
         said=str(read_json(folder / OUTCOME).get("said", "")) if state == "failed" else "",
@@ -194,7 +199,7 @@ def is_running(folder: Path) -> bool:
         return bool(holder)
     try:
         os.kill(int(holder.get("pid", -1)), 0)
-    except (ProcessLookupError, ValueError, TypeError):
+    except (ProcessLookupError, ValueError, TypeError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -204,24 +209,27 @@ def is_running(folder: Path) -> bool:
 def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
     """Minutes to the last step at the pace between the first and the last checkpoint of this process."""
     begun = max(
-        (number for number, line in enumerate(events) if line["event"] in records.SESSION_EVENTS), default=0
+        (number for number, line in enumerate(events) if line.get("event") in records.SESSION_EVENTS),
+        default=0,
     )
-    saved = [line for line in events[begun:] if line["event"] == "checkpoint"]
+    saved = [line for line in events[begun:] if line.get("event") == "checkpoint"]
     if len(saved) < 2 or saved[-1]["step"] <= saved[0]["step"]:
         return None
     first, last = saved[0], saved[-1]
-    seconds = (datetime.fromisoformat(last["time"]) - datetime.fromisoformat(first["time"])).total_seconds()
-    if seconds <= 0:  # the clock was set back in between
+    begin, end = records.moment(first), records.moment(last)
+    if begin is None or end is None or end <= begin:  # the clock was set back in between
         return None
+    seconds = (end - begin).total_seconds()
     return seconds / (last["step"] - first["step"]) * (total - last["step"]) / 60
 
 
 def _last_number(metrics: Sequence[dict[str, Any]]) -> str:
     """The newest score, or where there is none the newest value that s3prl logged."""
-    for line in reversed(metrics):
-        for name, score in (line.get("scores") or {}).items():
-            return f"{name} {score['value']:.2f} on {line['split']} at {line['step']:,}"
-    for line in reversed(metrics):
-        for name, value in (line.get("scalars") or {}).items():
-            return f"{name} {value:.3f} at {line['step']:,}"
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged journal
+        for line in reversed(metrics):
+            for name, score in (line.get("scores") or {}).items():
+                return f"{name} {score['value']:.2f} on {line['split']} at {line['step']:,}"
+        for line in reversed(metrics):
+            for name, value in (line.get("scalars") or {}).items():
+                return f"{name} {value:.3f} at {line['step']:,}"
     return ""

@@ -132,7 +132,8 @@ def _terminate(folder: Path) -> str | None:
     """Have the process that holds the folder's lock end; returns why that failed, or None."""
     holder = attempt.read_json(folder / "lock")
     pid, host = holder.get("pid"), holder.get("host")
-    if host != socket.gethostname() or not isinstance(pid, int):
+    # 0 and below would mean whole groups of processes.
+    if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
         return f"runs on host {host or 'unknown'}: cancel it there"
     with _alone(folder) as free:
         if free:  # the process number is another's by now
