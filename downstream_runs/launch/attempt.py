@@ -109,12 +109,18 @@ def log_file(plan: RunPlan) -> Path:
 @contextlib.contextmanager
 def into(log: Path, mode: str) -> Iterator[None]:
     """What this process and its libraries print goes to a file, opened with `mode`."""
+    before = {stream: os.dup(stream) for stream in (1, 2)}
     with log.open(mode, encoding="utf-8", buffering=1) as file:
-        for stream in (1, 2):
+        for stream in before:
             os.dup2(file.fileno(), stream)
-        yield
-        sys.stdout.flush()
-        sys.stderr.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for stream, copy in before.items():
+                os.dup2(copy, stream)
+                os.close(copy)
 
 
 def last_line(log: Path) -> str:

@@ -17,8 +17,8 @@ import pytest
 from reports import results
 
 CHECKOUT = Path(__file__).parents[3]
-KILLS = 5
-STEPS = ("total_steps=30", "eval_step=10", "save_step=2", "log_step=2")
+KILLS = 4
+STEPS = ("total_steps=12", "eval_step=6", "save_step=2", "log_step=2")
 
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -47,7 +47,7 @@ def test_a_job_killed_at_random_moments(command: Callable[..., list[str]], tmp_p
     for _ in range(KILLS):
         process = start(arguments)
         # From the imports of the first run to the choice among the rates of the last.
-        time.sleep(chance.uniform(1, 15))
+        time.sleep(chance.uniform(1, 12))
         killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
