@@ -148,6 +148,12 @@ def _proof(arguments: Sequence[str]) -> int:
     return commands[arguments[0]](arguments[1:])
 
 
+def _submit(arguments: Sequence[str]) -> int:
+    from downstream_runs import submission
+
+    return submission.main(arguments[1:])
+
+
 def _fetch(arguments: Sequence[str]) -> int:
     from upstream_arm.cli import main as upstream_arm
 
@@ -180,4 +186,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "fetch": _fetch,
     "score": _score,
     "table": _reports,
+    "submit": _submit,
+    "report": lambda arguments: _reports(["build", *arguments[1:]]),
 }

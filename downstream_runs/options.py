@@ -39,6 +39,8 @@ other commands:
   fetch    download a released checkpoint           (fetch --help)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
+  submit   the leaderboard's predict.zip            (submit --help)
+  report   all tables, figures and a page of results (report --help)
   test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
 
 examples:
@@ -151,7 +153,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         "--features-gb",
         type=float,
         metavar="N",
-        help="store no more than this (default: all but 2 GB of what the disk has)",
+        help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
 
 

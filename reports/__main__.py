@@ -6,18 +6,77 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reports.errors import ReportError
+
+if TYPE_CHECKING:
+    from reports.gather import Collection
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 and one sentence for each input that cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
-        return _table(arguments)
+        code: int = arguments.run(arguments)
+        return code
     except ReportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from reports.score_command import score
+
+    text, notes = score(arguments.rows)
+    print(text, end="")
+    for note in notes:
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _paper(arguments: argparse.Namespace) -> int:
+    from reports import build
+
+    return _made(arguments, *build.paper(arguments.place, arguments.out))
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from reports import build
+
+    return _made(arguments, *build.build(arguments.place, arguments.out))
+
+
+def _made(arguments: argparse.Namespace, paths: list[Path], collection: Collection) -> int:
+    from reports import build
+
+    print(build.summary(paths, collection, arguments.out))
+    for note in collection.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for problem in collection.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 2 if collection.problems else 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from reports import compare
+    from reports.gather import gather
+    from reports.render import csvfile, latex, markdown
+
+    collection = gather(arguments.runs or ())
+    chosen = compare.find(arguments.system, collection)
+    if len(chosen) < 2:
+        raise ReportError(f"{len(chosen)} system was named, at least two were expected")
+    render = {"markdown": markdown.render, "latex": latex.render, "csv": csvfile.render}[arguments.format]
+    tables = [compare.values_table(chosen)]
+    if any(system.evidence for system in chosen):
+        tables.append(compare.tests_table([chosen]))
+    print("\n".join(render(table) for table in tables), end="")
+    for problem in collection.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 2 if collection.problems else 0
 
 
 def _table(arguments: argparse.Namespace) -> int:
@@ -41,6 +100,8 @@ def _table(arguments: argparse.Namespace) -> int:
     for path, result in found.results:
         if result.task not in columns.TASKS:
             print(f"note: {path}: the task {result.task!r} has no column in this table", file=sys.stderr)
+    for _, sentence in found.unfinished:
+        print(f"note: {sentence}", file=sys.stderr)
     for _, problem in found.problems:
         print(f"error: {problem}", file=sys.stderr)
     return 2 if found.problems else 0
@@ -57,6 +118,84 @@ def _none(arguments: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_table(commands)
+    _add_score(commands)
+    _add_compare(commands)
+    _add_reports(commands)
+    return parser
+
+
+def _add_compare(commands: Commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="any systems side by side, with differences and tests",
+        description="Print systems side by side, each with its difference to the first, and paired "
+        "tests between runs of ours on the same test items. A system is an upstream or a row's name of ours, "
+        "or a published model.",
+    )
+    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
+    compare.add_argument(
+        "--runs",
+        action="append",
+        type=Path,
+        metavar="FOLDER",
+        help="where our results are; may be given again (default: runs/)",
+    )
+    formats = ("markdown", "latex", "csv")
+    compare.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
+    compare.set_defaults(run=_compare)
+
+
+def _add_reports(commands: Commands) -> None:
+    out = Path("reports") / "out"
+    for name, run, about, text in (
+        (
+            "paper",
+            _paper,
+            "Tables 1 to 4 of the paper with our block",
+            "Write Tables 1 to 4 of arXiv 2305.11685",
+        ),
+        (
+            "build",
+            _build,
+            "every table and figure, and one page of all",
+            "Write every table, figure and one page",
+        ),
+    ):
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=f"{text}, from published rows and, in blocks of their own, our results.",
+        )
+        command.add_argument(
+            "place",
+            nargs="*",
+            type=Path,
+            metavar="FOLDER_OR_RESULT",
+            help="a result.json, or a folder to search for them (default: runs/)",
+        )
+        command.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"default: {out}")
+        command.set_defaults(run=run)
+
+
+def _add_score(commands: Commands) -> None:
+    score = commands.add_parser(
+        "score",
+        help="overall, superb_s and superb_r of any rows",
+        description="Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row "
+        "that lacks a task has no overall and no superb_s; the task is named and counts 0 in superb_r.",
+    )
+    score.add_argument(
+        "rows",
+        type=Path,
+        metavar="ROWS.csv",
+        help="columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, "
+        "asv_eer, sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent",
+    )
+    score.set_defaults(run=_score)
+
+
+def _add_table(commands: Commands) -> None:
     table = commands.add_parser(
         "table",
         help="the paper's Table 1 with our results below it",
@@ -79,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
     table.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    return parser
+    table.set_defaults(run=_table)
 
 
 if __name__ == "__main__":

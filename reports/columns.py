@@ -19,6 +19,7 @@ class Column:
     task: the task that gives it.
     metric: the name of the headline metric in a result of that task.
     header: as printed, with an arrow to the better values.
+    group: the paper's group of the task.
     unit, digits: how values are printed.
     """
 
@@ -26,31 +27,49 @@ class Column:
     task: str
     metric: str
     header: str
+    group: str
     unit: Literal["percent", "fraction"] = "percent"
     digits: int = 2
 
+    @property
+    def better(self) -> Literal["lower", "higher"]:
+        """Which values are better, as the header's arrow says."""
+        return "lower" if self.header.endswith("↓") else "higher"
+
+    @property
+    def name(self) -> str:
+        """The header without its arrow: "PR PER"."""
+        return self.header[:-2]
+
+    def text(self, percent: float) -> str:
+        """A value given in percent, in this column's unit and digits."""
+        return f"{percent if self.unit == 'percent' else percent / 100:.{self.digits}f}"
+
     def show(self, metric: Metric) -> str:
         """The metric's value in this column's unit and digits, whichever unit it was stored in."""
-        value = metric.value
-        if metric.unit != self.unit:
-            value = value * 100 if self.unit == "percent" else value / 100
-        return f"{value:.{self.digits}f}"
+        return self.text(in_percent(metric))
 
 
-# Order, units and digits: arXiv 2305.11685 Table 1.
+def in_percent(metric: Metric) -> float:
+    """The metric's value times 100 if it is stored as a fraction."""
+    return metric.value if metric.unit == "percent" else metric.value * 100
+
+
+# Order, groups, units and digits: arXiv 2305.11685 Table 1.
 COLUMNS = (
-    Column("pr_per", "pr", "per", "PR PER ↓"),
-    Column("asr_wer", "asr", "wer", "ASR WER ↓"),
-    Column("ks_acc", "ks", "acc", "KS Acc ↑"),
-    Column("qbe_mtwv", "qbe", "mtwv", "QbE MTWV ↑", unit="fraction", digits=4),
-    Column("sid_acc", "sid", "acc", "SID Acc ↑"),
-    Column("asv_eer", "asv", "eer", "ASV EER ↓"),
-    Column("sd_der", "sd", "der", "SD DER ↓"),
-    Column("ic_acc", "ic", "acc", "IC Acc ↑"),
-    Column("sf_f1", "sf", "slot_type_f1", "SF F1 ↑"),
-    Column("sf_cer", "sf", "slot_value_cer", "SF CER ↓"),
-    Column("er_acc", "er", "acc", "ER Acc ↑"),
+    Column("pr_per", "pr", "per", "PR PER ↓", "Content"),
+    Column("asr_wer", "asr", "wer", "ASR WER ↓", "Content"),
+    Column("ks_acc", "ks", "acc", "KS Acc ↑", "Content"),
+    Column("qbe_mtwv", "qbe", "mtwv", "QbE MTWV ↑", "Content", unit="fraction", digits=4),
+    Column("sid_acc", "sid", "acc", "SID Acc ↑", "Speaker"),
+    Column("asv_eer", "asv", "eer", "ASV EER ↓", "Speaker"),
+    Column("sd_der", "sd", "der", "SD DER ↓", "Speaker"),
+    Column("ic_acc", "ic", "acc", "IC Acc ↑", "Semantics"),
+    Column("sf_f1", "sf", "slot_type_f1", "SF F1 ↑", "Semantics"),
+    Column("sf_cer", "sf", "slot_value_cer", "SF CER ↓", "Semantics"),
+    Column("er_acc", "er", "acc", "ER Acc ↑", "Paralinguistics"),
 )
+BY_KEY = {column.key: column for column in COLUMNS}
 TASKS = tuple(dict.fromkeys(column.task for column in COLUMNS))
 
 

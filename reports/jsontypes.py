@@ -24,8 +24,18 @@ def check_fields(instance: Any) -> None:
 
     Raises ReportError that names the field, what was found and what was expected.
     """
-    for name, hint in get_type_hints(type(instance)).items():
+    for name, hint in _hints(type(instance)).items():
         object.__setattr__(instance, name, convert(getattr(instance, name), hint, name))
+
+
+# Reading the hints takes longer than checking a whole result by them.
+_HINTS: dict[type, Mapping[str, Any]] = {}
+
+
+def _hints(cls: type) -> Mapping[str, Any]:
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls)
+    return _HINTS[cls]
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.columns import COLUMNS
+from reports.columns import COLUMNS, in_percent
 from reports.published import table1
 from reports.results import LABELS, Metric, Result
 
@@ -31,15 +32,24 @@ class Row:
     labels: tuple[str, ...] = ()
     runs: tuple[tuple[Path, Result], ...] = ()
 
+    @property
+    def upstream(self) -> str:
+        """The upstream of a row of ours."""
+        return self.runs[0][1].upstream
+
+    def percent(self) -> dict[str, float]:
+        """Column key -> value in percent, of a row of ours."""
+        return {
+            key: in_percent(metric) for _, result in self.runs for key, metric in headlines(result).items()
+        }
+
 
 def published_rows() -> list[Row]:
     """The paper's Table 1. Students carry the hours of speech that they were distilled on: names repeat."""
     rows = []
     for row in table1():
-        hours = row.group.split()[0]
-        name = row.model if hours == "baselines" else f"{row.model} ({hours})"
         cells = {column.key: row.values[column.key] for column in COLUMNS}
-        rows.append(Row(name, row.params_m, cells, f"published: {row.source}"))
+        rows.append(Row(row.name, row.params_m, cells, f"published: {row.source}"))
     return rows
 
 
@@ -50,16 +60,13 @@ def our_rows(results: Sequence[tuple[Path, Result]]) -> list[Row]:
     tells them apart behind it.
     """
     lines: list[list[tuple[Path, Result]]] = []
+    alike: dict[tuple[object, ...], list[list[tuple[Path, Result]]]] = {}
     for path, result in sorted(results, key=lambda item: (item[1].created, item[0])):
-        fitting = (
-            line
-            for line in lines
-            if _identity(line[0][1]) == _identity(result)
-            and all(other.task != result.task for _, other in line)
-        )
-        line = next(fitting, None)
+        same = alike.setdefault(_identity(result), [])
+        line = next((line for line in same if all(other.task != result.task for _, other in line)), None)
         if line is None:
             lines.append([(path, result)])
+            same.append(lines[-1])
         else:
             line.append((path, result))
     names = _names([line[0][1] for line in lines])
@@ -109,13 +116,25 @@ def _names(results: list[Result]) -> list[str]:
     plain = [
         result.upstream + (f" [{', '.join(_labels(result))}]" if result.labels else "") for result in results
     ]
+    same: dict[str, list[dict[str, str]]] = {}
+    for name, result in zip(plain, results, strict=True):
+        same.setdefault(name, []).append(_details(result))
+    told = {
+        name: [key for key in shared[0] if len({details[key] for details in shared}) > 1]
+        for name, shared in same.items()
+    }
+    identities = Counter(_identity(result) for result in results)
     names = []
     for name, result in zip(plain, results, strict=True):
-        same = [other for other, shared in zip(results, plain, strict=True) if shared == name]
-        details = _details(result)
-        telling = [key for key in details if len({_details(other)[key] for other in same}) > 1]
-        if sum(_identity(other) == _identity(result) for other in same) > 1:
+        details, telling = _details(result), [*told[name]]
+        if identities[_identity(result)] > 1:
             details["made"] = result.created
             telling.append("made")
         names.append(name + "".join(f", {key} {details[key]}" for key in telling))
+    # Runs that nothing tells apart, not even the second they ended in.
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[place] = f"{name} ({seen[name]})"
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +20,25 @@ class Found:
 
     results: (file, result), sorted by file.
     problems: (file, sentence) for each result file that cannot be used, sorted by file.
+    unfinished: (folder, sentence) for each run that has folds but not yet the mean of all of them.
     """
 
     results: tuple[tuple[Path, Result], ...]
     problems: tuple[tuple[Path, str], ...]
+    unfinished: tuple[tuple[Path, str], ...] = ()
 
 
 def find(places: Sequence[Path] = ()) -> Found:
     """Read every `result.json` in or below `places` (folders or result files); without places, below `runs/`.
 
-    Passes over hidden and temporary folders below a place. A file that is found twice counts once. Raises
-    ReportError for a place that is absent; only `runs/` may be.
+    Passes over hidden and temporary folders below a place, and over folds: a task with folds has one number,
+    their mean. A file that is found twice counts once. Raises ReportError for a place that is absent; only
+    `runs/` may be.
     """
     files: dict[Path, Path] = {}
+    unfinished: dict[Path, str] = {}
     for place in places or ([RUNS] if RUNS.is_dir() else []):
-        for path in _files(place):
+        for path in _files(place, unfinished):
             files.setdefault(path.resolve(), path)
     results, problems = [], []
     for path in sorted(files.values()):
@@ -41,18 +46,30 @@ def find(places: Sequence[Path] = ()) -> Found:
             results.append((path, read(path)))
         except ReportError as error:
             problems.append((path, str(error)))
-    return Found(tuple(results), tuple(problems))
+    return Found(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
 
 
-def _files(place: Path) -> Iterator[Path]:
+def is_fold(name: str) -> bool:
+    """Is this the name of a fold's folder, whose result is no row of its own?"""
+    return re.fullmatch(r"fold[0-9]+", name) is not None
+
+
+def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     if place.is_file():
         yield place
     elif place.is_dir():
         for folder, folders, names in os.walk(place):
+            folds = [name for name in folders if is_fold(name)]
             # In place, so that os.walk does not go into them.
-            folders[:] = [name for name in folders if not _passed_over(name)]
+            folders[:] = [name for name in folders if not (_passed_over(name) or is_fold(name))]
             if FILE_NAME in names:
                 yield Path(folder) / FILE_NAME
+            elif folds:
+                done = sum((Path(folder) / name / FILE_NAME).is_file() for name in folds)
+                unfinished[Path(folder)] = (
+                    f"{folder}: {done} of its folds are done and not all: no number before; "
+                    "run the same command again"
+                )
     else:
         raise ReportError(
             f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "

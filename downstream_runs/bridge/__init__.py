@@ -18,9 +18,12 @@ def supply() -> None:
     from downstream_runs.bridge import (
         absent_packages,
         checkpoint_compat,
+        ctc_corpora,
         huggingface_compat,
         numpy_compat,
         torchaudio_compat,
+        verification_fixes,
+        voxceleb_caches,
     )
 
     torchaudio_compat.install()
@@ -28,6 +31,9 @@ def supply() -> None:
     numpy_compat.install()
     checkpoint_compat.install()
     absent_packages.install()
+    voxceleb_caches.install()
+    verification_fixes.install()
+    ctc_corpora.install()  # the last: it imports a module of s3prl
 
 
 @functools.cache

@@ -24,7 +24,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
         raise UsageError(
             f"{file}: there is no such audio file; check the corpus folder that you gave, then run again"
         )
-    lost = _missing_bytes(file)
+    lost = missing_bytes(file)
     if lost:
         raise _damaged(file, f"it ends {lost} bytes before the length in its header")
     try:
@@ -54,7 +54,7 @@ def _damaged(file: Path, found: str) -> UsageError:
     )
 
 
-def _missing_bytes(file: Path) -> int:
+def missing_bytes(file: Path) -> int:
     """How many bytes of its data chunk a WAV file lacks; libsndfile reads such a file without a word."""
     size = file.stat().st_size
     with file.open("rb") as stream:

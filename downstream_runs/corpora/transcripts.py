@@ -72,3 +72,14 @@ def check_chapter(folder: Path, utterances: Iterable[str]) -> tuple[str, ...]:
         seen.update(known)
     problems.extend(f"{folder / name}.flac has no line in {path.name}" for name in sorted(audio - seen))
     return tuple(problems)
+
+
+def read(chapters: Iterable[Path]) -> dict[str, str]:
+    """The words of every utterance of some chapter folders, which `check_chapter` has found good."""
+    found = {}
+    for folder in sorted(chapters):
+        path = folder / f"{folder.parent.name}-{folder.name}.trans.txt"
+        for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
+            utterance, transcript = parse_line(line)
+            found[utterance] = transcript
+    return found

@@ -62,7 +62,9 @@ class Bench:
         downstream, task = self.parts.downstream, self.plan.task
         before, downstream.expdir = downstream.expdir, str(folder)
         try:
-            return evaluate(self.parts, task, self.data, split, step, folder, self.bar, self.reading)
+            return evaluate(
+                self.parts, task, self.data, split, step, folder, self.bar, self.reading, self.plan.fold
+            )
         finally:
             downstream.expdir = before
 
@@ -79,9 +81,8 @@ class Bench:
         writer.writerow(["metric", "split", "item", "group", "numerator", "denominator"])
         for split, score in self._items:
             for item in score.items:
-                writer.writerow(
-                    [score.metric, split, item.name, item.group, item.numerator, item.denominator]
-                )
+                group = self.data.groups.get(item.name, item.group)
+                writer.writerow([score.metric, split, item.name, group, item.numerator, item.denominator])
         atomic_write_text(self.folder / ITEMS, text.getvalue())
         self.artefacts.append(ITEMS)
 

@@ -48,6 +48,7 @@ def evaluate(
     folder: Path,
     bar: Bar,
     reading: batches.Reading,
+    fold: str | None = None,
 ) -> Evaluation:
     """Evaluate `split` with the current weights and leave the parts in the mode that they were in.
 
@@ -84,7 +85,7 @@ def evaluate(
     if training:
         parts.train()
     evaluation = Evaluation(split, step, log.scalars, task.score(folder, split, log.scalars))
-    _check(evaluation, task, data)
+    _check(evaluation, task, data, fold)
     return evaluation
 
 
@@ -100,7 +101,7 @@ def _read(start: Callable[[], Iterator[Any]], split: str, step: int) -> Iterator
         yield batch
 
 
-def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData) -> None:
+def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData, fold: str | None) -> None:
     """Every utterance counted, and our number the one that s3prl found: else the run stops."""
     listed = data.utterances[evaluation.split]
     for score in evaluation.scores:
@@ -113,7 +114,7 @@ def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData) -> None:
         metric = task.metric(score.metric)
         if metric.scalar is None:
             continue
-        name = metric.scalar.format(split=evaluation.split)
+        name = metric.scalar.format(split=evaluation.split, fold=fold)
         theirs = metric.factor * evaluation.scalars.get(name, math.nan)
         if not math.isclose(score.value, theirs, rel_tol=ROUNDING, abs_tol=ROUNDING):
             raise RunFailed(

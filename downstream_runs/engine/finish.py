@@ -94,7 +94,8 @@ def make_result(
 
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
-    names = [*plan.task.artefacts, *(["metrics.jsonl"] if bench.steps else []), *bench.artefacts]
+    artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
+    names = [*artefacts, *(["metrics.jsonl"] if bench.steps else []), *bench.artefacts]
     return Result(
         upstream=plan.upstream,
         task=plan.task.name,

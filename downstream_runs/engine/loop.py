@@ -46,6 +46,7 @@ class Trainer:
         bar: Bar,
         reading: batches.Reading,
         precision: str = "fp32",
+        fold: str | None = None,
     ) -> None:
         import torch
 
@@ -55,6 +56,7 @@ class Trainer:
         self.task = task
         self.split = task.train_split
         self.reading = reading
+        self.fold = fold
         self.config = config
         self.data = data
         self.folder = folder
@@ -288,7 +290,15 @@ class Trainer:
 
     def _evaluate(self, split: str) -> None:
         found = evaluate(
-            self.parts, self.task, self.data, split, self.step, self.folder, self.bar, self.reading
+            self.parts,
+            self.task,
+            self.data,
+            split,
+            self.step,
+            self.folder,
+            self.bar,
+            self.reading,
+            self.fold,
         )
         scores = {
             score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores

@@ -159,6 +159,8 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         downstream=plan.task.s3prl_name,
         downstream_variant=plan.task.variant,
     ).to(device)
+    if plan.task.adjust is not None:
+        plan.task.adjust(downstream)
     return Parts(upstream, featurizer, downstream, device, plan.seed)
 
 

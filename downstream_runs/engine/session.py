@@ -104,14 +104,20 @@ def _store_features(bench: Bench) -> None:
 
     plan, upstream = bench.plan, bench.parts.upstream
     batch_free = source.is_batch_free(upstream)
-    choice = source.choose(plan.features, plan.task.pooled, batch_free)
-    if plan.task.train_split is None or choice.mode == "off":
+    if plan.task.train_split is None:
+        return
+    few = bench.data.utterances[plan.task.train_split]
+    choice = source.choose(plan.features, plan.task.pooled, batch_free, few)
+    if choice.mode == "off":
         return
     switches = getattr(upstream, "switches", None) or {}
     identity = source.identity(bench.parts.upstream_hash(), switches)
     cache = plan.cache or plan.out / "cache"
     folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
-    store = Store(folder if choice.mode == "disk" else None, plan.features.limit)
+    if choice.mode == "disk":
+        store = Store(folder, plan.features.limit)
+    else:
+        store = Store(None, plan.features.limit or source.MEMORY_BYTES)
     rate = bench.parts.featurizer.downsample_rate
     bench.parts.source = source.Source(upstream, identity, choice, store, rate, plan.task.random_items)
     bench.config = {**bench.config, "features": {"kind": choice.kind, "precision": choice.precision}}
@@ -161,6 +167,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.bar,
         bench.reading,
         precision=plan.precision,
+        fold=plan.fold,
     )
     trainer.train(resumed)
     bench.steps, bench.best = trainer.step, trainer.best

@@ -27,6 +27,12 @@ Precision = Literal["fp16", "bf16", "fp32"]
 MODES: tuple[Mode, ...] = ("off", "memory", "disk", "auto")
 PRECISIONS: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
 
+FEW_UTTERANCES = 500
+"""A corpus of no more training utterances has its frames kept in memory by `auto`."""
+
+MEMORY_BYTES = 4_000_000_000
+"""What `memory` takes at most where no bound is given."""
+
 VERSION = 1
 """To be raised when an item of the same key would hold something else."""
 
@@ -35,9 +41,9 @@ VERSION = 1
 class Settings:
     """How a run uses stored features.
 
-    mode: `off` computes them in every pass, as stock s3prl does; `memory` and `disk` store them; `auto` is
-    `disk` where stored features change no number but for rounding in fp32 (pooled items of an upstream that
-    does not depend on the batch), else `off`.
+    mode: `off` computes them in every pass, as stock s3prl does; `memory` and `disk` store them; `auto`
+    stores them where that changes no number but for rounding in fp32: for an upstream that does not depend on
+    the batch, pooled items on disk, and the frames of a small corpus in memory.
     precision: of stored frames; pooled items are always fp32. limit: bytes of all items.
     """
 
@@ -63,16 +69,22 @@ class Choice:
     precision: Precision = "fp32"
 
 
-def choose(settings: Settings, poolable: bool, batch_free: bool) -> Choice:
+def choose(settings: Settings, poolable: bool, batch_free: bool, utterances: int) -> Choice:
     """Settle `auto`, kind and precision for a task and an upstream.
 
     poolable: the task's head has only linear maps around mean pooling. batch_free: the upstream's features of
-    an utterance do not depend on its batch.
+    an utterance do not depend on its batch. utterances: how many are trained on.
     """
-    if settings.mode == "off" or (settings.mode == "auto" and not (poolable and batch_free)):
+    if settings.mode == "off":
         return Choice("off")
-    mode: Mode = "disk" if settings.mode == "auto" else settings.mode
-    return Choice(mode, "pooled", "fp32") if poolable else Choice(mode, "frames", settings.precision)
+    if settings.mode != "auto":
+        kind: Kind = "pooled" if poolable else "frames"
+        return Choice(settings.mode, kind, "fp32" if poolable else settings.precision)
+    if batch_free and poolable:
+        return Choice("disk", "pooled", "fp32")
+    if batch_free and utterances <= FEW_UTTERANCES:
+        return Choice("memory", "frames", "fp32")
+    return Choice("off")
 
 
 def deviations(choice: Choice, batch_free: bool) -> tuple[str, ...]:

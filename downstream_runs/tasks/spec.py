@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,9 +27,9 @@ class Corpus:
 class MetricSpec:
     """One number that a task reports, and how it is called in s3prl's own log.
 
-    `scalar` is s3prl's logger name with `{split}` to fill in; None if s3prl has no such number. `factor`
-    brings s3prl's number to `unit`: 100 where it logs a fraction and we report percent. `official`: one of
-    SUPERB's own, as opposed to information.
+    `scalar` is s3prl's logger name with `{split}` and `{fold}` to fill in; None if s3prl has no such number.
+    `factor` brings s3prl's number to `unit`: 100 where it logs a fraction and we report percent. `official`:
+    one of SUPERB's own, as opposed to information.
     """
 
     name: str
@@ -80,6 +80,7 @@ class PreparedData:
     `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
     `datarc.libri_root` or `loaderrc.train_dir`.
     `labels` and `deviations` say how a made corpus differs from the real one.
+    `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
     """
 
     root: Path
@@ -88,6 +89,7 @@ class PreparedData:
     sha256: str
     labels: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ class TaskSpec:
     that s3prl logged and nothing else holds (scoring errors are UsageErrors);
     `used(dataset)` counts the utterances that s3prl's training set really holds;
     `demo(folder)` makes the task's synthetic corpus in `folder`, which `prepare` then finds as `data`.
-    `artefacts`: the files, by s3prl's names, that the reported numbers come from.
+    `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
+    no random numbers.
+    `artefacts`: the files, by s3prl's names (`{fold}` to fill in), that the reported numbers come from.
     `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
     `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
     them per batch, so that they do not depend on the number of loading processes or on a kill.
@@ -165,6 +169,7 @@ class TaskSpec:
     folds: tuple[str, ...] = ()
     fold_key: str = ""
     variant: str | None = None
+    adjust: Callable[[Any], None] | None = None
     test: Callable[[Bench], tuple[Metric, ...]] | None = None
 
     def metric(self, name: str) -> MetricSpec:

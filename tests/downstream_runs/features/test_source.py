@@ -132,11 +132,12 @@ def test_random_crops_are_not_stored() -> None:
 
 def test_what_auto_means() -> None:
     auto = Settings("auto")
-    assert choose(auto, poolable=True, batch_free=True) == Choice("disk", "pooled", "fp32")
-    assert choose(auto, poolable=False, batch_free=True).mode == "off"
-    assert choose(auto, poolable=True, batch_free=False).mode == "off"
-    assert choose(Settings("memory"), poolable=False, batch_free=True) == Choice("memory", "frames", "fp16")
-    assert choose(Settings("disk"), poolable=True, batch_free=False) == Choice("disk", "pooled", "fp32")
+    assert choose(auto, True, True, 10_000) == Choice("disk", "pooled", "fp32")
+    assert choose(auto, False, True, 10_000).mode == "off"
+    assert choose(auto, False, True, 60) == Choice("memory", "frames", "fp32")
+    assert choose(auto, True, False, 60).mode == "off"
+    assert choose(Settings("memory"), False, True, 10_000) == Choice("memory", "frames", "fp16")
+    assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
     assert deviations(Choice("disk", "pooled", "fp32"), batch_free=True) == ()
     assert "gets alone" in deviations(Choice("disk", "pooled", "fp32"), batch_free=False)[0]
     assert "rounded to fp16" in deviations(Choice("disk", "frames", "fp16"), batch_free=True)[0]

@@ -13,12 +13,42 @@ from downstream_runs.errors import UsageError
 
 
 def test_names_and_aliases() -> None:
-    assert tasks.names() == ("asr",)
+    known = [name for name in tasks.ORDER if name in tasks.names()]
+    assert list(tasks.names()[: len(known)]) == known
     assert tasks.get("asr") is tasks.get("Speech_Recognition")
     assert tasks.get("asr").metric("wer").better == "lower"
 
 
-@pytest.mark.parametrize("typed", ["ars", "as", "asrr", "sra"])
+def test_no_name_stands_for_two_tasks() -> None:
+    every = [alias for name in tasks.names() for alias in (name, *tasks.get(name).aliases)]
+    assert len(set(every)) == len(every)
+    assert all(alias == alias.lower() and "_" not in alias for alias in every)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_a_spec_agrees_with_itself(name: str) -> None:
+    task = tasks.get(name)
+    assert {"superb", "paper", "demo"} <= set(task.recipes)
+    assert all(recipe.name == key for key, recipe in task.recipes.items())
+    assert any(metric.official for metric in task.metrics)
+    assert task.test_splits
+    if task.train_split is None:
+        assert task.test is not None
+        return
+    for recipe in task.recipes.values():
+        assert {"runner", "optimizer", "downstream_expert"} <= set(recipe.config)
+        assert set(recipe.config["runner"]["eval_dataloaders"]) <= {*task.dev_splits, *task.test_splits}
+    assert "shortened" in task.recipes["demo"].labels
+    if task.selection is None:
+        assert task.test is not None
+    else:
+        assert task.selection.split in task.recipes["superb"].config["runner"]["eval_dataloaders"]
+        task.metric(task.selection.metric)
+    if task.folds:
+        assert task.fold_key in dict(leaves(task.recipes["superb"].config))
+
+
+@pytest.mark.parametrize("typed", ["ars", "assr", "asrr", "sra"])
 def test_an_unknown_task_names_the_nearest(typed: str) -> None:
     with pytest.raises(UsageError, match="did you mean 'asr'"):
         tasks.get(typed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.corpora import sample
 from downstream_runs.corpora.librispeech import check, labels, require_good
 from downstream_runs.corpora.markers import deviations
-from downstream_runs.corpora.sample import lay_out
+from downstream_runs.corpora.samples import __main__ as samples
+from downstream_runs.corpora.samples import librispeech as sample
+from downstream_runs.corpora.samples.librispeech import lay_out
 from downstream_runs.errors import UsageError
 
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
@@ -121,13 +123,17 @@ def test_somebody_elses_folder_is_left_alone(source: Path, tmp_path: Path, make_
         lay_out(source, tmp_path / "dest", train=2)
 
 
-def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sample.main([str(source), str(tmp_path / "dest"), "--train", "2", "--held-out", "1"]) == 0
+def test_the_command(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "lay_out", functools.partial(lay_out, train=2, held_out=1))
+    assert samples.main(["librispeech", str(source), str(tmp_path / "dest")]) == 0
     assert "a sample, not the official splits" in capsys.readouterr().out
     command = [
         sys.executable,
         "-m",
-        "downstream_runs.corpora.sample",
+        "downstream_runs.corpora.samples",
+        "librispeech",
         str(tmp_path / "none"),
         str(tmp_path / "x"),
     ]

@@ -1,4 +1,4 @@
-"""A few real utterances as a LibriSpeech root: `python -m downstream_runs.corpora.sample SOURCE DEST`.
+"""A few real utterances as a LibriSpeech root.
 
 It answers one question on real speech, in minutes and without LibriSpeech: does the path learn, from audio
 to a word error rate? Its splits are not the official ones, and every number measured on it carries the
@@ -7,14 +7,9 @@ label "sample".
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import csv
-import os
 import re
-import shutil
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +18,10 @@ from downstream_runs.corpora.audio import AudioProblem, decode
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples.copies import link_or_copy
 from downstream_runs.corpora.transcripts import TranscriptProblem, format_line, parse_line
 from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
+from downstream_runs.files import atomic_write_text, sha256_file
 
 TABLE = "utterances.tsv"
 COLUMNS = ("utt", "file", "transcript")
@@ -57,25 +53,33 @@ class Utterance:
         return speaker, chapter
 
 
-def lay_out(source: Path, dest: Path, train: int = 12, held_out: int = 30) -> Path:
+def lay_out(
+    source: Path,
+    dest: Path,
+    train: int = 12,
+    held_out: int = 30,
+    usable: Callable[[Utterance], bool] = lambda utterance: True,
+) -> Path:
     """Lay utterances of `source` out in `dest`/LibriSpeech and return that folder.
 
     `source` holds `utterances.tsv` (a line of column names, among them utt, file, transcript) and the flac
-    files that it names. The `train` shortest utterances become train-clean-100 and, copied, dev-clean; the
-    next shortest, `held_out` at most, become test-clean. Files are hard links where the file system has them
-    and else copies. A sample that is whole is left as it is. Raises UsageError for a source that cannot be
-    used, before anything is written, and for a `dest` that holds something else or cannot be written to.
+    files that it names. Of the `usable` utterances the `train` shortest become train-clean-100 and, copied,
+    dev-clean; the next shortest, `held_out` at most, become test-clean. Files are hard links where the file
+    system has them and else copies. A sample that is whole is left as it is. Raises UsageError for a source
+    that cannot be used, before anything is written, and for a `dest` that holds something else or cannot be
+    written to.
     """
     if train < 2 or held_out < 1:
         raise UsageError(
             f"{train} training and {held_out} held-out utterances were asked for, at least 2 and 1 are "
             f"needed (s3prl drops a training batch of one)"
         )
-    utterances = sorted(_read(source), key=lambda utterance: (utterance.samples, utterance.name))
+    read = filter(usable, read_table(source))
+    utterances = sorted(read, key=lambda utterance: (utterance.samples, utterance.name))
     if len(utterances) <= train:
         raise UsageError(
-            f"{source / TABLE} lists {len(utterances)} utterances, more than the {train} to train on are "
-            f"needed; give a smaller --train"
+            f"{source / TABLE} lists {len(utterances)} usable utterances, more than the {train} to train on "
+            f"are needed; give a smaller --train"
         )
     chosen = utterances[:train]
     parts = {
@@ -113,7 +117,8 @@ def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
     }
 
 
-def _read(source: Path) -> list[Utterance]:
+def read_table(source: Path) -> list[Utterance]:
+    """The utterances that `source`/utterances.tsv lists, each checked; UsageError for the first bad one."""
     table = source / TABLE
     try:
         text = table.read_text(encoding="utf-8")
@@ -160,7 +165,7 @@ def _write(root: Path, split: str, utterances: Iterable[Utterance]) -> list[str]
         speaker, chapter = utterance.chapter
         folder = f"{split}/{speaker}/{chapter}"
         name = f"{folder}/{utterance.name}.flac"
-        _link_or_copy(utterance.audio, root / name)
+        link_or_copy(utterance.audio, root / name)
         files.append(name)
         listing = f"{folder}/{speaker}-{chapter}.trans.txt"
         transcripts[listing] = transcripts.get(listing, "") + format_line(
@@ -169,42 +174,3 @@ def _write(root: Path, split: str, utterances: Iterable[Utterance]) -> list[str]
     for listing, text in transcripts.items():
         atomic_write_text(root / listing, text)
     return [*files, *transcripts]
-
-
-def _link_or_copy(audio: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    # Refused across file systems and for files of others; a copy serves as well.
-    with contextlib.suppress(OSError):
-        os.link(audio.resolve(), path)
-        return
-    with atomic_path(path) as temporary:
-        shutil.copyfile(audio, temporary)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; the exit code is 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m downstream_runs.corpora.sample",
-        description="Lay a few real utterances out as a LibriSpeech root, to try a task on real speech.",
-    )
-    parser.add_argument("source", type=Path, help=f"folder with {TABLE} and the flac files that it lists")
-    parser.add_argument("dest", type=Path, help="folder in which LibriSpeech/ is laid out")
-    parser.add_argument(
-        "--train", type=int, default=12, metavar="N", help="utterances to train on (default 12)"
-    )
-    parser.add_argument(
-        "--held-out", type=int, default=30, metavar="N", help="held-out utterances at most (default 30)"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        root = lay_out(options.source, options.dest, options.train, options.held_out)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{root} is laid out (see {SAMPLE.notice(root).name} there): a sample, not the official splits")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The two corpus modules that s3prl's `ctc` task imports and that its PyPI package leaves out.
+
+`s3prl.downstream.ctc.data` imports `.corpus.libriphone.LibriPhoneDataset` for PR and
+`.corpus.snips.SnipsDataset` for SF when it makes a loader. The classes here give it the same items, with
+three differences, each of which would make a run silently another one:
+
+- files whose labels are equally long come in the order of their names, not in that of the file system;
+- a bucket of more utterances than there are holds all of them (the stock index turns negative there, and
+  part of the corpus is never used);
+- a file or word that is missing ends the run with a sentence that names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.errors import UsageError
+
+Example = tuple[Path, list[int]]
+
+PACKAGE = "s3prl.downstream.ctc.corpus"
+
+
+class _Buckets:
+    """Utterances in the order of their labels' lengths; item `i` is the bucket that starts at the `i`th.
+
+    With a bucket size of 1 an item is one `(file, label ids)`, else a list of them. The last buckets all
+    begin where a whole one still fits, so an epoch has as many buckets as utterances and sees each utterance
+    about `bucket_size` times.
+    """
+
+    def __init__(self, examples: Iterable[Example], bucket_size: int, ascending: bool) -> None:
+        by_name = sorted(examples, key=lambda example: str(example[0]))
+        # Stable in both directions: equal lengths stay in the order of their names.
+        ordered = sorted(by_name, key=lambda example: len(example[1]), reverse=not ascending)
+        self.bucket_size = bucket_size
+        self.file_list = tuple(file for file, _ in ordered)
+        self.text = tuple(labels for _, labels in ordered)
+
+    def __len__(self) -> int:
+        return len(self.file_list)
+
+    def __getitem__(self, index: int) -> Example | list[Example]:
+        if self.bucket_size <= 1:
+            return self.file_list[index], self.text[index]
+        first = max(min(len(self) - self.bucket_size, index), 0)
+        last = first + self.bucket_size
+        return list(zip(self.file_list[first:last], self.text[first:last], strict=True))
+
+
+class LibriPhoneDataset(_Buckets):
+    """LibriSpeech's utterances with their phones, each word by its first pronunciation in the lexicon."""
+
+    def __init__(
+        self,
+        split: Sequence[str],
+        tokenizer: Any,
+        bucket_size: int,
+        path: str,
+        lexicon: Sequence[str],
+        ascending: bool = False,
+        **others: Any,
+    ) -> None:
+        from downstream_runs.corpora import lexicon as lexicons
+
+        known = frozenset(tokenizer._vocab2idx)
+        words = lexicons.read([Path(file) for file in lexicon], known)
+        files = [file for part in split for file in _files(Path(path) / part, "*.flac")]
+        transcripts = _librispeech_transcripts({file.parent for file in files})
+        examples = []
+        for file in files:
+            phones = lexicons.phones(_transcript(file, transcripts), words, file)
+            examples.append((file, tokenizer.encode(" ".join(phones))))
+        super().__init__(examples, bucket_size, ascending)
+
+
+class SnipsDataset(_Buckets):
+    """Audio SNIPS: the utterances of one split's speakers, as characters with slot marks between them."""
+
+    def __init__(
+        self,
+        split: Sequence[str],
+        tokenizer: Any,
+        bucket_size: int,
+        path: str,
+        num_workers: int = 12,
+        ascending: bool = False,
+        **others: Any,
+    ) -> None:
+        from downstream_runs.corpora import snips
+
+        root = Path(path)
+        lines = snips.read_transcripts(root / snips.TRANSCRIPTS)
+        examples = []
+        # s3prl takes the first part's speakers for all parts of a split.
+        speakers = tuple(others[f"{split[0]}_speakers"])
+        for part in split:
+            for file in _files(root / part, "*.wav"):
+                name = file.name.partition(".wav")[0]
+                if name in lines and name.startswith(speakers):
+                    examples.append((file, tokenizer.encode(lines[name])))
+        if not examples:
+            raise UsageError(
+                f"{root}: {' and '.join(split)} hold no utterance of {', '.join(speakers)} with a line in "
+                f"{snips.TRANSCRIPTS}; check the corpus with `python -m downstream_runs check sf`"
+            )
+        super().__init__(examples, bucket_size, ascending)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    found = [file for file in folder.rglob(pattern) if not file.name.startswith(".")]
+    if not found:
+        raise UsageError(f"{folder} holds no {pattern}; check the path of the corpus, then run again")
+    return found
+
+
+def _librispeech_transcripts(chapters: Iterable[Path]) -> dict[str, str]:
+    transcripts = {}
+    for chapter in sorted(chapters):
+        for listing in sorted(chapter.glob("*.trans.txt")):
+            for line in listing.read_text(encoding="utf-8").split("\n"):
+                name, _, words = line.partition(" ")
+                transcripts[name] = words
+    return transcripts
+
+
+def _transcript(file: Path, transcripts: Mapping[str, str]) -> str:
+    name = file.name.split(".")[0]
+    if name not in transcripts:
+        raise UsageError(f"{file} has no line in its chapter's .trans.txt; restore that line, then run again")
+    return transcripts[name]
+
+
+def install() -> None:
+    """Supply the modules that are absent, and keep s3prl's loader from changing the configuration."""
+    spec = importlib.util.find_spec("s3prl")
+    if spec is None or not spec.submodule_search_locations:
+        return
+    folder = Path(spec.submodule_search_locations[0]) / "downstream" / "ctc" / "corpus"
+    for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
+        if not (folder / f"{name}.py").is_file():
+            _add(f"{PACKAGE}.{name}", dataset)
+    _keep_workers(importlib.import_module("s3prl.downstream.ctc.data"))
+
+
+def _add(name: str, dataset: type) -> None:
+    module = types.ModuleType(name, "Supplied by downstream_runs.bridge: s3prl's PyPI package lacks it.")
+    module.__spec__ = ModuleSpec(name, loader=None)
+    setattr(module, dataset.__name__, dataset)
+    sys.modules[name] = module
+
+
+def _keep_workers(data: Any) -> None:
+    """Hand `load_dataset` a copy of its settings.
+
+    It takes `num_workers` out of the ones that it gets: the first loader then has the configured number of
+    processes, every later one s3prl's default of 12, and the configuration in its checkpoints lacks the key.
+    """
+    stock = data.load_dataset
+
+    def load_dataset(split: str, tokenizer: Any, corpus: Mapping[str, Any]) -> Any:
+        return stock(split, tokenizer, dict(corpus))
+
+    data.load_dataset = load_dataset

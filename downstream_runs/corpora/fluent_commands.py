@@ -1,0 +1,143 @@
+"""Fluent Speech Commands: where it is, and whether its tables and audio are whole.
+
+`data/{train,valid,test}_data.csv` have a line an utterance, `path` relative to the root
+(`wavs/speakers/<speaker>/<utterance>.wav`) and three slots `action`, `object`, `location`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from downstream_runs.corpora import markers, wavs
+from downstream_runs.errors import UsageError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+FOLDER = "fluent_speech_commands_dataset"
+"""The folder in the corpus's archive."""
+
+TABLES: Mapping[str, str] = MappingProxyType(
+    {"train": "data/train_data.csv", "dev": "data/valid_data.csv", "test": "data/test_data.csv"}
+)
+SLOTS = ("action", "object", "location")
+COLUMNS = ("path", *SLOTS)
+SPEAKER = "speakerId"
+
+OFFICIAL_UTTERANCES: Mapping[str, int] = MappingProxyType({"train": 23_132, "dev": 3_118, "test": 3_793})
+"""Utterances of each split: 30,043 in all, as the corpus's own page says."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One line of a table."""
+
+    path: Path
+    speaker: str
+    slots: tuple[str, str, str]
+
+
+def find_root(data: Path) -> Path:
+    """The root in `data`: DATA/fluent_speech_commands_dataset, or DATA itself if it holds a table."""
+    return wavs.find(
+        data,
+        (FOLDER,),
+        lambda path: any((path / table).is_file() for table in TABLES.values()),
+        "Fluent Speech Commands, a folder that holds data/train_data.csv, and {found}; unpack the archive of "
+        "Fluent Speech Commands there (fluent.ai, or its mirror on Kaggle), or try the whole path on "
+        "synthetic speech with --demo",
+    )
+
+
+def read(root: Path) -> Mapping[str, tuple[Utterance, ...]]:
+    """The lines of the three tables; UsageError for a table that s3prl would trip over.
+
+    The tables are read as s3prl reads them, with pandas' rules for empty fields.
+    """
+    return {split: _read(root, root / table) for split, table in TABLES.items()}
+
+
+def _read(root: Path, table: Path) -> tuple[Utterance, ...]:
+    import pandas
+
+    again = "unpack the tables of Fluent Speech Commands again"
+    try:
+        frame = pandas.read_csv(table)
+    except FileNotFoundError:
+        raise UsageError(f"there is no {table}, one of the three tables; {again}") from None
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UsageError(f"{table} cannot be read as a table ({_line(error)}); {again}") from None
+    absent = [column for column in COLUMNS if column not in frame.columns]
+    if absent:
+        raise UsageError(f"{table} has no column {absent[0]}, expected {', '.join(COLUMNS)}; {again}")
+    if frame.empty:
+        raise UsageError(f"{table} has no line but its column names; {again}")
+    _require_text(frame, table, again)
+    speakers = frame[SPEAKER].astype(str) if SPEAKER in frame.columns else frame["path"]
+    columns = [frame["path"], speakers, *(frame[slot] for slot in SLOTS)]
+    return tuple(
+        Utterance(root / path, speaker, (action, thing, place))
+        for path, speaker, action, thing, place in zip(*columns, strict=True)
+    )
+
+
+def _require_text(frame: DataFrame, table: Path, again: str) -> None:
+    """Each field that s3prl uses is text: pandas reads an empty one, and words such as NA, as no value."""
+    for column in COLUMNS:
+        wrong = [index for index, value in enumerate(frame[column]) if not isinstance(value, str)]
+        if wrong:
+            found = frame[column].iloc[wrong[0]]
+            raise UsageError(
+                f"{table} line {wrong[0] + 2} has {found!r} for {column}, as pandas reads it; text was "
+                f"expected ({len(wrong):,} such lines); {again}"
+            )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode: int | None) -> list[str]:
+    """What keeps the corpus from being used, a sentence each; `decode` files of each split are decoded."""
+    found = []
+    known = [{utterance.slots[slot] for utterance in utterances["train"]} for slot in range(len(SLOTS))]
+    for split, listed in utterances.items():
+        table = root / TABLES[split]
+        for number, utterance in enumerate(listed, start=2):
+            for slot, name in enumerate(SLOTS):
+                if utterance.slots[slot] not in known[slot]:
+                    found.append(
+                        f"{table} line {number} has {utterance.slots[slot]!r} for {name}, which no line of "
+                        f"{TABLES['train']} has: the head has no output for it"
+                    )
+            if not utterance.path.resolve().is_relative_to(root.resolve()):
+                found.append(f"{table} line {number} names {utterance.path}, a file in {root} was expected")
+        seen: dict[tuple[str, str], int] = {}
+        for number, utterance in enumerate(listed, start=2):
+            first = seen.setdefault((utterance.path.stem, str(utterance.path)), number)
+            if first != number:
+                found.append(f"{table} line {number} gives {utterance.path.name} again, as line {first} does")
+        found += wavs.problems([utterance.path for utterance in listed], decode, split)
+    return found
+
+
+def deviations(root: Path, utterances: Mapping[str, tuple[Utterance, ...]]) -> tuple[str, ...]:
+    """How the corpus differs from the official one, a sentence each."""
+    if markers.marks(root):
+        return markers.deviations(root)
+    return tuple(
+        f"{split} has {len(utterances[split]):,} utterances, the official one {official:,}"
+        for split, official in OFFICIAL_UTTERANCES.items()
+        if len(utterances[split]) != official
+    )
+
+
+def content_hash(root: Path, utterances: Mapping[str, tuple[Utterance, ...]]) -> str:
+    """Over the names and sizes of the audio and the tables."""
+    files = {utterance.path for listed in utterances.values() for utterance in listed}
+    texts = [(root / table).read_text(encoding="utf-8") for table in TABLES.values()]
+    return wavs.listing_hash(root, files, texts)

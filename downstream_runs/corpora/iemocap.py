@@ -1,0 +1,209 @@
+"""IEMOCAP: where it is, whether it is whole, and the metadata that s3prl reads, derived from its labels.
+
+`Session<1-5>/dialog/EmoEvaluation/<dialogue>.txt` has, among others, a line an utterance,
+`[start - end]<TAB>utterance<TAB>emotion<TAB>[valence, activation, dominance]`; the audio of an utterance is
+`Session<k>/sentences/wav/<dialogue>/<utterance>.wav`. Four classes are used, with excited counted as happy
+(SUPERB, section 3; s3prl 0.4.18, downstream/emotion/IEMOCAP_preprocess.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora.iemocap_order import DIALOGUES, TEST_BLOBS, TRAIN_BLOBS
+from downstream_runs.errors import UsageError
+
+FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
+"""The folder in the corpus's archive, and the one that s3prl's documentation names."""
+
+SESSIONS = (1, 2, 3, 4, 5)
+LABEL_FOLDER, AUDIO_FOLDER = "dialog/EmoEvaluation", "sentences/wav"
+
+CLASSES: Mapping[str, int] = MappingProxyType({"neu": 0, "hap": 1, "ang": 2, "sad": 3})
+"""The four classes and their outputs in s3prl's head."""
+
+MERGED: Mapping[str, str] = MappingProxyType({**{name: name for name in CLASSES}, "exc": "hap"})
+"""IEMOCAP's labels that are used, and the class of each."""
+
+OFFICIAL_UTTERANCES: Mapping[int, int] = MappingProxyType({1: 1_085, 2: 1_023, 3: 1_151, 4: 1_031, 5: 1_241})
+"""Utterances of the four classes in each session: 5,531, as in s3prl's metadata."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled utterance: its wav relative to the root, its class, and its dialogue."""
+
+    path: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        """Such as `Ses01F_impro01_F000`."""
+        return Path(self.path).stem
+
+    @property
+    def dialogue(self) -> str:
+        """Such as `Ses01F_impro01`."""
+        return self.name.rpartition("_")[0]
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks: the session, and F or M of the turn (the dialogue's says who wears the markers)."""
+        return self.name[:5] + self.name.rpartition("_")[2][:1]
+
+
+def find_root(data: Path) -> Path:
+    """The root in `data`: DATA/IEMOCAP_full_release, DATA/IEMOCAP, or DATA itself if it holds a session."""
+    return wavs.find(
+        data,
+        FOLDERS,
+        lambda path: any((path / f"Session{number}").is_dir() for number in SESSIONS),
+        "IEMOCAP, a folder that holds Session1 to Session5, and {found}; unpack the archive that USC sends "
+        "there (sail.usc.edu/iemocap), or try the whole path on synthetic speech with --demo",
+    )
+
+
+def read(root: Path) -> Mapping[int, tuple[Utterance, ...]]:
+    """The labelled utterances of the four classes, session by session, in the order of s3prl's metadata.
+
+    UsageError for a session that is missing, a label line that cannot be read, and a labelled utterance
+    without audio (stock s3prl leaves it out without a word).
+    """
+    return {number: _session(root, number) for number in SESSIONS}
+
+
+def _session(root: Path, number: int) -> tuple[Utterance, ...]:
+    folder = root / f"Session{number}"
+    for part in (LABEL_FOLDER, AUDIO_FOLDER):
+        if not (folder / part).is_dir():
+            raise UsageError(
+                f"there is no folder {folder / part}: all five sessions are needed, since emotion "
+                "recognition is reported as the mean of five folds; unpack IEMOCAP again"
+            )
+    tables = [
+        Path(entry.path) for entry in wavs.entries(folder / LABEL_FOLDER) if entry.name.endswith(".txt")
+    ]
+    order = {name: place for place, name in enumerate(DIALOGUES[number])}
+    found = [
+        utterance
+        for table in sorted(tables, key=lambda path: (order.get(path.stem, len(order)), path.stem))
+        for utterance in _dialogue(root, number, table)
+    ]
+    if not found:
+        raise UsageError(
+            f"{folder / LABEL_FOLDER} labels no utterance as one of {', '.join(MERGED)}; unpack IEMOCAP again"
+        )
+    return tuple(found)
+
+
+def _dialogue(root: Path, number: int, table: Path) -> list[Utterance]:
+    """The utterances of one dialogue by name, which is the order in its table."""
+    found: dict[str, Utterance] = {}
+    try:
+        lines = table.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{table} cannot be read as text ({error}); unpack IEMOCAP again") from None
+    for place, line in enumerate(lines, start=1):
+        if not line.startswith("["):
+            continue
+        fields = [field.strip() for field in line.split("\t") if field.strip()]
+        if len(fields) < 3 or not re.fullmatch(rf"Ses0{number}[FM]_\w+_[FM]\w*", fields[1]):
+            raise UsageError(
+                f"{table} line {place} is {line.strip()!r}, expected [start - end], an utterance such as "
+                f"{table.stem}_F000 and its emotion, with tabs between them; unpack IEMOCAP again"
+            )
+        name, label = fields[1], MERGED.get(fields[2])
+        if name in found:
+            raise UsageError(f"{table} line {place} labels {name} a second time; unpack IEMOCAP again")
+        if label is not None:
+            path = f"Session{number}/{AUDIO_FOLDER}/{name.rpartition('_')[0]}/{name}.wav"
+            if not (root / path).is_file():
+                raise UsageError(
+                    f"{table} line {place} labels {name}, and there is no {root / path}; unpack "
+                    f"Session{number}/{AUDIO_FOLDER} of IEMOCAP again"
+                )
+            found[name] = Utterance(path, label)
+    return [found[name] for name in sorted(found)]
+
+
+def check(root: Path, sessions: Mapping[int, tuple[Utterance, ...]], *, decode: int | None) -> list[str]:
+    """What keeps the corpus from being used, a sentence each; `decode` files of each session are decoded."""
+    found = []
+    for number, utterances in sessions.items():
+        absent = sorted(CLASSES.keys() - {utterance.label for utterance in utterances})
+        if absent:
+            found.append(
+                f"{root / f'Session{number}' / LABEL_FOLDER} labels no utterance as {', '.join(absent)}"
+            )
+        files = [root / utterance.path for utterance in utterances]
+        found += wavs.problems(files, decode, f"session {number}")
+    return found
+
+
+def metadata(sessions: Mapping[int, Sequence[Utterance]], fold: int) -> tuple[str, str]:
+    """s3prl's `train_meta_data.json` and `test_meta_data.json` of a fold: all sessions but `fold`, and it."""
+    train = [one for number in SESSIONS if number != fold for one in sessions[number]]
+    return _json(train), _json(sessions[fold])
+
+
+def _json(utterances: Sequence[Utterance]) -> str:
+    listed = [
+        {"path": one.path, "label": one.label, "speaker": one.name.partition("_")[0]} for one in utterances
+    ]
+    return json.dumps({"labels": dict(CLASSES), "meta_data": listed})
+
+
+def write_metadata(sessions: Mapping[int, Sequence[Utterance]], folder: Path) -> Path:
+    """Write the metadata of all folds below `folder` and return it; UsageError if that cannot be done."""
+    from downstream_runs.corpora.outputs import writing
+    from downstream_runs.files import atomic_write_text
+
+    with writing(folder):
+        for fold in SESSIONS:
+            train, test = metadata(sessions, fold)
+            atomic_write_text(folder / f"Session{fold}" / "train_meta_data.json", train)
+            atomic_write_text(folder / f"Session{fold}" / "test_meta_data.json", test)
+    return folder
+
+
+def deviations(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> tuple[str, ...]:
+    """How the corpus differs from the one that SUPERB's numbers come from, a sentence each."""
+    if markers.marks(root):
+        return markers.deviations(root)
+    counts = tuple(
+        f"Session{number} has {len(sessions[number]):,} utterances of the four classes, the official one "
+        f"{official:,}"
+        for number, official in OFFICIAL_UTTERANCES.items()
+        if len(sessions[number]) != official
+    )
+    others = [fold for fold in SESSIONS if not _is_official(metadata(sessions, fold), fold)]
+    if others:
+        named = ", ".join(f"fold{fold}" for fold in others)
+        counts += (
+            f"the metadata derived for {named} differ from s3prl's, so that other utterances may be drawn "
+            "for dev",
+        )
+    return counts
+
+
+def _is_official(texts: tuple[str, str], fold: int) -> bool:
+    return [blob_id(text) for text in texts] == [TRAIN_BLOBS[fold], TEST_BLOBS[fold]]
+
+
+def blob_id(text: str) -> str:
+    """The name that git gives a file of that text."""
+    data = text.encode()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def content_hash(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> str:
+    """Over the names and sizes of the audio, and the classes."""
+    files = [root / utterance.path for utterances in sessions.values() for utterance in utterances]
+    return wavs.listing_hash(root, files, [_json(sessions[number]) for number in SESSIONS])

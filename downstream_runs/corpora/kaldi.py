@@ -1,0 +1,194 @@
+"""Kaldi-style folders for diarisation, as s3prl's dataset reads them, checked before it does.
+
+A folder holds one line a recording in `wav.scp` (`RECORDING PATH`) and `reco2dur` (`RECORDING SECONDS`), one
+line a stretch of speech in `segments` (`UTTERANCE RECORDING START END`, seconds) and `utt2spk` (`UTTERANCE
+SPEAKER`), and the reference turns in `rttm`. `spk2utt` belongs to it and nothing here needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.errors import UsageError
+from downstream_runs.files import atomic_write_bytes, atomic_write_text
+
+TABLES: tuple[str, ...] = ("wav.scp", "segments", "utt2spk", "spk2utt", "reco2dur", "rttm")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of speech: its utterance id, speaker, start and end in seconds."""
+
+    name: str
+    speaker: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file with all its speech; `seconds` is what `reco2dur` says."""
+
+    name: str
+    audio: Path
+    seconds: float
+    segments: tuple[Segment, ...]
+
+
+def is_folder(folder: Path) -> bool:
+    """Whether `folder` is meant as a Kaldi-style folder: it has a `wav.scp`."""
+    return (folder / "wav.scp").is_file()
+
+
+def write(folder: Path, recordings: Sequence[Recording]) -> None:
+    """Write the six tables of `folder`, each as a whole.
+
+    Numbers are written in full, as SUPERB's recipe does (LibriMix, scripts/prepare_diarization.py).
+    """
+    speakers: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {name: [] for name in TABLES}
+    for recording in recordings:
+        lines["wav.scp"].append(f"{recording.name} {recording.audio}")
+        lines["reco2dur"].append(f"{recording.name} {recording.seconds}")
+        for segment in recording.segments:
+            lines["segments"].append(f"{segment.name} {recording.name} {segment.start} {segment.end}")
+            lines["utt2spk"].append(f"{segment.name} {segment.speaker}")
+            lines["rttm"].append(
+                f"SPEAKER\t{recording.name}\t1\t{segment.start}\t{segment.end - segment.start}"
+                f"\t<NA>\t<NA>\t{segment.speaker}\t<NA>"
+            )
+            speakers.setdefault(segment.speaker, []).append(recording.name)
+    lines["spk2utt"] = [f"{speaker} {' '.join(names)}" for speaker, names in speakers.items()]
+    for name, table in lines.items():
+        atomic_write_text(folder / name, "".join(f"{line}\n" for line in table))
+
+
+def copy(source: Path, folder: Path, recordings: Sequence[Recording]) -> None:
+    """Copy the tables of `source`, with the paths of `recordings` in `wav.scp`.
+
+    s3prl would look for a relative path from wherever it was started.
+    """
+    for name in TABLES:
+        if name != "wav.scp" and (source / name).is_file():
+            atomic_write_bytes(folder / name, (source / name).read_bytes())
+    atomic_write_text(
+        folder / "wav.scp", "".join(f"{recording.name} {recording.audio}\n" for recording in recordings)
+    )
+
+
+def read(folder: Path, speakers: int) -> tuple[Recording, ...]:
+    """The recordings of `folder`, in the order of `wav.scp`.
+
+    Raises UsageError, with file and line, for a table that is absent or unreadable, a command in `wav.scp`
+    (s3prl would hand it to a shell), tables that do not fit together, a recording without speech or with more
+    than `speakers` speakers, and times that are no times.
+    """
+    audio = _audio(folder)
+    seconds = {
+        name: _seconds(place, value, name)
+        for name, (place, value) in _pairs(folder / "reco2dur", "RECORDING SECONDS").items()
+    }
+    speaker_of = _pairs(folder / "utt2spk", "UTTERANCE SPEAKER")
+    spoken: dict[str, list[Segment]] = {name: [] for name in audio}
+    for place, fields in _lines(folder / "segments", "UTTERANCE RECORDING START END", 4):
+        name, recording, start, end = fields
+        if recording not in spoken:
+            raise UsageError(
+                f"{place} is for recording {recording}, which {folder / 'wav.scp'} does not list"
+            )
+        if name not in speaker_of:
+            raise UsageError(f"{place} names {name}, which {folder / 'utt2spk'} gives no speaker")
+        first, last = _seconds(place, start, name), _seconds(place, end, name)
+        if first >= last:
+            raise UsageError(f"{place} ends at {last} s, after its start at {first} s was expected")
+        spoken[recording].append(Segment(name, speaker_of[name][1], first, last))
+    for name, segments in spoken.items():
+        _check(folder, name, segments, seconds, speakers)
+    return tuple(Recording(name, audio[name], seconds[name], tuple(spoken[name])) for name in audio)
+
+
+def _check(
+    folder: Path, name: str, segments: Sequence[Segment], seconds: Mapping[str, float], speakers: int
+) -> None:
+    if name not in seconds:
+        raise UsageError(f"{folder / 'reco2dur'} has no line for recording {name} of wav.scp; add its length")
+    if not segments:
+        raise UsageError(
+            f"{folder / 'segments'} has no line for recording {name} of wav.scp; take it out there"
+        )
+    found = sorted({segment.speaker for segment in segments})
+    if len(found) > speakers:
+        raise UsageError(
+            f"recording {name} of {folder} has {len(found)} speakers ({', '.join(found)}), "
+            f"{speakers} at most were expected; take it out of wav.scp, segments and rttm"
+        )
+    late = next((segment for segment in segments if segment.start >= seconds[name]), None)
+    if late is not None:
+        raise UsageError(
+            f"{folder / 'segments'} has {late.name} start at {late.start} s, and {folder / 'reco2dur'} says "
+            f"that {name} lasts {seconds[name]} s; correct one of the two"
+        )
+
+
+def _audio(folder: Path) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    table = folder / "wav.scp"
+    for name, (place, value) in _pairs(table, "RECORDING PATH").items():
+        if value.endswith("|") or value == "-":
+            raise UsageError(
+                f"{place} has a command ({value!r}), the path of a file was expected; commands are not run: "
+                "write their output to wav files and name those"
+            )
+        if "/" in name or name.startswith("."):
+            raise UsageError(f"{place} has the recording id {name!r}, which cannot name a file; rename it")
+        paths[name] = folder / Path(value).expanduser()
+    return paths
+
+
+def _pairs(table: Path, form: str) -> dict[str, tuple[str, str]]:
+    """For each id of a two-column table, the place of its line and its value; the last line counts."""
+    repeated_is_wrong = table.name in ("wav.scp", "reco2dur")
+    pairs: dict[str, tuple[str, str]] = {}
+    for place, (name, value) in _lines(table, form, 2):
+        if repeated_is_wrong and name in pairs:
+            raise UsageError(f"{place} gives {name} a second time; keep one of the lines")
+        pairs[name] = (place, value)
+    return pairs
+
+
+def _lines(table: Path, form: str, columns: int) -> Iterator[tuple[str, list[str]]]:
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(
+            f"cannot read {table} ({(reason or str(error)).lower()}), a table of lines {form} was expected; "
+            "prepare the folder again"
+        ) from None
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+        fields = line.split(None, columns - 1)
+        # The last field of a two-column table may hold spaces, as s3prl reads it.
+        if len(fields) != columns or (columns > 2 and len(line.split()) != columns):
+            raise UsageError(f"{table} line {number} is {line!r}, {form} was expected; correct that line")
+        yield f"{table} line {number}", [field.strip() for field in fields]
+
+
+def _seconds(place: str, value: str, name: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(
+            f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it"
+        )
+    return seconds
+
+
+def reference_files(folder: Path) -> frozenset[str]:
+    """The recordings that `rttm` has turns of; UsageError if it cannot be read."""
+    from downstream_runs.scoring import rttm
+
+    return frozenset(rttm.read(folder / "rttm"))

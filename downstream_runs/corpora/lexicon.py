@@ -1,0 +1,176 @@
+"""The pronunciation lexicon of phoneme recognition: two text files of lines `WORD PHONE PHONE ...`.
+
+Which two files, and that the first pronunciation of a word counts, are s3prl's downstream/ctc/libriphone.yaml
+and corpus/libriphone.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.corpora import markers, pinned
+from downstream_runs.corpora.pinned import PinnedFile
+from downstream_runs.errors import UsageError
+
+FOLDER = "lexicon"
+"""The folder beside the corpus in which a lexicon of the user's own may lie."""
+
+_ORIGIN = "s3prl/downstream/ctc/lexicon"
+
+FILES = (
+    PinnedFile(f"{_ORIGIN}/librispeech-lexicon-200k-g2p.txt", "a9143b4f90bde7f71221b7e546f780f3b655c8f7"),
+    PinnedFile(
+        f"{_ORIGIN}/librispeech-lexicon-allothers-g2p.txt", "cdc9ff665e674959c1150c62714150c3d3d0b726"
+    ),
+)
+"""The files in the order in which s3prl reads them; ids from the tree of commit ec8064b5."""
+
+_VOWELS = frozenset(
+    ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+)
+_CONSONANTS = frozenset(
+    (
+        *("B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N"),
+        *("NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"),
+    )
+)
+
+PHONES: tuple[str, ...] = (
+    "SIL",
+    "SPN",
+    *(
+        f"{base}{stress}"
+        for base in sorted(_VOWELS | _CONSONANTS)
+        for stress in (("0", "1", "2") if base in _VOWELS else ("",))
+    ),
+)
+"""The 71 phones that SUPERB's head spells with: silence, noise and ARPAbet with stress, in s3prl's order.
+
+A phone's place decides its output in the head; s3prl's tokenizer puts `<pad> <eos> <unk>` before them.
+"""
+
+BARE_PHONES: tuple[str, ...] = tuple(sorted(_VOWELS | _CONSONANTS))
+"""ARPAbet's 39 phones without stress."""
+
+VOCABULARY = "phonemes.txt"
+"""A made corpus whose phones are others lists them in this file of its lexicon folder, one a line."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The two files, the phones they may use, and what sets them apart from SUPERB's."""
+
+    files: tuple[Path, ...]
+    phones: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+
+
+def find(data: Path, root: Path, cache: Path) -> Lexicon:
+    """The lexicon in a folder `lexicon` in `data` or `root`, or beside `root`; else s3prl's own, pinned.
+
+    UsageError if such a folder is there and incomplete, and where s3prl's cannot be had.
+    """
+    for folder in dict.fromkeys(place.absolute() / FOLDER for place in (data, root, root.parent)):
+        if folder.is_dir():
+            return _own(folder)
+    files = tuple(pinned.obtain(file, cache).resolve() for file in FILES)
+    return Lexicon(files, PHONES)
+
+
+def _own(folder: Path) -> Lexicon:
+    missing = [file.name for file in FILES if not (folder / file.name).is_file()]
+    if missing:
+        raise UsageError(
+            f"{folder} has no {missing[0]}, expected {' and '.join(file.name for file in FILES)}; "
+            "complete the folder, or delete it to use s3prl's own lexicon"
+        )
+    files = tuple((folder / file.name).resolve() for file in FILES)
+    other = [file.name for file in FILES if pinned.blob_id(folder / file.name) != file.blob]
+    labels = markers.labels(folder)
+    made = f"the {' and '.join(labels)} lexicon" if labels else f"the lexicon in {folder}"
+    deviations = [f"{made} is not s3prl's: other content in {' and '.join(other)}"] if other else []
+    deviations += markers.deviations(folder)
+    phones = PHONES
+    if (folder / VOCABULARY).is_file():
+        phones = tuple((folder / VOCABULARY).read_text(encoding="utf-8").split())
+        deviations.append(f"{made} has {len(phones)} phones instead of {len(PHONES)}")
+    return Lexicon(files, phones, labels, tuple(deviations))
+
+
+def read(files: Sequence[Path], known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Each word with its first pronunciation, the files in their order; blank lines are passed over.
+
+    Raises UsageError for a file that cannot be read and for a phone that is not in `known`.
+    """
+    words: dict[str, tuple[str, ...]] = {}
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the lexicon {path} ({error}); restore it") from None
+        for number, line in enumerate(lines, start=1):
+            word, *phones = line.split() or [""]
+            strange = next((phone for phone in phones if phone not in known), None)
+            if strange is not None:
+                raise UsageError(
+                    f"{path} line {number} has the phone {strange!r} in {word}, not among the phones that "
+                    "the head spells with (ARPAbet with stress, such as AH0); correct that line"
+                )
+            if word:
+                words.setdefault(word, tuple(phones))
+    return words
+
+
+def phones(transcript: str, words: Mapping[str, Sequence[str]], place: object) -> list[str]:
+    """The phones of a transcript; UsageError naming `place` and the word that the lexicon lacks."""
+    found: list[str] = []
+    for word in transcript.split():
+        if word not in words:
+            raise UsageError(
+                f"{place}: the lexicon has no word {word!r}; use s3prl's own lexicon or add the word to yours"
+            )
+        found += words[word]
+    return found
+
+
+def require_words(
+    transcripts: Iterable[tuple[str, str]], words: Mapping[str, Sequence[str]], files: Sequence[Path]
+) -> None:
+    """UsageError naming the first words of the transcripts `(utterance, words)` that the lexicon lacks."""
+    missing: dict[str, str] = {}
+    for utterance, transcript in transcripts:
+        for word in transcript.split():
+            if not words.get(word):
+                missing.setdefault(word, utterance)
+    if not missing:
+        return
+    shown = ", ".join(f"{word} in {utterance}" for word, utterance in list(missing.items())[:5])
+    raise UsageError(
+        f"{len(missing):,} words of the transcripts have no phones ({shown}"
+        f"{', ...' if len(missing) > 5 else ''}) in {' and '.join(str(file) for file in files)}; "
+        "add them there, or use s3prl's own lexicon"
+    )
+
+
+def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
+    """Write one's own lexicon as s3prl's two files, half of the words in each; their names."""
+    from downstream_runs.files import atomic_write_text
+
+    lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
+    middle = (len(lines) + 1) // 2
+    for file, part in zip(FILES, (lines[:middle], lines[middle:]), strict=True):
+        atomic_write_text(folder / file.name, "".join(part))
+    return [file.name for file in FILES]
+
+
+def write_vocabulary(path: Path, phones: Sequence[str]) -> Path:
+    """Write the phones, one a line, as s3prl's tokenizer reads them."""
+    from downstream_runs.corpora.outputs import writing
+    from downstream_runs.files import atomic_write_text
+
+    with writing(path):
+        atomic_write_text(path, "".join(f"{phone}\n" for phone in phones))
+    return path

@@ -1,0 +1,122 @@
+"""Files that s3prl's PyPI package leaves out, from a clone of s3prl or from the pinned commit on GitHub.
+
+Whatever the way, a file is used only if its git blob id is the pinned one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.errors import UsageError
+
+COMMIT = "ec8064b5889f81ca460fbe2c094ce576a6f120b7"
+"""s3prl's commit of version 0.4.18."""
+
+BASE = f"https://raw.githubusercontent.com/s3prl/s3prl/{COMMIT}"
+
+VARIABLE = "SUPERB_S3PRL"
+"""Names a clone of s3prl's git repository, for machines that reach no network."""
+
+_SECONDS = 30
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """One file of s3prl's repository: its path there and its git blob id (SHA-1, 40 hex digits)."""
+
+    path: str
+    blob: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return self.path.rpartition("/")[2]
+
+
+def blob_id(path: Path) -> str:
+    """The id that git gives a file's content: SHA-1 over `blob SIZE`, a zero byte and the bytes."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def obtain(file: PinnedFile, cache: Path, base: str = BASE) -> Path:
+    """The file from the clone that SUPERB_S3PRL names, else from `cache`, else downloaded into `cache`.
+
+    Raises UsageError if the clone has another version of it, and if it can neither be found nor downloaded;
+    nothing half written is left behind.
+    """
+    clone = os.environ.get(VARIABLE, "").strip()
+    if clone:
+        return _from_clone(file, Path(clone).expanduser())
+    kept = cache / "s3prl" / file.blob[:12] / file.name
+    if not kept.is_file() or blob_id(kept) != file.blob:
+        _download(file, f"{base}/{file.path}", kept)
+    return kept
+
+
+def _from_clone(file: PinnedFile, clone: Path) -> Path:
+    path = clone / file.path
+    if not path.is_file():
+        raise UsageError(
+            f"{VARIABLE} is {clone}, and {path} is not there; name the root of a clone of s3prl, made with "
+            f"`git clone https://github.com/s3prl/s3prl`"
+        )
+    found = blob_id(path)
+    if found != file.blob:
+        raise UsageError(
+            f"{path} has the git blob id {found}, {file.blob} was expected; run `git checkout {COMMIT[:8]}` "
+            "in that clone"
+        )
+    return path
+
+
+def _download(file: PinnedFile, url: str, path: Path) -> None:
+    import http.client
+    from urllib.error import HTTPError
+
+    from downstream_runs.corpora.outputs import writing
+    from downstream_runs.files import atomic_path
+
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_path(path) as temporary:
+            _fetch(url, temporary, file.name)
+            found = blob_id(temporary)
+            if found != file.blob:
+                raise UsageError(
+                    f"{url} gave a file with the git blob id {found}, {file.blob} was expected: nothing "
+                    f"was kept; run the same command again, or name a clone of s3prl in {VARIABLE}"
+                )
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # HTTPError's own words leave out the reason phrase of some servers.
+        reason = f"HTTP {error.code}" if isinstance(error, HTTPError) else str(error) or type(error).__name__
+        raise UsageError(
+            f"cannot download {url} ({reason}); run again with a network, or put {file.name} of s3prl at "
+            f"commit {COMMIT[:8]} there yourself: run `git clone https://github.com/s3prl/s3prl` and set "
+            f"{VARIABLE} to that folder"
+        ) from None
+
+
+def _fetch(url: str, path: Path, name: str) -> None:
+    """Write what `url` gives to `path`; OSError if the connection ends before the announced length."""
+    from urllib.request import urlopen
+
+    from tqdm import tqdm
+
+    with urlopen(url, timeout=_SECONDS) as answer, path.open("wb") as out:
+        announced = answer.headers.get("Content-Length", "")
+        total = int(announced) if announced.isdigit() else None
+        with tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=None) as bar:
+            while block := answer.read(_BLOCK):
+                out.write(block)
+                bar.update(len(block))
+        if total is not None and out.tell() != total:
+            raise OSError(f"the connection ended after {out.tell():,} of {total:,} bytes")

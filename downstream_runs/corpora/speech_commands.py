@@ -1,0 +1,194 @@
+"""Speech Commands version 0.01 as SUPERB uses it: a folder of words, and a folder of test words.
+
+`speech_commands_v0.01/<word>/<speaker>_nohash_<n>.wav` and `_background_noise_/*.wav` are for training and
+dev, `speech_commands_test_set_v0.01/<class>/*.wav` is the test set. The corpus's own lists are not used:
+s3prl decides by the hash of the file's name, which gives the corpus's own parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from downstream_runs.corpora import markers, wavs
+from downstream_runs.errors import UsageError
+
+TRAIN_FOLDER = "speech_commands_v0.01"
+TEST_FOLDER = "speech_commands_test_set_v0.01"
+NOISE = "_background_noise_"
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+UNKNOWN, SILENCE = "_unknown_", "_silence_"
+CLASSES = (*COMMANDS, UNKNOWN, SILENCE)
+"""The twelve classes, in the order of s3prl's outputs."""
+
+_OTHERS = """zero one two three four five six seven eight nine
+bed bird cat dog happy house marvin sheila tree wow"""
+
+WORDS = frozenset(COMMANDS).union(_OTHERS.split())
+"""The thirty words of version 0.01; version 0.02 has five more."""
+
+OFFICIAL_WORDS = 64_721
+"""Words in version 0.01: its README counts 64,727 files with the six of background noise."""
+
+OFFICIAL_NOISES = 6
+OFFICIAL_TEST = 3_081
+"""Files of the test set of version 0.01, as the data set card on Hugging Face counts them."""
+
+SECOND = 16_000
+
+_HASHES = 2**27
+"""Parts per whole of the hash: `MAX_NUM_WAVS_PER_CLASS + 1` in the corpus's README."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The wav files of a corpus by part, each in the order of their paths; noise is in both train and dev."""
+
+    train_root: Path
+    test_root: Path
+    train: tuple[Path, ...]
+    dev: tuple[Path, ...]
+    noise: tuple[Path, ...]
+    test: tuple[Path, ...]
+    words: int
+
+    @property
+    def utterances(self) -> Mapping[str, int]:
+        """Items of each of s3prl's data sets."""
+        return {
+            "train": len(self.train) + len(self.noise),
+            "dev": len(self.dev) + len(self.noise),
+            "test": len(self.test),
+        }
+
+
+def part(name: str) -> str | None:
+    """The part of a word's file by its name: `train`, `dev`, or None (dropped, for it would be a test word).
+
+    The rule is that of the corpus's README: SHA-1 of the name up to `_nohash_`, as a percentage; below 10 is
+    dev, below 20 test. All files of a speaker fall in one part.
+    """
+    speaker = re.sub(r"_nohash_.*$", "", name)
+    number = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16) % _HASHES
+    percentage = number * (100.0 / (_HASHES - 1))
+    return "dev" if percentage < 10 else None if percentage < 20 else "train"
+
+
+def find_roots(data: Path) -> tuple[Path, Path]:
+    """The folders of words and of test words: both in DATA, or DATA the first and the second beside it.
+
+    UsageError says what was looked for and where.
+    """
+    train = wavs.find(
+        data,
+        (TRAIN_FOLDER,),
+        lambda path: (path / NOISE).is_dir(),
+        f"the words of Speech Commands v0.01, a folder that holds {NOISE}, and {{found}}; unpack "
+        "speech_commands_v0.01.tar.gz there (download.tensorflow.org/data), or try the whole path on "
+        "synthetic speech with --demo",
+    )
+    candidates = (data.expanduser().absolute() / TEST_FOLDER, train.parent / TEST_FOLDER)
+    for test in candidates:
+        if test.is_dir():
+            return train, test
+    raise UsageError(
+        f"there is no folder {candidates[0]} with the test words of Speech Commands v0.01; unpack "
+        "speech_commands_test_set_v0.01.tar.gz there (download.tensorflow.org/data): s3prl tests on it and "
+        "not on the testing_list.txt of the words"
+    )
+
+
+def read(train_root: Path, test_root: Path) -> Listing:
+    """List both folders; UsageError for folders that are not words of version 0.01, or not test classes."""
+    parts: dict[str, list[Path]] = {"train": [], "dev": []}
+    total = 0
+    for folder in wavs.folders(train_root):
+        if folder.name == NOISE:
+            continue
+        if folder.name not in WORDS:
+            raise UsageError(
+                f"{folder} is not a word of Speech Commands v0.01 (version 0.02 has five words more); SUPERB "
+                "uses version 0.01: unpack speech_commands_v0.01.tar.gz into a folder of its own"
+            )
+        files = wavs.wavs(folder)
+        total += len(files)
+        for path in files:
+            where = part(path.name)
+            if where is not None:
+                parts[where].append(path)
+    test = []
+    for folder in wavs.folders(test_root):
+        if folder.name not in CLASSES:
+            raise UsageError(
+                f"{folder} is not one of the twelve classes {', '.join(CLASSES)}, which the folders of "
+                "speech_commands_test_set_v0.01 are named for; unpack that archive again"
+            )
+        test += wavs.wavs(folder)
+    return Listing(
+        train_root=train_root,
+        test_root=test_root,
+        train=tuple(parts["train"]),
+        dev=tuple(parts["dev"]),
+        noise=tuple(wavs.wavs(train_root / NOISE)),
+        test=tuple(test),
+        words=total,
+    )
+
+
+def label(path: Path) -> str:
+    """The class of a file by its folder."""
+    folder = path.parent.name
+    return SILENCE if folder == NOISE else folder if folder in CLASSES else UNKNOWN
+
+
+def check(listing: Listing, *, decode: int | None) -> list[str]:
+    """What keeps the corpus from being used, a sentence each; `decode` files of each part are decoded."""
+    found = []
+    for name, files in (
+        ("train", (*listing.train, *listing.noise)),
+        ("dev", (*listing.dev, *listing.noise)),
+        ("test", listing.test),
+    ):
+        root = listing.test_root if name == "test" else listing.train_root
+        present = {label(path) for path in files}
+        absent = [one for one in CLASSES if one not in present]
+        if absent:
+            found.append(f"{root} has no {name} file of {', '.join(absent)}, of {len(CLASSES)} classes")
+    for name, files in (("train", listing.train), ("dev", listing.dev), ("test", listing.test)):
+        found += wavs.problems(files, decode, f"{name} words")
+    # s3prl cuts a random second out of every noise.
+    found += wavs.problems(listing.noise, None, "noise", shortest=SECOND)
+    return found
+
+
+def labels(listing: Listing) -> tuple[str, ...]:
+    """`("demo",)` for synthetic speech, `("sample",)` for a few real words, `()` for anything else."""
+    both = [*markers.labels(listing.train_root), *markers.labels(listing.test_root)]
+    return tuple(dict.fromkeys(both))
+
+
+def deviations(listing: Listing) -> tuple[str, ...]:
+    """How the corpus differs from the official one, a sentence each."""
+    made = [*markers.deviations(listing.train_root), *markers.deviations(listing.test_root)]
+    if labels(listing):
+        return tuple(dict.fromkeys(made))
+    counts = (
+        (listing.train_root, listing.words, OFFICIAL_WORDS, "words"),
+        (listing.train_root / NOISE, len(listing.noise), OFFICIAL_NOISES, "files of noise"),
+        (listing.test_root, len(listing.test), OFFICIAL_TEST, "test words"),
+    )
+    return tuple(
+        f"{folder.name} has {found:,} {what}, the official one {official:,}"
+        for folder, found, official, what in counts
+        if found != official
+    )
+
+
+def content_hash(listing: Listing) -> str:
+    """Over the names and sizes of all files that are used."""
+    words = wavs.listing_hash(listing.train_root, (*listing.train, *listing.dev, *listing.noise))
+    return hashlib.sha256((words + wavs.listing_hash(listing.test_root, listing.test)).encode()).hexdigest()

@@ -1,0 +1,263 @@
+"""VoxCeleb1: where it is, which speakers and files it has, and whether it is whole.
+
+The layout is `<place>/idNNNNN/<video>/NNNNN.wav`. The place is `dev/wav` and `test/wav`, as s3prl wants them,
+or `wav` alone, as both archives unpack into one folder; `view` shows s3prl any of them in its own layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
+from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
+from downstream_runs.corpora.outputs import writing
+from downstream_runs.errors import UsageError
+
+__all__ = [
+    "PARTS",
+    "Recording",
+    "archives",
+    "check",
+    "content_hash",
+    "deviations",
+    "find_root",
+    "labels",
+    "recordings",
+    "require_good",
+    "require_listed",
+    "speakers",
+    "view",
+]
+
+FOLDERS = ("VoxCeleb1", "Voxceleb1", "voxceleb1", "VoxCeleb")
+PLACES = ("dev/wav", "test/wav", "wav", "vox1_dev_wav/wav", "vox1_test_wav/wav", "dev", "test", ".")
+"""Where speaker folders may lie under the root; both archives hold a folder `wav`."""
+
+TEST_SPEAKERS = frozenset(f"id{number}" for number in range(10270, 10310))
+"""The forty speakers of the archive `test`: those whose names begin with E (the corpus's site)."""
+
+PARTS: Mapping[str, int] = MappingProxyType({"dev": 148_642, "test": 4_874})
+"""The two archives and their utterances, as the corpus's site counts them."""
+
+SITE = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html"
+
+_SPEAKER = re.compile(r"id\d{5}")
+_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One wav: its `path`, its `name` `idNNNNN/<video>/NNNNN.wav`, its bytes and its time of change."""
+
+    path: Path
+    name: str
+    size: int
+    changed_ns: int
+
+
+def find_root(data: Path) -> Path:
+    """The VoxCeleb1 root in `data`: DATA/VoxCeleb1, or DATA itself if speaker folders are in it.
+
+    Raises UsageError if there is none.
+    """
+    data = data.expanduser().absolute()
+    for candidate in (*(data / name for name in FOLDERS), data):
+        if any(_speakers_in(candidate / place) for place in PLACES):
+            return candidate
+    found = "that folder does not exist" if not data.is_dir() else "none of them holds a folder idNNNNN"
+    raise UsageError(
+        f"no VoxCeleb1 in {data}: looked for speakers such as dev/wav/id10001 or wav/id10001 in "
+        f"{data / FOLDERS[0]} and in {data}, and {found}; unpack vox1_dev_wav and vox1_test_wav ({SITE}) "
+        f"into {data / FOLDERS[0]}/dev and /test, or try the whole path on synthetic speech with --demo"
+    )
+
+
+def speakers(root: Path) -> dict[str, Path]:
+    """Every speaker and its folder, in the order of the names; UsageError if one has two folders."""
+    found: dict[str, Path] = {}
+    for place in PLACES:
+        for folder in _speakers_in(root / place):
+            other = found.setdefault(folder.name, folder)
+            if other is not folder and not other.samefile(folder):
+                raise UsageError(
+                    f"speaker {folder.name} has two folders, {other} and {folder}, one was expected; "
+                    "move one of them out of the corpus, then start again"
+                )
+    return dict(sorted(found.items()))
+
+
+def recordings(folders: Mapping[str, Path]) -> list[Recording]:
+    """All wav files of the given speakers, in the order of their names."""
+    found = []
+    for speaker, folder in folders.items():
+        for video in _entries(folder):
+            if not video.is_dir():
+                continue
+            for entry in _entries(Path(video.path)):
+                if not entry.name.endswith(".wav"):
+                    continue
+                # A dangling link must be reported with its name later, not end the listing here.
+                status = entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
+                name = f"{speaker}/{video.name}/{entry.name}"
+                found.append(Recording(Path(entry.path), name, status.st_size, status.st_mtime_ns))
+    return sorted(found, key=lambda recording: recording.name)
+
+
+def part(speaker: str) -> str:
+    """The archive that a speaker belongs to: `dev` or `test`."""
+    return "test" if speaker in TEST_SPEAKERS else "dev"
+
+
+def archives(root: Path) -> dict[str, dict[str, Path]]:
+    """The speakers of `dev` and of `test`, and their folders."""
+    groups: dict[str, dict[str, Path]] = {name: {} for name in PARTS}
+    for speaker, folder in speakers(root).items():
+        groups[part(speaker)][speaker] = folder
+    return groups
+
+
+def view(groups: Mapping[str, Mapping[str, Path]], cache: Path) -> Path:
+    """A folder `<group>/wav/<speaker>` of links to the speakers' folders; s3prl knows no other layout."""
+    lines = [
+        f"{group}\t{speaker}\t{folder.resolve()}\n"
+        for group, members in sorted(groups.items())
+        for speaker, folder in sorted(members.items())
+    ]
+    target = cache / f"view-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
+    with writing(target):
+        if target.is_dir():
+            return target
+        cache.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".view-", dir=cache))
+        try:
+            for line in lines:
+                group, speaker, folder = line.rstrip("\n").split("\t")
+                link = making / group / "wav" / speaker
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(folder, target_is_directory=True)
+            making.chmod(0o755)
+            # Another run may have made the same view meanwhile; it is the same then.
+            if not target.is_dir():
+                making.rename(target)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return target
+
+
+def require_listed(files: Sequence[Recording], names: Sequence[str], source: Path) -> list[Recording]:
+    """The recordings of `names`, in their order; UsageError names the first that is not there."""
+    by_name = {file.name: file for file in files}
+    absent = [name for name in names if name not in by_name]
+    if absent:
+        others = f" (and {len(absent) - 1:,} more)" if len(absent) > 1 else ""
+        raise UsageError(
+            f"{source} lists {absent[0]}{others} and the corpus has no such file; "
+            f"unpack both archives of VoxCeleb1 ({SITE}) again, then start this again"
+        )
+    return [by_name[name] for name in names]
+
+
+def content_hash(files: Sequence[Recording], *lists: Path) -> str:
+    """Over the files' names and sizes and the lists' bytes: all that decides a run but the samples."""
+    digest = hashlib.sha256()
+    for recording in files:
+        digest.update(f"{recording.name}\t{recording.size}\n".encode("utf-8", "surrogateescape"))
+    for path in lists:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def check(root: Path, parts: Sequence[str], *, decode: int | None) -> CorpusReport:
+    """Compare `parts` (of `PARTS`) under `root` with what VoxCeleb1 holds, and decode audio.
+
+    Every file is counted and none may be empty. `decode` files of each part, spread evenly, are decoded
+    whole; None decodes all. Counts are the official ones, but those of the manifest where the root is marked
+    as a demo or sample corpus. Problems are collected, never raised: see `require_good`.
+    """
+    groups = archives(root)
+    reports = {name: _check_part(root, name, recordings(groups[name]), decode) for name in parts}
+    return CorpusReport(root, labels(root), reports)
+
+
+def require_good(report: CorpusReport) -> None:
+    """Raise UsageError with the first problem and the number of others, if there are any."""
+    problems = report.problems
+    if not problems:
+        return
+    others = len(problems) - 1
+    more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
+    if report.labels:
+        advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
+    else:
+        named = " and ".join(f"vox1_{name}_wav" for name, found in report.splits.items() if found.problems)
+        advice = f"unpack {named} ({SITE}) again, or try the path first with --demo"
+    raise UsageError(f"{problems[0]}{more}; {advice}")
+
+
+def _check_part(root: Path, name: str, files: list[Recording], decode: int | None) -> SplitReport:
+    problems = [f"{file.path} is empty (0 bytes)" for file in files if file.size == 0]
+    step = 1 if decode is None else max(len(files) // max(decode, 1), 1)
+    chosen = [file for file in files if file.size][::step][: len(files) if decode is None else decode]
+    seconds = 0.0
+    for file in chosen:
+        try:
+            seconds += _decode(file.path)
+        except UsageError as error:
+            problems.append(str(error))
+    whole = len(chosen) == len(files) and not problems
+    expected, manifest_problem = _expected(root, name)
+    if manifest_problem:
+        problems.insert(0, manifest_problem)
+    elif len(files) != expected:
+        problems.insert(0, f"part {name} has {len(files):,} of {expected:,} utterances in {root}")
+    return SplitReport(name, len(files), len(chosen), seconds if whole else None, tuple(problems))
+
+
+def _expected(root: Path, name: str) -> tuple[int, str | None]:
+    for mark in marks(root):
+        manifest = read_manifest(root, mark)
+        if manifest is None:
+            return 0, f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json"
+        listed = manifest.get("files")
+        wavs = [Path(file) for file in listed if file.endswith(".wav")] if isinstance(listed, dict) else []
+        return sum(part(wav.parts[-3]) == name for wav in wavs if len(wav.parts) > 2), None
+    return PARTS[name], None
+
+
+def _decode(path: Path) -> float:
+    """Seconds of a whole 16 kHz, one-channel file; UsageError for any other."""
+    from downstream_runs.bridge.audio_files import open_audio, read_frames
+
+    with open_audio(path) as audio:
+        if audio.samplerate != _RATE or audio.channels != 1:
+            raise UsageError(
+                f"{path} has {audio.samplerate:,} Hz and {audio.channels} channels, "
+                f"{_RATE:,} Hz and one channel were expected"
+            )
+        return len(read_frames(audio, "int16")) / _RATE
+
+
+def _speakers_in(place: Path) -> Iterator[Path] | list[Path]:
+    if not place.is_dir():
+        return []
+    return [Path(e.path) for e in _entries(place) if _SPEAKER.fullmatch(e.name) and e.is_dir()]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder shows, in the order of the names."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
+        ) from None

@@ -1,0 +1,144 @@
+"""What the corpora of single wav files share: listing them, decoding some, and saying what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.errors import UsageError
+
+Some = TypeVar("Some")
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder shows, in the order of the names; UsageError for a folder that cannot be listed.
+
+    Hidden files are left out: temporary files, and what macOS leaves in archives.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
+        ) from None
+
+
+def folders(parent: Path) -> list[Path]:
+    """The folders in `parent`, in the order of their names."""
+    return [Path(entry.path) for entry in entries(parent) if entry.is_dir()]
+
+
+def wavs(folder: Path) -> list[Path]:
+    """The wav files in `folder`, in the order of their names."""
+    return [Path(entry.path) for entry in entries(folder) if entry.name.endswith(".wav")]
+
+
+def spread(items: Sequence[Some], number: int | None) -> list[Some]:
+    """`number` of the items at even distances, from the first to the last; None: all."""
+    if number is None or number >= len(items):
+        return list(items)
+    if number <= 1:
+        return list(items[:number])
+    step = (len(items) - 1) / (number - 1)
+    return [items[round(index * step)] for index in range(number)]
+
+
+def problem(path: Path, shortest: int = 1) -> str | None:
+    """What is wrong with a file that should be 16 kHz, one channel and `shortest` samples or more, or None.
+
+    The file is decoded to its end.
+    """
+    import soundfile
+
+    from downstream_runs.bridge.audio_files import missing_bytes
+    from downstream_runs.corpora.audio import AudioProblem, decode
+
+    try:
+        samples = decode(path)
+    except AudioProblem as error:
+        return str(error).replace("read as flac", "read as audio")
+    except soundfile.SoundFileError as error:
+        return f"{path} cannot be read as audio ({error})"
+    lost = missing_bytes(path)
+    if lost:
+        return f"{path} is cut short: it ends {lost:,} bytes before the length in its header"
+    if samples < shortest:
+        return f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} were expected"
+    return None
+
+
+def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int = 1) -> list[str]:
+    """Which of `files` are empty or absent, and what is wrong with `decode` of them, which are decoded."""
+    from tqdm import tqdm
+
+    found, sound = [], []
+    for path in files:
+        text = _without_content(path)
+        if text is None:
+            sound.append(path)
+        else:
+            found.append(text)
+    chosen = spread(sound, decode)
+    for path in tqdm(chosen, desc=f"decode {what}", unit="file", disable=None, leave=False):
+        text = problem(path, shortest)
+        if text is not None:
+            found.append(text)
+    return found
+
+
+def _without_content(path: Path) -> str | None:
+    try:
+        return None if path.stat().st_size else f"{path} is empty (0 bytes)"
+    except OSError as error:
+        return f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
+
+
+def require_good(found: Sequence[str], advice: str) -> None:
+    """Raise UsageError with the first problem, the number of others, and what to do, if there are any."""
+    if found:
+        others = len(found) - 1
+        more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
+        raise UsageError(f"{found[0]}{more}; {advice}")
+
+
+def listing_hash(root: Path, files: Iterable[Path], texts: Iterable[str] = ()) -> str:
+    """SHA-256 over names and sizes of `files` and over `texts`: all that decides a run but the samples."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(root).as_posix()}\t{path.stat().st_size}\n".encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()
+
+
+def find(data: Path, names: Sequence[str], holds: Callable[[Path], bool], sentence: str) -> Path:
+    """The first of DATA/name for `names`, or DATA itself, for which `holds`; else UsageError.
+
+    `sentence` says what a corpus holds and where to get it, and ends the message.
+    """
+    data = data.expanduser().absolute()
+    for candidate in (*(data / name for name in names), data):
+        if holds(candidate):
+            return candidate
+    looked = ", ".join(str(data / name) for name in names)
+    found = "that folder does not exist" if not data.is_dir() else "none of them has it"
+    raise UsageError(f"looked in {looked} and {data} for {sentence.format(found=found)}")
+
+
+def write_wav(path: Path, wave: object) -> None:
+    """Write float samples `[sample]` between -1 and 1 as 16-bit wav at 16 kHz, whole or not at all."""
+    import numpy as np
+    import soundfile
+
+    from downstream_runs.files import atomic_path
+
+    # Rounded here rather than by libsndfile, whose scaling may differ from version to version.
+    samples = np.rint(np.clip(np.asarray(wave), -1, 1) * 32767).astype(np.int16)
+    with atomic_path(path) as temporary:
+        soundfile.write(str(temporary), samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")

@@ -1,0 +1,175 @@
+"""Speaker verification's test: every kept checkpoint on the test trials, and on the dev trials beside.
+
+SUPERB (s3prl, downstream/docs/superb.md) saves a checkpoint every 20,000 of 200,000 steps and reports the
+lowest EER on test of the ten. That choice has seen the test trials; the number that the dev trials choose
+has not, and stands beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs.errors import RunFailed
+from downstream_runs.files import atomic_write_text
+from downstream_runs.tasks.spec import Score
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.bench import Bench
+    from reports.results import Metric
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One trial: `ENROL_TEST` by s3prl's names, its label (1 one speaker, 0 two), and its cosine."""
+
+    name: str
+    label: int
+    score: float
+
+
+def test(bench: Bench) -> tuple[Metric, ...]:
+    """Evaluate every kept checkpoint, write `trials.csv`, `report.txt` and the chosen `test_predict.txt`.
+
+    A checkpoint's scores stay in `states-STEP/`, so a killed run goes on at the next one. Raises RunFailed
+    if no checkpoint was kept, or if one was scored on other trials than those of the lists.
+    """
+    splits = ["test", *(["dev"] if "dev" in bench.data.utterances else [])]
+    steps = _kept_steps(bench.folder)
+    found: dict[int, dict[str, Score]] = {}
+    for step in bench.bar(steps, desc="checkpoints", total=len(steps)):
+        _evaluate(bench, step, splits)
+        found[step] = {split: _score(bench, step, split) for split in splits}
+    official = _lowest(found, "test")
+    _write_report(bench.folder, found)
+    chosen = bench.folder / f"states-{official}"
+    atomic_write_text(bench.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
+    _write_trials(bench.folder / "trials.csv", read_scored(chosen, "test"))
+    rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {official}"
+    metrics = [_metric(found[official]["test"], "test", f"{rule} of {bench.steps}", official=True)]
+    if "dev" in splits:
+        on_dev = _lowest(found, "dev")
+        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {on_dev} of {bench.steps}"
+        metrics += [_metric(found[on_dev][split], split, rule, official=False) for split in splits]
+    return tuple(metrics)
+
+
+def read_scored(folder: Path, split: str) -> list[Scored]:
+    """The trials of `split` that s3prl scored, from the two files that it wrote to `folder`."""
+    rows = []
+    for kind in ("predict", "truth"):
+        lines = (folder / f"{split}_{kind}.txt").read_text(encoding="utf-8").splitlines()
+        # A video's name may hold anything but a blank, the last field is the number.
+        rows.append([line.rsplit(" ", 1) for line in lines])
+    predicted, truth = rows
+    if [name for name, _ in predicted] != [name for name, _ in truth]:
+        raise RunFailed(
+            f"{folder}: {split}_predict.txt has {len(predicted)} trials and {split}_truth.txt other ones "
+            f"({len(truth)}); delete that folder and start the same command again"
+        )
+    return [
+        Scored(name, int(label), float(value))
+        for (name, value), (_, label) in zip(predicted, truth, strict=True)
+    ]
+
+
+def equal_error_rate(trials: Sequence[Scored]) -> Score:
+    """The EER in percent, with the trials that it was computed from."""
+    from downstream_runs.scoring import eer
+
+    found = eer.score([trial.label for trial in trials], [trial.score for trial in trials])
+    counts = {"trials": len(trials), "targets": found.targets, "nontargets": found.nontargets}
+    counts |= {"false_rejects": found.false_rejects, "false_accepts": found.false_accepts}
+    return Score("eer", 100.0 * found.eer, counts)
+
+
+def _kept_steps(folder: Path) -> list[int]:
+    names = (path.stem.removeprefix("states-") for path in folder.glob("states-*.ckpt"))
+    steps = sorted(int(name) for name in names if name.isdigit())
+    if not steps:
+        raise RunFailed(f"{folder} holds no checkpoint states-STEP.ckpt; train again with --rerun always")
+    return steps
+
+
+def _evaluate(bench: Bench, step: int, splits: Sequence[str]) -> None:
+    """Score one checkpoint, unless that was done before; its folder appears when all of it is there."""
+    folder = bench.folder / f"states-{step}"
+    if folder.is_dir():
+        return
+    partial = bench.folder / f"partial-states-{step}"
+    shutil.rmtree(partial, ignore_errors=True)
+    bench.load(f"states-{step}.ckpt")
+    for split in splits:
+        found = bench.evaluate(split, step, into=partial)
+        bench.say(f"checkpoint {step}: {split} EER {found.value('eer'):.2f} %")
+    os.replace(partial, folder)
+
+
+def _score(bench: Bench, step: int, split: str) -> Score:
+    """The EER of a checkpoint's files, which must hold the trials of the list, all and in its order."""
+    trials = read_scored(bench.folder / f"states-{step}", split)
+    listed = Path(bench.data.settings[f"datarc.{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
+    wanted = []
+    for line in listed:
+        label, enrol, test = line.split()
+        wanted.append((f"{_name(enrol)}_{_name(test)}", int(label)))
+    if [(trial.name, trial.label) for trial in trials] != wanted:
+        raise RunFailed(
+            f"{bench.folder / f'states-{step}'} holds {len(trials)} {split} trials, which are not the "
+            f"{len(wanted)} of the list; delete that folder and start the same command again"
+        )
+    return equal_error_rate(trials)
+
+
+def _name(path: str) -> str:
+    """An utterance as s3prl writes it into `test_predict.txt`."""
+    return "-".join(path.split("/")[-3:]).split(".")[0]
+
+
+def _lowest(found: Mapping[int, Mapping[str, Score]], split: str) -> int:
+    """The step with the lowest EER; of equal ones the earliest."""
+    return min(found, key=lambda step: (found[step][split].value, step))
+
+
+def _write_report(folder: Path, found: Mapping[int, Mapping[str, Score]]) -> None:
+    """One line a checkpoint: its step, and the EER in percent of each split."""
+    lines = [
+        " ".join([f"states-{step}", *(f"{split}-EER {score.value!r}" for split, score in scores.items())])
+        for step, scores in found.items()
+    ]
+    atomic_write_text(folder / "report.txt", "".join(f"{line}\n" for line in lines))
+
+
+def _write_trials(path: Path, trials: Sequence[Scored]) -> None:
+    """The chosen checkpoint's test trials: split, item, group (the enrolled speaker), label, score."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "item", "group", "label", "score"])
+    for trial in trials:
+        # Both halves begin with idNNNNN-; a video's name may hold an underscore.
+        cut = trial.name.index("_id", 8)
+        enrol, test = trial.name[:cut], trial.name[cut + 1 :]
+        writer.writerow(["test", f"{enrol} {test}", enrol[:7], trial.label, repr(trial.score)])
+    atomic_write_text(path, text.getvalue())
+
+
+def _metric(score: Score, split: str, selection: str, *, official: bool) -> Metric:
+    from reports.results import Metric
+
+    return Metric(
+        name=score.metric,
+        value=score.value,
+        unit="percent",
+        direction="lower",
+        counts=score.counts,
+        split=split,
+        selection=selection,
+        official=official,
+        role="headline" if official else "information",
+    )

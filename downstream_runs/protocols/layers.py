@@ -1,0 +1,163 @@
+"""All layers of an upstream on disk: one pass over the audio, then each layer read by itself.
+
+`FOLDER/GROUP-NNNN/layer-KK.npy` holds the frames `[frame, feature]` of some consecutive recordings, and
+`index.json`, written last, their names and numbers of frames: a folder without it is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.corpora.quesst14 import Recording
+from downstream_runs.errors import RunFailed
+from downstream_runs.files import atomic_path, atomic_write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Frames = NDArray[np.floating[Any]]
+    Compute = Callable[[Recording], list[torch.Tensor]]
+
+CHUNK_SECONDS = 120.0
+"""Audio of one folder: 13 layers of 768 features at 50 frames a second are then 240 MB in memory."""
+
+RESERVE_BYTES = 1_000_000_000
+"""Left free on the disk for everything else."""
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some recordings of one group, whose features lie in one folder."""
+
+    folder: Path
+    recordings: tuple[Recording, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the recordings."""
+        return [recording.name for recording in self.recordings]
+
+    @property
+    def seconds(self) -> float:
+        """The length of all recordings."""
+        return sum(recording.seconds for recording in self.recordings)
+
+    def layers(self) -> int:
+        """How many layers are stored; 0 unless the chunk is complete."""
+        index = self._index()
+        return int(index["layers"]) if index.get("names") == self.names else 0
+
+    def read(self, layer: int) -> list[Frames]:
+        """The frames `[frame, feature]` of each recording, in the precision of the store."""
+        import numpy as np
+
+        frames = np.load(self._file(layer), mmap_mode="r", allow_pickle=False)
+        ends = np.cumsum(self._index()["frames"][layer])
+        return np.split(frames, ends[:-1])
+
+    def write(self, compute: Compute, dtype: str) -> int:
+        """Compute and store all layers; returns their bytes."""
+        import numpy as np
+
+        states = [compute(recording) for recording in self.recordings]
+        size = 0
+        for layer in range(len(states[0])):
+            with np.errstate(over="ignore"):  # told below
+                frames = np.concatenate([one[layer].numpy().astype(dtype) for one in states])
+            if not np.isfinite(frames).all():
+                raise RunFailed(
+                    f"layer {layer} has values that are infinite or not a number in {dtype} (between "
+                    f"{self.names[0]} and {self.names[-1]}); check the upstream, or use feature_store=float32"
+                )
+            with atomic_path(self._file(layer)) as temporary, temporary.open("wb") as file:
+                np.save(file, frames)
+            size += frames.nbytes
+        counts = [[len(one[layer]) for one in states] for layer in range(len(states[0]))]
+        index = {"names": self.names, "layers": len(counts), "frames": counts}
+        atomic_write_text(self.folder / INDEX, json.dumps(index) + "\n")
+        return size
+
+    def _file(self, layer: int) -> Path:
+        return self.folder / f"layer-{layer:02d}.npy"
+
+    def _index(self) -> dict[str, Any]:
+        try:
+            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return index if isinstance(index, dict) else {}
+
+
+class LayerStore:
+    """The features of all layers of groups of recordings, in `folder`."""
+
+    def __init__(self, folder: Path, groups: Mapping[str, Sequence[Recording]], dtype: str) -> None:
+        self.folder = folder
+        self.dtype = dtype
+        self.groups = {group: _chunks(folder, group, found) for group, found in groups.items()}
+
+    def fill(self, compute: Compute, bar: Callable[..., Any]) -> int:
+        """Compute what is missing, one pass over the audio; returns the number of layers.
+
+        compute: all hidden states `[frame, feature]` of a recording, on the CPU. RunFailed if the disk has
+        no room for all of it, or the number of layers is not always the same.
+        """
+        chunks = [chunk for group in self.groups.values() for chunk in group]
+        missing = [chunk for chunk in chunks if not chunk.layers()]
+        left = sum(chunk.seconds for chunk in missing)
+        total = sum(len(chunk.recordings) for chunk in missing)
+        shown = iter(bar(range(total), desc="features", total=total))
+
+        def counted(recording: Recording) -> list[torch.Tensor]:
+            next(shown)
+            return compute(recording)
+
+        for chunk in missing:
+            size = chunk.write(counted, self.dtype)
+            left -= chunk.seconds
+            self._require_room(size / max(chunk.seconds, 1e-3) * left)
+        next(shown, None)
+        found = {chunk.layers() for chunk in chunks}
+        if len(found) != 1:
+            raise RunFailed(f"the upstream gave {sorted(found)} hidden states for one recording or another")
+        return found.pop()
+
+    def frames(self, group: str, layer: int) -> Iterator[tuple[Chunk, list[Frames]]]:
+        """The features of one layer, chunk by chunk."""
+        for chunk in self.groups[group]:
+            yield chunk, chunk.read(layer)
+
+    def remove(self) -> None:
+        """Delete all features."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _require_room(self, needed: float) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if needed + RESERVE_BYTES > free:
+            raise RunFailed(
+                f"{self.folder} needs {needed / 1e9:.1f} GB more for the features of all layers, and its "
+                f"disk has {free / 1e9:.1f} GB free: make room or name another --out; "
+                "-o downstream_expert.feature_store=float16 halves what is needed, as a stated deviation"
+            )
+
+
+def _chunks(folder: Path, group: str, recordings: Sequence[Recording]) -> list[Chunk]:
+    """Recordings of like lengths together: documents are later padded to the longest beside them."""
+    chunks: list[list[Recording]] = []
+    filled = 0.0
+    for recording in sorted(recordings, key=lambda one: (one.seconds, one.name)):
+        if not chunks or filled + recording.seconds > CHUNK_SECONDS:
+            chunks.append([])
+            filled = 0.0
+        chunks[-1].append(recording)
+        filled += recording.seconds
+    return [Chunk(folder / f"{group}-{number:04d}", tuple(found)) for number, found in enumerate(chunks)]

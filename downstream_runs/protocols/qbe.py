@@ -1,0 +1,222 @@
+"""The test of query-by-example: every layer on dev, the best one on eval, from one pass over the audio.
+
+The official number is MTWV as the official command computes it: on the data set's whole ground truth, in
+which trials that were not searched get the score -10, so that a query in another language is missed in all of
+its documents, and counts. s3prl searches English queries in English documents only. What is not known:
+whether the data set's own tool (which we did not run on QUESST 2014) takes a query that the system's file
+does not name at all as missed everywhere, or leaves it out. Hence the same scores on the English part of the
+ground truth beside it, as information (`mtwv_english`), for the same layer, which the official number chose.
+
+What is kept in the run directory: `benchmark.stdlist.xml` (eval, best layer; what the leaderboard takes),
+`layers/dev-KK.stdlist.xml.gz` (every layer on dev), `layers.csv` (the values of all of them), `trials.csv`.
+The features of all layers (`features/`) are removed at the end: they are large and can be computed again.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.corpora import quesst14
+from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
+from downstream_runs.engine.bench import Bench
+from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.files import atomic_write_bytes, atomic_write_text
+from downstream_runs.protocols.layers import LayerStore
+from downstream_runs.protocols.search import Search, in_order
+from downstream_runs.scoring import mtwv, stdlist
+
+if TYPE_CHECKING:
+    import torch
+
+    from downstream_runs.scoring.mtwv import TermWeightedValue
+    from reports.results import Metric
+
+BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
+ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
+DEV, EVAL = SPLITS
+COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
+
+
+@dataclass(frozen=True)
+class Values:
+    """One layer on one split: MTWV by the official command's rule, and on the English part alone."""
+
+    official: TermWeightedValue
+    english: TermWeightedValue
+
+
+def test(bench: Bench) -> tuple[Metric, ...]:
+    """All metrics of the run; what is in the run directory already is not computed again.
+
+    UsageError for a precision other than fp32, RunFailed for features or scores that are not numbers.
+    """
+    if bench.plan.precision != "fp32":
+        raise UsageError(
+            f"--precision {bench.plan.precision} is for training, and QbE trains nothing; leave it out"
+        )
+    corpus = quesst14.load(bench.data.root)
+    search = _Searches(bench, corpus)
+    dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
+    best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
+    path = search.eval(best)
+    found = _values(corpus, EVAL, path)
+    _write_layers(bench.folder / LAYERS_CSV, dev, best, found)
+    _write_trials(bench.folder / TRIALS_CSV, corpus, path)
+    search.store.remove()
+    return _metrics(dev, best, found)
+
+
+class _Searches:
+    """The scores of layers as files of the run directory, made where they are absent."""
+
+    def __init__(self, bench: Bench, corpus: Quesst14) -> None:
+        self._bench, self._corpus = bench, corpus
+        groups = {DOCUMENTS: corpus.documents, **corpus.queries}
+        dtype = bench.config["downstream_expert"]["feature_store"]
+        self.store = LayerStore(bench.folder / "features", groups, dtype)
+        self._folder = bench.folder / "layers"
+        for path in self._folder.glob(".*.tmp"):
+            path.unlink()
+        self._filled = 0
+
+    @property
+    def layers(self) -> int:
+        """The number of hidden states; the features are computed if it is not known yet."""
+        path = self._folder / "layers.json"
+        if not path.exists():
+            atomic_write_text(path, json.dumps({"layers": self._fill()}) + "\n")
+        return int(json.loads(path.read_text(encoding="utf-8"))["layers"])
+
+    def dev(self, layer: int) -> Path:
+        """The scores of a layer on dev."""
+        path = self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
+        if not path.exists():
+            plain = path.with_suffix("")
+            self._search(layer, DEV, plain)
+            # No time in the header: the same scores give the same file.
+            atomic_write_bytes(path, gzip.compress(plain.read_bytes(), mtime=0))
+        path.with_suffix("").unlink(missing_ok=True)
+        return path
+
+    def eval(self, layer: int) -> Path:
+        """The scores of the chosen layer on eval."""
+        path = self._bench.folder / BENCHMARK
+        if not path.exists():
+            self._search(layer, EVAL, path)
+        return path
+
+    def _search(self, layer: int, split: str, path: Path) -> None:
+        layers = self._fill()
+        if layer >= layers:
+            raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
+        partial = self._folder / f"{split}-{layer:02d}.partial.npy"
+        search = Search(self.store, layer, split, self._bench.parts.device, partial)
+        queries = [query.name for query in self._corpus.queries[split]]
+        documents = [document.name for document in self._corpus.documents]
+        stdlist.write(path, in_order(search.scores(self._bench.bar), queries, documents))
+        partial.unlink(missing_ok=True)
+
+    def _fill(self) -> int:
+        if not self._filled:
+            self._filled = self.store.fill(_compute(self._bench), self._bench.bar)
+        return self._filled
+
+
+def _compute(bench: Bench) -> Callable[[Recording], list[torch.Tensor]]:
+    """All hidden states of a recording, read and cut to length by s3prl, alone as in its batches of 1."""
+    import torch
+    from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
+    from s3prl.upstream.interfaces import Featurizer
+
+    upstream, device = bench.parts.upstream.eval(), bench.parts.device
+    dataset = QUESST14Dataset(DEV, dataset_root=str(bench.data.root))
+    # Called for its lengths only: how many of the upstream's frames belong to so many samples.
+    featurizer = Featurizer(upstream, "hidden_states", device)
+
+    def compute(recording: Recording) -> list[torch.Tensor]:
+        dataset.data = [recording.path]
+        wave = torch.FloatTensor(dataset[0][0]).to(device)
+        try:
+            with torch.no_grad():
+                states = _listed(upstream([wave])["hidden_states"])
+                return [featurizer.tolist([wave], state)[0].detach().float().cpu() for state in states]
+        except (AssertionError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise RunFailed(
+                f"{recording.path} ({recording.seconds:.2f} s) gives no features: "
+                f"{type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+
+    return compute
+
+
+def _listed(states: Any) -> list[torch.Tensor]:
+    if isinstance(states, dict):
+        return list(states.values())
+    return list(states) if isinstance(states, (list, tuple)) else [states]
+
+
+def _values(corpus: Quesst14, split: str, path: Path) -> Values:
+    """Scored as read from the file, with its 4 decimals: that is what the official tool gets."""
+    found = stdlist.read(path)
+    return Values(
+        mtwv.score(corpus.truth[split], found.scores, found.accepted),
+        mtwv.score(corpus.searched(split), found.scores, found.accepted),
+    )
+
+
+def _metrics(dev: list[Values], best: int, found: Values) -> tuple[Metric, ...]:
+    from reports.results import Metric
+
+    selection = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
+    rows = [
+        ("mtwv", EVAL, found.official, True),
+        ("mtwv_english", EVAL, found.english, False),
+        ("mtwv", DEV, dev[best].official, False),
+        ("mtwv_english", DEV, dev[best].english, False),
+    ]
+    return tuple(
+        Metric(
+            name=name,
+            value=value.mtwv,
+            unit="fraction",
+            direction="higher",
+            counts={key: getattr(value, key) for key in COUNTED},
+            split=split,
+            selection=selection,
+            official=official,
+            role="headline" if official else "information",
+        )
+        for name, split, value, official in rows
+    )
+
+
+def _write_layers(path: Path, dev: list[Values], best: int, found: Values) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "layer", "mtwv", "threshold", "mtwv_english", "threshold_english"])
+    for split, layer, values in [*((DEV, layer, one) for layer, one in enumerate(dev)), (EVAL, best, found)]:
+        official, english = values.official, values.english
+        writer.writerow([split, layer, official.mtwv, official.threshold, english.mtwv, english.threshold])
+    atomic_write_text(path, text.getvalue())
+
+
+def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
+    """Every searched trial of eval; group: the query, whose trials are to be resampled together."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "item", "group", "label", "score"])
+    targets = corpus.truth[EVAL].targets
+    for query, documents in stdlist.read(scored).scores.items():
+        for document, score in documents.items():
+            label = int(document in targets[query])
+            writer.writerow([EVAL, f"{query} {document}", query, label, f"{score:.4f}"])
+    atomic_write_text(path, text.getvalue())

@@ -1,0 +1,262 @@
+"""How SUPERB scores diarisation: ten ways to turn probabilities into turns, and the lowest DER of the ten.
+
+The official number is the lowest of the ten on the test set itself. Beside it stands the test DER of the way
+that is best on dev, which has not seen the test set, and all ten. The checkpoint is the one with the best
+frame accuracy on dev, as in s3prl. Source: s3prl 0.4.18, downstream/diarization/score.sh and docs/superb.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import RunFailed
+from downstream_runs.files import atomic_write_text, sha256_file
+from downstream_runs.protocols.activity import SETTINGS, Setting, turns
+from downstream_runs.tasks.spec import Item, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from downstream_runs.engine.bench import Bench
+    from downstream_runs.scoring.der import DiarizationCounts
+    from downstream_runs.scoring.rttm import Turn
+    from reports.results import Metric
+
+    Probabilities = Mapping[str, NDArray[np.floating[Any]]]
+    PerFile = Mapping[str, DiarizationCounts]
+
+CHECKPOINT = "best-states-dev.ckpt"
+FRAME_SHIFT = "frame_shift"
+FOLDERS: Mapping[str, str] = {"dev": "scoring/dev", "test": "scoring"}
+"""Where each split's predictions and RTTM files go; those of test where the leaderboard wants them."""
+
+
+def test(bench: Bench) -> tuple[Metric, ...]:
+    """Predict dev and test with the best checkpoint, score all ten ways, and choose on test and on dev."""
+    bench.load(CHECKPOINT)
+    shift = frame_shift(bench.folder, bench.parts.downstream.datarc[FRAME_SHIFT])
+    scored = {split: _score_split(bench, split, shift) for split in FOLDERS}
+    on_test = _lowest(scored["test"])
+    on_dev = _lowest(scored["dev"])
+    score = _score(scored["test"][on_test])
+    bench.keep_items("test", [score])
+    bench.artefacts += [f"{FOLDERS['test']}/{setting.file}" for setting in SETTINGS]
+    ten = "the lowest of 2 medians x 5 thresholds"
+    return (
+        _metric(bench, score, "test", f"{ten} on test ({on_test})", official=True),
+        _metric(bench, _score(scored["test"][on_dev]), "test", f"{ten} on dev ({on_dev})"),
+        _metric(bench, _score(scored["dev"][on_dev]), "dev", f"{ten} on dev ({on_dev})"),
+        *(_metric(bench, _score(scored["test"][way]), "test", str(way)) for way in SETTINGS),
+        *_frame_metrics(bench),
+    )
+
+
+def frame_shift(folder: Path, trained: int) -> int:
+    """Samples from frame to frame, from s3prl's file in the run directory.
+
+    RunFailed if it is missing or not what the head was trained with: s3prl's own scoring would take 160 in
+    silence, and half or double all times.
+    """
+    path = folder / FRAME_SHIFT
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except OSError:
+        raise RunFailed(
+            f"{path} is missing, the file with the samples from frame to frame, {trained} here; start the "
+            "same command again with --rerun always"
+        ) from None
+    if found != str(trained):
+        raise RunFailed(
+            f"{path} says {found!r}, the head was trained with {trained} samples from frame to frame; start "
+            "the same command again with --rerun always"
+        )
+    return trained
+
+
+def _score_split(bench: Bench, split: str, shift: int) -> dict[Setting, PerFile]:
+    from downstream_runs.scoring import rttm
+
+    folder = bench.folder / FOLDERS[split]
+    names = _predict(bench, split, folder)
+    probabilities = {name: read_prediction(folder / "predictions" / f"{name}.h5") for name in names}
+    reference = rttm.read(Path(bench.data.settings[f"loaderrc.{split}_dir"]) / "rttm")
+    return {
+        setting: _score_setting(bench, probabilities, reference, setting, shift, folder)
+        for setting in SETTINGS
+    }
+
+
+def _score_setting(
+    bench: Bench,
+    probabilities: Probabilities,
+    reference: Mapping[str, list[Turn]],
+    setting: Setting,
+    shift: int,
+    folder: Path,
+) -> PerFile:
+    from downstream_runs.scoring import der, names, rttm
+
+    names.same(reference, probabilities, "reference files", "predictions", "start the same command again")
+    found = {name: turns(values, setting, shift, name) for name, values in probabilities.items()}
+    rttm.write(folder / setting.file, found)
+    files = bench.bar(sorted(found), desc=f"DER, {setting}", total=len(found))
+    return {name: der.score_file(reference[name], found[name]) for name in files}
+
+
+def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
+    """Have s3prl's expert write the probabilities of every recording; the names of all recordings.
+
+    The expert only writes in test mode, one recording a batch, and in place; here each file gets its name
+    when it is whole, so that a killed run goes on with the next one.
+    """
+    import torch
+    from s3prl.downstream.diarization.dataset import DiarizationDataset
+    from torch.utils.data import DataLoader
+
+    parts, expert = bench.parts, bench.parts.downstream
+    dataset = DiarizationDataset("test", expert.loaderrc[f"{split}_dir"], **expert.datarc)
+    names: list[str] = list(dataset.rec_list)
+    final, partial = folder / "predictions", folder / "partial"
+    _claim(folder, sha256_file(bench.folder / CHECKPOINT))
+    (partial / "predictions").mkdir(parents=True, exist_ok=True)
+    left = [[index] for index, name in enumerate(names) if not (final / f"{name}.h5").is_file()]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=left,
+        num_workers=bench.reading.workers,
+        collate_fn=dataset.collate_fn_rec_infer,
+    )
+    parts.eval()
+    before = expert.score_dir, expert.save_predictions
+    expert.score_dir, expert.save_predictions = str(partial), True
+    records: dict[str, list[Any]] = {"loss": [], "acc": [], "der": []}
+    try:
+        with torch.no_grad():
+            for wavs, labels, lengths, name in bench.bar(loader, desc=f"predict {split}", total=len(left)):
+                _, features = parts.features(wavs)
+                expert("test", features, labels, lengths, name, records=records)
+                os.replace(partial / "predictions" / f"{name}.h5", final / f"{name}.h5")
+    finally:
+        expert.score_dir, expert.save_predictions = before
+    (partial / "predictions").rmdir()
+    partial.rmdir()
+    _tell_padding(bench, split, dataset)
+    return names
+
+
+def _claim(folder: Path, checkpoint: str) -> None:
+    """Keep predictions of this checkpoint only: any others are removed first."""
+    owner = folder / "checkpoint.json"
+    (folder / "predictions").mkdir(parents=True, exist_ok=True)
+    try:
+        if json.loads(owner.read_text(encoding="utf-8")) == {"sha256": checkpoint}:
+            return
+    except (OSError, ValueError):
+        pass
+    for path in (folder / "predictions").iterdir():
+        path.unlink()
+    atomic_write_text(owner, json.dumps({"sha256": checkpoint}) + "\n")
+
+
+def _tell_padding(bench: Bench, split: str, dataset: Any) -> None:
+    chunks = dataset.chunk_indices.values()
+    long = sum(len(spans) > 1 for spans in chunks)
+    if long:
+        bench.say(
+            f"{long} of {len(dataset)} recordings of {split} are longer than one chunk: s3prl's predictions "
+            "for them run past their ends, to whole chunks, and count in the DER, as in SUPERB"
+        )
+
+
+def read_prediction(path: Path) -> NDArray[np.floating[Any]]:
+    """The probabilities `[frame, speaker]` that s3prl wrote; RunFailed if the file is damaged."""
+    import h5py
+    import numpy as np
+
+    try:
+        with h5py.File(path, "r") as file:
+            values = np.asarray(file["T_hat"])
+    except (OSError, KeyError) as error:
+        raise RunFailed(
+            f"{path} cannot be read ({error}); delete it and start the same command again"
+        ) from None
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise RunFailed(
+            f"{path} holds {values.dtype} of shape {values.shape}, finite probabilities [frame, speaker] "
+            "were expected; the head may have diverged, train again with a smaller learning rate"
+        )
+    return values
+
+
+def _total(files: PerFile) -> DiarizationCounts:
+    from downstream_runs.scoring.der import DiarizationCounts
+
+    return sum(files.values(), DiarizationCounts())
+
+
+def _lowest(scored: Mapping[Setting, PerFile]) -> Setting:
+    """The setting with the lowest DER; of equal ones the first of score.sh's order."""
+    return min(SETTINGS, key=lambda setting: _total(scored[setting]).rate)
+
+
+def _score(files: PerFile) -> Score:
+    total = _total(files)
+    counts = {
+        "scored_ms": _milliseconds(total.scored),
+        "missed_ms": _milliseconds(total.missed),
+        "false_alarm_ms": _milliseconds(total.false_alarm),
+        "confused_ms": _milliseconds(total.confused),
+        "files": total.files,
+    }
+    # Two speakers share a recording, so the recording is what can be resampled.
+    items = tuple(Item(name, name, one.errors, one.scored) for name, one in sorted(files.items()))
+    return Score("der", 100.0 * total.rate, counts, items)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
+    from downstream_runs.engine.finish import selection
+    from reports.results import Metric
+
+    spec = bench.plan.task.metric(score.metric)
+    return Metric(
+        name=score.metric,
+        value=score.value,
+        unit=spec.unit,
+        direction=spec.better,
+        counts=score.counts,
+        split=split,
+        selection=f"{way}; checkpoint: {selection(bench)}",
+        official=official,
+        role="headline" if official else "information",
+    )
+
+
+def _frame_metrics(bench: Bench) -> Iterable[Metric]:
+    """What the checkpoint was chosen by: s3prl's numbers over frames, which are no official ones."""
+    from downstream_runs.engine.finish import selection
+    from reports.results import Metric
+
+    if bench.best is None:
+        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
+    for name, score in bench.best["scores"].items():
+        spec = bench.plan.task.metric(name)
+        yield Metric(
+            name=name,
+            value=score["value"],
+            unit=spec.unit,
+            direction=spec.better,
+            counts=score["counts"],
+            split="dev",
+            selection=selection(bench),
+            official=False,
+            role="information",
+        )

@@ -1,0 +1,123 @@
+"""Emotion recognition on IEMOCAP: four classes, the mean accuracy of five folds, each a session held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.errors import RunFailed
+from downstream_runs.tasks import _labels
+from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+
+FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
+_DATARC = {"test_fold": "fold1", "pre_load": True, "valid_ratio": 0.2}
+
+RECIPES = _labels.recipes(
+    superb={
+        "steps": 30_000,
+        "every": (500, 1000, 1000),
+        "lr": 1e-4,
+        "accumulate": 8,
+        "datarc": {**_DATARC, "num_workers": 6, "train_batch_size": 4, "eval_batch_size": 4},
+    },
+    warmup=1400,
+    demo={
+        "steps": 100,
+        "every": (10, 50, 50),
+        "lr": 3e-3,
+        "datarc": {**_DATARC, "num_workers": 0, "train_batch_size": 8, "eval_batch_size": 8},
+    },
+    sample={
+        "steps": 300,
+        "every": (10, 50, 50),
+        "lr": 1e-3,
+        "datarc": {**_DATARC, "num_workers": 0, "train_batch_size": 8, "eval_batch_size": 8},
+    },
+    source="s3prl 0.4.18, downstream/emotion/config.yaml",
+)
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Find IEMOCAP under `data`, check all five sessions, and derive the metadata that s3prl reads."""
+    from downstream_runs.corpora import iemocap, markers, wavs
+
+    datarc = config["downstream_expert"]["datarc"]
+    fold = FOLDS.index(datarc["test_fold"]) + 1
+    root = iemocap.find_root(data).resolve()
+    sessions = iemocap.read(root)
+    made = markers.labels(root)
+    wavs.require_good(
+        iemocap.check(root, sessions, decode=4),
+        f"delete {root} and make the {' and '.join(made)} corpus again"
+        if made
+        else "unpack IEMOCAP again, or try the path first with --demo",
+    )
+    digest = iemocap.content_hash(root, sessions)
+    metadata = iemocap.write_metadata(sessions, cache.resolve() / f"iemocap-{digest[:12]}")
+    others = sum(len(utterances) for number, utterances in sessions.items() if number != fold)
+    # s3prl's own expression, rounding included.
+    train = int((1 - datarc["valid_ratio"]) * others)
+    return PreparedData(
+        root=root,
+        settings={"datarc.root": str(root), "datarc.meta_data": str(metadata)},
+        utterances={"train": train, "dev": others - train, "test": len(sessions[fold])},
+        sha256=digest,
+        labels=made,
+        deviations=iemocap.deviations(root, sessions),
+        groups={utterance.name: utterance.speaker for utterance in sessions[fold]},
+    )
+
+
+def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """Accuracy of `split` from the files of the one fold that s3prl wrote to `folder`."""
+    folds = [fold for fold in FOLDS if (folder / f"{split}_{fold}_predict.txt").is_file()]
+    if len(folds) != 1:
+        raise RunFailed(
+            f"{folder} has {split} predictions of {' and '.join(folds) or 'no fold'}, of one fold were "
+            "expected; start the run again with --rerun always"
+        )
+    truth = _labels.read_rows(folder / f"{split}_{folds[0]}_truth.txt", " ")
+    predicted = _labels.read_rows(folder / f"{split}_{folds[0]}_predict.txt", " ")
+    return (_labels.score(truth, predicted),)
+
+
+def used(dataset: Any) -> int:
+    """Utterances in s3prl's training set."""
+    return len(dataset)
+
+
+def demo(folder: Path) -> Path:
+    """The synthetic corpus in IEMOCAP's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import iemocap
+
+    return iemocap.make(folder)
+
+
+TASK = TaskSpec(
+    name="er",
+    title="Emotion recognition",
+    s3prl_name="emotion",
+    aliases=("emotion", "emotion-recognition", "iemocap"),
+    corpus=Corpus(
+        name="IEMOCAP",
+        licence="USC's own, for research; granted on request",
+        size="12 GB",
+        url="https://sail.usc.edu/iemocap/",
+    ),
+    train_split="train",
+    dev_splits=("dev",),
+    test_splits=("test",),
+    metrics=(_labels.accuracy_metric("emotion-{fold}/{split}-acc"),),
+    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
+    artefacts=("dev-best.ckpt", "test_{fold}_predict.txt", "test_{fold}_truth.txt"),
+    recipes=RECIPES,
+    prepare=prepare,
+    score=score,
+    used=used,
+    demo=demo,
+    split_batches=True,
+    pooled=True,
+    folds=FOLDS,
+    fold_key="downstream_expert.datarc.test_fold",
+)

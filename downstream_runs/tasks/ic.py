@@ -1,0 +1,103 @@
+"""Intent classification on Fluent Speech Commands: three slots, and an utterance counts if all are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.tasks import _labels
+from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+
+RECIPES = _labels.recipes(
+    superb={
+        "steps": 200_000,
+        "every": (100, 5000, 250),
+        "lr": 1e-4,
+        "datarc": {"num_workers": 12, "train_batch_size": 32, "eval_batch_size": 32},
+    },
+    warmup=1000,
+    demo={
+        "steps": 300,
+        "every": (10, 100, 50),
+        "lr": 5e-3,
+        "datarc": {"num_workers": 0, "train_batch_size": 12, "eval_batch_size": 12},
+    },
+    sample={
+        "steps": 300,
+        "every": (10, 50, 50),
+        "lr": 1e-3,
+        "datarc": {"num_workers": 0, "train_batch_size": 20, "eval_batch_size": 20},
+    },
+    source="s3prl 0.4.18, downstream/fluent_commands/config.yaml",
+)
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Find Fluent Speech Commands under `data` and check its tables and audio."""
+    from downstream_runs.corpora import fluent_commands, markers, wavs
+
+    root = fluent_commands.find_root(data).resolve()
+    utterances = fluent_commands.read(root)
+    made = markers.labels(root)
+    wavs.require_good(
+        fluent_commands.check(root, utterances, decode=8),
+        f"delete {root} and make the {' and '.join(made)} corpus again"
+        if made
+        else "unpack Fluent Speech Commands again, or try the path first with --demo",
+    )
+    return PreparedData(
+        root=root,
+        settings={"datarc.file_path": str(root)},
+        utterances={split: len(listed) for split, listed in utterances.items()},
+        sha256=fluent_commands.content_hash(root, utterances),
+        labels=made,
+        deviations=fluent_commands.deviations(root, utterances),
+        groups={utterance.path.stem: utterance.speaker for utterance in utterances["test"]},
+    )
+
+
+def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """Accuracy of `split` from the files that s3prl wrote to `folder`: `UTTERANCE,ACTION,OBJECT,LOCATION`."""
+    truth = _labels.read_rows(folder / f"{split}_truth.csv", ",")
+    predicted = _labels.read_rows(folder / f"{split}_predict.csv", ",")
+    return (_labels.score(truth, predicted),)
+
+
+def used(dataset: Any) -> int:
+    """Utterances in s3prl's training set."""
+    return len(dataset)
+
+
+def demo(folder: Path) -> Path:
+    """The synthetic corpus in Fluent Speech Commands' layout, made in `folder`."""
+    from downstream_runs.corpora.demo import fluent_commands
+
+    return fluent_commands.make(folder)
+
+
+TASK = TaskSpec(
+    name="ic",
+    title="Intent classification",
+    s3prl_name="fluent_commands",
+    aliases=("intent-classification", "fluent-commands", "fluent-speech-commands", "intent"),
+    corpus=Corpus(
+        name="Fluent Speech Commands",
+        licence="Fluent Speech Commands Public License (academic research)",
+        size="1.5 GB",
+        url="https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/",
+    ),
+    train_split="train",
+    dev_splits=("dev",),
+    test_splits=("test",),
+    metrics=(_labels.accuracy_metric("fluent_commands/{split}-acc"),),
+    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
+    artefacts=("dev-best.ckpt", "test_predict.csv", "test_truth.csv"),
+    recipes=RECIPES,
+    prepare=prepare,
+    score=score,
+    used=used,
+    demo=demo,
+    split_batches=True,
+    pooled=True,
+)

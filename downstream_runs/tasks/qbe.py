@@ -1,0 +1,136 @@
+"""Query-by-example spoken term detection on QUESST 2014: features, DTW, MTWV, and no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import UsageError
+from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.bench import Bench
+    from reports.results import Metric
+
+STORES = ("float32", "float16")
+
+CONFIG: Mapping[str, Any] = {
+    "runner": {},
+    "downstream_expert": {
+        # Only this one can be changed: how the features of all layers lie on the disk during the run.
+        "feature_store": STORES[0],
+        "feature_normalization": True,
+        "dtwrc": {
+            "dist_method": "cosine_exp",
+            "minmax_norm": True,
+            "step_pattern": "asymmetric",
+            "subsequence": True,
+        },
+    },
+}
+
+
+def _recipe(name: str, note: str, source: str) -> Recipe:
+    return Recipe(name=name, config=CONFIG, note=note, source=source)
+
+
+RECIPES = {
+    "superb": _recipe("superb", "s3prl's defaults", "s3prl 0.4.18, downstream/quesst14_dtw/config.yaml"),
+    "paper": _recipe("paper", "as superb: nothing is trained", "ARMHuBERT, section 4.1: s3prl's defaults"),
+    "demo": _recipe("demo", "as superb: nothing is trained", "this project"),
+}
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Find QUESST 2014 under `data` and check what is searched; nothing is written."""
+    from downstream_runs.corpora import markers, quesst14
+
+    _check_config(config)
+    corpus = quesst14.load(quesst14.find_root(data).resolve())
+    return PreparedData(
+        root=corpus.root,
+        settings={},
+        utterances={
+            quesst14.DOCUMENTS: len(corpus.documents),
+            **{split: len(queries) for split, queries in corpus.queries.items()},
+        },
+        sha256=quesst14.content_hash(corpus),
+        labels=markers.labels(corpus.root),
+        deviations=markers.deviations(corpus.root),
+    )
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    found, built = config["downstream_expert"], CONFIG["downstream_expert"]
+    for key, value in built.items():
+        if key != "feature_store" and found[key] != value:
+            raise UsageError(
+                f"downstream_expert.{key} is {found[key]!r}, and QbE is built for SUPERB's {value!r} only; "
+                "leave it out, or run s3prl itself with the s3prl command"
+            )
+    if found["feature_store"] not in STORES:
+        raise UsageError(
+            f"downstream_expert.feature_store is {found['feature_store']!r}, "
+            f"expected one of {', '.join(STORES)}"
+        )
+
+
+def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """Nothing: MTWV is not scored split by split, see `test`."""
+    return ()
+
+
+def used(dataset: Any) -> int:
+    """Nothing is trained."""
+    return 0
+
+
+def demo(folder: Path) -> Path:
+    """The synthetic corpus in QUESST 2014's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import quesst14
+
+    return quesst14.make(folder)
+
+
+def test(bench: Bench) -> tuple[Metric, ...]:
+    """Every layer on dev, the best on eval."""
+    from downstream_runs.protocols import qbe
+
+    return qbe.test(bench)
+
+
+TASK = TaskSpec(
+    name="qbe",
+    title="Query-by-example spoken term detection",
+    s3prl_name="quesst14_dtw",
+    aliases=("query-by-example", "quesst14", "quesst14-dtw", "quesst", "spoken-term-detection"),
+    corpus=Corpus(
+        name="QUESST 2014, non-native English",
+        licence="free for research, see the data set's own terms",
+        size="23 hours of documents at 8 kHz, about 1.4 GB",
+        url="https://speech.fit.vutbr.cz/files/quesst14Database.tgz",
+    ),
+    train_split=None,
+    dev_splits=("dev",),
+    test_splits=("eval",),
+    metrics=(
+        MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None),
+        MetricSpec(
+            "mtwv_english",
+            "maximum term weighted value, English queries and documents only",
+            "fraction",
+            "higher",
+            None,
+            official=False,
+        ),
+    ),
+    selection=None,
+    artefacts=("benchmark.stdlist.xml", "layers.csv", "trials.csv"),
+    recipes=RECIPES,
+    prepare=prepare,
+    score=score,
+    used=used,
+    demo=demo,
+    test=test,
+)

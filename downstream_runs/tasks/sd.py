@@ -1,0 +1,198 @@
+"""Speaker diarisation on Libri2Mix: who of two speakers speaks when, DER of dscore on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.tasks.spec import (
+    Corpus,
+    MetricSpec,
+    PreparedData,
+    Recipe,
+    Score,
+    Selection,
+    TaskSpec,
+)
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.bench import Bench
+    from reports.results import Metric
+
+
+def _config(
+    *,
+    steps: int,
+    every: tuple[int, int, int],
+    lr: float,
+    batch: tuple[int, int],
+    hidden: int,
+    workers: int,
+) -> dict[str, Any]:
+    """s3prl's blocks; `every` is log, evaluation and checkpoint steps, `batch` chunks and accumulation."""
+    log, evaluate, save = every
+    chunks, accumulate = batch
+    return {
+        "runner": {
+            "total_steps": steps,
+            "gradient_clipping": 1,
+            "gradient_accumulate_steps": accumulate,
+            "log_step": log,
+            "eval_step": evaluate,
+            "save_step": save,
+            "eval_dataloaders": ["dev"],
+        },
+        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
+        "downstream_expert": {
+            "datarc": {
+                "chunk_size": 2000,
+                "subsampling": 1,
+                "label_delay": 0,
+                "num_speakers": 2,
+                "rate": 16000,
+                # s3prl then takes the upstream's own, and writes it to the file frame_shift.
+                "frame_shift": None,
+            },
+            "loaderrc": {"num_workers": workers, "train_batchsize": chunks, "eval_batchsize": 1},
+            "scorerc": {"save_predictions": True},
+            "modelrc": {"rnn_layers": 1, "hidden_size": hidden},
+        },
+    }
+
+
+_SUPERB: dict[str, Any] = {
+    "steps": 30_000,
+    "every": (500, 500, 500),
+    "lr": 1e-4,
+    "batch": (8, 4),
+    "hidden": 512,
+    "workers": 8,
+}
+
+RECIPES = {
+    "superb": Recipe(
+        name="superb",
+        config=_config(**_SUPERB),
+        note="s3prl's defaults: a batch of 8 chunks, accumulated over 4",
+        source="s3prl 0.4.18, downstream/diarization/config.yaml",
+    ),
+    "paper": Recipe(
+        name="paper",
+        config=_config(**_SUPERB),
+        note="the same as superb: s3prl's diarisation config has no schedule that could be switched on",
+        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+    ),
+    "demo": Recipe(
+        name="demo",
+        config=_config(steps=100, every=(10, 50, 50), lr=3e-3, batch=(4, 1), hidden=64, workers=0),
+        note="a small head and few steps: shows that everything works, says nothing about the upstream",
+        source="this project",
+        labels=("shortened",),
+    ),
+    "sample": Recipe(
+        name="sample",
+        config=_config(steps=150, every=(10, 50, 50), lr=1e-3, batch=(4, 1), hidden=64, workers=0),
+        note="a small head and a handful of real recordings",
+        source="this project",
+        labels=("shortened",),
+    ),
+}
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Find Libri2Mix or Kaldi-style folders under `data`, check them, and write what s3prl reads."""
+    from downstream_runs.corpora import librimix
+    from downstream_runs.errors import UsageError
+
+    datarc = config["downstream_expert"]["datarc"]
+    for key, expected in (("rate", 16000), ("subsampling", 1)):
+        # s3prl's scoring takes both for granted, whatever the head was trained with.
+        if datarc[key] != expected:
+            raise UsageError(
+                f"downstream_expert.datarc.{key} is {datarc[key]!r}, {expected} was expected: s3prl's "
+                "scoring knows no other; leave that setting out"
+            )
+    prepared = librimix.prepare(data, cache / "librimix", datarc["num_speakers"])
+    return PreparedData(
+        root=prepared.root,
+        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
+        utterances=prepared.recordings,
+        sha256=prepared.sha256,
+        labels=prepared.labels,
+        deviations=prepared.deviations,
+    )
+
+
+def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """s3prl's frame accuracy and frame DER, means over chunks, which nothing but its log holds."""
+    return (
+        Score("frame_acc", 100.0 * scalars[f"diarization/{split}-acc"], {}),
+        Score("frame_der", 100.0 * scalars[f"diarization/{split}-der"], {}),
+    )
+
+
+def used(dataset: Any) -> int:
+    """Recordings in s3prl's training set, of which each may give several chunks."""
+    return len({recording for recording, _, _ in dataset.chunk_indices})
+
+
+def demo(folder: Path) -> Path:
+    """The synthetic Libri2Mix, made in `folder`."""
+    from downstream_runs.corpora.demo import librimix
+
+    return librimix.make(folder)
+
+
+def test(bench: Bench) -> tuple[Metric, ...]:
+    """DER, the lowest of ten ways from probabilities to turns on test and, beside it, on dev."""
+    from downstream_runs.protocols import sd
+
+    return sd.test(bench)
+
+
+TASK = TaskSpec(
+    name="sd",
+    title="Speaker diarization",
+    s3prl_name="diarization",
+    aliases=("diarization", "speaker-diarization", "diarisation"),
+    corpus=Corpus(
+        name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
+        licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
+        size="7.7 GB of mixtures, 31 GB with their sources and noise",
+        url="https://github.com/s3prl/LibriMix",
+    ),
+    train_split="train",
+    dev_splits=("dev",),
+    test_splits=("test",),
+    metrics=(
+        MetricSpec("der", "diarization error rate", "percent", "lower", None),
+        MetricSpec(
+            "frame_acc",
+            "frame accuracy",
+            "percent",
+            "higher",
+            "diarization/{split}-acc",
+            100.0,
+            official=False,
+        ),
+        # Not the official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5.
+        MetricSpec(
+            "frame_der",
+            "frame-level DER",
+            "percent",
+            "lower",
+            "diarization/{split}-der",
+            100.0,
+            official=False,
+        ),
+    ),
+    selection=Selection(split="dev", metric="frame_acc", artefact="best-states-dev.ckpt", s3prl_bound=0.0),
+    artefacts=("best-states-dev.ckpt", "frame_shift"),
+    recipes=RECIPES,
+    prepare=prepare,
+    score=score,
+    used=used,
+    demo=demo,
+    test=test,
+)

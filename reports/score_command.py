@@ -1,0 +1,110 @@
+"""`python -m reports score`: overall, superb_s and superb_r of any rows, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from pathlib import Path
+
+from reports import published, scores
+from reports.columns import BY_KEY, COLUMNS
+from reports.errors import ReportError
+
+#: Columns of a rows file that are no metric.
+OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")
+HEADER = ("model", "distilled_on", "overall", "superb_s", "superb_r", "board", "missing")
+
+
+def score(path: Path) -> tuple[str, list[str]]:
+    """The CSV to print for the rows file at `path`, and sentences about columns that were passed over.
+
+    Raises ReportError for a file without usable rows.
+    """
+    rows, notes = read(path)
+    board, reference = published.board(), published.reference_points()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for row, values in rows:
+        found = (scores.overall(values), scores.superb_s(values, reference), scores.superb_r(values, board))
+        numbers = ["" if value is None else f"{value:.4f}" for value in found]
+        absent = " ".join(scores.missing(values))
+        writer.writerow([row["model"], row.get("distilled_on") or "", *numbers, board.name, absent])
+    return text.getvalue(), notes
+
+
+def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], list[str]]:
+    """The rows of a file with their metrics in percent; an empty cell or absent column is a missing metric.
+
+    QbE is either `qbe_mtwv_x100` or `qbe_mtwv`, a fraction. Raises ReportError that names file and line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="", strict=True)
+            header = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read ({error.strerror}), a CSV file was expected") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ReportError(f"{path} is no CSV in UTF-8 ({error}), rows of models were expected") from None
+    notes = _check_header(path, header)
+    if not rows:
+        raise ReportError(f"{path} has no rows below its header, one model a line was expected")
+    return [_row(path, line, row) for line, row in rows], notes
+
+
+def _check_header(path: Path, header: list[str]) -> list[str]:
+    metrics = [*BY_KEY, published.QBE_X100]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ReportError(f"{path} has the column {twice[0]!r} twice, each column once was expected")
+    if "model" not in header or not set(metrics) & set(header):
+        raise ReportError(
+            f"{path} has the columns {', '.join(header) or '(none)'}; 'model' and some of "
+            f"{', '.join(metrics)} were expected"
+        )
+    if {"qbe_mtwv", published.QBE_X100} <= set(header):
+        raise ReportError(f"{path} has both qbe_mtwv and {published.QBE_X100}, one of them was expected")
+    notes = []
+    for name in header:
+        if name not in metrics and name not in OTHERS:
+            near = difflib.get_close_matches(name, metrics, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            notes.append(f"note: {path}: the column {name!r} is no metric and was passed over{meant}")
+    return notes
+
+
+def _row(path: Path, line: int, row: dict[str, str]) -> tuple[dict[str, str], dict[str, float]]:
+    if "" in row or None in row.values():
+        raise ReportError(f"{path}, line {line}: more or fewer cells than the header has columns")
+    if not row["model"].strip():
+        raise ReportError(f"{path}, line {line}: the model has no name")
+    values = {}
+    for column in COLUMNS:
+        name, factor = column.key, 1.0 if column.unit == "percent" else 100.0
+        if column.key == "qbe_mtwv" and published.QBE_X100 in row:
+            name, factor = published.QBE_X100, 1.0
+        text = (row.get(name) or "").strip()
+        if text:
+            values[column.key] = factor * _number(f"{path}, line {line}, {name}", text)
+            _check_range(f"{path}, line {line}, {name}", text, column.better, values[column.key])
+    return row, values
+
+
+def _number(where: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ReportError(f"{where} is {text!r}, a number or an empty cell was expected")
+    return value
+
+
+def _check_range(where: str, text: str, better: str, percent: float) -> None:
+    # Insertions push an error rate above 100; nothing that is better when higher can be above it.
+    if (better == "lower" and percent < 0) or (better == "higher" and percent > 100):
+        bounds = "at least 0" if better == "lower" else "at most 100"
+        raise ReportError(f"{where} is {text!r}, that is {percent:g} percent, {bounds} was expected")

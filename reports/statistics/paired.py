@@ -1,0 +1,152 @@
+"""Paired tests between two systems on the same test items.
+
+- Metrics that are a sum over a sum: permutation. Under "the two are equal" the two systems' shares may be
+  swapped in any group; the p-value is the share of swaps with a difference at least as large. All 2^n swaps
+  of up to EXACT groups, else SWAPS random ones with the observed one among them.
+- WER and PER also by matched pairs (Gillick and Cox 1989): the mean difference of errors of an utterance over
+  its standard error, as normal. Utterances stand for the segments of that paper, which must be independent;
+  where a speaker has several utterances they are not quite, and its p-value is too small.
+- EER and MTWV, and the overall score: paired bootstrap, both systems on the same draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.columns import BY_KEY
+from reports.evidence import Evidence, same_items
+from reports.statistics import ratios, trials
+from reports.statistics.ratios import Sums, sums
+from reports.statistics.resample import Draws, Interval, interval, two_sided
+
+if TYPE_CHECKING:
+    from reports.statistics.resample import Array
+
+EXACT = 12
+SWAPS = 10_000
+SIGNIFICANT = 0.05
+MATCHED = frozenset({"asr_wer", "pr_per"})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second system minus the first on one metric, in percent.
+
+    interval: of the difference; None where the groups are too few.
+    p: of "no difference"; method: the test that gave it.
+    matched_pairs: the p-value of matched pairs, for WER and PER.
+    """
+
+    key: str
+    difference: float
+    interval: Interval | None
+    p: float
+    method: str
+    matched_pairs: float | None = None
+
+    def verdict(self, first: str, second: str) -> str:
+        """The one sentence about who is better; never without its p-value."""
+        shown = p_text(self.p)
+        if self.p >= SIGNIFICANT or self.difference == 0:
+            return f"no difference shown ({shown})"
+        higher = BY_KEY[self.key].better == "higher" if self.key in BY_KEY else True
+        better = second if (self.difference > 0) == higher else first
+        return f"{better} is better ({shown})"
+
+
+def p_text(p: float) -> str:
+    """A p-value as printed: "p = 0.012" or "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def compare(first: Evidence, second: Evidence) -> Comparison | str:
+    """Test one metric of two systems; a sentence where they cannot be paired."""
+    if not same_items(first, second):
+        return "not the same test items"
+    unit = first.unit
+    if first.trials:
+        drawn = trials.difference(first, second)
+        if drawn is None:
+            return f"a single {unit} gives no test"
+        return of_draws(first.key, drawn, f"paired bootstrap by {unit}")
+    ours, theirs = ([sums(stratum) for stratum in evidence.items] for evidence in (first, second))
+    drawn = ratios.difference(first, second)
+    p, difference = permutation(ours, theirs)
+    matched = None
+    if first.key in MATCHED:
+        pairs = zip(_flat(first), _flat(second), strict=True)
+        matched = matched_pairs([after - before for before, after in pairs])
+    found = None if drawn is None else interval(drawn)
+    groups = sum(len(stratum.groups) for stratum in ours)
+    method = f"permutation by {unit}"
+    if smallest(groups) > SIGNIFICANT:
+        method += f"; {groups} of them cannot give less than p = {smallest(groups):.2g}"
+    return Comparison(first.key, difference, found, p, method, matched)
+
+
+def smallest(groups: int) -> float:
+    """The smallest p-value that swapping this many groups can give: of the observed order and its mirror."""
+    return 2.0 ** (1 - groups)
+
+
+def of_draws(key: str, drawn: Draws, method: str) -> Comparison:
+    """A paired bootstrap's result from the draws of the difference."""
+    return Comparison(key, drawn.point, interval(drawn), two_sided(drawn), method)
+
+
+def _flat(evidence: Evidence) -> list[float]:
+    """Numerators in the order of the items' names."""
+    return [
+        item.numerator for stratum in evidence.items for item in sorted(stratum, key=lambda item: item.name)
+    ]
+
+
+def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, float]:
+    """The p-value of "no difference" and the difference second - first in percent, mean over the strata."""
+    import numpy as np
+
+    groups = sum(len(stratum.groups) for stratum in first)
+    exact = groups <= EXACT
+    if exact:
+        swaps = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
+    else:
+        swaps = np.random.default_rng(20230519).integers(0, 2, size=(SWAPS, groups), dtype=np.int8)
+        swaps[0] = 0  # the observed one
+    observed = _swapped(first, second, np.zeros((1, groups)))[0]
+    found = np.concatenate(
+        [_swapped(first, second, part.astype(np.float64)) for part in np.array_split(swaps, 10)]
+    )
+    extreme = np.abs(found) >= abs(observed) - 1e-9 * max(1.0, abs(observed))
+    return float(extreme.mean()), float(observed)
+
+
+def _swapped(first: Sequence[Sums], second: Sequence[Sums], swaps: Array) -> Array:
+    """`[swap]`: the difference in percent where the groups with a 1 are exchanged."""
+    import numpy as np
+
+    total = np.zeros(len(swaps))
+    start = 0
+    for ours, theirs in zip(first, second, strict=True):
+        part = swaps[:, start : start + len(ours.groups)]
+        start += len(ours.groups)
+        over = theirs.numerators - ours.numerators
+        under = theirs.denominators - ours.denominators
+        before = (ours.numerators.sum() + part @ over) / (ours.denominators.sum() + part @ under)
+        after = (theirs.numerators.sum() - part @ over) / (theirs.denominators.sum() - part @ under)
+        total += 100 * (after - before)
+    return total / len(first)
+
+
+def matched_pairs(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of Gillick and Cox's matched pairs; None for fewer than two utterances."""
+    count = len(differences)
+    if count < 2:
+        return None
+    mean = math.fsum(differences) / count
+    variance = math.fsum((value - mean) ** 2 for value in differences) / (count - 1)
+    if variance == 0:
+        return 1.0 if mean == 0 else 0.0
+    return math.erfc(abs(mean) / math.sqrt(variance / count) / math.sqrt(2))

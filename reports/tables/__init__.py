@@ -1,0 +1,1 @@
+"""The tables, one a file; `model` says what a table is, `reports.render` prints it."""

@@ -1,0 +1,106 @@
+"""Fluent Speech Commands: tables read as s3prl reads them, and what is wrong with them said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from downstream_runs import tasks
+from downstream_runs.corpora import fluent_commands as corpus
+from downstream_runs.corpora.samples import fluent_commands as sample
+from downstream_runs.errors import UsageError
+
+CONFIG = tasks.get("ic").recipes["demo"].copy_config()
+
+
+@pytest.fixture
+def copy(label_demos: Path, tmp_path: Path) -> Path:
+    """The synthetic corpus without marks: what a user may have."""
+    root = shutil.copytree(label_demos / corpus.FOLDER, tmp_path / corpus.FOLDER)
+    for mark in ("DEMO.txt", "DEMO.json"):
+        (root / mark).unlink()
+    return root
+
+
+def prepare(data: Path) -> object:
+    return tasks.get("ic").prepare(data, data / "cache", CONFIG)
+
+
+def test_the_demo_is_whole_and_names_its_speakers(label_demos: Path) -> None:
+    prepared = tasks.get("ic").prepare(label_demos, label_demos / "cache", CONFIG)
+    assert prepared.utterances == {"train": 70, "dev": 14, "test": 28}
+    assert prepared.labels == ("demo",)
+    assert set(prepared.groups.values()) == {"demoTestA", "demoTestB"}
+
+
+def test_a_corpus_with_fewer_utterances_is_a_deviation(copy: Path) -> None:
+    for data in (copy, copy.parent):
+        prepared = prepare(data)
+        assert "train has 70 utterances, the official one 23,132" in prepared.deviations  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "says"),
+    [
+        ("train", "action", "verb", "train_data.csv has no column action"),
+        ("train", "activate,music,none", "activate,music,", "has nan for location, as pandas reads it"),
+        ("train", "activate,music,none", "activate,NA,none", "has nan for object"),
+        (
+            "test",
+            "bring,shoes",
+            "bring,socks",
+            r"test_data.csv line \d+ has 'socks' for object, which no line",
+        ),
+        ("dev", "wavs/speakers/demoDevA/", "wavs/speakers/nobody/", r"nobody.*no such file"),
+        ("dev", "wavs/speakers/", "../speakers/", r"names .*, a file in .* was expected"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(copy: Path, table: str, old: str, new: str, says: str) -> None:
+    path = copy / corpus.TABLES[table]
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UsageError, match=says):
+        prepare(copy)
+
+
+def test_a_line_that_comes_twice_is_said(copy: Path) -> None:
+    path = copy / corpus.TABLES["test"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1]]) + "\n")
+    with pytest.raises(UsageError, match=r"line 30 gives .* again, as line 2 does"):
+        prepare(copy)
+
+
+def test_an_absent_table_and_a_binary_one_are_said(copy: Path) -> None:
+    path = copy / corpus.TABLES["dev"]
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(UsageError, match=r"valid_data.csv cannot be read as a table"):
+        prepare(copy)
+    path.unlink()
+    with pytest.raises(UsageError, match=r"there is no .*valid_data.csv"):
+        prepare(copy)
+
+
+def test_audio_of_two_channels_is_said(copy: Path) -> None:
+    path = sorted((copy / "wavs/speakers/demoDevA").glob("*.wav"))[0]
+    wave, rate = soundfile.read(path)
+    soundfile.write(path, [[x, x] for x in wave], rate, subtype="PCM_16")
+    with pytest.raises(UsageError, match=r"has 2 channels, one was expected.*unpack"):
+        corpus.wavs.require_good(corpus.check(copy, corpus.read(copy), decode=None), "unpack it again")
+
+
+def test_the_sample_keeps_the_samples_of_its_source(shared_dir: Path, tmp_path: Path) -> None:
+    source = shared_dir / "data" / "speech_to_intent"
+    root = sample.lay_out(source, tmp_path)
+    prepared = prepare(tmp_path)
+    assert prepared.utterances == {"train": 20, "dev": 10, "test": 10}  # type: ignore[attr-defined]
+    assert prepared.labels == ("sample",)  # type: ignore[attr-defined]
+    for path in sorted((root / "wavs/speakers/unknown").glob("*.wav"))[:3]:
+        original = soundfile.read(source / "audio" / f"{path.stem}.flac", dtype="int16")[0]
+        assert (soundfile.read(path, dtype="int16")[0] == original).all()
+    slots = {one.slots for listed in corpus.read(root).values() for one in listed}
+    assert {action for action, _, _ in slots} == {"orderDrink"} and len(slots) > 10

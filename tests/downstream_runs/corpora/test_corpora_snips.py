@@ -1,0 +1,148 @@
+"""Audio SNIPS: finding it, checking it, and the demo corpus in its layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import snips_files
+import soundfile
+
+from downstream_runs.corpora import markers, snips
+from downstream_runs.corpora.demo import snips as demo
+from downstream_runs.errors import UsageError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return snips_files.make(tmp_path)
+
+
+def rewrite(root: Path, name: str, old: str, new: str) -> None:
+    path = root / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_what_a_whole_corpus_holds(root: Path) -> None:
+    # Voices of another split lie in the same folder in the real corpus, and are passed over.
+    (root / "train" / "Amy-snips-train-0.wav").write_bytes(b"")
+    found = snips.load(snips.find_root(root.parent))
+    assert found.slots == ("song", "city", "artist")
+    assert {part: len(there) for part, there in found.splits.items()} == {"train": 6, "valid": 6, "test": 6}
+    names = [utterance.name for utterance in found.splits["valid"]]
+    assert names == sorted(names) and {snips.speaker(name) for name in names} == {"Aditi", "Amy"}
+    assert found.deviations == ()
+    assert snips.find_root(root) == root
+
+
+def test_the_split_of_the_speakers_and_the_characters() -> None:
+    voices = [name for names in snips.SPEAKERS.values() for name in names]
+    assert len(voices) == len(set(voices)) == 16
+    assert dict(snips.OFFICIAL_UTTERANCES) == {"train": 104_672, "valid": 2800, "test": 2800}
+    assert "".join(snips.CHARACTERS) == " ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
+    # s3prl compares the beginning of an id with the names.
+    assert not any(a != b and a.startswith(b) for a in voices for b in voices)
+
+
+def test_a_missing_corpus_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"looked for all.iob.snips.txt in .*SNIPS.*--demo"):
+        snips.find_root(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("slots.txt", "O\nsong", "song", "begins with 'song', expected 'O'"),
+        ("slots.txt", "city", "ci:ty", "has the slot 'ci:ty'"),
+        ("slots.txt", "city", "song", "has the slot 'song'"),
+        ("slots.txt", "city\n", "", "slot 'city', which slots.txt does not name"),
+        (snips.TRANSCRIPTS, "\tO O song", " O O song", "not exactly one tab"),
+        (snips.TRANSCRIPTS, "PLAY BLUE MOON", ".", "has no words between BOS and EOS"),
+        (snips.TRANSCRIPTS, "O O song song", "O song", "has 3 words and 1 tags"),
+        (snips.TRANSCRIPTS, "Amy-snips-valid-1 ", "Amy-snips-valid-9 ", "Amy-snips-valid-1.wav has no line"),
+    ],
+)
+def test_what_is_wrong_in_the_texts_is_named(
+    root: Path, name: str, old: str, new: str, expected: str
+) -> None:
+    rewrite(root, name, old, new)
+    with pytest.raises(UsageError, match=expected):
+        snips.load(root)
+
+
+def test_small_letters_and_a_split_without_slots(tmp_path: Path) -> None:
+    small = tuple(line.replace("PLAY BLUE MOON", "play blue moon") for line in snips_files.LINES[:1])
+    with pytest.raises(UsageError, match="write the words in capitals"):
+        snips.load(snips_files.make(tmp_path / "small", small))
+    with pytest.raises(UsageError, match=r"no utterance of train .* has a slot"):
+        snips.load(snips_files.make(tmp_path / "none", ("BOS YES EOS\tO O Intent",)))
+
+
+def test_unequal_words_and_tags_are_told(tmp_path: Path) -> None:
+    lines = (*snips_files.LINES, "BOS PLAY IT EOS\tO O Intent")
+    found = snips.load(snips_files.make(tmp_path, lines))
+    assert found.deviations[0] == "2 of 8 transcripts of train have unequal words and tags, cut by s3prl"
+
+
+def test_missing_empty_and_wrong_audio(root: Path) -> None:
+    wave = root / "valid" / "Amy-snips-valid-1.wav"
+    soundfile.write(wave, [[0.1, 0.1]] * 8000, 16000)
+    with pytest.raises(UsageError, match=r"Amy-snips-valid-1.wav has 2 channels"):
+        snips.load(root)
+    wave.write_bytes(b"")
+    with pytest.raises(UsageError, match="is empty"):
+        snips.load(root)
+    wave.unlink()
+    with pytest.raises(UsageError, match="valid has 5 of 6 utterances"):
+        snips.load(root)
+
+
+def test_an_unmarked_corpus_must_be_the_official_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train has 6 of 104,672 utterances"):
+        snips.load(snips_files.make(tmp_path, mark=False))
+
+
+def test_an_empty_last_line_of_the_slots_adds_none(root: Path, tmp_path: Path) -> None:
+    rewrite(root, snips.SLOTS, "artist", "artist\r\n\n")
+    slots = snips.read_slots(root / snips.SLOTS)
+    assert slots == ("song", "city", "artist")
+    assert snips.write_slots(tmp_path / "clean.txt", slots).read_text() == "O\nsong\ncity\nartist"
+
+
+def test_demo_sentences_differ_between_the_splits_and_hold_known_words() -> None:
+    total = sum(demo.SENTENCES.values())
+    drawn = demo.draw(total, 0)
+    assert drawn == demo.draw(total, 0) != demo.draw(total, 1)
+    assert len({sentence.words for sentence in drawn}) == total
+    train, held_out = drawn[: demo.SENTENCES["train"]], drawn[demo.SENTENCES["train"] :]
+    for sentence in drawn:
+        words, tags = snips.split_line(sentence.line)
+        assert len(words) == len(tags) and {tag for tag in tags if tag != "O"} <= demo.SLOTS.keys()
+        assert any(tag != "O" for tag in tags)
+    assert {tag for s in held_out for tag in s.tags} <= {tag for s in train for tag in s.tags}
+    # All there are, although a pattern alone has few sentences; then a word instead of a loop without end.
+    assert len(demo.draw(37, 1)) == 37
+    with pytest.raises(ValueError, match="the patterns allow 37"):
+        demo.draw(38, 1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
+    return demo.make(tmp_path_factory.mktemp("made"))
+
+
+def test_the_demo_corpus_is_whole_small_and_labelled(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = snips.load(made)
+    assert {part: len(there) for part, there in found.splits.items()} == {
+        "train": 96,
+        "valid": 12,
+        "test": 16,
+    }
+    assert markers.labels(made) == ("demo",) and "synthetic" in (made / "DEMO.txt").read_text()
+    seconds = [soundfile.info(str(path)).duration for path in made.rglob("*.wav")]
+    assert min(seconds) > 0.7 and max(seconds) < 3
+    monkeypatch.setattr(demo, "synthesise", lambda lines: pytest.fail("a whole corpus was made again"))
+    assert demo.make(made.parent) == made

@@ -1,0 +1,161 @@
+"""Speech Commands: found, split as the corpus splits itself, and what is wrong with it said."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from downstream_runs import tasks
+from downstream_runs.corpora import markers
+from downstream_runs.corpora import speech_commands as corpus
+from downstream_runs.corpora.demo import speech_commands as demo
+from downstream_runs.corpora.samples import speech_commands as sample
+from downstream_runs.errors import UsageError
+
+CONFIG = tasks.get("ks").recipes["demo"].copy_config()
+
+# From the list of a release of Speech Commands: a name, and the part that the corpus itself puts it in.
+OFFICIAL = {
+    "439c84f4_nohash_1.wav": "dev",
+    "51055bda_nohash_4.wav": "train",
+    "563aa4e6_nohash_2.wav": None,
+}
+
+
+@pytest.fixture
+def copy(label_demos: Path, tmp_path: Path) -> Path:
+    """A folder with both parts of the synthetic corpus, without marks: what a user may have."""
+    for name in (corpus.TRAIN_FOLDER, corpus.TEST_FOLDER):
+        shutil.copytree(label_demos / name, tmp_path / name)
+        for mark in ("DEMO.txt", "DEMO.json"):
+            (tmp_path / name / mark).unlink()
+    return tmp_path
+
+
+def prepare(data: Path) -> object:
+    return tasks.get("ks").prepare(data, data / "cache", CONFIG)
+
+
+@pytest.mark.parametrize(("name", "part"), OFFICIAL.items())
+def test_the_part_is_the_corpus_s_own(name: str, part: str | None) -> None:
+    assert corpus.part(name) == part
+
+
+def test_real_words_fall_in_their_official_parts(shared_dir: Path, tmp_path: Path) -> None:
+    source = shared_dir / "data" / "speech_commands_sample"
+    rows = [line.split("\t") for line in (source / "files.tsv").read_text().splitlines()[1:]]
+    official = {"train": "train", "validation": "dev", "test": None}
+    assert len(rows) == 160
+    assert all(corpus.part(Path(row[0]).name) == official[row[4]] for row in rows)
+
+    sample.lay_out(source, tmp_path)
+    prepared = tasks.get("ks").prepare(tmp_path, tmp_path / "cache", CONFIG)
+    assert prepared.labels == ("sample",)
+    words = {part: sum(official[row[4]] == part for row in rows) for part in ("train", "dev", None)}
+    assert prepared.utterances == {
+        "train": words["train"] + 2,
+        "dev": words["dev"] + 2,
+        "test": words[None] + 2 * sample.SILENCES_A_NOISE,
+    }
+    assert any("silence cut from the noise" in sentence for sentence in prepared.deviations)
+
+
+def test_s3prl_splits_in_the_same_way(label_demos: Path) -> None:
+    pytest.importorskip("s3prl")
+    from downstream_runs import bridge
+
+    bridge.apply()
+    from s3prl.downstream.speech_commands.expert import split_dataset
+
+    listing = corpus.read(*corpus.find_roots(label_demos))
+    train, dev = split_dataset(listing.train_root)
+    assert sorted(path for _, path in train) == sorted(listing.train)
+    assert sorted(path for _, path in dev) == sorted(listing.dev)
+    assert listing.train and listing.dev
+
+
+def test_every_class_is_in_every_part_of_the_demo(label_demos: Path) -> None:
+    listing = corpus.read(*corpus.find_roots(label_demos))
+    assert corpus.check(listing, decode=None) == []
+    assert corpus.labels(listing) == ("demo",)
+    speakers = {
+        name: {path.name[:8] for path in files if "_nohash_" in path.name}
+        for name, files in (("train", listing.train), ("dev", listing.dev), ("test", listing.test))
+    }
+    assert not speakers["train"] & speakers["dev"] and not speakers["test"] & speakers["train"]
+
+
+def test_the_demo_is_the_same_each_time(label_demos: Path, tmp_path: Path) -> None:
+    demo.make(tmp_path)
+    for name in (corpus.TRAIN_FOLDER, corpus.TEST_FOLDER):
+        manifests = [markers.read_manifest(root / name, markers.DEMO) for root in (label_demos, tmp_path)]
+        assert manifests[0] == manifests[1] is not None
+
+
+def test_a_corpus_with_fewer_words_is_a_deviation(copy: Path) -> None:
+    deviations = prepare(copy).deviations  # type: ignore[attr-defined]
+    assert "speech_commands_v0.01 has 112 words, the official one 64,721" in deviations
+    assert "speech_commands_test_set_v0.01 has 29 test words, the official one 3,081" in deviations
+
+
+def _no_test_set(data: Path) -> None:
+    shutil.rmtree(data / corpus.TEST_FOLDER)
+
+
+def _version_2(data: Path) -> None:
+    (data / corpus.TRAIN_FOLDER / "visual").mkdir()
+
+
+def _other_test_folder(data: Path) -> None:
+    (data / corpus.TEST_FOLDER / "bird").mkdir()
+
+
+def _no_silence_in_test(data: Path) -> None:
+    shutil.rmtree(data / corpus.TEST_FOLDER / "_silence_")
+
+
+def _cut_short(data: Path) -> None:
+    path = sorted((data / corpus.TRAIN_FOLDER / "bird").glob("*.wav"))[0]
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _empty(data: Path) -> None:
+    sorted((data / corpus.TRAIN_FOLDER / "yes").glob("*.wav"))[2].write_bytes(b"")
+
+
+def _short_noise(data: Path) -> None:
+    path = data / corpus.TRAIN_FOLDER / corpus.NOISE / "pink_noise.wav"
+    soundfile.write(path, soundfile.read(path)[0][:15999], 16000, subtype="PCM_16")
+
+
+def _other_rate(data: Path) -> None:
+    path = data / corpus.TRAIN_FOLDER / corpus.NOISE / "pink_noise.wav"
+    soundfile.write(path, soundfile.read(path)[0], 8000, subtype="PCM_16")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_no_test_set, "there is no folder .*speech_commands_test_set_v0.01 .*unpack"),
+        (_version_2, "visual is not a word of Speech Commands v0.01 .*unpack"),
+        (_other_test_folder, "bird is not one of the twelve classes .*unpack"),
+        (_no_silence_in_test, "test_set_v0.01 has no test file of _silence_, of 12 classes.*unpack"),
+        (_cut_short, "bird.*wav is cut short: it ends 1,000 bytes before"),
+        (_empty, r"yes.*wav is empty \(0 bytes\)"),
+        (_short_noise, "pink_noise.wav has 15,999 samples at 16,000 Hz, at least 16,000"),
+        (_other_rate, "pink_noise.wav is sampled at 8,000 Hz, 16,000 Hz was expected"),
+    ],
+)
+def test_what_is_wrong_is_said(copy: Path, spoil: Callable[[Path], None], says: str) -> None:
+    spoil(copy)
+    with pytest.raises(UsageError, match=says):
+        prepare(copy)
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"looked in .*speech_commands_v0.01 and .* with --demo"):
+        prepare(tmp_path)

@@ -1,0 +1,113 @@
+"""The features of all layers on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from downstream_runs.corpora.quesst14 import Recording
+from downstream_runs.errors import RunFailed
+from downstream_runs.protocols.layers import LayerStore
+
+SECONDS = {"a": 50.0, "b": 70.0, "c": 1.0, "d": 90.0, "e": 119.0}
+
+
+def bar(items: Any, *, desc: str, total: int) -> Any:
+    return items
+
+
+def recordings() -> list[Recording]:
+    return [Recording(name, Path(f"{name}.wav"), seconds) for name, seconds in SECONDS.items()]
+
+
+def states(recording: Recording) -> list[torch.Tensor]:
+    """Two layers of different widths, as many frames as seconds."""
+    generator = torch.Generator().manual_seed(ord(recording.name))
+    frames = int(recording.seconds)
+    return [torch.randn(frames, width, generator=generator) for width in (3, 5)]
+
+
+def store(folder: Path, dtype: str = "float32") -> LayerStore:
+    return LayerStore(folder, {"documents": recordings(), "dev": recordings()[:2]}, dtype)
+
+
+def stored(filled: LayerStore, layer: int) -> dict[str, np.ndarray]:
+    return {
+        name: np.array(frames)
+        for chunk, found in filled.frames("documents", layer)
+        for name, frames in zip(chunk.names, found, strict=True)
+    }
+
+
+def test_what_is_read_is_what_was_computed(tmp_path: Path) -> None:
+    filled = store(tmp_path / "features")
+    assert filled.fill(states, bar) == 2
+    for layer in range(2):
+        found = stored(filled, layer)
+        assert set(found) == set(SECONDS)
+        for recording in recordings():
+            assert np.array_equal(found[recording.name], states(recording)[layer].numpy())
+    chunks = [chunk.names for chunk in filled.groups["documents"]]
+    assert chunks == [["c", "a"], ["b"], ["d"], ["e"]]
+
+
+def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
+    computed: list[str] = []
+
+    def dies(recording: Recording) -> list[torch.Tensor]:
+        computed.append(recording.name)
+        if len(computed) == 4:
+            raise KeyboardInterrupt
+        return states(recording)
+
+    folder = tmp_path / "features"
+    with pytest.raises(KeyboardInterrupt):
+        store(folder).fill(dies, bar)
+    computed.clear()
+
+    def goes_on(recording: Recording) -> list[torch.Tensor]:
+        computed.append(recording.name)
+        return states(recording)
+
+    again = store(folder)
+    assert again.fill(goes_on, bar) == 2
+    assert computed == ["d", "e", "a", "b"]  # two documents, and the queries of dev
+    assert again.fill(lambda recording: pytest.fail("computed twice"), bar) == 2
+    assert np.array_equal(stored(again, 1)["b"], states(recordings()[1])[1].numpy())
+
+
+def test_half_precision_is_near_and_half_the_size(tmp_path: Path) -> None:
+    half = store(tmp_path / "half", "float16")
+    half.fill(states, bar)
+    found = stored(half, 0)["e"]
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, states(recordings()[4])[0].numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
+def test_what_is_no_number_stops_the_run(tmp_path: Path, value: float, dtype: str) -> None:
+    with pytest.raises(RunFailed, match="layer 0 has values that are infinite or not a number"):
+        store(tmp_path / "features", dtype).fill(lambda one: [torch.full((2, 2), value)], bar)
+
+
+def test_a_disk_without_room_is_told_before_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2e9, 1e9, 1_000_000_500))
+    with pytest.raises(RunFailed, match=r"disk has 1\.0 GB free"):
+        store(tmp_path / "features").fill(states, bar)
+
+
+def test_a_changing_number_of_layers_stops_the_run(tmp_path: Path) -> None:
+    def changing(recording: Recording) -> list[torch.Tensor]:
+        return states(recording)[: 1 if recording.seconds > 100 else 2]
+
+    with pytest.raises(RunFailed, match=r"gave \[1, 2\] hidden states"):
+        store(tmp_path / "features").fill(changing, bar)

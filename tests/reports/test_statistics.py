@@ -1,0 +1,308 @@
+"""Intervals cover what they promise, and tests find differences only where there are some."""
+
+from __future__ import annotations
+
+import csv
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.evidence import Evidence, Item, Trial
+from reports.statistics import paired, ratios, systems, trials
+from reports.statistics.resample import Draws, interval, plural, two_sided, weights
+
+
+def corpus(
+    rng: np.random.Generator, speakers: int, shift: float = 0.0, per_speaker: int = 6
+) -> tuple[list[Item], list[Item]]:
+    """Two systems on the same utterances; the second has `shift` more errors per word. Speakers differ."""
+    first, second = [], []
+    for speaker in range(speakers):
+        rate = rng.beta(4, 36)  # mean 0.1, spread over speakers 0.047
+        for number in range(per_speaker):
+            length = int(rng.integers(5, 40))
+            name, group = f"{speaker}-{number}", f"s{speaker:03d}"
+            first.append(Item(name, group, int(rng.binomial(length, rate)), length))
+            second.append(Item(name, group, int(rng.binomial(length, min(1, rate + shift))), length))
+    return first, second
+
+
+def wer(items: list[Item]) -> Evidence:
+    return Evidence("asr_wer", "asr", items=(tuple(items),))
+
+
+def coverage(speakers: int, by_item: bool = False, rounds: int = 400) -> float:
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(rounds):
+        items, _ = corpus(rng, speakers)
+        if by_item:
+            items = [Item(item.name, item.name, item.numerator, item.denominator) for item in items]
+        found = interval(ratios.draws(wer(items)))
+        assert found is not None
+        hits += found.low <= 10 <= found.high
+    return hits / rounds
+
+
+@pytest.mark.parametrize(("speakers", "least"), [(40, 0.92), (10, 0.90)])
+def test_the_intervals_cover_the_true_value_as_often_as_they_say(speakers: int, least: float) -> None:
+    # 400 rounds: two standard errors of a coverage of 0.95 are 0.022.
+    assert least <= coverage(speakers) <= 0.985
+
+
+def test_resampling_utterances_instead_of_speakers_covers_too_rarely() -> None:
+    assert coverage(40, by_item=True) < 0.85
+
+
+def test_an_interval_names_what_it_resampled() -> None:
+    items, _ = corpus(np.random.default_rng(1), 12)
+    found = interval(ratios.draws(wer(items)))
+    assert found is not None and found.how == "by 12 speakers" and found.low < found.high
+    few = interval(ratios.draws(wer(corpus(np.random.default_rng(1), 3)[0])))
+    assert few is not None and few.how == "by 3 speakers, rough"
+    alone = [Item(item.name, item.name, item.numerator, item.denominator) for item in items]
+    assert wer(alone).unit == "utterance"
+    assert ratios.draws(wer(corpus(np.random.default_rng(1), 1)[0])) is None
+    assert (plural("query", 2), plural("query", 1), plural("speaker", 2)) == ("queries", "query", "speakers")
+
+
+def test_folds_are_averaged_and_resampled_apart() -> None:
+    rng = np.random.default_rng(2)
+    strata = tuple(tuple(corpus(rng, 2)[0]) for _ in range(5))
+    drawn = ratios.draws(Evidence("er_acc", "er", items=strata))
+    rates = [sum(i.numerator for i in s) / sum(i.denominator for i in s) for s in strata]
+    assert drawn is not None and drawn.point == pytest.approx(100 * sum(rates) / 5)
+    assert drawn.groups == 10 and 1 < drawn.freedom <= 5
+    assert drawn.values.std() < np.mean(
+        [ratios.draws(Evidence("er_acc", "er", items=(s,))).values.std() for s in strata]  # type: ignore[union-attr]
+    )
+
+
+def test_the_order_of_the_items_does_not_matter() -> None:
+    items, other = corpus(np.random.default_rng(3), 15, 0.01)
+    shuffled = [items[index] for index in np.random.default_rng(4).permutation(len(items))]
+    assert interval(ratios.draws(wer(items))) == interval(ratios.draws(wer(shuffled)))
+    assert paired.compare(wer(items), wer(other)) == paired.compare(wer(shuffled), wer(other))
+
+
+def test_draws_are_the_same_everywhere_and_differ_between_tasks() -> None:
+    weights.cache_clear()
+    one = weights(7, "asr/0").copy()
+    weights.cache_clear()
+    assert (weights(7, "asr/0") == one).all() and not (weights(7, "pr/0") == one).all()
+    assert (one.sum(axis=1) == 7).all()
+
+
+def test_p_values_of_equal_systems_are_uniform_and_those_of_unequal_ones_small() -> None:
+    rng = np.random.default_rng(6)
+    equal, unequal = [], []
+    for _ in range(150):
+        first, second = corpus(rng, 20)
+        found = paired.compare(wer(first), wer(second))
+        assert isinstance(found, paired.Comparison) and found.matched_pairs is not None
+        equal.append((found.p, found.matched_pairs))
+        first, second = corpus(rng, 20, shift=0.03)
+        found = paired.compare(wer(first), wer(second))
+        assert isinstance(found, paired.Comparison) and found.matched_pairs is not None
+        unequal.append((found.p, found.matched_pairs))
+    for level in (0.05, 0.2, 0.5):
+        share = np.mean(np.array(equal) <= level, axis=0)
+        # Three standard errors of a share among 150.
+        assert (abs(share - level) < 3 * math.sqrt(level * (1 - level) / 150)).all(), (level, share)
+    assert (np.mean(np.array(unequal) < 0.05, axis=0) > 0.9).all()
+
+
+def test_the_exact_permutation_against_counting_by_hand() -> None:
+    # Differences by speaker +1, +1, -2 of 10 words each: |sum| of the 8 sign patterns is 0 twice, else >= 2.
+    first = wer([Item(name, name, count, 10) for name, count in (("a", 1), ("b", 1), ("c", 3))])
+    second = wer([Item(name, name, count, 10) for name, count in (("a", 2), ("b", 2), ("c", 3))])
+    found = paired.compare(first, second)
+    assert isinstance(found, paired.Comparison)
+    assert found.difference == pytest.approx(100 * 2 / 30)
+    assert found.p == pytest.approx(4 / 8)  # + + and - -, with either sign of the 0
+    assert found.verdict("A", "B") == "no difference shown (p = 0.500)"
+    assert found.method == "permutation by utterance; 3 of them cannot give less than p = 0.25"
+
+
+def test_matched_pairs_against_a_value_worked_out_by_hand() -> None:
+    # mean 1, standard deviation 2 of 16 values: z = 1 / (2 / 4) = 2, two-sided p = 0.0455.
+    values = [1 + 2 * math.sqrt(15 / 16) * sign for sign in (1, -1)] * 8
+    assert paired.matched_pairs(values) == pytest.approx(0.0455, abs=1e-4)
+    assert paired.matched_pairs([0, 0]) == 1.0 and paired.matched_pairs([1]) is None
+
+
+def test_a_verdict_comes_with_its_p_value_and_in_the_metrics_direction() -> None:
+    lower = paired.Comparison("asr_wer", -1.0, None, 0.0004, "permutation")
+    assert lower.verdict("A", "B") == "B is better (p < 0.001)"
+    assert paired.Comparison("ks_acc", -1.0, None, 0.01, "x").verdict("A", "B") == "A is better (p = 0.010)"
+    assert paired.Comparison("overall", 1.0, None, 0.01, "x").verdict("A", "B") == "B is better (p = 0.010)"
+
+
+def test_other_test_items_cannot_be_paired() -> None:
+    first, _ = corpus(np.random.default_rng(7), 5)
+    renamed = [Item(item.name + "x", item.group, item.numerator, item.denominator) for item in first]
+    assert paired.compare(wer(first), wer(renamed)) == "not the same test items"
+    one = [item for item in first if item.group == "s000"]
+    found = paired.compare(wer(one), wer(one))
+    assert isinstance(found, paired.Comparison) and found.interval is None and found.p == 1.0
+
+
+# EER and MTWV
+
+
+def test_the_eer_is_that_of_the_oracle(shared_dir: Path) -> None:
+    with (shared_dir / "oracles" / "asv" / "scores.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    found = Evidence(
+        "asv_eer",
+        "asv",
+        trials=tuple(
+            Trial(
+                f"{row['enroll']} {row['test']}",
+                row["enroll"].split("-")[0],
+                int(row["label"]),
+                float(row["score"]),
+            )
+            for row in rows
+        ),
+    )
+    assert trials.point(found) == pytest.approx(9.880952380941636, abs=1e-8)
+    around = systems.uncertainty({"asv_eer": found}).intervals["asv_eer"]
+    assert around.low < 9.88 < around.high and around.unit == "enrolled speaker"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("full", 14.413188), ("ties", 13.788189), ("top20", 14.413188)]
+)
+def test_the_mtwv_is_that_of_the_oracle(shared_dir: Path, name: str, expected: float) -> None:
+    folder = shared_dir / "oracles" / "qbe_digits"
+    lines = [line.split() for line in (folder / "groundtruth.rttm").read_text().splitlines()]
+    truth = {(line[5], line[1]) for line in lines if line[0] == "LEXEME" and line[5] != "NO_KEYWORD"}
+    scores = {
+        (query.attrib["termid"], term.attrib["file"]): float(term.attrib["score"])
+        for query in ElementTree.parse(folder / f"mfcc_dtw_{name}.stdlist.xml").getroot()
+        for term in query
+    }
+    documents = sorted({line[1] for line in lines})
+    found = Evidence(
+        "qbe_mtwv",
+        "qbe",
+        trials=tuple(
+            Trial(
+                f"{query} {document}",
+                query,
+                int((query, document) in truth),
+                scores.get((query, document), -10),
+            )
+            for query in sorted({query for query, _ in truth})
+            for document in documents
+        ),
+    )
+    assert trials.point(found) == pytest.approx(expected, abs=1e-4)
+    assert found.unit == "query"
+
+
+def speakers(shift: float, seed: int) -> Evidence:
+    rng = np.random.default_rng(seed)
+    return Evidence(
+        "asv_eer",
+        "asv",
+        trials=tuple(
+            Trial(f"{speaker} {number}", f"s{speaker}", number % 2, float(rng.normal(shift * (number % 2))))
+            for speaker in range(30)
+            for number in range(60)
+        ),
+    )
+
+
+def test_the_eer_of_two_normals_and_the_coverage_of_its_interval() -> None:
+    truth = 100 * 0.5 * math.erfc(2 / 2 / math.sqrt(2))
+    hits = 0
+    for seed in range(60):
+        found = interval(trials.draws(speakers(2.0, seed)))
+        assert found is not None
+        hits += found.low <= truth <= found.high
+    assert 0.87 <= hits / 60 <= 1
+
+
+def test_two_eers_are_compared_by_a_paired_bootstrap() -> None:
+    worse, better = speakers(1.5, 1), speakers(2.5, 2)
+    found = paired.compare(worse, better)
+    assert isinstance(found, paired.Comparison) and found.interval is not None
+    assert found.interval.high < 0 and found.method == "paired bootstrap by enrolled speaker"
+    assert found.verdict("A", "B").startswith("B is better (p = 0.0")
+    same = paired.compare(worse, worse)
+    assert isinstance(same, paired.Comparison) and same.p == 1.0
+
+
+# The overall score
+
+
+def whole(seed: int, shift: float = 0.0) -> dict[str, Evidence]:
+    from reports import scores
+    from reports.columns import BY_KEY
+
+    found = {}
+    for number, key in enumerate(scores.KEYS):
+        task = BY_KEY[key].task
+        rng = np.random.default_rng([seed, number])
+        if key in ("asv_eer", "qbe_mtwv"):
+            found[key] = Evidence(key, task, trials=speakers(3.0, seed).trials)
+        else:
+            items = corpus(rng, 20, shift)[1]
+            found[key] = Evidence(key, task, items=(tuple(items),))
+    return found
+
+
+def test_the_interval_of_the_overall_score_comes_from_all_tasks() -> None:
+    evidence = whole(1)
+    found = systems.uncertainty(evidence).intervals
+    around = found["overall"]
+    values = {key: systems.draws(item) for key, item in evidence.items()}
+    from reports import scores
+
+    point = scores.overall({key: item.point for key, item in values.items() if item is not None})
+    assert point is not None and around.low < point < around.high
+    # Independent errors average out: narrower than the mean of the single ones.
+    single = np.mean([found[key].high - found[key].low for key in scores.KEYS])
+    assert 0 < around.high - around.low < single
+    del evidence["er_acc"]
+    assert "overall" not in systems.uncertainty(evidence).intervals
+
+
+def test_the_overall_scores_of_two_systems_are_compared() -> None:
+    found = systems.compare(whole(1), whole(1, shift=0.2))
+    overall = found["overall"]
+    assert isinstance(overall, paired.Comparison) and overall.interval is not None
+    # Four accuracies and F1 go up with the numerators, four error rates too: here 5 against 4.
+    values = [item.difference for item in found.values() if isinstance(item, paired.Comparison)]
+    assert len(values) == 12 and overall.interval.low <= overall.difference <= overall.interval.high
+    same = systems.compare(whole(1), whole(1))["overall"]
+    assert isinstance(same, paired.Comparison) and same.p == 1.0 and same.difference == 0
+
+
+def test_the_smallest_p_value_of_a_bootstrap_is_not_zero() -> None:
+    far = Draws(5.0, np.linspace(4, 6, 1000), 9, 10, "speaker")
+    assert two_sided(far) == pytest.approx(2 / 1001)
+
+
+def test_few_groups_say_what_they_cannot_show() -> None:
+    first, second = corpus(np.random.default_rng(8), 5, shift=0.5)
+    found = paired.compare(wer(first), wer(second))
+    assert isinstance(found, paired.Comparison)
+    assert found.p == pytest.approx(paired.smallest(5)) and "cannot give less than p = 0.062" in found.method
+    first, second = corpus(np.random.default_rng(8), 6, shift=0.5)
+    found = paired.compare(wer(first), wer(second))
+    assert isinstance(found, paired.Comparison)
+    assert found.p == pytest.approx(0.03125) and found.method == "permutation by speaker"
+
+
+def test_an_interval_stays_within_what_the_metric_can_be_and_is_none_without_an_error() -> None:
+    right = [Item(str(number), f"s{number // 2}", float(number > 0), 1) for number in range(20)]
+    found = systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(right),))}).intervals
+    assert found["ks_acc"].high == 100 and found["ks_acc"].low < 95
+    perfect = [Item(item.name, item.group, 1, 1) for item in right]
+    assert systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(perfect),))}).intervals == {}

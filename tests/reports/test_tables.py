@@ -1,0 +1,269 @@
+"""Tables: the paper's from published rows alone, ours apart from them, in four formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from reports import catalogue, published
+from reports.gather import gather
+from reports.render import csvfile, html, latex, markdown
+from reports.results import Metric, Result, write
+from reports.rows import Row
+from reports.tables import leaderboard, ours, runs, selection, systems, table1, table2, table3, table4
+from reports.tables.model import Block, Cell, Head, Table, ranked
+
+Make = Callable[..., Result]
+MakeMetric = Callable[..., Metric]
+PAPER = (table1, table2, table3, table4)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Row, ...]:
+    root = tmp_path_factory.mktemp("runs")
+    synthetic.make(root, "armhubert", deviations=("optimizer.lr is 1e-3, the recipe has 1e-4.",))
+    synthetic.make(root, "table2_2by6", skill=0.9, tasks=("asr", "asv", "sf"))
+    # Better than everything that was ever published.
+    synthetic.make(root, "fbank", skill=9.0, labels=("demo", "shortened"))
+    return gather([root]).rows
+
+
+def cells(table: Table, block: str, name: str) -> dict[str, Cell]:
+    [found] = [block_ for block_ in table.blocks if block_.title == block]
+    [row] = [row for row in found.rows if row[0].text == name]
+    return {head.text: cell for head, cell in zip(table.heads, row, strict=True)}
+
+
+def test_table_1_is_the_papers_with_its_groups_and_marks() -> None:
+    table = table1.table(())
+    assert [len(block.rows) for block in table.blocks] == [4, 5, 4, 4]
+    assert [head.group for head in table.heads[3:-1]] == [
+        *["Content"] * 4,
+        *["Speaker"] * 3,
+        *["Semantics"] * 3,
+        "Paralinguistics",
+    ]
+    arm = cells(table, "960h distillation, 26.4M to 31.6M parameters", "ARMHuBERT")
+    assert (arm["Overall ↑"].text, arm["Overall ↑"].emphasis) == ("78.1", "best")
+    assert (arm["PR PER ↓"].text, arm["PR PER ↓"].emphasis) == ("7.72", "second")
+    assert arm["SD DER ↓"].emphasis == "" and arm["Params (M) ↓"].emphasis == ""
+    # Equal values share the mark.
+    mtwv = [cells(table, "100h distillation", name)["QbE MTWV ↑"] for name in ("FitHuBERT", "ARMwavLM-S")]
+    assert [cell.emphasis for cell in mtwv] == ["best", "best"]
+    assert all(row[-1].text.startswith("published: arXiv") for block in table.blocks for row in block.rows)
+
+
+def test_tables_2_to_4_are_the_papers() -> None:
+    two = cells(table2.table(()), "Published: width 432, feed-forward 816, no masking", "2by6")
+    assert [cell.text for cell in two.values()][:2] == ["2by6", "1 3 5 7 9 11"]
+    line = next(row for row in table2.table(()).blocks[0].rows if row[0].text == "2by6")
+    assert [cell.text for cell in line[2:6]] == ["22.39", "450", "22.39", "449.9"]
+    assert two["SF F1 ↑"].emphasis == "best"
+    three = table3.table(())
+    assert [row[1].text for row in three.blocks[0].rows] == ["11.56", "13.23", "11.65"]
+    four = table4.table(())
+    assert [block.title for block in four.blocks] == [
+        "Published: MaskHuBERT-960h",
+        "Published: MaskHuBERT-100h",
+    ]
+    assert [len(block.rows) for block in four.blocks] == [2, 4]
+
+
+@pytest.mark.parametrize("module", PAPER)
+def test_ours_stand_apart_and_labelled_ones_under_a_warning(module: object, rows: tuple[Row, ...]) -> None:
+    table = module.table(rows)  # type: ignore[attr-defined]
+    titles = [block.title for block in table.blocks]
+    assert titles[-2:] == [ours.TITLE, ours.LABELLED] and ours.TITLE not in titles[:-2]
+    labelled = table.blocks[-1]
+    assert "demo, shortened are not comparable to the published rows" in labelled.warning
+    assert [row[0].text for row in labelled.rows] == ["fbank [demo, shortened]"]
+    assert not any(cell.emphasis for row in labelled.rows for cell in row)
+    for block in table.blocks[:-2]:
+        assert not {"armhubert", "fbank [demo, shortened]"} & {row[0].text for row in block.rows}
+    # Our rows change nothing about the published ones: not even the best of all.
+    assert module.table(()).blocks == table.blocks[:-2]  # type: ignore[attr-defined]
+    assert "armhubert (" in " ".join(table.notes) and "optimizer.lr is 1e-3" in " ".join(table.notes)
+
+
+def test_an_incomplete_row_has_no_overall_and_says_what_is_missing(rows: tuple[Row, ...]) -> None:
+    table = table1.table(rows)
+    partial = cells(table, ours.TITLE, "table2_2by6")
+    assert partial["Overall ↑"].text == "–" and partial["ASR WER ↓"].value is not None
+    assert "table2_2by6: no overall score, because pr, ks, qbe, sid, sd, ic, er are missing." in table.notes
+    assert re.fullmatch(r"[0-9]{2}\.[0-9]", cells(table, ours.TITLE, "armhubert")["Overall ↑"].text)
+    known = systems.table(rows, {})
+    assert [row[0].text for row in known.blocks[1].rows] == ["armhubert"]
+    assert "1 of our rows lack a task and are not here." in known.notes
+    two = cells(table2.table(rows), ours.TITLE, "table2_2by6")
+    assert two["MACs (G)"].text == "449.9"
+
+
+def test_official_and_dev_selected_numbers_are_told_apart(rows: tuple[Row, ...]) -> None:
+    table = table1.table(rows)
+    assert cells(table, ours.TITLE, "armhubert")["ASV EER ↓"].marks == ours.DEV
+    assert any(note.startswith(ours.DEV) for note in table.notes)
+    both = selection.table(rows)
+    assert both is not None
+    lines = [row for block in both.blocks for row in block.rows]
+    # armhubert and fbank have ASV and SD, table2_2by6 ASV.
+    assert len(lines) == 5
+    assert all(float(row[4].text) > float(row[2].text) for row in lines)
+    assert {row[3].text for row in lines} == {
+        "lowest EER of ten checkpoints, on test",
+        "lowest DER of ten settings, on test",
+    }
+    assert selection.table(()) is None and runs.table((), {}) is None
+
+
+def test_an_unofficial_number_is_marked_and_competes_with_nothing(
+    tmp_path: Path, make: Make, metric: MakeMetric
+) -> None:
+    plain = {"labels": (), "deviations": ()}
+    write(tmp_path / "1" / "result.json", make(**plain, upstream="a", metrics=(metric(official=False),)))
+    for name, errors in (("b", 8), ("c", 9)):
+        counts = {"errors": errors, "length": 9}
+        value = metric(value=100 * errors / 9, counts=counts)
+        write(tmp_path / name / "result.json", make(**plain, upstream=name, metrics=(value,)))
+    table = table1.table(gather([tmp_path]).rows)
+    a, b, c = (cells(table, ours.TITLE, name)["ASR WER ↓"] for name in "abc")
+    assert (a.marks, a.emphasis) == ("†", "")
+    assert (b.emphasis, c.emphasis) == ("best", "second")
+
+
+def test_runs_of_one_kind_with_different_numbers_are_a_conflict(
+    tmp_path: Path, make: Make, metric: MakeMetric
+) -> None:
+    plain = {"labels": (), "deviations": ()}
+    write(tmp_path / "1" / "result.json", make(**plain))
+    other = metric(value=100 * 8 / 9, counts={"errors": 8, "length": 9})
+    write(
+        tmp_path / "2" / "result.json", make(**plain, metrics=(other,), created="2025-02-02T00:00:00+00:00")
+    )
+    notes = table1.table(gather([tmp_path]).rows).notes
+    assert "Conflict: arm_hubert_random has several runs with different asr_wer: 77.7778, 88.8889." in notes
+    # The same second and the same everything: still two rows with names of their own.
+    write(tmp_path / "3" / "result.json", make(**plain))
+    names = [row.name for row in gather([tmp_path]).rows]
+    assert len(set(names)) == 3
+
+
+def test_published_conflicts_and_both_rows_of_fbank_are_said() -> None:
+    [conflict] = catalogue.conflicts()
+    assert "ASR WER of LightHuBERT Small (960h) is 8.33 in arXiv 2305.11685 Table 1 and 8.34" in conflict
+    names = [one.name for one in catalogue.known()]
+    assert {"FBANK (leaderboard)", "FBANK (original SUPERB paper)"} <= set(names)
+    assert len(set(names)) == len(names)
+    table = systems.table((), {})
+    by_name = {row[0].text: row for row in table.blocks[0].rows}
+    assert by_name["FBANK (leaderboard)"][3].text == "46.5"
+    assert by_name["FBANK (original SUPERB paper)"][3].text == "40.5"
+    assert by_name["FBANK (leaderboard)"][2].text == "0.4791"
+    assert by_name["ARMHuBERT (960h)"][2] == Cell("501.6", by_name["ARMHuBERT (960h)"][2].value, "*")
+    assert conflict in table.notes
+
+
+def test_the_leaderboard_shows_its_scores_and_ranks_beside_ours() -> None:
+    [block] = leaderboard.table().blocks
+    assert len(block.rows) == 20
+    for row in block.rows:
+        assert row[2].text == row[3].text and float(row[4].text) == float(row[5].text)
+
+
+def test_ranking_needs_two_different_values() -> None:
+    heads = (Head("Model"), Head("x", better="lower"))
+    rows = tuple((Cell(name), Cell("1.0", 1.0)) for name in "ab")
+    table = ranked(Table("t", "T", heads, (Block("B", rows, ranked=True),)))
+    assert not any(cell.emphasis for row in table.blocks[0].rows for cell in row)
+
+
+# Formats
+
+NASTY = Table(
+    "nasty",
+    "50 % of $x_1$ & {more} \\ ~^#",
+    (Head("Model|s"), Head("a_b ↓", "Group_1", "lower"), Head("hidden", detail=True)),
+    (
+        Block(
+            "One & two",
+            ((Cell("[a]|b <script>alert(1)</script>\n## c"), Cell("1.5", 1.5, "†", "best"), Cell("d")),),
+        ),
+        Block(
+            "Ours",
+            ((Cell("모델 é"), Cell("2.5", 2.5, "", "second"), Cell("e")),),
+            warning="Warning: 5 % & more_",
+        ),
+    ),
+    ("A note with 100 % & an <b> and a_b.",),
+)
+
+
+def test_text_cannot_break_any_format() -> None:
+    page = html.render([NASTY], [], ["<i>bad</i>"], [])
+    assert "<script>alert" not in page and "&lt;script&gt;" in page and "<i>" not in page
+    text = markdown.render(NASTY)
+    assert "\n## c" not in text and "\\|b \\<script" in text
+    assert "| **1.5** † |" in text and "<u>2.5</u>" in text and "> Warning" in text
+    lines = list(csv.reader(io.StringIO(csvfile.render(NASTY))))
+    assert lines[0] == ["Block", "Model|s", "Group_1: a_b ↓", "hidden", "Warning"]
+    assert lines[2][-1] == "Warning: 5 % & more_"
+    assert "1.5†" in lines[1]
+    source = latex.render(NASTY)
+    assert r"\textbf{1.5}$^\dagger$" in source and r"\underline{2.5}" in source and "hidden" not in source
+    assert source.isascii()
+
+
+def test_a_long_table_is_cut_in_latex_and_says_so() -> None:
+    rows = tuple((Cell(f"row {number}"), Cell("1", 1.0)) for number in range(120))
+    table = Table("long", "Long", (Head("a"), Head("b")), (Block("A", rows[:40]), Block("B", rows[40:])))
+    source = latex.render(table)
+    assert "row 49 " in source and "row 50 " not in source
+    assert "The first 50 of 120 rows; long.csv has all." in source
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a LaTeX: no pdflatex on the path")
+def test_the_latex_compiles(tmp_path: Path, rows: tuple[Row, ...]) -> None:
+    tables = [*(module.table(rows) for module in PAPER), systems.table(rows, {}), leaderboard.table(), NASTY]
+    tables += [table for table in (selection.table(rows), runs.table(rows, {})) if table is not None]
+    for table in tables:
+        (tmp_path / f"{table.key}.tex").write_text(latex.render(table))
+    (tmp_path / "all.tex").write_text(latex.document([table.key for table in tables]))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        errors="replace",
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+def test_the_page_needs_nothing_else_and_sorts_by_unrounded_values(rows: tuple[Row, ...]) -> None:
+    page = html.render([table1.table(rows)], [html.Picture("x", "A caption", b"<svg/>")], [], [])
+    assert (
+        not re.search(r'(src|href)="(?!data:|#)', page) and "http://" not in page and "https://" not in page
+    )
+    assert "default-src 'none'" in page and "How to read this" in page
+    assert 'alt="A caption"' in page and 'name="viewport"' in page
+    assert page.count("<tbody>") == len(table1.table(rows).blocks)
+    assert 'data-v="7.72"' in page and "<b>78.1</b>" in page and "<u>7.72</u>" in page
+    assert page.count("<tr") == page.count("</tr>") and page.count("<td") == page.count("</td>")
+
+
+def test_every_published_cell_is_what_was_printed() -> None:
+    table = table1.table(())
+    printed = [row for block in table.blocks for row in block.rows]
+    for row, source in zip(printed, published.table1(), strict=True):
+        assert [cell.text for cell in row[:3]] == [source.model, source.params_m, source.values["overall"]]
+        assert [cell.text for cell in row[3:-1]] == [
+            source.values[key] for key in source.values if key != "overall"
+        ]
