@@ -57,7 +57,7 @@ def verify(argv: Sequence[str]) -> int:
         print(check.line())
     bad = sum(check.good is False for check in found)
     recomputed = sum(check.good is True for check in found)
-    print(f"{recomputed} agree, {bad} do not")
+    print(f"{recomputed} agree, {bad} do not" + ("" if recomputed else "; no number could be recomputed"))
     return WRONG if bad else GOOD
 
 
