@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
+import dataclasses
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.engine import records
 from downstream_runs.errors import UsageError
+from downstream_runs.files import atomic_write_text
+from downstream_runs.launch import queue
+from downstream_runs.launch.attempt import OUTCOME, read_json
 
-STATES = ("done", "running", "stopped")
+STATES = ("done", "running", "waiting", "failed", "stopped")
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
+
+
+PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>SUPERB runs</title><style>
+body {{font: 15px/1.4 sans-serif; margin: 2em}} table {{border-collapse: collapse}}
+th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
+.done td:nth-child(4) {{color: #060}} .failed td:nth-child(4) {{color: #a00}}
+.running td:nth-child(4) {{color: #04a}}
+</style></head><body>
+<h1>SUPERB runs</h1><p>{totals}, in {out}, at {now}</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table>{failed}
+</body></html>
+"""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One run. `state`: done, running or stopped. `left`: minutes to the end of training, if known."""
+    """One run.
+
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped, which the same
+    command continues. left: minutes to the end of training, if known. log: where to read on.
+    """
 
     folder: Path
     upstream: str
@@ -31,14 +56,15 @@ class Status:
     total: int | None
     left: float | None
     number: str
+    log: Path
+    said: str = ""
 
     def cells(self, out: Path) -> tuple[str, ...]:
         """The columns of the table."""
-        run = self.folder.relative_to(out / self.upstream / self.task)
+        run = Path(*self.folder.relative_to(out).parts[2:])
         step = f"{self.step:,}" + (f" of {self.total:,}" if self.total else "")
         left = "" if self.left is None else f"{self.left:,.0f} min"
-        log = self.folder / "s3prl.log"
-        return (self.upstream, self.task, str(run), self.state, step, left, self.number, str(log))
+        return (self.upstream, self.task, str(run), self.state, step, left, self.number, str(self.log))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,60 +73,133 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
     )
-    out = parser.parse_args(argv).out
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
+    options = parser.parse_args(argv)
+    out = options.out.expanduser().absolute()
     if not out.is_dir():
-        raise UsageError(f"{out} is no folder, so there are no runs; ./run_superb.sh UPSTREAM TASK makes one")
-    print(text(list(find(out)), out))
+        raise UsageError(
+            f"{options.out} is no folder, so there are no runs; ./run_superb.sh UPSTREAM TASK makes one"
+        )
+    found = list(find(out))
+    if options.html is None:
+        print(text(found, out))
+        return 0
+    try:
+        atomic_write_text(options.html, html(found, out))
+    except OSError as error:
+        raise UsageError(f"{options.html} cannot be written ({error.strerror}); give another FILE") from None
+    print(f"page: {options.html}")
     return 0
 
 
 def find(out: Path) -> Iterator[Status]:
-    """Every run below `out`, in the order of their folders."""
-    for plan in sorted([*out.glob("*/*/*/plan.json"), *out.glob("*/*/*/*/plan.json")]):
-        yield of_run(plan.parent)
+    """Every run below `out`, begun or in Slurm's queue, in the order of their folders."""
+    out = out.absolute()
+    jobs = queue.recorded(out)
+    states = queue.states() if jobs else None
+    # UPSTREAM/TASK/RUN, its folds, the runs of a sweep, their folds.
+    depths = ("*/*/*", "*/*/*/*", "*/*/*/rates/*", "*/*/*/rates/*/*")
+    files = (
+        path for depth in depths for name in ("plan.json", OUTCOME) for path in out.glob(f"{depth}/{name}")
+    )
+    for folder in sorted({*(path.parent for path in files), *(out / run for run in jobs)}):
+        found = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
+        upstream, task, *_ = folder.relative_to(out).parts
+        # A run that waits has no plan.json yet.
+        yield found if found.task != "?" else dataclasses.replace(found, upstream=upstream, task=task)
 
 
 def text(found: Sequence[Status], out: Path) -> str:
-    """The table of the runs, and how many are in each state."""
+    """The table of the runs, how many are in each state, and why runs failed."""
     if not found:
         return f"there is no run in {out}"
     rows = [COLUMNS, *(status.cells(out) for status in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    failed = [f"failed: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
+    return "\n".join(line.rstrip() for line in [*lines, "", *failed, totals(found)])
+
+
+def totals(found: Sequence[Status]) -> str:
+    """How many runs are in each state."""
     numbers = {state: sum(status.state == state for status in found) for state in STATES}
-    total = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
-    return "\n".join(line.rstrip() for line in [*lines, "", total])
+    return ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
 
 
-def of_run(folder: Path) -> Status:
-    """What is known of the run in `folder`; files that cannot be read count as absent."""
-    plan = _json(folder / "plan.json")
+def html(found: Sequence[Status], out: Path) -> str:
+    """The same as a page that needs nothing beside it."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+    body = "\n".join(
+        f'<tr class="{one.state}">' + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells(out)) + "</tr>"
+        for one in found
+    )
+    failed = "".join(
+        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.said)}</li>"
+        for one in found
+        if one.said
+    )
+    return PAGE.format(
+        out=escape(str(out)),
+        now=now,
+        totals=escape(totals(found)) or "no runs",
+        head=head,
+        body=body,
+        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
+    )
+
+
+def of_run(
+    folder: Path, job: Mapping[str, Any] | None = None, states: Mapping[str, str] | None = None
+) -> Status:
+    """What is known of the run in `folder`; files that cannot be read count as absent.
+
+    job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
+    it says nothing.
+    """
+    plan = read_json(folder / "plan.json")
     metrics = list(records.read(folder / records.METRICS))
     events = list(records.read(folder / records.EVENTS))
     step = max((line["step"] for line in [*metrics, *events]), default=0)
-    total = plan.get("settings", {}).get("runner.total_steps")
-    done = (folder / "result.json").exists()
-    state = "done" if done else "running" if _is_running(folder) else "stopped"
+    settings = plan.get("settings")
+    total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
+    state = _state(folder, job, states)
+    own = folder / "s3prl.log"
     return Status(
         folder=folder,
         upstream=str(plan.get("upstream", "?")),
         task=str(plan.get("task", "?")),
         state=state,
         step=step,
-        total=total,
-        left=_left(events, total) if state == "running" and total else None,
+        total=total if isinstance(total, int) else None,
+        left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=_last_number(metrics),
+        log=own if job is None or own.exists() else Path(job["log"]),
+        said=str(read_json(folder / OUTCOME).get("said", "")) if state == "failed" else "",
     )
 
 
-def _is_running(folder: Path) -> bool:
+def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
+    if (folder / "result.json").exists():
+        return "done"
+    queued = "" if job is None or states is None else states.get(job["job"], "")
+    if queued in queue.WAITING:
+        return "waiting"
+    # Where Slurm answers, a job that it does not know runs no more, whatever its lock says.
+    over = job is not None and states is not None and queued not in queue.ACTIVE
+    if queued in queue.RUNNING or (is_running(folder) and not over):
+        return "running"
+    return "failed" if (folder / OUTCOME).exists() else "stopped"
+
+
+def is_running(folder: Path) -> bool:
     """Whether the process that took the lock is alive; of another host, it is believed to be."""
-    holder = _json(folder / "lock")
+    holder = read_json(folder / "lock")
     if holder.get("host") != socket.gethostname():
         return bool(holder)
     try:
         os.kill(int(holder.get("pid", -1)), 0)
-    except (ProcessLookupError, ValueError, TypeError):
+    except (ProcessLookupError, ValueError, TypeError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -110,30 +209,27 @@ def _is_running(folder: Path) -> bool:
 def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
     """Minutes to the last step at the pace between the first and the last checkpoint of this process."""
     begun = max(
-        (number for number, line in enumerate(events) if line["event"] in records.SESSION_EVENTS), default=0
+        (number for number, line in enumerate(events) if line.get("event") in records.SESSION_EVENTS),
+        default=0,
     )
-    saved = [line for line in events[begun:] if line["event"] == "checkpoint"]
+    saved = [line for line in events[begun:] if line.get("event") == "checkpoint"]
     if len(saved) < 2 or saved[-1]["step"] <= saved[0]["step"]:
         return None
     first, last = saved[0], saved[-1]
-    seconds = (datetime.fromisoformat(last["time"]) - datetime.fromisoformat(first["time"])).total_seconds()
+    begin, end = records.moment(first), records.moment(last)
+    if begin is None or end is None or end <= begin:  # the clock was set back in between
+        return None
+    seconds = (end - begin).total_seconds()
     return seconds / (last["step"] - first["step"]) * (total - last["step"]) / 60
 
 
 def _last_number(metrics: Sequence[dict[str, Any]]) -> str:
     """The newest score, or where there is none the newest value that s3prl logged."""
-    for line in reversed(metrics):
-        for name, score in (line.get("scores") or {}).items():
-            return f"{name} {score['value']:.2f} on {line['split']} at {line['step']:,}"
-    for line in reversed(metrics):
-        for name, value in (line.get("scalars") or {}).items():
-            return f"{name} {value:.3f} at {line['step']:,}"
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged journal
+        for line in reversed(metrics):
+            for name, score in (line.get("scores") or {}).items():
+                return f"{name} {score['value']:.2f} on {line['split']} at {line['step']:,}"
+        for line in reversed(metrics):
+            for name, value in (line.get("scalars") or {}).items():
+                return f"{name} {value:.3f} at {line['step']:,}"
     return ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

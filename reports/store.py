@@ -78,4 +78,5 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
 
 
 def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp")
+    # `rates` holds the runs of a sweep; the chosen one's result is the sweep's.
+    return name.startswith(".") or name in ("tmp", "rates") or name.endswith(".tmp")

@@ -114,7 +114,7 @@ def read_manifest(root: Path, mark: Mark) -> dict[str, Any] | None:
     """The manifest of a made corpus, or None if it is absent or not a JSON object."""
     try:
         manifest = json.loads(mark.manifest(root).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) else None
 

@@ -23,13 +23,14 @@ def parse_line(line: str) -> tuple[str, str]:
     if not words:
         raise TranscriptProblem("is blank")
     utterance, transcript = words[0], " ".join(words[1:])
+    shortly = utterance[:60]
     if not transcript:
-        raise TranscriptProblem(f"gives no transcript for {utterance}")
+        raise TranscriptProblem(f"gives no transcript for {shortly}")
     strange = sorted(set(transcript) - set(LETTERS) - {" "})
     if strange:
         shown = ", ".join(repr(character) for character in strange)
         raise TranscriptProblem(
-            f"has {shown} in the transcript of {utterance}, not in the ASR vocabulary A-Z, apostrophe, space"
+            f"has {shown} in the transcript of {shortly}, not in the ASR vocabulary A-Z, apostrophe, space"
         )
     return utterance, transcript
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
-    """Do what is missing of a run, all its folds where the task has folds; returns the task's result.
+    """Do what is missing of a run, all its folds where the plan names none; returns the task's result.
 
     The number of a task with folds is the mean of the folds' numbers; there is none before all are done.
     Errors as in `session.run`.
     """
-    if not plan.task.folds:
+    if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.task.folds]
     from reports import results

@@ -59,7 +59,7 @@ def _holder(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
         content = json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

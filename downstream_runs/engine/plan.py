@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -39,6 +40,7 @@ class RunPlan:
     cache: the folder for length tables; `out`/cache if None.
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
+    group: folders within the task's that the run's directory lies in, such as a sweep's.
     """
 
     task: TaskSpec
@@ -58,6 +60,7 @@ class RunPlan:
     cache: Path | None = None
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
+    group: str = ""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -147,7 +150,7 @@ def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
 def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files.
 
-    A fold has a directory in that of its task.
+    A fold has a directory in that of its task, a run of a group one in that of its group.
     """
     whole = dataclasses.replace(plan, fold=None)
     config = resolve_config(whole) if config is None or plan.fold is not None else config
@@ -155,7 +158,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
-    folder = plan.out / upstream / plan.task.name / f"{plan.recipe}-{digest[:8]}"
+    folder = plan.out / upstream / plan.task.name / plan.group / f"{plan.recipe}-{digest[:8]}"
     return folder if plan.fold is None else folder / plan.fold
 
 
@@ -201,7 +204,14 @@ def file_identity(name: str | None) -> str | None:
     """A file's SHA-256, a URL itself, None for no file."""
     if name is None or "://" in name:
         return name
-    return sha256_file(Path(name))
+    path = Path(name)
+    return _sha256_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256_of(path: Path, changed: int, size: int) -> str:
+    """A plan's directory is asked for often, and checkpoints are large."""
+    return sha256_file(path)
 
 
 def _hash_json(content: Any) -> str:

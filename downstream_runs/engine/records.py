@@ -34,7 +34,7 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Forget what came after `step`, and any line that a killed process left unfinished."""
         _keep(self._metrics, lambda line: line["step"] <= step)
-        _keep(self._events, lambda line: line["step"] <= step or line["event"] in SESSION_EVENTS)
+        _keep(self._events, lambda line: line["step"] <= step or line.get("event") in SESSION_EVENTS)
 
     def _append(self, path: Path, line: dict[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
@@ -48,10 +48,19 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and "step" in line:
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
             yield line
+
+
+def moment(line: Mapping[str, Any]) -> datetime | None:
+    """When an event was, if the line says so with its offset from UTC."""
+    try:
+        found = datetime.fromisoformat(line["time"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def begun(folder: Path) -> bool:
@@ -62,12 +71,15 @@ def begun(folder: Path) -> bool:
 def seconds(folder: Path) -> float:
     """Seconds spent on the run up to now, by all the processes that worked on it.
 
-    A killed process counts to its last event: what it did after that is done again.
+    A killed process counts to its last event: what it did after that is done again. A span that a clock set
+    back has turned round counts for nothing.
     """
     spans: list[list[datetime]] = []
     for line in read(folder / EVENTS):
-        time = datetime.fromisoformat(line["time"])
-        if line["event"] in SESSION_EVENTS:
+        time = moment(line)
+        if time is None:
+            continue
+        if line.get("event") in SESSION_EVENTS:
             spans.append([time, time])
         elif spans:
             spans[-1][1] = time

@@ -208,7 +208,7 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
     if path.exists():
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UsageError(
                 f"{path} is no JSON; use --rerun always to discard the run, or another --out"
             ) from None

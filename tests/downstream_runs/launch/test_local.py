@@ -15,21 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import noise
 
 from downstream_runs import cli
-from downstream_runs.errors import UsageError
-from downstream_runs.launch import expand
 
 SHORT = ["total_steps=2", "eval_step=2", "save_step=1", "log_step=1"]
 OPTIONS = [argument for setting in SHORT for argument in ("-o", f"runner.{setting}")]
-
-
-def test_lists_of_names() -> None:
-    assert expand.upstreams("armhubert, fbank,armhubert") == ("armhubert", "fbank")
-    assert "asr" in expand.tasks("all")
-    assert expand.tasks("asr,ASR") == ("asr",)
-    with pytest.raises(UsageError, match="empty upstream"):
-        expand.upstreams("fbank,,mfcc")
-    with pytest.raises(UsageError, match="did you mean 'asr'"):
-        expand.tasks("asr,rsa")
 
 
 def test_one_failing_run_does_not_stop_the_others(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -65,10 +53,10 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
     ]
     parent = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    log = tmp_path / "out" / "logs" / "fbank-asr-demo.log"
+    logs = tmp_path / "out" / "logs"
     while not list((tmp_path / "out").glob("fbank/asr/*/events.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert log.exists()
+    assert list(logs.glob("fbank-asr-demo-*.log"))
     children = _children(parent.pid)
     assert children
     os.kill(parent.pid, signal.SIGKILL)

@@ -1,0 +1,171 @@
+"""One attempt at one run, in whatever process a launcher gives it, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.files import atomic_write_text
+from downstream_runs.launch import expand
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.plan import RunPlan
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its exit code (0 done, 1 failed, 2 bad input, below 0 a signal) and its last line."""
+
+    plan: RunPlan
+    code: int
+    said: str
+    log: Path
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether it has a result."""
+        return self.code == DONE
+
+
+def run(plan: RunPlan, rerun: str, demo: bool) -> int:
+    """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
+    from downstream_runs import engine
+    from reports.errors import ReportError
+    from upstream_arm.errors import UpstreamError
+
+    try:
+        with recorded(plan):
+            if demo:
+                make_demo(plan)
+            engine.run(plan, rerun=rerun)
+    except (UsageError, UpstreamError, ReportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USE
+    except RunFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        traceback.print_exc()
+        print(f"failed: {type(error).__name__}: {error} (a fault of this program; its log is above)")
+        return FAILED
+    return DONE
+
+
+@contextlib.contextmanager
+def recorded(plan: RunPlan) -> Iterator[None]:
+    """Leave the reason of a failure in the run's folder, where `status` finds it until the next attempt."""
+    from downstream_runs.engine.plan import run_dir
+
+    path = run_dir(plan) / OUTCOME
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        # The run's own error is what must be told, also where its folder cannot be written.
+        with contextlib.suppress(OSError):
+            atomic_write_text(path, json.dumps({"said": str(error), "time": now}) + "\n")
+        raise
+
+
+def make_demo(plan: RunPlan) -> None:
+    """Make the task's synthetic corpus; tasks share corpora, so one process at a time."""
+    plan.data.mkdir(parents=True, exist_ok=True)
+    with (plan.data / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        plan.task.demo(plan.data)
+
+
+def log_file(plan: RunPlan) -> Path:
+    """Where a launched run's output goes, its folder made."""
+    from downstream_runs.engine.plan import run_dir
+
+    folder = run_dir(plan)
+    run = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
+    log = plan.out / "logs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{run}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log
+
+
+@contextlib.contextmanager
+def into(log: Path, mode: str) -> Iterator[None]:
+    """What this process and its libraries print goes to a file, opened with `mode`."""
+    before = {stream: os.dup(stream) for stream in (1, 2)}
+    with log.open(mode, encoding="utf-8", buffering=1) as file:
+        for stream in before:
+            os.dup2(file.fileno(), stream)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for stream, copy in before.items():
+                os.dup2(copy, stream)
+                os.close(copy)
+
+
+def last_line(log: Path) -> str:
+    """What a log says last; progress bars rewrite their line."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].split("\r")[-1].strip() if lines else ""
+
+
+def tell(number: int, plans: Sequence[RunPlan], what: str) -> None:
+    """A line about one of several runs."""
+    print(f"[{number + 1}/{len(plans)}] {expand.name(plans[number])}: {what}", file=sys.stderr)
+
+
+def ending(outcome: Outcome) -> str:
+    """How a run ended, in words."""
+    took = f"{outcome.seconds / 60:.1f} min"
+    if outcome.good:
+        return f"done in {took}: {headlines(outcome.plan)}"
+    if outcome.code < 0:
+        return f"killed by signal {-outcome.code} after {took}, log: {outcome.log}"
+    return f"not done after {took}: {outcome.said}"
+
+
+def headlines(plan: RunPlan) -> str:
+    """The numbers of a finished run in a line."""
+    from downstream_runs.engine.plan import run_dir
+    from reports import results
+
+    found = results.read(run_dir(plan) / results.FILE_NAME)
+    values: Mapping[str, str] = {
+        metric.name: f"{metric.value:.2f}" if metric.unit == "percent" else f"{metric.value:.4f}"
+        for metric in found.metrics
+        if metric.role == "headline"
+    }
+    labels = f" [{', '.join(found.labels)}]" if found.labels else ""
+    return ", ".join(f"{name} {value}" for name, value in values.items()) + labels
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty if there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,138 @@
+"""`./run_superb.sh plan`: what a command would do, what is done of it, and what it will take."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs import costs, status
+from downstream_runs.engine.plan import resolve_config, run_dir
+from downstream_runs.launch import expand, sweep
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.plan import RunPlan
+
+COLUMNS = ("", "run", "steps", "state", "hours", "after", "folder")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing to do. `after`: the lines that it waits for, by number; `hours`: low and high, if known."""
+
+    name: str
+    steps: str
+    state: str
+    hours: tuple[float, float] | None
+    after: tuple[int, ...]
+    folder: Path
+
+
+def text(rows: Sequence[expand.Row], options: argparse.Namespace) -> str:
+    """The plan as a table, then what all of it needs and takes. Nothing is written."""
+    found = list(lines(rows))
+    cells = [COLUMNS, *(_cells(number, line, options.out) for number, line in enumerate(found, 1))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    out = [line.rstrip() for line in shown]
+    out += ["", *_needs(rows, options), *_takes(found), "nothing was written; without `plan` it is done"]
+    return "\n".join(out) + "\n"
+
+
+def lines(rows: Sequence[expand.Row]) -> Iterator[Line]:
+    """Runs, then the means and choices made of them, in the order in which they can be done."""
+    count = 0
+    for row in rows:
+        members = []
+        for plan in row.members():
+            units = expand.folds(plan)
+            for unit in units:
+                count += 1
+                yield _run(unit, len(units))
+            members.append(count)
+            if plan.task.folds:
+                after = tuple(range(count - len(units) + 1, count + 1))
+                count += 1
+                members[-1] = count
+                name = f"{expand.name(plan)}: mean over {len(units)} folds"
+                yield Line(name, "", _made(run_dir(plan)), None, after, run_dir(plan))
+        if row.rates:
+            count += 1
+            name = f"{expand.name(row.plan)}: best of {len(row.rates)} learning rates on dev"
+            yield Line(name, "", _made(row.folder()), None, tuple(members), row.folder())
+
+
+def _run(plan: RunPlan, folds: int) -> Line:
+    folder = run_dir(plan)
+    total = resolve_config(plan).get("runner", {}).get("total_steps") if plan.task.train_split else None
+    steps = f"{total:,}" if total else "no training"
+    return Line(expand.name(plan), steps, _state(plan, folder), _hours(plan, total, folds), (), folder)
+
+
+def _state(plan: RunPlan, folder: Path) -> str:
+    if not (folder / "plan.json").exists():
+        return "to do"
+    found = status.of_run(folder)
+    if found.state == "done":
+        return "done"
+    if sweep.diverged(plan):
+        return f"diverged at {found.step:,}"
+    return f"{found.state} at {found.step:,}"
+
+
+def _made(folder: Path) -> str:
+    return "done" if (folder / sweep.RESULT).exists() else "to do"
+
+
+def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] | None:
+    """Stock s3prl's published hours for the task, in proportion to the steps; a task's folds share them."""
+    published = costs.HOURS.get(plan.task.name)
+    full = plan.task.recipes["superb"].config.get("runner", {}).get("total_steps")
+    if published is None or not total or not full or plan.recipe not in ("superb", "paper"):
+        return None
+    low, high = (float(number) for number in (published.split("-") * 2)[:2])
+    share = total / full / folds
+    return low * share, high * share
+
+
+def _cells(number: int, line: Line, out: Path) -> tuple[str, ...]:
+    after = ", ".join(map(str, line.after))
+    root = out.expanduser().absolute()
+    hours = _span(line.hours) if line.hours else ""
+    return (str(number), line.name, line.steps, line.state, hours, after, str(line.folder.relative_to(root)))
+
+
+def _span(hours: tuple[float, float]) -> str:
+    low, high = (f"{number:.1f}" if number < 10 else f"{number:.0f}" for number in hours)
+    return low if low == high else f"{low}-{high}"
+
+
+def _needs(rows: Sequence[expand.Row], options: argparse.Namespace) -> Iterator[str]:
+    """Each run prepares its corpus, computes or reads features, trains, selects, tests and scores."""
+    yield "each run: prepare the corpus -> features -> train -> select on dev -> test -> score -> result.json"
+    plans = {row.plan.task.name: row.plan for row in rows}
+    for plan in plans.values():
+        where = "made on first use in" if options.demo else f"{plan.task.corpus.name}, expected in"
+        yield f"{plan.task.name} needs: {'a synthetic corpus, ' if options.demo else ''}{where} {plan.data}"
+    for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
+        if plan.ckpt is not None:
+            yield f"{upstream} needs: {plan.ckpt}"
+
+
+def _takes(found: Sequence[Line]) -> Iterator[str]:
+    left = [line for line in found if line.state != "done" and line.steps]
+    done = sum(line.state == "done" for line in found if line.steps)
+    yield f"{done} of {done + len(left)} runs are done"
+    known = [line.hours for line in left if line.hours]
+    if known:
+        total = _span((sum(low for low, _ in known), sum(high for _, high in known)))
+        unknown = len(left) - len(known)
+        yield f"estimate for the rest: {total} hours on one H100 with stock s3prl" + (
+            f", and {unknown} without a published figure" if unknown else ""
+        )
+    if found:
+        place = next(path for path in (found[0].folder, *found[0].folder.parents) if path.is_dir())
+        yield f"free on the disk of {place}: {shutil.disk_usage(place).free / 1e9:.0f} GB"

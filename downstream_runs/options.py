@@ -1,0 +1,266 @@
+"""The options of a run, and the plan that they ask for.
+
+Only the standard library is imported up here: `--help` and a mistyped name answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs import settings
+from downstream_runs.errors import UsageError
+from upstream_arm import names
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.features.source import Settings
+    from downstream_runs.tasks.spec import TaskSpec
+
+PROGRAM = "./run_superb.sh"
+DEMO_DATA = "demo-data"
+
+EPILOG = f"""\
+other commands:
+  plan     what a command would do                  (plan --help)
+  list     upstreams, tasks and the recipes of each task
+  doctor   check packages, GPU, data, checkpoint and disk
+  check    check the corpora of tasks              (check --help)
+  status   what the runs are doing                 (status --help)
+  logs     the ends of runs' logs                   (logs --help)
+  cancel   stop runs, or take them from the queue   (cancel --help)
+  clean    delete runs                              (clean --help)
+  repeat   run a result again and compare           (repeat --help)
+  verify   recompute a result's scores              (verify --help)
+  fetch    download a released checkpoint           (fetch --help)
+  score    score hypotheses against references      (score --help)
+  table    a table of results, published and ours   (table --help)
+  submit   the leaderboard's predict.zip            (submit --help)
+  report   all tables, figures and a page of results (report --help)
+  test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
+
+examples:
+  {PROGRAM} armhubert asr --demo
+  {PROGRAM} armhubert asr --data /corpora --recipe paper
+  {PROGRAM} armhubert,fbank all --demo
+  {PROGRAM} armhubert_local asr --data /corpora --ckpt student.ckpt --model-config student.yaml
+
+exit codes: 0 done, 1 a run failed, 2 wrong use or missing input, 130 interrupted
+"""
+
+
+def run_parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser of `UPSTREAM TASK [options]`, of a run or of the command `plan` that only tells of it."""
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {command}".strip(),
+        description="Print the runs that these arguments stand for; nothing is written."
+        if command
+        else "Train and score SUPERB tasks on frozen upstreams, or continue such runs.",
+        epilog=None if command else EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "upstream",
+        metavar="UPSTREAM",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
+    )
+    parser.add_argument("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml"
+    )
+    parser.add_argument("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
+    parser.add_argument(
+        "--recipe", help="superb (the default), paper, demo (the default of --demo) or sample"
+    )
+    parser.add_argument(
+        "--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local"
+    )
+    parser.add_argument(
+        "--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none"
+    )
+    for switch, values in names.SWITCHES.items():
+        parser.add_argument(
+            f"--{switch.replace('_', '-')}",
+            choices=values,
+            help=f"of this project's students (default: {values[0]}); the README says what it does",
+        )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
+    )
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="of several runs, how many at a time (default: 1; on Slurm as many as it has room for)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seeds,
+        default=(1337,),
+        metavar="N[,N]",
+        help="several make a run each (default: 1337, s3prl's)",
+    )
+    parser.add_argument(
+        "--lr",
+        metavar="RATES",
+        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
+        "1e-1 to 1e-5",
+    )
+    _add_features(parser)
+    _add_launcher(parser)
+    parser.add_argument(
+        "--rerun",
+        choices=("never", "missing", "always"),
+        default="missing",
+        help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
+        "default), or discard it and start anew",
+    )
+    parser.add_argument(
+        "-o",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+    return parser
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--features",
+        default="auto",
+        metavar="MODE",
+        help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
+        "(the default): stored where no number changes but for rounding in fp32",
+    )
+    parser.add_argument(
+        "--features-precision",
+        default="fp16",
+        metavar="TYPE",
+        help="of stored frames: fp16 (the default), bf16 or fp32",
+    )
+    parser.add_argument(
+        "--features-gb",
+        type=float,
+        metavar="N",
+        help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
+    )
+
+
+def _add_launcher(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where the runs go")
+    group.add_argument(
+        "--launcher",
+        choices=("local", "slurm"),
+        default="local",
+        help="this machine (the default), or jobs of a Slurm cluster, where --jobs is how many at once",
+    )
+    group.add_argument("--slurm-partition", metavar="NAME")
+    group.add_argument(
+        "--slurm-time", type=int, metavar="MINUTES", help="of one job; what is left goes on in a further one"
+    )
+    group.add_argument("--slurm-gres", metavar="GRES", help="e.g. gpu:1")
+    group.add_argument("--slurm-mem", metavar="SIZE", help="e.g. 32G")
+    group.add_argument("--slurm-constraint", metavar="FEATURES")
+    group.add_argument("--slurm-cpus", type=int, metavar="N", help="of one job (default: 4)")
+
+
+def slurm_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options ask of Slurm; UsageError if they do without `--launcher slurm`."""
+    given = {
+        name: getattr(options, f"slurm_{name}")
+        for name in ("partition", "time", "gres", "mem", "constraint", "cpus")
+        if getattr(options, f"slurm_{name}") is not None
+    }
+    if given and options.launcher != "slurm":
+        raise UsageError(f"--slurm-{next(iter(given))} is for --launcher slurm: add that, or leave it out")
+    for name in ("time", "cpus"):
+        if given.get(name, 1) < 1:
+            raise UsageError(f"--slurm-{name} is {given[name]}, expected at least 1")
+    return given
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(int(number) for number in text.split(",")))
+
+
+def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | None = None) -> RunPlan:
+    """The run that the options ask for, learning rates apart; of several seeds the first, or `seed`.
+
+    All names are checked before any data is looked for or made. Raises UsageError for names, files and
+    folders that cannot be used.
+    """
+    from downstream_runs import tasks, weights
+    from downstream_runs.engine.plan import RunPlan, resolve_config
+
+    if options.demo and options.data is not None:
+        raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
+    task = tasks.get(options.task)
+    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb")).name
+    overrides = dict(_override(text) for text in options.overrides)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    if upstream.note:
+        print(f"note: {upstream.note}", file=sys.stderr)
+    out = options.out.expanduser().absolute()
+    plan = RunPlan(
+        task=task,
+        recipe=recipe,
+        upstream=upstream.name,
+        data=out / DEMO_DATA if options.demo else _data(task, options.data),
+        out=out,
+        ckpt=upstream.ckpt,
+        model_config=options.model_config,
+        switches=_switches(options, upstream.name),
+        seed=options.seed[0] if seed is None else seed,
+        device=options.device,
+        precision=options.precision,
+        overrides=overrides,
+        command=(PROGRAM, *arguments),
+        features=_features(options),
+    )
+    resolve_config(plan)
+    return plan
+
+
+def _features(options: argparse.Namespace) -> Settings:
+    from downstream_runs.features.source import Settings
+
+    limit = None if options.features_gb is None else int(options.features_gb * 1e9)
+    return Settings(options.features, options.features_precision, limit)
+
+
+def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:
+    given = {switch: getattr(options, switch) for switch in names.SWITCHES}
+    chosen = {switch: value for switch, value in given.items() if value is not None}
+    if chosen and upstream not in names.names():
+        option = "--" + next(iter(chosen)).replace("_", "-")
+        raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    return chosen
+
+
+def _data(task: TaskSpec, option: Path | None) -> Path:
+    found = settings.data_root(option)
+    if found is None:
+        corpus = task.corpus
+        raise settings.no_data(task.name, f"{corpus.name} ({corpus.size}, {corpus.licence}, {corpus.url})")
+    return found.path
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise UsageError(f"-o {text} is not KEY=VALUE, e.g. -o optimizer.lr=5e-4")
+    try:
+        return key, json.loads(value)
+    except ValueError:  # a plain word is a string
+        return key, value

@@ -1,0 +1,301 @@
+"""`verify` and `repeat`: does a result follow from its files, and does the same run give it again."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import UsageError
+from downstream_runs.files import sha256_file
+from downstream_runs.scoring.names import ScoringError
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.plan import RunPlan
+    from reports.results import Metric, Result
+
+GOOD, WRONG = 0, 1
+ITEMS, TRIALS = "items.csv", "trials.csv"
+ROUNDING = 1e-9
+"""Of the same numbers added in another order."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was held against the result. good: None where there is nothing to hold it against."""
+
+    good: bool | None
+    text: str
+
+    def line(self) -> str:
+        """As it is printed."""
+        return f"{'-       ' if self.good is None else 'ok      ' if self.good else 'MISMATCH'} {self.text}"
+
+
+def verify(argv: Sequence[str]) -> int:
+    """Recompute a result's numbers from the files beside it; 0 if all agree, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="./run_superb.sh verify",
+        description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
+        "predictions, items and trials beside it.",
+    )
+    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    path = parser.parse_args(argv).result
+    from reports import results
+
+    result = results.read(path)
+    print(Check(True, f"{path}: the content has its hash").line())
+    found = list(checks(path.parent, result))
+    for check in found:
+        print(check.line())
+    bad = sum(check.good is False for check in found)
+    recomputed = sum(check.good is True for check in found)
+    print(f"{recomputed} agree, {bad} do not" + ("" if recomputed else "; no number could be recomputed"))
+    return WRONG if bad else GOOD
+
+
+def checks(folder: Path, result: Result) -> Iterator[Check]:
+    """Files first, then every number that can be computed again."""
+    from downstream_runs import tasks
+    from reports import results
+
+    for name, expected in result.artefacts.items():
+        path = folder / name
+        found = sha256_file(path) if path.is_file() else "absent"
+        if found != expected:
+            yield Check(False, f"{name}: its SHA-256 is {found}, the result has {expected}")
+    folds = [name for name in result.artefacts if name.endswith("/result.json")]
+    if not folds:
+        yield from _numbers(folder, result)
+        return
+    parts = []
+    for name in folds:
+        parts.append(results.read(folder / name))
+        for check in checks((folder / name).parent, parts[-1]):
+            yield dataclasses.replace(check, text=f"{Path(name).parent}: {check.text}")
+    for metric in result.metrics:
+        if metric.role == "headline" and tasks.get(result.task).folds:
+            values = [part.headline(metric.name) for part in parts]
+            mean = sum(one.value for one in values if one) / len(values)
+            yield _compared(metric, mean, f"mean of {len(parts)} folds")
+
+
+def _numbers(folder: Path, result: Result) -> Iterator[Check]:
+    for metric in result.metrics:
+        if metric.split not in _test_splits(result):
+            continue
+        found = dict(_recomputed(folder, result, metric))
+        for source, value in found.items():
+            yield _compared(metric, value, source)
+        if not found:
+            yield Check(None, f"{metric.name} of {metric.split}: no file to compute it from")
+
+
+def _test_splits(result: Result) -> tuple[str, ...]:
+    """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
+    from downstream_runs import tasks
+
+    return tasks.get(result.task).test_splits
+
+
+def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
+    """Where a number can be computed from, and what it is; only headlines have files of their own."""
+    from downstream_runs import tasks
+    from downstream_runs.scoring import eer, trials
+
+    factor = 100.0 if metric.unit == "percent" else 1.0
+    task = tasks.get(result.task)
+    if task.test is None:
+        try:
+            scores = task.score(folder, metric.split, {})
+        except (ScoringError, OSError, KeyError):  # its files are not kept, or the number is s3prl's own
+            scores = ()
+        yield from (("predictions", score.value) for score in scores if score.metric == metric.name)
+    if metric.role == "headline" or task.test is None:
+        share = _shares(folder / ITEMS).get((metric.name, metric.split))
+        if share is not None:
+            yield ITEMS, factor * share
+    if metric.name == "eer" and metric.role == "headline" and (folder / TRIALS).is_file():
+        yield TRIALS, factor * eer.score(*trials.read(folder / TRIALS)).eer
+
+
+def _shares(path: Path) -> Mapping[tuple[str, str], float]:
+    """(metric, split) -> sum of numerators over sum of denominators; UsageError for a damaged file."""
+    if not path.is_file():
+        return {}
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                both = sums[row["metric"], row["split"]]
+                both[0] += float(row["numerator"])
+                both[1] += float(row["denominator"])
+        return {key: up / down for key, (up, down) in sums.items()}
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, csv.Error):
+        raise UsageError(
+            f"{path} is no file of test items: columns metric, split, item, group, numerator and denominator "
+            "were expected; make the run again with --rerun always"
+        ) from None
+
+
+def _compared(metric: Metric, value: float, source: str) -> Check:
+    good = math.isclose(metric.value, value, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    said = f"{metric.name} of {metric.split} is {metric.value!r}"
+    return Check(good, f"{said} by {source}" if good else f"{said}, {source} gives {value!r}")
+
+
+def repeat(argv: Sequence[str]) -> int:
+    """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="./run_superb.sh repeat",
+        description="Run what made a result once more, into a fresh folder, and compare the numbers.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
+    parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
+    parser.add_argument("--model-config", metavar="FILE", help="the model's yaml, where it has moved")
+    parser.add_argument("--device", help="another device than that of the command")
+    options = parser.parse_args(argv)
+    out = options.out.expanduser().absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
+        )
+    from downstream_runs.engine import folds
+    from downstream_runs.launch import attempt
+    from reports import results
+
+    old = results.read(options.result)
+    plan, demo = _plan(old, options, out)
+    if demo:
+        attempt.make_demo(plan)
+    new = folds.run(plan)
+    found = list(_differences(old, new))
+    for check in found:
+        print(check.line())
+    bad = [check for check in found if check.good is False]
+    print(f"{'another result' if bad else 'the same result'}, made in {out}")
+    return WRONG if bad else GOOD
+
+
+def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan, bool]:
+    """The run that made `old`, from its command and its own record of what the command came to."""
+    from downstream_runs import tasks
+    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.features.source import Settings
+
+    given = _options(old)
+    task = tasks.get(old.task)
+    recipe = tasks.recipe(task, old.recipe)
+    features = Settings(given.features, given.features_precision)
+    ckpt = _checkpoint(old, given, options.ckpt)
+    plan = RunPlan(
+        task=task,
+        recipe=recipe.name,
+        upstream=old.upstream,
+        data=out / "demo-data" if given.demo else (options.data or Path(old.corpus.root)),
+        out=out,
+        ckpt=ckpt,
+        model_config=options.model_config or given.model_config,
+        switches={key: getattr(given, key) for key in _switches() if getattr(given, key) is not None},
+        seed=old.seed,
+        device=options.device or given.device,
+        precision=given.precision,
+        overrides=_overrides(old, recipe.config, task.fold_key),
+        command=old.command,
+        features=features,
+    )
+    fold = _fold(old, task.folds, task.fold_key)
+    return dataclasses.replace(plan, fold=fold), given.demo
+
+
+def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:
+    """The weights of the result; UsageError if there are no such ones at their place."""
+    from upstream_arm import names
+
+    if given.ckpt is None and old.upstream not in names.names():
+        return None  # s3prl finds its own upstreams' weights itself
+    url = old.upstream_switches.get("ckpt_url")
+    ckpt = moved or url or old.upstream_checkpoint
+    if ckpt is None or ckpt == url:
+        return None if ckpt is None else str(ckpt)
+    found = sha256_file(Path(ckpt)) if Path(ckpt).is_file() else "absent"
+    if found != old.upstream_checkpoint_sha256:
+        raise UsageError(
+            f"{ckpt} is not the checkpoint of the result: its SHA-256 is {found}, expected "
+            f"{old.upstream_checkpoint_sha256}; name that one with --ckpt FILE"
+        )
+    return str(ckpt)
+
+
+def _options(old: Result) -> argparse.Namespace:
+    """The options of the command that made `old`; UsageError if it was no run's command line."""
+    from downstream_runs.options import PROGRAM, run_parser
+
+    words = list(old.command)
+    try:
+        if words[0] != PROGRAM:
+            raise ValueError(words[0])
+        return run_parser().parse_args(words[1:])
+    except (SystemExit, ValueError):
+        raise UsageError(
+            f"the result was made by {' '.join(words)!r}, no run's command of {PROGRAM}, so it cannot "
+            "be repeated; run it by hand"
+        ) from None
+
+
+def _switches() -> Mapping[str, Any]:
+    from upstream_arm import names
+
+    return names.SWITCHES
+
+
+def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
+    """What the result's configuration has other than its recipe."""
+    from downstream_runs.engine.plan import leaves
+
+    own = dict(leaves(config))
+    found = {key: value for key, value in leaves(old.config) if not key.startswith("features.")}
+    plain = json.loads(json.dumps(own))
+    return {key: value for key, value in found.items() if key != fold_key and plain.get(key) != value}
+
+
+def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
+    """The fold that a result is of; None for a task without folds, or the mean over them."""
+    if not folds or any(name.endswith("/result.json") for name in old.artefacts):
+        return None
+    from downstream_runs.engine.plan import leaves
+
+    return str(dict(leaves(old.config))[key])
+
+
+def _differences(old: Result, new: Result) -> Iterator[Check]:
+    """First what was the same to begin with, then the numbers."""
+    yield Check(old.corpus.hash == new.corpus.hash, f"the corpus has the hash {new.corpus.hash[:12]}")
+    for name in ("device", "git_commit"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            yield Check(None, f"{name} was {before}, is {after}")
+    for package in sorted(old.packages.keys() | new.packages.keys()):
+        before, after = old.packages.get(package), new.packages.get(package)
+        if before != after:
+            yield Check(None, f"{package} was {before}, is {after}")
+    again = {(one.name, one.split, one.role): one for one in new.metrics}
+    for one in old.metrics:
+        other = again.get((one.name, one.split, one.role))
+        name = f"{one.name} of {one.split}"
+        if other is None:
+            yield Check(False, f"{name} was {one.value!r}, now there is none")
+        elif other.value != one.value:
+            yield Check(False, f"{name} was {one.value!r}, is {other.value!r}")
+        else:
+            yield Check(True, f"{name} is {one.value!r} again")

@@ -1,0 +1,70 @@
+"""The rules that keep dangerous calls out of the tree are on, and find them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+DANGEROUS = {
+    "S102": "exec('1')\n",
+    "S301": "import pickle\npickle.load(open('x', 'rb'))\n",
+    "S306": "import tempfile\ntempfile.mktemp()\n",
+    "S307": "eval('1')\n",
+    "S501": "import requests\nrequests.get('https://x', verify=False, timeout=1)\n",
+    "S506": "import yaml\nyaml.load(open('x'), Loader=yaml.Loader)\n",
+    "S602": "import subprocess\nsubprocess.run('ls ' + 'x', shell=True)\n",
+    "S604": "def call(text, shell): ...\n\n\ncall('x', shell=True)\n",
+    "S605": "import os\nos.system('ls ' + input())\n",
+    "S202": "import tarfile\ntarfile.open('x').extractall()\n",
+    "S323": "import ssl\nssl._create_unverified_context()\n",
+}
+
+
+@pytest.mark.parametrize("rule", DANGEROUS)
+def test_a_dangerous_call_is_refused(rule: str, tmp_path: Path) -> None:
+    ruff = shutil.which("ruff") or str(Path(sys.executable).with_name("ruff"))
+    if not Path(ruff).exists():
+        pytest.skip("ruff is not installed (the extra `dev`)")
+    asked = [ruff, "check", "--no-cache", "--config", str(CHECKOUT / "pyproject.toml"), "--output-format"]
+    done = subprocess.run(
+        [*asked, "concise", "--stdin-filename", "downstream_runs/made.py", "-"],
+        input=DANGEROUS[rule],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1 and f" {rule} " in done.stdout, done.stdout + done.stderr
+
+
+def sources() -> Iterator[Path]:
+    for package in ("upstream_arm", "downstream_runs", "reports", "benchmarks"):
+        yield from (CHECKOUT / package).rglob("*.py")
+
+
+def test_the_packages_make_no_exception_from_the_rules() -> None:
+    found = [
+        f"{path}:{number}"
+        for path in sources()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"noqa(?!:)|noqa:.*\bS\d", line)
+    ]
+    assert found == []
+
+
+def test_torch_load_reads_weights_only() -> None:
+    found = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                safe = [key for key in node.keywords if key.arg == "weights_only"]
+                if [ast.unparse(key.value) for key in safe] != ["True"]:
+                    found.append(f"{path}:{node.lineno}")
+    assert found == []
