@@ -1,8 +1,8 @@
 """Stored features against features computed in every pass, side by side: time, losses and scores.
 
 `python benchmarks/features.py` trains each task's demo recipe twice on its synthetic corpus, with
-`--features off` and with features in memory (fp32), and prints seconds, their ratio, the largest difference
-of a training loss over all steps, and both scores. The corpora are synthetic and the student has random weights:
+`--features off` and with features in memory (fp32). It prints seconds, their ratio, the largest difference of
+a training loss over all steps, and both scores. The corpora are synthetic and the student has random weights:
 times and equality mean something, the scores nothing.
 """
 
