@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import downstream_runs
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
+from downstream_runs.engine.records import METRICS
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import sha256_file
 from downstream_runs.tasks.spec import PreparedData
@@ -96,7 +97,9 @@ def make_result(
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
-    names = [*artefacts, *(["metrics.jsonl"] if bench.steps else []), *bench.artefacts]
+    # A run of fewer steps than are between two log lines has no numbers of its training.
+    training = [METRICS] if bench.steps and (bench.folder / METRICS).exists() else []
+    names = [*artefacts, *training, *bench.artefacts]
     return Result(
         upstream=plan.upstream,
         task=plan.task.name,
