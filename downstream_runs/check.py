@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             good = good and finding.good
             print(f"  {'good   ' if finding.good else 'MISSING'} {finding.text}")
         print(f"  cost    {cost(task.recipes['superb'])}; {costs.sentence(task.name)}")
+        print(f"  disk    corpus {task.corpus.size}; {costs.disk(task.name)}")
     return 0 if good else 2
 
 

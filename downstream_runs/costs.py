@@ -23,6 +23,26 @@ None are known for QbE and SF. They say how tasks compare rather than what your 
 """
 
 
+RUN_DISK: Mapping[str, str] = MappingProxyType(
+    {
+        "asr": "1.7 GB",
+        "sf": "1.7 GB",
+        "asv": "0.5 GB",
+        "qbe": "30 GB until it ends, for 12 layers of 768",
+    }
+)
+"""Disk for one run of the superb recipe, estimated from the size of its head (three checkpoints with the
+states of Adam, and what the protocol keeps), or for QbE from 12 x 768 values in fp32 a frame of all audio."""
+
+SMALL_RUN_DISK = "less than 0.2 GB"
+"""For a run of any other task."""
+
+
+def disk(task: str) -> str:
+    """The disk that a run takes beside its corpus, in words."""
+    return f"a run takes about {RUN_DISK[task]}" if task in RUN_DISK else f"a run takes {SMALL_RUN_DISK}"
+
+
 def sentence(task: str) -> str:
     """The hours of a task in words."""
     hours = HOURS.get(task)

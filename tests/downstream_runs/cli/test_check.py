@@ -42,6 +42,7 @@ def test_a_whole_corpus(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "labelled demo" in text
     assert "3 of 3 audio files decoded" in text
     assert "200,000 steps" in text
+    assert "a run takes about 1.7 GB" in text
 
 
 def test_a_file_that_is_cut(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
