@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# One thread in this process and in those that it starts: sums are rounded by how they are divided among
+# threads, and several tests hold two processes' numbers against each other, bit by bit.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 DATA = Path(__file__).parent / "data"
 
 

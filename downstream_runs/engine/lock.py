@@ -29,7 +29,11 @@ def hold(folder: Path) -> Iterator[None]:
         file.truncate()
         json.dump(_me(), file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            # The number of a process that ended may be given to another, which `status` would take for it.
+            file.truncate(0)
 
 
 def _take(file: IO[str], folder: Path) -> None:

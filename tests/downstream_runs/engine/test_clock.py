@@ -9,13 +9,12 @@ from pathlib import Path
 from downstream_runs import status
 from downstream_runs.engine import records
 
-NOW = datetime.now(timezone.utc)
-
 
 def write(folder: Path, *events: tuple[str, int, float]) -> None:
     """Events as (name, step, minutes from now)."""
+    now = datetime.now(timezone.utc)
     lines = [
-        {"event": name, "step": step, "time": (NOW + timedelta(minutes=minutes)).isoformat()}
+        {"event": name, "step": step, "time": (now + timedelta(minutes=minutes)).isoformat()}
         for name, step, minutes in events
     ]
     (folder / records.EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
