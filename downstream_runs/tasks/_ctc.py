@@ -1,4 +1,4 @@
-"""What the two tasks of s3prl's `ctc` share: the outer blocks of their configuration, and what is fixed."""
+"""What the two tasks of s3prl's `ctc` share: what is fixed in their configuration, and s3prl's files."""
 
 from __future__ import annotations
 
@@ -7,38 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import UsageError
-
-
-def config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    accumulate: int,
-    lr: float,
-    expert: Mapping[str, Any],
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's runner and optimizer blocks around `expert`; `every` is log, evaluation and checkpoint steps.
-
-    `warmup`: switch the schedule on, linear to `lr` at that step and then linear to 0.
-    """
-    log, evaluate, save = every
-    found: dict[str, Any] = {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1,
-            "gradient_accumulate_steps": accumulate,
-            "log_step": log,
-            "eval_step": evaluate,
-            "save_step": save,
-            "eval_dataloaders": ["dev"],
-        },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
-        "downstream_expert": {**expert, "save_best_on": ["dev"]},
-    }
-    if warmup is not None:
-        found["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
-    return found
 
 
 def parts(expert: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

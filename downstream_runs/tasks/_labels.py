@@ -8,51 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import RunFailed
+from downstream_runs.tasks import _blocks
 from downstream_runs.tasks.spec import Item, MetricSpec, Recipe, Score
 
 Rows = Sequence[tuple[str, str]]
 
 
-def config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    datarc: Mapping[str, Any],
-    accumulate: int = 1,
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's blocks; `every` is log, evaluation and checkpoint steps.
+def config(*, datarc: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
+    """The whole configuration of a task; `settings` are those of `_blocks.config`.
 
-    The head projects to 256, takes the mean over frames, and projects to the classes, with no non-linearity
-    in between (s3prl 0.4.18, downstream/model.py, UtteranceLevel). The test split is evaluated during
-    training too, as s3prl's configurations have it: an evaluation seeds the random numbers anew, so without
-    it the batches that follow would be others. Nothing is chosen by it.
+    The test split is evaluated during training too, as s3prl's configurations have it: an evaluation seeds
+    the random numbers anew, so without it the batches that follow would be others. Nothing is chosen by it.
     """
-    log, evaluate, save = every
-    found: dict[str, Any] = {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1,
-            "gradient_accumulate_steps": accumulate,
-            "log_step": log,
-            "eval_step": evaluate,
-            "save_step": save,
-            "eval_dataloaders": ["dev", "test"],
-        },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
-        "downstream_expert": {
-            "datarc": dict(datarc),
-            "modelrc": {
-                "projector_dim": 256,
-                "select": "UtteranceLevel",
-                "UtteranceLevel": {"pooling": "MeanPooling"},
-            },
-        },
-    }
-    if warmup is not None:
-        found["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
-    return found
+    expert = {"datarc": dict(datarc), "modelrc": _blocks.mean_pooling()}
+    return _blocks.config(expert=expert, evaluated=("dev", "test"), **settings)
 
 
 def recipes(
@@ -69,22 +38,12 @@ def recipes(
             "paper",
             config(**superb, warmup=warmup),
             f"as superb, with the learning-rate schedule: linear to the peak at {warmup}, then to 0",
-            "ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+            _blocks.PAPER_SOURCE,
         ),
-        "demo": Recipe(
-            "demo",
-            config(**demo),
-            "few steps: shows that everything works, says nothing about the upstream",
-            "this project",
-            ("shortened",),
+        "demo": _blocks.own(
+            "demo", config(**demo), "few steps: shows that everything works, says nothing about the upstream"
         ),
-        "sample": Recipe(
-            "sample",
-            config(**sample),
-            "few steps on a handful of real utterances",
-            "this project",
-            ("shortened",),
-        ),
+        "sample": _blocks.own("sample", config(**sample), "few steps on a handful of real utterances"),
     }
 
 

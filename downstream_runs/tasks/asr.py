@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.tasks import _blocks
 from downstream_runs.tasks.spec import (
     Corpus,
     Item,
@@ -38,65 +39,25 @@ def _config(
     s3prl halves every training batch whose longest utterance has more than 2000 samples, which is all of
     them: `batch` 32 trains on 16 and 16. That is kept, since published numbers come from it.
     """
-    log, evaluate, save = every
-    project, lstm, dropout = head
-    config: dict[str, Any] = {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1,
-            "gradient_accumulate_steps": 1,
-            "log_step": log,
-            "eval_step": evaluate,
-            "save_step": save,
-            "eval_dataloaders": ["dev-clean"],
+    expert = {
+        "datarc": {
+            "train": ["train-clean-100"],
+            "dev-clean": ["dev-clean"],
+            "test-clean": ["test-clean"],
+            "num_workers": workers,
+            "batch_size": batch,
+            # One utterance at a time: s3prl would drop a last batch of one.
+            "eval_batch_size": 1,
+            "zero_infinity": True,
+            "decoder_args": {"decoder_type": "None"},
         },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
-        "downstream_expert": {
-            "datarc": {
-                "train": ["train-clean-100"],
-                "dev-clean": ["dev-clean"],
-                "test-clean": ["test-clean"],
-                "num_workers": workers,
-                "batch_size": batch,
-                # One utterance at a time: s3prl would drop a last batch of one.
-                "eval_batch_size": 1,
-                "zero_infinity": True,
-                "decoder_args": {"decoder_type": "None"},
-            },
-            "modelrc": {
-                "project_dim": project,
-                "select": "RNNs",
-                "RNNs": {
-                    "total_rate": -1,
-                    "module": "LSTM",
-                    "bidirection": True,
-                    "dim": list(lstm),
-                    "dropout": [dropout] * len(lstm),
-                    "layer_norm": [False] * len(lstm),
-                    "proj": [False] * len(lstm),
-                    "sample_rate": [1] * len(lstm),
-                    "sample_style": "concat",
-                },
-            },
-        },
+        "modelrc": _blocks.bilstm(*head),
     }
+    config = _blocks.config(
+        steps=steps, every=every, lr=lr, expert=expert, evaluated=("dev-clean",), warmup=warmup
+    )
     if specaug:
-        config["specaug"] = {
-            "adaptive": False,
-            "adaptive_number_ratio": 0.04,
-            "adaptive_size_ratio": 0.04,
-            "max_n_time_masks": 20,
-            "apply_time_warp": True,
-            "apply_time_mask": True,
-            "apply_freq_mask": True,
-            "time_warp_window": 5,
-            "time_mask_width_range": [0, 40],
-            "freq_mask_width_range": [0, 50],
-            "num_freq_mask": 4,
-            "num_time_mask": 2,
-        }
-    if warmup is not None:
-        config["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
+        config["specaug"] = _blocks.specaug()
     return config
 
 
@@ -120,11 +81,11 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB, warmup=1400),
         note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+        source=_blocks.PAPER_SOURCE,
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(
+    "demo": _blocks.own(
+        "demo",
+        _config(
             steps=240,
             every=(10, 80, 40),
             lr=3e-3,
@@ -133,13 +94,11 @@ RECIPES = {
             workers=0,
             specaug=False,
         ),
-        note="a small head and few steps: shows that everything works, says nothing about the upstream",
-        source="this project",
-        labels=("shortened",),
+        "a small head and few steps: shows that everything works, says nothing about the upstream",
     ),
-    "sample": Recipe(
-        name="sample",
-        config=_config(
+    "sample": _blocks.own(
+        "sample",
+        _config(
             steps=300,
             every=(10, 100, 50),
             lr=2e-3,
@@ -148,9 +107,7 @@ RECIPES = {
             workers=0,
             specaug=False,
         ),
-        note="a small head that learns a handful of real utterances by heart",
-        source="this project",
-        labels=("shortened",),
+        "a small head that learns a handful of real utterances by heart",
     ),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.tasks import _blocks
 from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 
 if TYPE_CHECKING:
@@ -34,39 +35,35 @@ def _config(
     log, save = every
     size, accumulation = batch
     width, aggregated = head
-    config: dict[str, Any] = {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1e3,
-            "gradient_accumulate_steps": accumulation,
-            "log_step": log,
-            "eval_step": save,
-            "save_step": save,
-            "eval_dataloaders": [],
+    expert = {
+        "datarc": {
+            "vad_config": {"min_sec": 32_000},
+            "max_timestep": 128_000,
+            "train_batch_size": size,
+            "eval_batch_size": 1,
+            "num_workers": workers,
         },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "AdamW", "lr": lr},
-        "downstream_expert": {
-            "datarc": {
-                "vad_config": {"min_sec": 32_000},
-                "max_timestep": 128_000,
-                "train_batch_size": size,
-                "eval_batch_size": 1,
-                "num_workers": workers,
-            },
-            "modelrc": {
-                "module": "XVector",
-                "input_dim": width,
-                "agg_module": "SP",
-                "utter_module": "UtteranceExtractor",
-                "module_config": {"XVector": {"agg_dim": aggregated, "dropout_p": 0.0, "batch_norm": False}},
-                "ObjectiveLoss": "AMSoftmaxLoss",
-                "LossConfig": {"AMSoftmaxLoss": {"s": 30.0, "m": 0.4}},
-            },
+        "modelrc": {
+            "module": "XVector",
+            "input_dim": width,
+            "agg_module": "SP",
+            "utter_module": "UtteranceExtractor",
+            "module_config": {"XVector": {"agg_dim": aggregated, "dropout_p": 0.0, "batch_norm": False}},
+            "ObjectiveLoss": "AMSoftmaxLoss",
+            "LossConfig": {"AMSoftmaxLoss": {"s": 30.0, "m": 0.4}},
         },
     }
-    if warmup is not None:
-        config["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
-    return config
+    return _blocks.config(
+        steps=steps,
+        every=(log, save, save),
+        lr=lr,
+        accumulate=accumulation,
+        clip=1e3,
+        optimizer="AdamW",
+        evaluated=(),
+        expert=expert,
+        warmup=warmup,
+    )
 
 
 _SUPERB: dict[str, Any] = {
@@ -88,21 +85,17 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB, warmup=6000),
         note="as superb, with the learning-rate schedule switched on: linear to the peak at 6000, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+        source=_blocks.PAPER_SOURCE,
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(steps=50, every=(5, 5), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
-        note="a small head and few steps: shows that everything works, says nothing about the upstream",
-        source="this project",
-        labels=("shortened",),
+    "demo": _blocks.own(
+        "demo",
+        _config(steps=50, every=(5, 5), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
+        "a small head and few steps: shows that everything works, says nothing about the upstream",
     ),
-    "sample": Recipe(
-        name="sample",
-        config=_config(steps=200, every=(20, 20), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
-        note="a small head, for a handful of real utterances",
-        source="this project",
-        labels=("shortened",),
+    "sample": _blocks.own(
+        "sample",
+        _config(steps=200, every=(20, 20), lr=1e-3, batch=(8, 1), head=(64, 128), workers=0),
+        "a small head, for a handful of real utterances",
     ),
 }
 
@@ -167,11 +160,6 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return (equal_error_rate(read_scored(folder, split)),)
 
 
-def used(dataset: Any) -> int:
-    """Utterances in s3prl's training set."""
-    return len(dataset)
-
-
 def demo(folder: Path) -> Path:
     """The synthetic corpus in VoxCeleb1's layout, made in `folder`."""
     from downstream_runs.corpora.demo import voxceleb1
@@ -208,7 +196,6 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     split_batches=True,
     random_items=True,

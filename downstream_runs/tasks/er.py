@@ -82,11 +82,6 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return (_labels.score(truth, predicted),)
 
 
-def used(dataset: Any) -> int:
-    """Utterances in s3prl's training set."""
-    return len(dataset)
-
-
 def demo(folder: Path) -> Path:
     """The synthetic corpus in IEMOCAP's layout, made in `folder`."""
     from downstream_runs.corpora.demo import iemocap
@@ -114,7 +109,6 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     split_batches=True,
     pooled=True,

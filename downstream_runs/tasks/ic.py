@@ -64,11 +64,6 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return (_labels.score(truth, predicted),)
 
 
-def used(dataset: Any) -> int:
-    """Utterances in s3prl's training set."""
-    return len(dataset)
-
-
 def demo(folder: Path) -> Path:
     """The synthetic corpus in Fluent Speech Commands' layout, made in `folder`."""
     from downstream_runs.corpora.demo import fluent_commands
@@ -96,7 +91,6 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     split_batches=True,
     pooled=True,

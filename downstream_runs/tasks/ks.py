@@ -88,11 +88,6 @@ def _speaker(name: str) -> str:
     return found[1] if found else name
 
 
-def used(dataset: Any) -> int:
-    """Items in s3prl's training set."""
-    return len(dataset)
-
-
 def demo(folder: Path) -> Path:
     """The synthetic corpus in Speech Commands' layout, made in `folder`."""
     from downstream_runs.corpora.demo import speech_commands
@@ -121,7 +116,6 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     split_batches=True,
     random_items=True,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.tasks import _ctc
+from downstream_runs.tasks import _blocks, _ctc
 from downstream_runs.tasks.spec import (
     Corpus,
     Item,
@@ -55,8 +55,11 @@ def _config(
         "model": model,
         "metric_higher_better": False,
         "metric": ["per"],
+        "save_best_on": ["dev"],
     }
-    return _ctc.config(steps=steps, every=every, accumulate=accumulate, lr=lr, expert=expert, warmup=warmup)
+    return _blocks.config(
+        steps=steps, every=every, accumulate=accumulate, lr=lr, expert=expert, warmup=warmup
+    )
 
 
 _SUPERB: dict[str, Any] = {
@@ -80,22 +83,18 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB, warmup=1400),
         note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+        source=_blocks.PAPER_SOURCE,
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(steps=100, every=(10, 50, 50), lr=3e-3, batch=8, accumulate=1, workers=0, hidden=256),
-        note="a hidden layer in the head and few steps: shows that everything works, says nothing about the "
+    "demo": _blocks.own(
+        "demo",
+        _config(steps=100, every=(10, 50, 50), lr=3e-3, batch=8, accumulate=1, workers=0, hidden=256),
+        "a hidden layer in the head and few steps: shows that everything works, says nothing about the "
         "upstream",
-        source="this project",
-        labels=("shortened",),
     ),
-    "sample": Recipe(
-        name="sample",
-        config=_config(steps=300, every=(10, 100, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
-        note="a head with a hidden layer and few steps on a handful of real utterances",
-        source="this project",
-        labels=("shortened",),
+    "sample": _blocks.own(
+        "sample",
+        _config(steps=300, every=(10, 100, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
+        "a head with a hidden layer and few steps on a handful of real utterances",
     ),
 }
 

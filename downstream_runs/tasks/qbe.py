@@ -81,11 +81,6 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return ()
 
 
-def used(dataset: Any) -> int:
-    """Nothing is trained."""
-    return 0
-
-
 def demo(folder: Path) -> Path:
     """The synthetic corpus in QUESST 2014's layout, made in `folder`."""
     from downstream_runs.corpora.demo import quesst14
@@ -130,7 +125,6 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     test=test,
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.tasks import _blocks
 from downstream_runs.tasks.spec import (
     Corpus,
     MetricSpec,
@@ -31,34 +32,22 @@ def _config(
     workers: int,
 ) -> dict[str, Any]:
     """s3prl's blocks; `every` is log, evaluation and checkpoint steps, `batch` chunks and accumulation."""
-    log, evaluate, save = every
     chunks, accumulate = batch
-    return {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1,
-            "gradient_accumulate_steps": accumulate,
-            "log_step": log,
-            "eval_step": evaluate,
-            "save_step": save,
-            "eval_dataloaders": ["dev"],
+    expert = {
+        "datarc": {
+            "chunk_size": 2000,
+            "subsampling": 1,
+            "label_delay": 0,
+            "num_speakers": 2,
+            "rate": 16000,
+            # s3prl then takes the upstream's own, and writes it to the file frame_shift.
+            "frame_shift": None,
         },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
-        "downstream_expert": {
-            "datarc": {
-                "chunk_size": 2000,
-                "subsampling": 1,
-                "label_delay": 0,
-                "num_speakers": 2,
-                "rate": 16000,
-                # s3prl then takes the upstream's own, and writes it to the file frame_shift.
-                "frame_shift": None,
-            },
-            "loaderrc": {"num_workers": workers, "train_batchsize": chunks, "eval_batchsize": 1},
-            "scorerc": {"save_predictions": True},
-            "modelrc": {"rnn_layers": 1, "hidden_size": hidden},
-        },
+        "loaderrc": {"num_workers": workers, "train_batchsize": chunks, "eval_batchsize": 1},
+        "scorerc": {"save_predictions": True},
+        "modelrc": {"rnn_layers": 1, "hidden_size": hidden},
     }
+    return _blocks.config(steps=steps, every=every, lr=lr, accumulate=accumulate, expert=expert)
 
 
 _SUPERB: dict[str, Any] = {
@@ -81,21 +70,17 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB),
         note="the same as superb: s3prl's diarisation config has no schedule that could be switched on",
-        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+        source=_blocks.PAPER_SOURCE,
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(steps=100, every=(10, 50, 50), lr=3e-3, batch=(4, 1), hidden=64, workers=0),
-        note="a small head and few steps: shows that everything works, says nothing about the upstream",
-        source="this project",
-        labels=("shortened",),
+    "demo": _blocks.own(
+        "demo",
+        _config(steps=100, every=(10, 50, 50), lr=3e-3, batch=(4, 1), hidden=64, workers=0),
+        "a small head and few steps: shows that everything works, says nothing about the upstream",
     ),
-    "sample": Recipe(
-        name="sample",
-        config=_config(steps=150, every=(10, 50, 50), lr=1e-3, batch=(4, 1), hidden=64, workers=0),
-        note="a small head and a handful of real recordings",
-        source="this project",
-        labels=("shortened",),
+    "sample": _blocks.own(
+        "sample",
+        _config(steps=150, every=(10, 50, 50), lr=1e-3, batch=(4, 1), hidden=64, workers=0),
+        "a small head and a handful of real recordings",
     ),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.tasks import _ctc
+from downstream_runs.tasks import _blocks, _ctc
 from downstream_runs.tasks.spec import (
     Corpus,
     Item,
@@ -48,7 +48,6 @@ def _config(
     """s3prl's blocks; `head` is projection, BiLSTMs, dropout."""
     from downstream_runs.corpora.snips import SPEAKERS
 
-    project, lstm, dropout = head
     expert = {
         "corpus": {
             "name": "snips",
@@ -61,41 +60,14 @@ def _config(
             "num_workers": workers,
         },
         "text": {"mode": "character-slot"},
-        "model": {
-            "project_dim": project,
-            "zero_infinity": True,
-            "select": "RNNs",
-            "RNNs": {
-                "total_rate": -1,
-                "module": "LSTM",
-                "bidirection": True,
-                "dim": list(lstm),
-                "dropout": [dropout] * len(lstm),
-                "layer_norm": [False] * len(lstm),
-                "proj": [False] * len(lstm),
-                "sample_rate": [1] * len(lstm),
-                "sample_style": "concat",
-            },
-        },
+        "model": {"zero_infinity": True, **_blocks.bilstm(*head)},
         "metric_higher_better": True,
         "metric": list(metrics),
+        "save_best_on": ["dev"],
     }
-    config = _ctc.config(steps=steps, every=every, accumulate=1, lr=lr, expert=expert, warmup=warmup)
+    config = _blocks.config(steps=steps, every=every, lr=lr, expert=expert, warmup=warmup)
     if specaug:
-        config["specaug"] = {
-            "adaptive": False,
-            "adaptive_number_ratio": 0.04,
-            "adaptive_size_ratio": 0.04,
-            "max_n_time_masks": 20,
-            "apply_time_warp": True,
-            "apply_time_mask": True,
-            "apply_freq_mask": True,
-            "time_warp_window": 5,
-            "time_mask_width_range": [0, 40],
-            "freq_mask_width_range": [0, 50],
-            "num_freq_mask": 4,
-            "num_time_mask": 2,
-        }
+        config["specaug"] = _blocks.specaug()
     return config
 
 
@@ -119,11 +91,11 @@ RECIPES = {
         name="paper",
         config=_config(**_SUPERB, warmup=1400),
         note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler",
+        source=_blocks.PAPER_SOURCE,
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(
+    "demo": _blocks.own(
+        "demo",
+        _config(
             steps=120,
             every=(10, 60, 60),
             lr=5e-3,
@@ -133,17 +105,13 @@ RECIPES = {
             specaug=False,
             metrics=_METRICS[:2],
         ),
-        note="a small head and few steps: shows that everything works, says nothing about the upstream",
-        source="this project",
-        labels=("shortened",),
+        "a small head and few steps: shows that everything works, says nothing about the upstream",
     ),
 }
-RECIPES["sample"] = Recipe(
-    name="sample",
-    config=RECIPES["demo"].copy_config(),
-    note="as demo; this project lays out no real sample of Audio SNIPS",
-    source="this project",
-    labels=("shortened",),
+RECIPES["sample"] = _blocks.own(
+    "sample",
+    RECIPES["demo"].copy_config(),
+    "as demo; this project lays out no real sample of Audio SNIPS",
 )
 
 

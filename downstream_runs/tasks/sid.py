@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.tasks import _blocks, _labels
 from downstream_runs.tasks.spec import (
     Corpus,
-    Item,
-    MetricSpec,
     PreparedData,
     Recipe,
     Score,
@@ -24,7 +23,6 @@ def _config(
     every: tuple[int, int, int],
     lr: float,
     batch: tuple[int, int],
-    projector: int = 256,
     workers: int,
     warmup: int | None = None,
 ) -> dict[str, Any]:
@@ -32,36 +30,19 @@ def _config(
 
     Training crops are 8 seconds; dev and test utterances are whole, one at a time.
     """
-    log, evaluate, save = every
     size, accumulation = batch
-    config: dict[str, Any] = {
-        "runner": {
-            "total_steps": steps,
-            "gradient_clipping": 1,
-            "gradient_accumulate_steps": accumulation,
-            "log_step": log,
-            "eval_step": evaluate,
-            "save_step": save,
-            "eval_dataloaders": ["dev"],
+    expert = {
+        "datarc": {
+            "num_workers": workers,
+            "train_batch_size": size,
+            "eval_batch_size": 1,
+            "max_timestep": 128_000,
         },
-        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": lr},
-        "downstream_expert": {
-            "datarc": {
-                "num_workers": workers,
-                "train_batch_size": size,
-                "eval_batch_size": 1,
-                "max_timestep": 128_000,
-            },
-            "modelrc": {
-                "projector_dim": projector,
-                "select": "UtteranceLevel",
-                "UtteranceLevel": {"pooling": "MeanPooling"},
-            },
-        },
+        "modelrc": _blocks.mean_pooling(),
     }
-    if warmup is not None:
-        config["scheduler"] = {"name": "linear_schedule_with_warmup", "num_warmup_steps": warmup}
-    return config
+    return _blocks.config(
+        steps=steps, every=every, lr=lr, accumulate=accumulation, expert=expert, warmup=warmup
+    )
 
 
 _SUPERB: dict[str, Any] = {
@@ -84,19 +65,15 @@ RECIPES = {
         note="ten times superb's learning rate, and its schedule: linear to the peak at 5000, then to 0",
         source="ARMHuBERT, section 4.1: s3prl's defaults, SID's rate times 10, the commented scheduler",
     ),
-    "demo": Recipe(
-        name="demo",
-        config=_config(steps=60, every=(10, 20, 20), lr=1e-2, batch=(8, 1), workers=0),
-        note="few steps at a high rate: shows that everything works, says nothing about the upstream",
-        source="this project",
-        labels=("shortened",),
+    "demo": _blocks.own(
+        "demo",
+        _config(steps=60, every=(10, 20, 20), lr=1e-2, batch=(8, 1), workers=0),
+        "few steps at a high rate: shows that everything works, says nothing about the upstream",
     ),
-    "sample": Recipe(
-        name="sample",
-        config=_config(steps=200, every=(20, 50, 50), lr=1e-2, batch=(8, 1), workers=0),
-        note="few steps at a high rate, for a handful of real utterances",
-        source="this project",
-        labels=("shortened",),
+    "sample": _blocks.own(
+        "sample",
+        _config(steps=200, every=(20, 50, 50), lr=1e-2, batch=(8, 1), workers=0),
+        "few steps at a high rate, for a handful of real utterances",
     ),
 }
 
@@ -131,28 +108,10 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
-    """Accuracy of `split` from the speakers that s3prl wrote to `folder`."""
-    from downstream_runs.scoring import accuracy
-
-    reference, hypothesis = (_read(folder / f"{split}_{kind}.txt") for kind in ("truth", "predict"))
-    counts = accuracy.score(reference, hypothesis)
-    right = {"correct": counts.length - counts.errors, "utterances": counts.utterances}
-    items = tuple(
-        Item(name, speaker, float(hypothesis[name] == speaker), 1.0)
-        for name, speaker in sorted(reference.items())
-    )
-    return (Score("acc", 100.0 * right["correct"] / right["utterances"], right, items),)
-
-
-def _read(path: Path) -> dict[str, str]:
-    """`idNNNNN-<video>-NNNNN` and the speaker, a line each."""
-    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-    return {name: speaker for name, speaker in lines}
-
-
-def used(dataset: Any) -> int:
-    """Utterances in s3prl's training set."""
-    return len(dataset)
+    """Accuracy of `split` from the speakers that s3prl wrote to `folder`, by `idNNNNN-<video>-NNNNN`."""
+    truth = _labels.read_rows(folder / f"{split}_truth.txt", " ")
+    predicted = _labels.read_rows(folder / f"{split}_predict.txt", " ")
+    return (_labels.score(truth, predicted, lambda name: name.split("-")[0]),)
 
 
 def demo(folder: Path) -> Path:
@@ -176,13 +135,12 @@ TASK = TaskSpec(
     train_split="train",
     dev_splits=("dev",),
     test_splits=("test",),
-    metrics=(MetricSpec("acc", "accuracy", "percent", "higher", "voxceleb1/{split}-acc", factor=100.0),),
+    metrics=(_labels.accuracy_metric("voxceleb1/{split}-acc"),),
     selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=RECIPES,
     prepare=prepare,
     score=score,
-    used=used,
     demo=demo,
     split_batches=True,
     random_items=True,

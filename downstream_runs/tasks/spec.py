@@ -130,7 +130,7 @@ class TaskSpec:
     `prepare(data, cache, config)` checks the corpus and writes what s3prl needs (UsageError for bad data);
     `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
     that s3prl logged and nothing else holds (scoring errors are UsageErrors);
-    `used(dataset)` counts the utterances that s3prl's training set really holds;
+    `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items;
     `demo(folder)` makes the task's synthetic corpus in `folder`, which `prepare` then finds as `data`.
     `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
     no random numbers.
@@ -160,8 +160,8 @@ class TaskSpec:
     recipes: Mapping[str, Recipe]
     prepare: Callable[[Path, Path, Mapping[str, Any]], PreparedData]
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
-    used: Callable[[Any], int]
     demo: Callable[[Path], Path]
+    used: Callable[[Any], int] = len
     split_batches: bool = False
     random_items: bool = False
     pooled: bool = False
