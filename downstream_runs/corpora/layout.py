@@ -73,7 +73,7 @@ def chapters(root: Path, split: str) -> Iterator[tuple[Path, tuple[AudioFile, ..
     for speaker in _folders(root / split):
         for chapter in _folders(speaker):
             files = []
-            for entry in _entries(chapter):
+            for entry in entries(chapter):
                 if not entry.name.endswith(".flac"):
                     continue
                 # A dangling link must be reported with its name later, not end the listing here.
@@ -89,11 +89,14 @@ def audio_files(root: Path, split: str) -> list[AudioFile]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _entries(parent) if entry.is_dir()] if parent.is_dir() else []
+    return [Path(entry.path) for entry in entries(parent) if entry.is_dir()] if parent.is_dir() else []
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder shows, in the order of the names."""
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder shows, in the order of the names; UsageError for a folder that cannot be listed.
+
+    Hidden files are left out: temporary files, and what macOS leaves in archives.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)

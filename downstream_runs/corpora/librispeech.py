@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora import transcripts
+from downstream_runs.corpora import transcripts, wavs
 from downstream_runs.corpora.layout import (
     OFFICIAL_UTTERANCES,
     SAMPLE_RATE,
@@ -20,7 +20,6 @@ from downstream_runs.corpora.layout import (
 )
 from downstream_runs.corpora.lengths import write_lengths
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
-from downstream_runs.errors import UsageError
 
 __all__ = [
     "SPLITS",
@@ -77,17 +76,12 @@ def check(root: Path, splits: Sequence[str], *, decode: int | None) -> CorpusRep
 
 def require_good(report: CorpusReport) -> None:
     """Raise UsageError with the first problem and the number of others, if there are any."""
-    problems = report.problems
-    if not problems:
-        return
-    others = len(problems) - 1
-    more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
     if report.labels:
         advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
     else:
         named = " and ".join(split for split, found in report.splits.items() if found.problems)
         advice = f"unpack the archive of {named} from openslr.org/12 again, or try the path first with --demo"
-    raise UsageError(f"{problems[0]}{more}; {advice}")
+    wavs.require_good(report.problems, advice)
 
 
 def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:

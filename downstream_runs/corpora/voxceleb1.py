@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from downstream_runs.corpora import wavs
+from downstream_runs.corpora.layout import entries
 from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
 from downstream_runs.corpora.outputs import writing
@@ -98,10 +100,10 @@ def recordings(folders: Mapping[str, Path]) -> list[Recording]:
     """All wav files of the given speakers, in the order of their names."""
     found = []
     for speaker, folder in folders.items():
-        for video in _entries(folder):
+        for video in entries(folder):
             if not video.is_dir():
                 continue
-            for entry in _entries(Path(video.path)):
+            for entry in entries(Path(video.path)):
                 if not entry.name.endswith(".wav"):
                     continue
                 # A dangling link must be reported with its name later, not end the listing here.
@@ -189,17 +191,12 @@ def check(root: Path, parts: Sequence[str], *, decode: int | None) -> CorpusRepo
 
 def require_good(report: CorpusReport) -> None:
     """Raise UsageError with the first problem and the number of others, if there are any."""
-    problems = report.problems
-    if not problems:
-        return
-    others = len(problems) - 1
-    more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
     if report.labels:
         advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
     else:
         named = " and ".join(f"vox1_{name}_wav" for name, found in report.splits.items() if found.problems)
         advice = f"unpack {named} ({SITE}) again, or try the path first with --demo"
-    raise UsageError(f"{problems[0]}{more}; {advice}")
+    wavs.require_good(report.problems, advice)
 
 
 def _check_part(root: Path, name: str, files: list[Recording], decode: int | None) -> SplitReport:
@@ -248,16 +245,4 @@ def _decode(path: Path) -> float:
 def _speakers_in(place: Path) -> Iterator[Path] | list[Path]:
     if not place.is_dir():
         return []
-    return [Path(e.path) for e in _entries(place) if _SPEAKER.fullmatch(e.name) and e.is_dir()]
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder shows, in the order of the names."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
-        ) from None
+    return [Path(e.path) for e in entries(place) if _SPEAKER.fullmatch(e.name) and e.is_dir()]

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.corpora.layout import SAMPLE_RATE, entries
 from downstream_runs.errors import UsageError
 
 Some = TypeVar("Some")
-
-
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder shows, in the order of the names; UsageError for a folder that cannot be listed.
-
-    Hidden files are left out: temporary files, and what macOS leaves in archives.
-    """
-    try:
-        with os.scandir(folder) as found:
-            return sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
-        ) from None
 
 
 def folders(parent: Path) -> list[Path]:

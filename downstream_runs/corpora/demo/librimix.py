@@ -14,13 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora import wavs
 from downstream_runs.corpora.demo import sentences
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.librimix import MIXTURES, SPEECH
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.files import atomic_path, atomic_write_text
+from downstream_runs.files import atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +185,7 @@ def _write(
             laid.append(wave)
             turns[f"metadata/LibriSpeech/{SPEECH[mixture.split]}.rttm"] += _rttm(source, times)
         samples = _mix(laid, random.Random(f"noise {seed} {index}"))
-        _write_wav(root / mixture.file, samples)
+        wavs.write_wav(root / mixture.file, samples)
         files.append(mixture.file)
         total += len(samples)
         # The generator leaves the sources there too; nothing reads them, so they are not made.
@@ -236,13 +237,3 @@ def _mix(waves: Sequence[NDArray[np.float32]], rng: random.Random) -> NDArray[np
     # Bytes of Python's own generator are the same in every version; numpy's streams are not promised to be.
     noise = np.frombuffer(rng.randbytes(len(mixed)), np.uint8).astype(np.float32)
     return mixed + NOISE * (noise / 127.5 - 1)
-
-
-def _write_wav(path: Path, wave: NDArray[np.float32]) -> None:
-    import numpy as np
-    import soundfile
-
-    # Rounded here rather than by libsndfile, whose scaling may differ from version to version.
-    samples = np.rint(wave * 32767).astype(np.int16)
-    with atomic_path(path) as temporary:
-        soundfile.write(str(temporary), samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.corpora import snips
+from downstream_runs.corpora import snips, wavs
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.files import atomic_path, atomic_write_text
+from downstream_runs.files import atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,17 +161,8 @@ def _write(
     files = []
     for (name, (split, _, _)), wave in zip(plan.items(), waves, strict=True):
         files.append(f"{split}/{name}.wav")
-        _write_wav(root / files[-1], wave)
+        wavs.write_wav(root / files[-1], wave)
     lines = "".join(f"{name} {sentence.line}\n" for name, (_, _, sentence) in plan.items())
     atomic_write_text(root / snips.TRANSCRIPTS, lines)
     snips.write_slots(root / snips.SLOTS, tuple(SLOTS))
     return [*files, snips.TRANSCRIPTS, snips.SLOTS]
-
-
-def _write_wav(path: Path, wave: NDArray[np.float32]) -> None:
-    import numpy as np
-    import soundfile
-
-    samples = np.rint(wave * 32767).astype(np.int16)
-    with atomic_path(path) as temporary:
-        soundfile.write(str(temporary), samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")

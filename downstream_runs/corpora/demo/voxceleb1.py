@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora import wavs
 from downstream_runs.corpora.demo.sentences import SLOTS
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.layout import SAMPLE_RATE
@@ -21,11 +22,10 @@ from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_lists import Trial
-from downstream_runs.files import atomic_path, atomic_write_text
+from downstream_runs.files import atomic_write_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: an older corpus is then made anew."""
@@ -99,7 +99,7 @@ def make(root: Path, seed: int = 0) -> Path:
     with writing(target):
         begin(target, DEMO, NOTICE)
         for clip, wave in zip(plan, waves, strict=True):
-            _write_wav(target / clip.file, wave)
+            wavs.write_wav(target / clip.file, wave)
         lists = {
             "iden_split.txt": "".join(f"{clip.split} {clip.name}\n" for clip in plan),
             "veri_test.txt": "".join(trial.line() for trial in _trials(plan, seed)),
@@ -144,13 +144,3 @@ def _trials(plan: Sequence[_Clip], seed: int) -> list[Trial]:
     different = [pair for pair in pairs if pair[0][:7] != pair[1][:7]]
     chosen = random.Random(seed).sample(different, min(len(different), 2 * len(same)))
     return [Trial(1, *pair) for pair in same] + [Trial(0, *pair) for pair in chosen]
-
-
-def _write_wav(path: Path, wave: NDArray[np.float32]) -> None:
-    import numpy as np
-    import soundfile
-
-    # Rounded here rather than by libsndfile, whose scaling may differ from version to version.
-    samples = np.rint(wave * 32767).astype(np.int16)
-    with atomic_path(path) as temporary:
-        soundfile.write(str(temporary), samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
