@@ -18,6 +18,7 @@ from downstream_runs.corpora import wavs
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples import tables
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
 
@@ -75,20 +76,8 @@ def lay_out(source: Path, dest: Path) -> Path:
 
 
 def _read(source: Path) -> list[_Order]:
-    table = source / TABLE
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {table} ({error}); name a folder with {TABLE} and its files") from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-    if missing:
-        raise UsageError(
-            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)} in its first line"
-        )
     orders = []
-    for row in rows:
-        place = f"{table} line {rows.line_num}"
+    for place, row in tables.read(source / TABLE, COLUMNS, f"{TABLE} and its files"):
         if row["split"] not in TABLES:
             raise UsageError(f"{place} has the split {row['split']!r}, expected one of {', '.join(TABLES)}")
         audio = source / row["file"]

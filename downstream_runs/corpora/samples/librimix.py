@@ -7,7 +7,6 @@ official ones, and every number measured on them carries the label "sample".
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples import tables
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, sha256_file
 
@@ -112,20 +112,8 @@ def _read(source: Path) -> tuple[dict[str, list[Recording]], dict[str, str]]:
 
 
 def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read {table} ({error}); name a folder with mixtures.tsv or clips.tsv, the audio that it "
-            f"lists, and {REFERENCE}"
-        ) from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in columns if column not in (rows.fieldnames or ())]
-    if missing:
-        raise UsageError(
-            f"{table} has no column {missing[0]}, expected {', '.join(columns)} in its first line"
-        )
-    return [{column: row[column] or "" for column in columns} for row in rows]
+    expected = f"mixtures.tsv or clips.tsv, the audio that it lists, and {REFERENCE}"
+    return [row for _, row in tables.read(table, columns, expected)]
 
 
 def _turns(source: Path) -> dict[str, list[Segment]]:

@@ -7,7 +7,6 @@ label "sample".
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from downstream_runs.corpora.audio import AudioProblem, decode
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples import tables
 from downstream_runs.corpora.samples.copies import link_or_copy
 from downstream_runs.corpora.transcripts import TranscriptProblem, format_line, parse_line
 from downstream_runs.errors import UsageError
@@ -119,30 +119,17 @@ def _facts(source: Path, parts: dict[str, list[Utterance]]) -> dict[str, Any]:
 
 def read_table(source: Path) -> list[Utterance]:
     """The utterances that `source`/utterances.tsv lists, each checked; UsageError for the first bad one."""
-    table = source / TABLE
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read {table} ({error}); name a folder with {TABLE} and the flac files that it lists"
-        ) from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-    if missing:
-        raise UsageError(
-            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)} in its first line"
-        )
     utterances: dict[str, Utterance] = {}
-    for row in rows:
-        utterance = _utterance(source, row, f"{table} line {rows.line_num}")
+    for place, row in tables.read(source / TABLE, COLUMNS, f"{TABLE} and the flac files that it lists"):
+        utterance = _utterance(source, row, place)
         if utterance.name in utterances:
-            raise UsageError(f"{table} line {rows.line_num} gives {utterance.name} a second time")
+            raise UsageError(f"{place} gives {utterance.name} a second time")
         utterances[utterance.name] = utterance
     return list(utterances.values())
 
 
-def _utterance(source: Path, row: dict[str, str | None], place: str) -> Utterance:
-    name, file, words = (row[column] or "" for column in COLUMNS)
+def _utterance(source: Path, row: dict[str, str], place: str) -> Utterance:
+    name, file, words = (row[column] for column in COLUMNS)
     if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", name):
         raise UsageError(f"{place} has the id {name!r}, expected one such as 1688-142285-0003")
     audio = source / file

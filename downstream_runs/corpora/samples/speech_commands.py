@@ -7,7 +7,6 @@ corpus's own test set. The test set's silence is cut from the noise files.
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from downstream_runs.corpora import wavs
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.samples import tables
 from downstream_runs.corpora.samples.copies import link_or_copy
 from downstream_runs.corpora.speech_commands import (
     COMMANDS,
@@ -94,20 +94,9 @@ def lay_out(source: Path, dest: Path) -> Path:
 
 
 def _read(source: Path) -> tuple[list[_Word], list[Path]]:
-    table = source / TABLE
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {table} ({error}); name a folder with {TABLE} and its files") from None
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-    if missing:
-        raise UsageError(
-            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)} in its first line"
-        )
     words = [
-        _word(source, row["file"], row["word"], row["official_split"], f"{table} line {rows.line_num}")
-        for row in rows
+        _word(source, row["file"], row["word"], row["official_split"], place)
+        for place, row in tables.read(source / TABLE, COLUMNS, f"{TABLE} and its files")
     ]
     noises = wavs.wavs(source / NOISE)
     problems = [said for path in noises if (said := wavs.problem(path, SECOND)) is not None]
