@@ -82,7 +82,6 @@ class Trainer:
             )
         self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
         parts.train()
-        self.upstream_sha256 = parts.upstream_hash()
         self.trained = [*parts.featurizer.parameters(), *parts.downstream.parameters()]
         self.optimizer = make_optimizer(parts, config)
         self.scheduler = make_scheduler(self.optimizer, config)
@@ -343,13 +342,13 @@ class Trainer:
             "best": self.best,
             "deviations": self.deviations,
             "device": self.parts.device.type,
-            "upstream_sha256": self.upstream_sha256,
+            "upstream_sha256": self.parts.upstream_sha256,
         }
         path = self.checkpoints.save(self.step, state)
         self.journal.event("checkpoint", self.step, file=path.name)
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        if state["upstream_sha256"] != self.upstream_sha256:
+        if state["upstream_sha256"] != self.parts.upstream_sha256:
             raise UsageError(
                 f"the upstream has other weights than when the run in {self.folder} began, and two are never "
                 "mixed; use --rerun always to discard the run, or another --out"

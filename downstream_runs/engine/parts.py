@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 from collections.abc import Mapping
@@ -91,8 +92,9 @@ class Parts:
         weights = getattr(self.featurizer, "weights", None)
         return None if weights is None else weights.detach().float().softmax(-1).cpu().tolist()
 
-    def upstream_hash(self) -> str:
-        """SHA-256 over the upstream's weights, which tells even those apart that came without a file."""
+    @functools.cached_property
+    def upstream_sha256(self) -> str:
+        """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
         import torch
 
         digest = hashlib.sha256()

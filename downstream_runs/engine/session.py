@@ -122,7 +122,7 @@ def _store_features(bench: Bench) -> None:
         return
     switches = getattr(upstream, "switches", None) or {}
     files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
-    identity = source.identity(plan.upstream, files, bench.parts.upstream_hash(), switches)
+    identity = source.identity(plan.upstream, files, bench.parts.upstream_sha256, switches)
     cache = plan.cache or plan.out / "cache"
     folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
     if choice.mode == "disk":
