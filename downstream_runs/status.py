@@ -16,9 +16,9 @@ from typing import Any
 
 from downstream_runs.engine import records
 from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
+from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
-from downstream_runs.launch.attempt import OUTCOME, read_json
+from downstream_runs.launch.attempt import OUTCOME
 
 STATES = ("done", "running", "waiting", "failed", "stopped")
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
@@ -157,7 +157,7 @@ def of_run(
     job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
     it says nothing.
     """
-    plan = read_json(folder / "plan.json")
+    plan = read_json(folder / "plan.json") or {}
     metrics = list(records.read(folder / records.METRICS))
     events = list(records.read(folder / records.EVENTS))
     step = max((line["step"] for line in [*metrics, *events]), default=0)
@@ -175,7 +175,7 @@ def of_run(
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=_last_number(metrics),
         log=own if job is None or own.exists() else Path(job["log"]),
-        said=str(read_json(folder / OUTCOME).get("said", "")) if state == "failed" else "",
+        said=str((read_json(folder / OUTCOME) or {}).get("said", "")) if state == "failed" else "",
     )
 
 
@@ -194,7 +194,7 @@ def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str
 
 def is_running(folder: Path) -> bool:
     """Whether the process that took the lock is alive; of another host, it is believed to be."""
-    holder = read_json(folder / "lock")
+    holder = read_json(folder / "lock") or {}
     if holder.get("host") != socket.gethostname():
         return bool(holder)
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text, sha256_file
+from downstream_runs.files import atomic_write_text, read_json, sha256_file
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,7 @@ def is_whole(root: Path, mark: Mark, facts: Mapping[str, Any]) -> bool:
 
 def read_manifest(root: Path, mark: Mark) -> dict[str, Any] | None:
     """The manifest of a made corpus, or None if it is absent or not a JSON object."""
-    try:
-        manifest = json.loads(mark.manifest(root).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
+    return read_json(mark.manifest(root))
 
 
 def _ours(path: Path) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
@@ -160,12 +160,3 @@ def headlines(plan: RunPlan) -> str:
     }
     labels = f" [{', '.join(found.labels)}]" if found.labels else ""
     return ", ".join(f"{name} {value}" for name, value in values.items()) + labels
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from downstream_runs import status
 from downstream_runs.errors import UsageError
-from downstream_runs.launch import attempt, queue
+from downstream_runs.files import read_json
+from downstream_runs.launch import queue
 
 PATIENCE_SECONDS = 30.0
 """How long a run may take to end in good order."""
@@ -130,7 +131,7 @@ def _launched(out: Path, run: status.Status) -> list[Path]:
 
 def _terminate(folder: Path) -> str | None:
     """Have the process that holds the folder's lock end; returns why that failed, or None."""
-    holder = attempt.read_json(folder / "lock")
+    holder = read_json(folder / "lock") or {}
     pid, host = holder.get("pid"), holder.get("host")
     # 0 and below would mean whole groups of processes.
     if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
