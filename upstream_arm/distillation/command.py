@@ -24,6 +24,7 @@ examples:
   python -m upstream_arm distill --teacher facebook/hubert-base-ls960 --data /corpora --preset armhubert_s
   python -m upstream_arm distill --teacher random:hubert --data runs/demo-data --preset tiny
   torchrun --nproc-per-node 4 -m upstream_arm distill --teacher ... --data ... --preset armhubert
+  python -m upstream_arm distill --teacher ... --data ... --preset unfolded --self-distillation 1
   python -m upstream_arm distill --ablation table3 --teacher facebook/hubert-base-ls960 --data /corpora
 
 Killed at any time, the same command goes on and ends with the same student.
@@ -58,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, help="utterances at once on a device")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
+    add(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="unfold the student: run each of its layers N times, its weights shared",
+    )
+    add(
+        "--self-distillation",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
+    )
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
     add("--seed", type=int, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
@@ -124,6 +138,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         precision=options.precision or _precision(options.device),
         seed=options.seed,
         full_epochs=recipe.epochs,
+        self_distillation=options.self_distillation,
     )
 
 
@@ -131,6 +146,10 @@ def default_folder(settings: Settings) -> Path:
     """`runs/distill/` with a name that tells the usual runs apart."""
     teacher = settings.teacher.rstrip("/").split("/")[-1].replace(":", "-")
     parts = [settings.preset, "from", teacher, settings.objective, settings.form]
+    if settings.student.repeats is not None:
+        parts.append(f"repeats{settings.student.repeats}")
+    if settings.self_distillation:
+        parts.append(f"self{settings.self_distillation:g}")
     if settings.ratio is not None:
         parts.append(str(settings.ratio).replace(":", "-"))
     return Path("runs", "distill", "_".join([*parts, f"seed{settings.seed}"]))
@@ -180,7 +199,9 @@ def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfi
     config = load_yaml(options.model_config) if options.model_config else recipe.config
     changes: dict[str, Any] = {}
     if options.reuse_pattern:
-        changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.layers)
+        changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.blocks)
+    if options.repeats is not None:
+        changes["repeats"] = options.repeats
     if options.objective == "star":
         changes["projection_dim"] = None
     changes["reuse_softmax"] = options.reuse_softmax or "single"
