@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -104,6 +105,14 @@ def test_an_incomplete_row_has_no_overall_and_says_what_is_missing(rows: tuple[R
     assert "1 of our rows lack a task and are not here." in known.notes
     two = cells(table2.table(rows), ours.TITLE, "table2_2by6")
     assert two["MACs (G)"].text == "449.9"
+
+
+def test_a_checkpoint_of_another_shape_has_not_the_presets_macs(rows: tuple[Row, ...]) -> None:
+    """A distilled student runs as armhubert_local, whatever its shape."""
+    row = next(row for row in rows if row.name == "armhubert")
+    found = table2.profile_of(row)
+    assert found is not None and found.params == 26_448_448
+    assert table2.profile_of(dataclasses.replace(row, params_m="0.15")) is None
 
 
 def test_official_and_dev_selected_numbers_are_told_apart(rows: tuple[Row, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--objective", choices=OBJECTIVES, default="full", help="of the loss (default %(default)s)")
     add("--mask-ratio", metavar="R", help="0.8, or 0.4:0.8 for a linear schedule (default: the hours')")
     add("--epochs", type=int, help="default: the recipe's")
-    add("--batch-size", type=int, help="utterances at once on a device")
+    add("--batch-size", type=int, help="utterances at once on a device (default: what the devices allow)")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
     add(
@@ -120,6 +121,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
     recipe = _recipe(options)
     masks = options.objective not in UNMASKED
+    effective = options.effective_batch or recipe.effective_batch
     ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
     return Settings(
         preset=recipe.name,
@@ -132,8 +134,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         objective=options.objective,
         ratio=None if ratio is None else parse_ratio(ratio),
         epochs=recipe.epochs if options.epochs is None else options.epochs,
-        batch_size=recipe.batch_size if options.batch_size is None else options.batch_size,
-        effective_batch=options.effective_batch or recipe.effective_batch,
+        batch_size=_batch_size(recipe, effective) if options.batch_size is None else options.batch_size,
+        effective_batch=effective,
         learning_rate=options.learning_rate or recipe.learning_rate,
         precision=options.precision or _precision(options.device),
         seed=options.seed,
@@ -207,6 +209,14 @@ def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfi
     changes["reuse_softmax"] = options.reuse_softmax or "single"
     changes["batching"] = options.batching or "exact"
     return config.replace(**changes)
+
+
+def _batch_size(recipe: StudentRecipe, effective: int) -> int:
+    """The recipe's, or the largest below it of which this run's devices make the effective batch evenly."""
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    fitting = (size for size in range(recipe.batch_size, 0, -1) if effective % (size * devices) == 0)
+    # Where none fits, Settings.accumulation says so.
+    return next(fitting, recipe.batch_size)
 
 
 def _splits(option: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
