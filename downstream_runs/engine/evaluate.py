@@ -65,13 +65,13 @@ def evaluate(
     total = len(loader)
     if total == 0:
         raise UsageError(f"split {split} has no batch to evaluate; check the corpus with `doctor`")
-    start = batches.whole(loader, reading, split)
+    start = batches.whole(loader, reading, split, parts.memory(split))
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
     done = 0
     with torch.no_grad():
         for wavs, *others in bar(_read(start, split, step), desc=split, total=total):
-            _, features = parts.features(wavs)
+            features = parts.features(wavs)
             parts.downstream(split, features, *others, records=records, batch_id=done)
             done += 1
         parts.downstream.log_records(

@@ -43,7 +43,7 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
         order = batches.draw(loader())
         after = random_states()
         reading = batches.Reading(processes, seed=1337)
-        return list(batches.read(loader(), order, skip, before, after, reading, "train 0"))
+        return list(batches.read(batches.Part(loader(), order, skip, before, after, "train", 0), reading))
 
     whole = read(0, 0)
     assert read(workers, 0) == whole
@@ -64,9 +64,11 @@ def test_seeded_items_leave_the_random_state_alone() -> None:
 
 def test_the_epoch_is_part_of_the_seed() -> None:
     found = []
-    for key in ("train 0", "train 1"):
+    for epoch in (0, 1):
         seed_everything(3)
-        found.append(list(batches.whole(loader(), batches.Reading(seed=1), key)()))
+        states = random_states()
+        part = batches.Part(loader(), batches.draw(loader()), 0, states, states, "train", epoch)
+        found.append(list(batches.read(part, batches.Reading(seed=1))))
     assert found[0] != found[1]
     assert [[index for index, _ in batch] for batch in found[0]] == [
         [index for index, _ in batch] for batch in found[1]
