@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,14 +152,14 @@ class _Planned:
         return self._memory.keep(place, new.content, lambda: reader[again][0].content)
 
 
-def whole(
-    loader: Any, reading: Reading, split: str, memory: Memory | None = None
-) -> Callable[[], Iterator[Any]]:
-    """All batches of a loader, drawn at once; the function that is returned reads them."""
+def whole(loader: Any, split: str, together: int = 1) -> Part:
+    """All batches of a loader, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
     order = draw(loader)
-    part = Part(loader, order, 0, before, random_states(), split)
-    return lambda: read(part, reading, memory)
+    if all(len(batch) == 1 for batch in order):
+        indices = [index for (index,) in order]
+        order = [indices[start : start + together] for start in range(0, len(indices), together)]
+    return Part(loader, order, 0, before, random_states(), split)
 
 
 class _SeededItems:

@@ -71,6 +71,11 @@ class Parts:
         found: list[torch.Tensor] = self.featurizer(placed, hidden)
         return found
 
+    @property
+    def pooled(self) -> bool:
+        """Whether features are the means over frames, one frame an utterance."""
+        return self.source is not None and self.source.choice.kind == "pooled"
+
     def memory(self, split: str) -> Memory | None:
         """What is remembered of a split's items; None where features are not stored."""
         return None if self.source is None else self.source.memory(split)

@@ -31,7 +31,7 @@ def test_reading_is_that_of_torch() -> None:
     seed_everything(3)
     theirs = list(loader())
     seed_everything(3)
-    ours = list(batches.whole(loader(), batches.Reading(), "test")())
+    ours = list(batches.read(batches.whole(loader(), "test"), batches.Reading()))
     assert ours == theirs
 
 
@@ -54,9 +54,9 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
 
 def test_seeded_items_leave_the_random_state_alone() -> None:
     seed_everything(3)
-    start = batches.whole(loader(), batches.Reading(seed=1337), "test")
+    part = batches.whole(loader(), "test")
     before = torch.get_rng_state(), random.getstate()
-    rest = start()
+    rest = batches.read(part, batches.Reading(seed=1337))
     next(rest)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
@@ -73,3 +73,10 @@ def test_the_epoch_is_part_of_the_seed() -> None:
     assert [[index for index, _ in batch] for batch in found[0]] == [
         [index for index, _ in batch] for batch in found[1]
     ]
+
+
+def test_batches_of_one_are_read_together() -> None:
+    single: Any = DataLoader(Crops(), batch_size=1, collate_fn=list)
+    assert [len(batch) for batch in batches.whole(single, "test", 4).order] == [4, 4, 3]
+    assert [index for batch in batches.whole(single, "test", 4).order for index in batch] == list(range(11))
+    assert [len(batch) for batch in batches.whole(loader(), "test", 4).order] == [3, 3, 3, 2]
