@@ -1,7 +1,7 @@
 """Kills a whole job with SIGKILL at random moments, and compares its end with that of an undisturbed one.
 
-`python benchmarks/kill_proof.py --place DIR --kills 10 -- fbank,armhubert all --demo` runs the command once in
-peace (in DIR/calm) and once in DIR/killed-local, where all its processes are killed ten times and the same
+`python benchmarks/kill_proof.py --place DIR --kills 10 -- fbank,armhubert all --demo` runs the command once
+in peace (in DIR/calm) and once in DIR/killed-local, where all its processes are killed ten times and the same
 command is started again each time. With `--launcher slurm` the second one runs as jobs of Slurm, whose
 processes are killed with it; a Slurm of one node is started where this machine is in no cluster. It prints
 when and where each kill struck, then a row for each result: whether its numbers, its predictions and its
@@ -76,7 +76,8 @@ class Row:
 
 def start(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """The command in a process group of its own, its output added to a log."""
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    # With the Python of this script, which has the packages.
+    environment = {"OMP_NUM_THREADS": "1", "SUPERB_PYTHON": sys.executable, **os.environ}
     with log.open("ab") as file:
         return subprocess.Popen(
             [str(CHECKOUT / "run_superb.sh"), *words],
