@@ -78,6 +78,8 @@ def _state(plan: RunPlan, folder: Path) -> str:
     found = status.of_run(folder)
     if found.state == "done":
         return "done"
+    if found.state == "hopeless":
+        return f"hopeless at {found.step:,}" + ("" if plan.rivals else ", goes on")
     if sweep.diverged(plan):
         return f"diverged at {found.step:,}"
     return f"{found.state} at {found.step:,}"
