@@ -159,7 +159,9 @@ def finish(words: Sequence[str], log: Path) -> float:
 
 def last_written(out: Path) -> str:
     """The newest file of a run, and the last step in its journal: where the kill struck."""
+    logs = {out / "logs", out / "slurm"}
     files = [path for path in out.rglob("*") if path.is_file() and path.name != "lock"]
+    files = [path for path in files if not logs & set(path.parents)]
     if not files:
         return "nothing written yet"
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
