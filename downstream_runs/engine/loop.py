@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
+        evaluated: Callable[[int], None] | None = None,
     ) -> None:
         import torch
 
@@ -57,6 +58,7 @@ class Trainer:
         self.split = task.train_split
         self.reading = reading
         self.fold = fold
+        self.evaluated = evaluated
         self.config = config
         self.data = data
         self.folder = folder
@@ -256,6 +258,8 @@ class Trainer:
         self._keep_checkpoint()
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
+        if evaluated and self.evaluated is not None:
+            self.evaluated(self.step)
 
     def _keep_checkpoint(self) -> None:
         """One of the evenly spaced checkpoints that a task's protocol chooses among."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
 from downstream_runs.files import sha256_file
@@ -41,6 +42,7 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
+    rivals: the other runs of a sweep, where a run that is far behind them is to be given up.
     """
 
     task: TaskSpec
@@ -61,6 +63,7 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
+    rivals: Rivals | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from downstream_runs.engine import lock
+from downstream_runs.engine import hopeless, lock
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import (
@@ -171,6 +171,18 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
     checkpoints.drop_after(step)
     journal.rewind(step)
     _begin(journal, plan, step, resumed is not None)
+
+    def give_up_if_hopeless(at: int) -> None:
+        total = bench.config["runner"]["total_steps"]
+        if plan.rivals is None:
+            return
+        found = hopeless.check(plan.task, plan.rivals, bench.folder, plan.fold, at, total)
+        if found is not None:
+            journal.event(hopeless.EVENT, at, **found)
+            raise hopeless.Hopeless(hopeless.sentence(found, at))
+
+    # Also where a kill came between the checkpoint and this question.
+    give_up_if_hopeless(step)
     trainer = Trainer(
         bench.parts,
         plan.task,
@@ -183,6 +195,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.reading,
         precision=plan.precision,
         fold=plan.fold,
+        evaluated=give_up_if_hopeless,
     )
     trainer.train(resumed)
     bench.steps, bench.best = trainer.step, trainer.best
