@@ -2,7 +2,7 @@
 
     python benchmarks/distillation_teacher.py OUT SPEECH...    # SPEECH: folders of flac or wav files
 
-transformers' HubertModel, six layers of width 64 and 0.40 M parameters, learns to name the cluster of masked
+transformers' HubertModel, six layers of width 64 and 0.35 M parameters, learns to name the cluster of masked
 frames (arXiv 2106.07447, its first iteration): 64 clusters of MFCC with first and second differences over the
 training speech, spans masked as the students' are at a nominal ratio of 0.5, cross-entropy on masked frames
 alone. The seed fixes everything; killed, the same command goes on. OUT/teacher is then a checkpoint as
