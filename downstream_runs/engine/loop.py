@@ -14,6 +14,7 @@ from typing import Any
 
 from downstream_runs.engine import batches
 from downstream_runs.engine.evaluate import Bar, evaluate
+from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.parts import (
     Parts,
     ScalarLog,
@@ -47,12 +48,14 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         import torch
 
         if task.train_split is None:
             raise ValueError(f"task {task.name} trains nothing")
         self.parts = parts
+        self.ranks = ranks
         self.task = task
         self.split = task.train_split
         self.reading = reading
@@ -86,6 +89,7 @@ class Trainer:
         self.optimizer = make_optimizer(parts, config)
         self.scheduler = make_scheduler(self.optimizer, config)
         self.specaug = make_specaug(config)
+        self.wrapped = ranks.wrap(parts)  # for the passes whose gradients are used
 
     def train(self, resumed: Mapping[str, Any] | None) -> None:
         """Train to the last step, from the state `resumed` of `checkpoints.latest()` if there is one."""
@@ -113,7 +117,7 @@ class Trainer:
             self.epoch_states = random_states()
         else:
             restore_random_states(pending["epoch_states"])
-        loader = self.parts.loader(self.split, self.epoch)
+        loader = self.ranks.deal(self.parts.loader(self.split, self.epoch), self.epoch)
         before = random_states()
         order = batches.draw(loader)
         if not order:
@@ -167,7 +171,8 @@ class Trainer:
         try:
             return self._backward(wavs, others, share=1.0)
         except torch.OutOfMemoryError as error:
-            if len(wavs) < 2 or not self.task.split_batches or self.runner["gradient_accumulate_steps"] > 1:
+            one_pass = self.ranks.count == 1 and self.runner["gradient_accumulate_steps"] == 1
+            if len(wavs) < 2 or not self.task.split_batches or not one_pass:
                 raise RunFailed(
                     f"out of memory at step {self.step + 1} with {len(wavs)} utterances in the batch; "
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
@@ -201,10 +206,10 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
-            _, features = self.parts.features(wavs)
+            _, features = self.wrapped.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
-            loss = self.parts.downstream(self.split, features, *others, records=records)
+            loss = self.wrapped.downstream(self.split, features, *others, records=records)
         loss = loss / self.runner["gradient_accumulate_steps"]
         if share != 1.0:
             loss = loss * share
@@ -247,13 +252,16 @@ class Trainer:
 
     def _after_step(self) -> None:
         runner, last = self.runner, self.step == self.runner["total_steps"]
-        if self.step % runner["log_step"] == 0:
-            self._log_training()
         evaluated = self.step % runner["eval_step"] == 0 or last
-        if evaluated:
-            for split in runner["eval_dataloaders"]:
-                self._evaluate(split)
-        self._keep_checkpoint()
+        if self.ranks.leader:
+            if self.step % runner["log_step"] == 0:
+                self._log_training()
+            if evaluated:
+                for split in runner["eval_dataloaders"]:
+                    self._evaluate(split)
+            self._keep_checkpoint()
+        else:
+            self.batch_ids, self.records = [], defaultdict(list)
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
 
@@ -327,12 +335,16 @@ class Trainer:
             self.deviations.append(sentence)
 
     def _save(self) -> None:
+        states = {"epoch_states": self.epoch_states, "random_states": random_states()}
+        everyone = self.ranks.gather(states)
+        if not self.ranks.leader:
+            return
         state = {
+            **states,
+            **everyone,
             "epoch": self.epoch,
             "batches_used": self.batches_used,
             "backwards": self.backwards,
-            "epoch_states": self.epoch_states,
-            "random_states": random_states(),
             "trained": self.parts.trained_state(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -353,6 +365,7 @@ class Trainer:
                 f"the upstream has other weights than when the run in {self.folder} began, and two are never "
                 "mixed; use --rerun always to discard the run, or another --out"
             )
+        state = self.ranks.own(state)
         self.step = state["step"]
         self.epoch = state["epoch"]
         self.batches_used = state["batches_used"]

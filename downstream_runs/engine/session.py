@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from downstream_runs.engine import lock
+from downstream_runs.engine import lock, parallel
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.plan import (
     RunPlan,
     check_same,
@@ -52,6 +53,8 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
     folder = run_dir(plan, config).resolve()
+    if rerun == "always" or not (folder / RESULT).exists():
+        parallel.check(plan)
     with _plain_errors(folder), _sigterm_as_exit():
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
@@ -64,10 +67,17 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
                 return _finished(folder)
             if rerun == "never" and (folder / "events.jsonl").exists():
                 raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
-            return _train_and_test(plan, config, data, folder)
+            if plan.devices > 1:
+                parallel.train(_train_and_test, plan, config, data, folder)
+            else:
+                _train_and_test(plan, config, data, folder)
+            return _finished(folder)
 
 
-def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> Result:
+def _train_and_test(
+    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, ranks: Ranks = ALONE
+) -> None:
+    """Write the result; of several ranks only the leader does, the others are done when training is."""
     terminal = sys.stderr
     with (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log, _quiet(log):
         from downstream_runs import bridge
@@ -79,7 +89,8 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
         from reports import results
 
         try:
-            built = parts.build(plan, _with_data(config, data), folder)
+            with ranks.leader_first():
+                built = parts.build(plan, _with_data(config, data), folder)
             labels = finish.run_labels(plan, config, data, built.upstream)
             print("labels:", ", ".join(labels) or "none", file=log)
             journal = records.Journal(folder, labels)
@@ -91,7 +102,9 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
                 journal.rewind(0)
                 _begin(journal, plan, 0, records.begun(folder))
             else:
-                _train(bench, lambda message: print(message, file=terminal))
+                _train(bench, lambda message: print(message, file=terminal), ranks)
+                if not ranks.leader:
+                    return
             metrics = (plan.task.test or finish.best_on_dev)(bench)
             bench.write_items()
             _say_stored(bench)
@@ -100,9 +113,8 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
             raise RunFailed(
                 "out of memory outside a training step; use a GPU with more memory, or --device cpu"
             ) from error
-        written = results.write(folder / RESULT, result)
+        results.write(folder / RESULT, result)
         journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
-        return written
 
 
 def _store_features(bench: Bench) -> None:
@@ -150,7 +162,7 @@ def _say_stored(bench: Bench) -> None:
         )
 
 
-def _train(bench: Bench, tell: Callable[[str], None]) -> None:
+def _train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
     """Train to the last step, from the newest good checkpoint if there is one."""
     from downstream_runs.engine import state
     from downstream_runs.engine.loop import Trainer
@@ -162,7 +174,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         journal.event("damaged_checkpoint", 0, message=message)
 
     checkpoints = state.Checkpoints(bench.folder, warn)
-    resumed = checkpoints.latest()
+    resumed = ranks.share(checkpoints.latest())
     step = 0 if resumed is None else resumed["step"]
     checkpoints.drop_after(step)
     journal.rewind(step)
@@ -179,8 +191,10 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.reading,
         precision=plan.precision,
         fold=plan.fold,
+        ranks=ranks,
     )
     trainer.train(resumed)
+    ranks.close()
     bench.steps, bench.best = trainer.step, trainer.best
     bench.deviations += trainer.deviations
 
@@ -192,7 +206,7 @@ def _begin(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
-    spare = max(len(os.sched_getaffinity(0)) - 1, 0)
+    spare = max(len(os.sched_getaffinity(0)) - plan.devices, 0) // plan.devices
     return Reading(min(asked, spare), plan.seed if asked and plan.task.random_items else None)
 
 
