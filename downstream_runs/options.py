@@ -18,7 +18,7 @@ from upstream_arm import names
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
     from downstream_runs.tasks.spec import TaskSpec
 
 PROGRAM = "./run_superb.sh"
@@ -165,6 +165,14 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
 
+    parser.add_argument(
+        "--features-crops",
+        type=int,
+        metavar="N",
+        help="of each training item that is cropped at random, store N crops and take them in turn; a stated "
+        "deviation (default: a new crop each time, computed each time)",
+    )
+
 
 def _add_launcher(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where the runs go")
@@ -242,10 +250,10 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
 
 
 def _features(options: argparse.Namespace) -> Settings:
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
 
     limit = None if options.features_gb is None else int(options.features_gb * 1e9)
-    return Settings(options.features, options.features_precision, limit)
+    return Settings(options.features, options.features_precision, limit, options.features_crops)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:

@@ -125,8 +125,8 @@ class Trainer:
             )
         after = random_states() if pending is None else pending["random_states"]
         self.total_batches = len(order)
-        key = f"{self.split} {self.epoch}"
-        rest = batches.read(loader, order, self.batches_used, before, after, self.reading, key)
+        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        rest = batches.read(part, self.reading, self.parts.memory(self.split))
         while True:
             try:
                 batch = next(rest)
@@ -203,7 +203,7 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
-            _, features = self.parts.features(wavs)
+            features = self.parts.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
             loss = self.parts.downstream(self.split, features, *others, records=records)

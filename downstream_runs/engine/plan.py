@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 from downstream_runs.files import sha256_file
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
-    return features.mode if features.mode in ("off", "auto") else features.precision
+    kind = features.mode if features.mode in ("off", "auto") else features.precision
+    return kind if features.crops is None else f"{kind}, {features.crops} crops"
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
