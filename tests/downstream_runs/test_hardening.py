@@ -15,7 +15,7 @@ import noise
 
 from downstream_runs import status
 from downstream_runs.engine import loop, records, run, run_dir
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 from reports import results
 
 SECRET = "s3cr3t-0f-the-user"
