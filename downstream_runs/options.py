@@ -124,6 +124,7 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         help="of several rates, give one up that is more than POINTS (default: 10) behind another on dev at "
         "the same step, once a quarter of the steps is done; the result says so",
     )
+    _add_devices(parser)
     _add_features(parser)
     _add_launcher(parser)
     parser.add_argument(
@@ -142,6 +143,17 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
     )
     return parser
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
+        "processes (default: 1); a step then has N times as many utterances",
+    )
 
 
 def _add_features(parser: argparse.ArgumentParser) -> None:
@@ -240,6 +252,7 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
         switches=_switches(options, upstream.name),
         seed=options.seed[0] if seed is None else seed,
         device=options.device,
+        devices=options.devices,
         precision=options.precision,
         overrides=overrides,
         command=(PROGRAM, *arguments),

@@ -238,6 +238,7 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         switches={key: getattr(given, key) for key in _switches() if getattr(given, key) is not None},
         seed=old.seed,
         device=options.device or given.device,
+        devices=given.devices,
         precision=given.precision,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
@@ -293,7 +294,8 @@ def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[st
     from downstream_runs.engine.plan import leaves
 
     own = dict(leaves(config))
-    found = {key: value for key, value in leaves(old.config) if not key.startswith("features.")}
+    ours = ("features.", "runner.devices")  # of the command, not of the recipe
+    found = {key: value for key, value in leaves(old.config) if not key.startswith(ours)}
     plain = json.loads(json.dumps(own))
     return {key: value for key, value in found.items() if key != fold_key and plain.get(key) != value}
 

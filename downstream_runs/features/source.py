@@ -45,6 +45,7 @@ class Source:
         self._prefix = f"{settings.VERSION} {identity} {choice.kind} {choice.precision}"
         self._dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[choice.precision]
         self._seen: set[bytes] | None = set() if seldom else None
+        self._last: tuple[Sequence[Any], Tensor] | None = None
         self._memories: dict[str, Memory] = {}
 
     def memory(self, split: str) -> Memory:
@@ -54,22 +55,25 @@ class Source:
     def features(self, featurizer: Any, wavs: Sequence[Any], device: torch.device) -> list[Tensor]:
         """The weighted sums over layers, `[frame, feature]` each, on `device`; one frame where pooled.
 
-        wavs: waveforms `[sample]`, or what stands for them. The frames are those that the featurizer leaves
-        of a batch: its last frame is repeated where an upstream that does not depend on the batch does so.
+        featurizer: s3prl's, that `weighting.take_over` prepared. wavs: waveforms `[sample]`, or what stands
+        for them. The frames are those that the featurizer leaves of a batch: its last frame is repeated where
+        an upstream that does not depend on the batch does so.
         """
-        from downstream_runs.features import weighting
-
-        items = [self._item(wav, device) for wav in wavs]
-        weights = weighting.layer_weights(featurizer)
         if self.choice.kind == "pooled":
-            means = self._means(wavs, items).to(device)
-            return list(weighting.sum_pooled(weights, means).unsqueeze(1).unbind(0))
-        longest = max(item["frames"].shape[1] for item in items)
-        found = []
-        for wav, item in zip(wavs, items, strict=True):
-            frames = item["frames"].to(device)[:, : self._wanted(len(wav))]
-            found.append(_lengthen(weighting.sum_frames(weights, frames), self._own(wav, item, longest)))
-        return found
+            found: list[Tensor] = featurizer(self._batch_means(wavs, device))
+            return found
+        items = [self._item(wav, device) for wav in wavs]
+        counts = [item["frames"].shape[1] for item in items]
+        kept = [self._kept(len(wav), count, max(counts)) for wav, count in zip(wavs, counts, strict=True)]
+        stored = [item["frames"].to(device)[:, :frames] for item, frames in zip(items, kept, strict=True)]
+        return [_lengthen(one, frames) for one, frames in zip(featurizer(stored), kept, strict=True)]
+
+    def _batch_means(self, wavs: Sequence[Any], device: torch.device) -> Tensor:
+        """Those of the last batch are at hand: several heads may be given it one after another."""
+        if self._last is None or self._last[0] is not wavs:
+            items = [self._item(wav, device) for wav in wavs]
+            self._last = wavs, self._means(wavs, items).to(device)
+        return self._last[1]
 
     def _means(self, wavs: Sequence[Any], items: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Means over the frames that the featurizer would leave, `[batch, layer, feature]`."""
@@ -83,9 +87,6 @@ class Source:
             if frames > count:
                 sums[number].add_(item["last"], alpha=frames - count)
         return sums.div_(torch.tensor(kept, dtype=sums.dtype)[:, None, None])
-
-    def _own(self, wav: Any, item: Mapping[str, Tensor], longest: int) -> int:
-        return self._kept(len(wav), item["frames"].shape[1], longest)
 
     def _kept(self, samples: int, count: int, longest: int) -> int:
         """The frames that an utterance of `count` keeps in a batch whose longest has `longest`."""

@@ -7,16 +7,29 @@ torch, so it is imported where it is used.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def layer_weights(featurizer: Any) -> Tensor | None:
-    """The weights `[layer]`, summing to 1 and carrying gradients; None where there is one layer only."""
-    weights: Tensor | None = getattr(featurizer, "weights", None)
-    return None if weights is None else weights.softmax(dim=-1)
+def take_over(featurizer: Any) -> None:
+    """Have s3prl's featurizer sum what is stored instead of an upstream's padded batch.
+
+    It is still called itself, since DistributedDataParallel sees gradients of what it called only.
+    """
+    featurizer.forward = functools.partial(_forward, featurizer)
+
+
+def _forward(featurizer: Any, stored: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """`[frame, feature]` of each utterance, from all their means or from each one's frames."""
+    raw: Tensor | None = getattr(featurizer, "weights", None)
+    weights = None if raw is None else raw.softmax(dim=-1)
+    if isinstance(stored, Tensor):
+        return list(sum_pooled(weights, stored).unsqueeze(1).unbind(0))
+    return [sum_frames(weights, frames) for frames in stored]
 
 
 def sum_pooled(weights: Tensor | None, means: Tensor) -> Tensor:
