@@ -27,7 +27,7 @@ QUIET = 0.25
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all sides. place: a folder for everything that is written; demo: data is synthetic."""
+    """What is the same for all sides. place: a folder for all that is written. demo: data is synthetic."""
 
     upstream: str
     data: Path
