@@ -1,9 +1,9 @@
 """One side of `pipeline.py` in a process of its own: runs a command and times its optimizer steps.
 
-`python _child.py ORDERS REPLIES SIDE UPSTREAM ARGUMENT...` reads a number of steps from the descriptor ORDERS,
-lets the command do so many, writes what they took as a line of JSON to REPLIES, and waits for the next number.
-At the end of the orders the command is stopped. So two commands can take turns, and nothing before the first
-step (imports, model, extraction) and nothing after the last (evaluation, checkpoints) is in a step's time.
+`python _child.py ORDERS REPLIES SIDE UPSTREAM ARGUMENT...` reads a number of steps from the descriptor
+ORDERS, lets the command do so many, writes what they took as a line of JSON to REPLIES, and waits for the
+next number. At the end of the orders the command is stopped. So two commands can take turns, and nothing
+before the first step (imports, model, extraction) nor after the last (evaluation, checkpoints) is timed.
 
 No code of a side is changed: torch's hooks tell when an optimizer has stepped and when the upstream runs.
 """

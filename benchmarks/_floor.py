@@ -1,6 +1,6 @@
 """The floor of a training step: the head alone, with summed features of the right shapes ready in memory.
 
-`main(TASK, RECIPE, UPSTREAM, DATA-FOLDER, DEVICE)` builds s3prl's parts in s3prl's order and from its seed, so
+`main(TASK, RECIPE, UPSTREAM, FOLDER, DEVICE)` builds s3prl's parts in s3prl's order and from its seed, so
 that the batches are those of a run, and trains the head until it is stopped: forward, loss, backward, clip and
 optimizer. There is no upstream, no weighted sum, no SpecAugment, no reading of audio or features.
 """
@@ -12,12 +12,11 @@ from pathlib import Path
 
 def main(task: str, recipe: str, upstream: str, place: str, device: str) -> int:
     """Train for ever; the caller's clock ends it."""
+    import s3prl.hub as hub
     import torch
 
     from downstream_runs import tasks
     from downstream_runs.estimate import heads
-
-    import s3prl.hub as hub
 
     torch.manual_seed(heads.SEED)
     model = getattr(hub, upstream)().to(device).eval()

@@ -1,4 +1,4 @@
-"""Query-by-example of `pipeline.py`: the whole sweep over layers here, one layer of one split in stock s3prl."""
+"""Query-by-example of `pipeline.py`: the whole sweep over layers in ours, one layer of one split in stock."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ class Reply:
     steps: seconds of each optimizer step. upstream: seconds, audio (seconds), utterances and calls of the
     upstream's forward passes. shape: layers and features of its hidden states, empty if it did not run.
     since_built: seconds from the upstream's construction to this reply, without the waits for orders.
-    peak_bytes, gpu_bytes: the highest so far, of the process (its largest child if that is larger) and the GPU.
+    peak_bytes, gpu_bytes: the highest so far, of the process (or its largest child) and on the GPU.
     """
 
     steps: tuple[float, ...]
@@ -69,10 +70,8 @@ class Side:
 
     def __exit__(self, *_: object) -> None:
         for pipe in (self._orders, self._replies):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
         self._process.terminate()
         self._process.wait()
 

@@ -5,17 +5,19 @@
     python benchmarks/pipeline.py --tasks pr --data /corpora --upstream armhubert
 
 Sides: `stock` is s3prl's own runner (the `s3prl` command), `off` ours with --features off, `stored` ours with
---features disk once all is stored, `floor` (ASR, SF) the head alone on summed features in memory: no upstream,
-weighted sum, SpecAugment or reading. All train the superb recipe with the same seed, so the batches are the
-same, each in a process of its own; they take turns of a few steps, in an order that is turned round from round
-to round. Timed are optimizer steps only: not imports, extraction, evaluation, checkpoints. The store is filled
-beforehand, which is the extraction's time. Loading processes: none on any side.
+--features disk once all is stored, `floor` (ASR, SF) the head alone on summed features in memory: no
+upstream, weighted sum, SpecAugment or reading. All train the superb recipe (IC in batches of 35, since its
+demo has 70 utterances) from the same seed, so the batches are the same, each in a process of its own. They
+take turns of a few steps, in an order that is turned round from round to round. Timed are optimizer steps
+only, in the child, from one optimizer step's end to the next: not imports, extraction, evaluation,
+checkpoints. The store is filled beforehand, which is the extraction's time. No side has loading processes.
 
 Printed are medians over the rounds, ratios as medians of the rounds' ratios. Hours are of the full corpus and
-recipe, training alone, a step's time scaled by the mean length of the real corpus's utterances over that of
-those trained on here (linearly; of pooled tasks only the upstream's part), plus, for `stored`, extraction of all
-splits at the measured rate. Demo corpora are synthetic speech; *_random upstreams are untrained: times mean
-something, no score is read.
+recipe, training alone: a step's time in proportion to the mean length of the real corpus's utterances (of
+pooled tasks only the upstream's part), plus, for `stored`, extraction of all splits at the measured rate.
+`again` is the share of trained utterances (random crops) that `stored` still encodes. Peak memory is
+ru_maxrss, or the GPU's where there is one. Demo corpora are synthetic speech; *_random upstreams are
+untrained: times mean something, no score is read.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -100,7 +103,8 @@ def _tables(options: argparse.Namespace, chosen: Sequence[TaskSpec], place: Path
     labels += ["untrained (random weights)"] if options.upstream.endswith("_random") else []
     print(
         f"{options.upstream} [{', '.join(labels) or 'no labels'}], superb recipe, {options.device}, "
-        f"{options.threads} threads a process, {options.repeats} rounds, load {os.getloadavg()[0]:.1f} at the start"
+        f"{options.threads} threads a process, {options.repeats} rounds, "
+        f"load {os.getloadavg()[0]:.1f} at the start, torch {version('torch')}, s3prl {version('s3prl')}"
     )
     print(HEADER if any(task.train_split for task in chosen) else "", flush=True)
     code = 0
@@ -174,9 +178,9 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
     one, sweep = statistics.median(found.stock), statistics.median(found.ours)
     peaks = "/".join(f"{found.peaks[side] / 1e6:.0f}" for side in ("stock", "ours"))
     return (
-        f"{task.name:<5} layer sweep: stock {found.runs} x {one:.1f} s = {found.runs * one:.0f} s (measured: layer "
-        f"{_search.LAYER} on dev; the whole is {found.layers} layers x 2 splits), ours {sweep:.1f} s | "
-        f"stock/ours {found.ratio:.1f} | upstream {100 * found.upstream_share:.0f} % of stock | "
+        f"{task.name:<5} layer sweep: stock {found.runs} x {one:.1f} s = {found.runs * one:.0f} s "
+        f"(measured: layer {_search.LAYER} on dev; the whole is {found.layers} layers x 2 splits), "
+        f"ours {sweep:.1f} s | stock/ours {found.ratio:.1f} | upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
         "      (stock's warping is numpy's stand-in of the bridge where the package dtw is not installed; "
         f"{found.audio:.0f} s of audio, where the real corpus has {corpora.total('qbe').hours:.1f} h)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none"
     )
     for switch, values in names.SWITCHES.items():
-        parser.add_argument(f"--{switch.replace('_', '-')}", choices=values, help="of this project's students")
+        parser.add_argument(
+            f"--{switch.replace('_', '-')}", choices=values, help="of this project's students"
+        )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
     parser.add_argument("--recipe", default="superb", help="superb (the default) or paper")
     parser.add_argument(
@@ -101,7 +102,8 @@ def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
         )
     except (OSError, RuntimeError, ImportError, TypeError, KeyError, AssertionError) as error:
         raise UsageError(
-            f"upstream {chosen.name} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
+            f"upstream {chosen.name} could not be built: {type(error).__name__}: "
+            + " ".join(str(error).split())
         ) from error
     label = " [untrained]" if getattr(built, "untrained", False) else ""
     return built.to(device), device, chosen.name + label
@@ -131,7 +133,8 @@ def text(
         f"fp32), pooled {predict.pooled_bytes(shape) / 1e3:.0f} kB an utterance"
     )
     lines = [
-        f"estimate for {upstream}, {shape.layers} layers x {shape.features}, recipe {recipe}: hours on this machine",
+        f"estimate for {upstream}, {shape.layers} layers x {shape.features}, recipe {recipe}, "
+        "hours on this machine",
         *(line.rstrip() for line in lines),
         kinds,
         "off: the upstream in every pass, as stock s3prl; stored: its features once (extract), then the head",
@@ -142,8 +145,8 @@ def text(
     if crops:
         lines.append(f"{', '.join(crops)}: training crops are random, so they are encoded each time")
     lines.append(
-        f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: random "
-        "features, demo labels, corpus sizes from the corpora's papers; not a run, and nothing was written"
+        f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: "
+        "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
     )
     return "\n".join(lines) + "\n"
 

@@ -3,8 +3,8 @@
 Utterances are those that this project's corpus checks expect, where they know them. Hours:
 
 - LibriSpeech: Panayotov et al. 2015, table 1 (100.6, 5.4 and 5.4 hours).
-- Speech Commands v0.01: s3prl's split as counted for SUPERB (51,094, 6,798 and 3,081 files, the first two with
-  its balanced draws of as many items), each at most one second (Warden 2018).
+- Speech Commands v0.01: the splits as counted for SUPERB (its data set's card on Hugging Face: 51,094, 6,798
+  and 3,081 items), each at most one second (Warden 2018).
 - QUESST 2014: 2,438 documents of non-native English of 273 minutes (Anguera et al. 2014, MediaEval overview);
   138 queries a split, taken as 2 seconds each: an assumption of this project.
 - VoxCeleb1: Nagrani et al. 2017, a mean of 8.2 seconds; ASV's test list names 4,708 of the 4,874 test files,

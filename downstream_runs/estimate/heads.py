@@ -1,4 +1,4 @@
-"""A task's head with features for free: s3prl's expert on the task's demo corpus, and one step of its training.
+"""A task's head with features for free: s3prl's expert on the task's demo corpus, and a step of its training.
 
 The corpus is synthetic and only gives the expert its labels; features are drawn at random. What is timed is
 arithmetic, which does not depend on their values.
@@ -30,7 +30,7 @@ Batch = tuple[list[Any], list[Any]]
 
 
 def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
-    """A recipe's configuration as s3prl's parts take it: with the corpus's paths, and no loading processes."""
+    """A recipe's configuration as s3prl's parts take it: with the corpus's paths, no loading processes."""
     merged: dict[str, Any] = json.loads(json.dumps(config))
     for key, value in data.settings.items():
         *parents, last = key.split(".")
@@ -57,7 +57,7 @@ def batch_size(config: Mapping[str, Any]) -> int:
 
 @dataclass
 class Head:
-    """An expert with its optimizer, its batches and, if asked for, the weighted sum of hidden states before it.
+    """An expert with its optimizer, its batches and, if asked for, the weighted sum of hidden states.
 
     config: as s3prl gets it. featurizer: s3prl's, or None for a step that begins with summed features.
     """
@@ -76,7 +76,7 @@ class Head:
         return int(self.config["runner"]["gradient_accumulate_steps"])
 
     def batches(self, most: int = BATCHES_KEPT) -> Iterator[Batch]:
-        """Training batches in the recipe's order, the first ones read beforehand and then repeated for ever."""
+        """Training batches in the recipe's order, the first ones, read beforehand and repeated for ever."""
         try:
             loader = self.expert.get_dataloader(self.task.train_split, epoch=0)
         except TypeError:
