@@ -1,8 +1,8 @@
 """The floor of a training step: the head alone, with summed features of the right shapes ready in memory.
 
 `main(TASK, RECIPE, UPSTREAM, FOLDER, DEVICE)` builds s3prl's parts in s3prl's order and from its seed, so
-that the batches are those of a run, and trains the head until it is stopped: forward, loss, backward, clip and
-optimizer. There is no upstream, no weighted sum, no SpecAugment, no reading of audio or features.
+that the batches are those of a run, and trains the head until it is stopped: forward, loss, backward, clip
+and optimizer. There is no upstream, no weighted sum, no SpecAugment, no reading of audio or features.
 """
 
 from __future__ import annotations

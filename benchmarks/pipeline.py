@@ -180,7 +180,8 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
     return (
         f"{task.name:<5} layer sweep: stock {found.runs} x {one:.1f} s = {found.runs * one:.0f} s "
         f"(measured: layer {_search.LAYER} on dev; the whole is {found.layers} layers x 2 splits), "
-        f"ours {sweep:.1f} s | stock/ours {found.ratio:.1f} | upstream {100 * found.upstream_share:.0f} % of stock | "
+        f"ours {sweep:.1f} s | stock/ours {found.ratio:.1f} | "
+        f"upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
         "      (stock's warping is numpy's stand-in of the bridge where the package dtw is not installed; "
         f"{found.audio:.0f} s of audio, where the real corpus has {corpora.total('qbe').hours:.1f} h)"
