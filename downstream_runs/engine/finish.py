@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
+from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
 from downstream_runs.engine.records import METRICS
@@ -142,6 +143,7 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]
+    sentences += parallel.deviations(plan, bench.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
     rule = plan.task.selection

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.engine import batches
 from downstream_runs.engine.evaluate import Bar, evaluate
+from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.parts import (
     Parts,
     ScalarLog,
@@ -25,7 +26,7 @@ from downstream_runs.engine.parts import (
 )
 from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.errors import Diverged, RunFailed, UsageError
 from downstream_runs.tasks.spec import PreparedData, Selection, TaskSpec
 
 Records = dict[str, list[Any]]
@@ -47,16 +48,20 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
+        evaluated: Callable[[int], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         import torch
 
         if task.train_split is None:
             raise ValueError(f"task {task.name} trains nothing")
         self.parts = parts
+        self.ranks = ranks
         self.task = task
         self.split = task.train_split
         self.reading = reading
         self.fold = fold
+        self.evaluated = evaluated
         self.config = config
         self.data = data
         self.folder = folder
@@ -86,34 +91,48 @@ class Trainer:
         self.optimizer = make_optimizer(parts, config)
         self.scheduler = make_scheduler(self.optimizer, config)
         self.specaug = make_specaug(config)
+        self.wrapped = ranks.wrap(parts)  # for the passes whose gradients are used
 
     def train(self, resumed: Mapping[str, Any] | None) -> None:
         """Train to the last step, from the state `resumed` of `checkpoints.latest()` if there is one."""
-        total = self.runner["total_steps"]
-        loader = self.parts.loader(self.split, self.epoch)
-        self._check_items(loader)
-        pending = None if resumed is None else self._restore(resumed)
-        with self.bar(None, desc="train", total=total) as progress:
+        pending = self.begin(resumed)
+        with self.bar(None, desc="train", total=self.total) as progress:
             progress.update(self.step)
-            while self.step < total:
-                for batch_id, batch in self._epoch(pending):
-                    self._one_batch(batch_id, batch, progress)
-                    if self.step >= total:
+            while self.step < self.total:
+                for batch_id, batch in self.batches_of_epoch(pending):
+                    self.one_batch(batch_id, batch, progress)
+                    if self.step >= self.total:
                         break
                 else:
                     self.epoch += 1
                 pending = None
 
+    @property
+    def total(self) -> int:
+        """The steps of the whole training."""
+        total: int = self.runner["total_steps"]
+        return total
+
+    def begin(self, resumed: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Put back the state, which is returned for the epoch that it was taken in."""
+        self._check_items(self.parts.loader(self.split, self.epoch))
+        return None if resumed is None else self._restore(resumed)
+
+    def follow(self, leader: Trainer) -> None:
+        """Stand where another trainer does, whose batches this one is given."""
+        self.epoch, self.batches_used = leader.epoch, leader.batches_used
+        self.epoch_states, self.total_batches = leader.epoch_states, leader.total_batches
+
     # The epoch
 
-    def _epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
+    def batches_of_epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch; of a resumed one those that were not used yet, in the same order."""
         if pending is None:
             self.batches_used = 0
             self.epoch_states = random_states()
         else:
             restore_random_states(pending["epoch_states"])
-        loader = self.parts.loader(self.split, self.epoch)
+        loader = self.ranks.deal(self.parts.loader(self.split, self.epoch), self.epoch)
         before = random_states()
         order = batches.draw(loader)
         if not order:
@@ -123,8 +142,8 @@ class Trainer:
             )
         after = random_states() if pending is None else pending["random_states"]
         self.total_batches = len(order)
-        key = f"{self.split} {self.epoch}"
-        rest = batches.read(loader, order, self.batches_used, before, after, self.reading, key)
+        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        rest = batches.read(part, self.reading, self.parts.memory(self.split))
         while True:
             try:
                 batch = next(rest)
@@ -145,7 +164,7 @@ class Trainer:
 
     # The step
 
-    def _one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
+    def one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
         wavs, *others = batch
         self.step_names += utterance_names(others)
         loss = self._backward_or_halves(wavs, others)
@@ -167,7 +186,8 @@ class Trainer:
         try:
             return self._backward(wavs, others, share=1.0)
         except torch.OutOfMemoryError as error:
-            if len(wavs) < 2 or not self.task.split_batches or self.runner["gradient_accumulate_steps"] > 1:
+            one_pass = self.ranks.count == 1 and self.runner["gradient_accumulate_steps"] == 1
+            if len(wavs) < 2 or not self.task.split_batches or not one_pass:
                 raise RunFailed(
                     f"out of memory at step {self.step + 1} with {len(wavs)} utterances in the batch; "
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
@@ -201,10 +221,10 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
-            _, features = self.parts.features(wavs)
+            features = self.wrapped.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
-            loss = self.parts.downstream(self.split, features, *others, records=records)
+            loss = self.wrapped.downstream(self.split, features, *others, records=records)
         loss = loss / self.runner["gradient_accumulate_steps"]
         if share != 1.0:
             loss = loss * share
@@ -235,10 +255,10 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.step()
 
-    def _not_finite(self, what: str, value: float, names: list[str]) -> RunFailed:
+    def _not_finite(self, what: str, value: float, names: list[str]) -> Diverged:
         self.journal.event("not_finite", self.step + 1, what=what, utterances=names)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        return RunFailed(
+        return Diverged(
             f"the {what} is {value} at step {self.step + 1} (utterances {shown or 'unknown'}); "
             "check these files, or start again with --rerun always and a lower optimizer.lr"
         )
@@ -247,15 +267,20 @@ class Trainer:
 
     def _after_step(self) -> None:
         runner, last = self.runner, self.step == self.runner["total_steps"]
-        if self.step % runner["log_step"] == 0:
-            self._log_training()
         evaluated = self.step % runner["eval_step"] == 0 or last
-        if evaluated:
-            for split in runner["eval_dataloaders"]:
-                self._evaluate(split)
-        self._keep_checkpoint()
+        if self.ranks.leader:
+            if self.step % runner["log_step"] == 0:
+                self._log_training()
+            if evaluated:
+                for split in runner["eval_dataloaders"]:
+                    self._evaluate(split)
+            self._keep_checkpoint()
+        else:
+            self.batch_ids, self.records = [], defaultdict(list)
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
+        if evaluated and self.evaluated is not None:
+            self.evaluated(self.step)
 
     def _keep_checkpoint(self) -> None:
         """One of the evenly spaced checkpoints that a task's protocol chooses among."""
@@ -327,12 +352,16 @@ class Trainer:
             self.deviations.append(sentence)
 
     def _save(self) -> None:
+        states = {"epoch_states": self.epoch_states, "random_states": random_states()}
+        everyone = self.ranks.gather(states)
+        if not self.ranks.leader:
+            return
         state = {
+            **states,
+            **everyone,
             "epoch": self.epoch,
             "batches_used": self.batches_used,
             "backwards": self.backwards,
-            "epoch_states": self.epoch_states,
-            "random_states": random_states(),
             "trained": self.parts.trained_state(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -353,6 +382,7 @@ class Trainer:
                 f"the upstream has other weights than when the run in {self.folder} began, and two are never "
                 "mixed; use --rerun always to discard the run, or another --out"
             )
+        state = self.ranks.own(state)
         self.step = state["step"]
         self.epoch = state["epoch"]
         self.batches_used = state["batches_used"]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 from downstream_runs.files import sha256_file
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class RunPlan:
     data: the corpus folder.
     out: the folder that run directories go to.
     device: auto, cpu, cuda or cuda:N.
+    devices: how many processes train data-parallel, each on a device of its own (see `engine.parallel`).
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
@@ -41,6 +43,8 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
+    rivals: the other runs of a sweep, where a run that is far behind them is to be given up.
+    together: further runs, of other learning rates, that the same process trains beside this one.
     """
 
     task: TaskSpec
@@ -53,6 +57,7 @@ class RunPlan:
     switches: Mapping[str, str] = field(default_factory=dict)
     seed: int = DEFAULT_SEED
     device: str = "auto"
+    devices: int = 1
     precision: str = "fp32"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
@@ -61,6 +66,8 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
+    rivals: Rivals | None = None
+    together: tuple[RunPlan, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -69,6 +76,8 @@ class RunPlan:
             )
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r} is unknown, expected auto, cpu, cuda or cuda:N")
+        if self.devices < 1:
+            raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
             if value is not None and "://" not in value and not Path(value).is_file():
                 raise UsageError(f"{name} {value} is no file; give the path of an existing one")
@@ -90,6 +99,8 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
         _override(config, plan.task.fold_key, plan.fold)
     if plan.task.train_split is not None:
         _check_runner(config["runner"])
+        if plan.devices > 1:
+            config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
     # s3prl passes these to eval(): only plain names may get that far.
     for key, value in leaves(config):
         if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
@@ -182,7 +193,8 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
-    return features.mode if features.mode in ("off", "auto") else features.precision
+    kind = features.mode if features.mode in ("off", "auto") else features.precision
+    return kind if features.crops is None else f"{kind}, {features.crops} crops"
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

@@ -1,8 +1,12 @@
-"""Trains with s3prl's own Runner: `python stock.py CONFIG.json OUT` writes scalars.json and end.pt there."""
+"""Trains with s3prl's own Runner: `python stock.py CONFIG.json OUT` writes scalars.json and end.pt there.
+
+`python stock.py CONFIG.json OUT N` does so on N processes, as its distributed runs do.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from argparse import Namespace
@@ -32,7 +36,19 @@ class Writer:
         pass
 
 
-def main(config_path: str, out: str) -> None:
+def fork(count: int, store: Path) -> int:
+    """Become one of `count` ranks, and return which."""
+    rank = next((rank for rank in range(1, count) if os.fork() == 0), 0)
+    group = torch.distributed.FileStore(str(store), count)
+    torch.distributed.init_process_group("gloo", store=group, rank=rank, world_size=count)
+    # It names a CUDA device, and there is none here.
+    real = runner.DDP
+    runner.DDP = lambda module, device_ids, **options: real(module, **options)
+    return rank
+
+
+def main(config_path: str, out: str, count: str = "1") -> None:
+    rank = fork(int(count), Path(out, "store")) if int(count) > 1 else 0
     runner.SummaryWriter = Writer
     config = json.loads(Path(config_path).read_text())
     config["runner"]["max_keep"] = 1
@@ -52,6 +68,7 @@ def main(config_path: str, out: str) -> None:
         expdir=out,
         seed=1337,
         device="cpu",
+        local_rank=rank,
         push_to_hf_hub=False,
     )
     random.seed(args.seed)
@@ -59,10 +76,12 @@ def main(config_path: str, out: str) -> None:
     torch.manual_seed(args.seed)
     trainer = runner.Runner(args, config)
     trainer.train()
+    if rank:
+        return
     Path(out, "scalars.json").write_text(json.dumps(Writer.lines))
     end = {
-        "Featurizer": trainer.featurizer.model.state_dict(),
-        "Downstream": trainer.downstream.model.state_dict(),
+        "Featurizer": runner.get_model_state(trainer.featurizer.model),
+        "Downstream": runner.get_model_state(trainer.downstream.model),
     }
     torch.save(end, Path(out, "end.pt"))
 

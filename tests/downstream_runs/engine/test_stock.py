@@ -12,7 +12,7 @@ import noise
 import pytest
 import toy
 
-from downstream_runs.engine import run, run_dir, session
+from downstream_runs.engine import parallel, run, run_dir, session
 from downstream_runs.engine.plan import resolve_config
 
 HERE = Path(__file__).parent
@@ -20,12 +20,21 @@ STEPS = 10
 
 
 @pytest.mark.slow
-def test_training_is_that_of_stock_s3prl(tmp_path: Path) -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_training_is_that_of_stock_s3prl(
+    devices: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch = pytest.importorskip("torch")
     toy.register()
+    # A fork knows the toy upstream.
+    monkeypatch.setattr(parallel, "START_METHOD", "fork")
     corpus = noise.make_corpus(tmp_path)
     plan = noise.tiny_plan(
-        corpus, tmp_path / "runs", upstream="toy", runner={"total_steps": STEPS, "eval_step": 5}
+        corpus,
+        tmp_path / "runs",
+        upstream="toy",
+        runner={"total_steps": STEPS, "eval_step": 5},
+        devices=devices,
     )
     result = run(plan)
     ours = run_dir(plan)
@@ -35,7 +44,13 @@ def test_training_is_that_of_stock_s3prl(tmp_path: Path) -> None:
     (tmp_path / "stock").mkdir()
     (tmp_path / "config.json").write_text(json.dumps(session._with_data(config, data)))
     subprocess.run(
-        [sys.executable, str(HERE / "stock.py"), str(tmp_path / "config.json"), str(tmp_path / "stock")],
+        [
+            sys.executable,
+            str(HERE / "stock.py"),
+            str(tmp_path / "config.json"),
+            str(tmp_path / "stock"),
+            str(devices),
+        ],
         check=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)])},
