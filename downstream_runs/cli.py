@@ -107,6 +107,12 @@ def _plan(arguments: Sequence[str]) -> int:
     return DONE
 
 
+def _estimate(arguments: Sequence[str]) -> int:
+    from downstream_runs.estimate import command
+
+    return command.main(arguments[1:])
+
+
 def _list(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} list", description="Show upstreams, tasks and recipes.")
     parser.parse_args(arguments[1:])
@@ -174,6 +180,7 @@ def _reports(arguments: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": _plan,
+    "estimate": _estimate,
     "list": _list,
     "doctor": _doctor,
     "check": _check,

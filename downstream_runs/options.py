@@ -27,6 +27,7 @@ DEMO_DATA = "demo-data"
 EPILOG = f"""\
 other commands:
   plan     what a command would do                  (plan --help)
+  estimate hours and disk on this machine           (estimate --help)
   list     upstreams, tasks and the recipes of each task
   doctor   check packages, GPU, data, checkpoint and disk
   check    check the corpora of tasks              (check --help)

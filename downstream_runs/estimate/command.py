@@ -1,0 +1,167 @@
+"""`./run_superb.sh estimate`: what SUPERB would take on this machine, from about a minute of measurement."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs import costs
+from downstream_runs.errors import UsageError
+from upstream_arm import names
+
+if TYPE_CHECKING:
+    from downstream_runs.estimate.measure import Measurement
+    from downstream_runs.estimate.predict import Prediction
+    from downstream_runs.tasks.spec import TaskSpec
+
+RECIPES = ("superb", "paper")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, predict, print; UsageError for wrong use. Nothing is kept on the disk."""
+    options = _parser().parse_args(argv)
+    from downstream_runs import tasks
+
+    wanted = tasks.names() if options.task == "all" else tuple(options.task.split(","))
+    chosen = list({task.name: task for task in map(tasks.get, wanted)}.values())
+    if options.recipe not in RECIPES:
+        raise UsageError(
+            f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
+        )
+    upstream, device, named = _upstream(options)
+    from tqdm import tqdm
+
+    from downstream_runs.estimate import measure, predict
+
+    with tempfile.TemporaryDirectory(prefix="estimate-") as place:
+        found = measure.measure(upstream, device, chosen, options.recipe, Path(place), tqdm)
+    rows = [predict.predict(task, options.recipe, found, options.features_precision) for task in chosen]
+    print(text(named, options.recipe, options.features_precision, chosen, rows, found), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./run_superb.sh estimate",
+        description="Predict the hours and the disk of full runs on this machine from about a minute of "
+        "measurement, with and without stored features. Heads are built on the demo corpora.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("upstream", metavar="UPSTREAM", help="a name that `list` shows")
+    parser.add_argument(
+        "task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)"
+    )
+    parser.add_argument("--ckpt", metavar="FILE", help="weights for a NAME_local")
+    parser.add_argument(
+        "--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none"
+    )
+    for switch, values in names.SWITCHES.items():
+        parser.add_argument(
+            f"--{switch.replace('_', '-')}", choices=values, help="of this project's students"
+        )
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
+    parser.add_argument("--recipe", default="superb", help="superb (the default) or paper")
+    parser.add_argument(
+        "--features-precision",
+        default="fp16",
+        choices=("fp16", "bf16", "fp32"),
+        help="of stored frames (default: fp16)",
+    )
+    return parser
+
+
+def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
+    """The upstream on its device, the device, and the upstream's name with its label."""
+    from downstream_runs import bridge, weights
+    from downstream_runs.errors import UsageError
+
+    for name in ("ckpt", "model_config"):
+        path = getattr(options, name)
+        if path is not None and "://" not in path and not Path(path).is_file():
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {path} is no file; give the path of an existing one")
+    # As for a demo: an estimate needs the architecture, not the weights.
+    chosen = weights.choose(options.upstream, options.ckpt, demo=True)
+    given = {switch: getattr(options, switch) for switch in names.SWITCHES}
+    switches = {switch: value for switch, value in given.items() if value is not None}
+    if switches and chosen.name not in names.names():
+        option = "--" + next(iter(switches)).replace("_", "-")
+        raise UsageError(f"{option} is for this project's students and {chosen.name} is none: leave it out")
+    bridge.apply()
+    import s3prl.hub as hub
+
+    from downstream_runs.engine.parts import pick_device
+
+    device = pick_device(options.device)
+    try:
+        built = getattr(hub, chosen.name)(
+            ckpt=chosen.ckpt, model_config=options.model_config, refresh=False, **switches
+        )
+    except (OSError, RuntimeError, ImportError, TypeError, KeyError, AssertionError) as error:
+        raise UsageError(
+            f"upstream {chosen.name} could not be built: {type(error).__name__}: "
+            + " ".join(str(error).split())
+        ) from error
+    label = " [untrained]" if getattr(built, "untrained", False) else ""
+    return built.to(device), device, chosen.name + label
+
+
+def text(
+    upstream: str,
+    recipe: str,
+    precision: str,
+    tasks: Sequence[TaskSpec],
+    rows: list[Prediction],
+    found: Measurement,
+) -> str:
+    """The table and how it came about."""
+    from downstream_runs.estimate import predict
+
+    head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run disk")
+    cells = [head, *(_cells(row) for row in rows)]
+    off, stored, size = predict.totals(rows)
+    if len(rows) > 1:
+        cells.append(("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", ""))
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    shape = found.shape
+    kinds = (
+        f"frames {predict.frame_bytes(shape, precision) / 1e9:.2f} GB an hour of audio in {precision} (QbE "
+        f"fp32), pooled {predict.pooled_bytes(shape) / 1e3:.0f} kB an utterance"
+    )
+    lines = [
+        f"estimate for {upstream}, {shape.layers} layers x {shape.features}, recipe {recipe}, "
+        "hours on this machine",
+        *(line.rstrip() for line in lines),
+        kinds,
+        "off: the upstream in every pass, as stock s3prl; stored: its features once (extract), then the head",
+    ]
+    if len({row.corpus for row in rows}) < len(rows):
+        lines.append("total: what tasks share is extracted and stored once")
+    crops = [task.name for task in tasks if _is_random(task.name)]
+    if crops:
+        lines.append(f"{', '.join(crops)}: training crops are random, so they are encoded each time")
+    lines.append(
+        f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: "
+        "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _is_random(task: str) -> bool:
+    from downstream_runs.estimate import corpora
+
+    return corpora.RANDOM_SHARE.get(task, 0.0) == 1.0
+
+
+def _cells(row: Prediction) -> tuple[str, ...]:
+    parts = (row.off, row.stored, row.extraction, row.training, row.evaluation)
+    disk = costs.RUN_DISK.get(row.task, costs.SMALL_RUN_DISK)
+    return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, disk.partition(",")[0])
+
+
+def _hours(number: float) -> str:
+    return f"{number:.2f}" if number < 10 else f"{number:,.0f}"
