@@ -19,7 +19,7 @@ from reports.__main__ import main
 from reports.errors import ReportError
 from reports.figures import journal, labels, pareto
 from reports.figures.style import Picture
-from reports.gather import gather
+from reports.gather import evidence_of, gather
 
 CHECKOUT = Path(__file__).parents[2]
 FIGURES = {"overall_params", "overall_macs", "tasks", "reuse", "mask_ratio"}
@@ -98,7 +98,9 @@ def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixtur
 def drawn(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
     """Have only these figures, drawn by nobody: drawing takes most of a report's time."""
     pictures = [Picture(key, "A caption", b"<svg/>", b"png") for key in keys]
-    monkeypatch.setattr("reports.figures.draw", lambda *_: pictures)
+    monkeypatch.setattr("reports.figures.published", lambda: pictures)
+    monkeypatch.setattr("reports.figures.of_rows", lambda *_: [])
+    monkeypatch.setattr("reports.figures.of_intervals", lambda *_: [])
 
 
 def test_figures_and_tables_of_before_that_are_gone_are_removed(
@@ -257,19 +259,20 @@ def test_names_that_say_nothing_or_too_much(
 
 def test_items_that_do_not_give_the_reported_number_give_no_interval(tmp_path: Path) -> None:
     synthetic.make(tmp_path / "runs", "a", tasks=("ks", "asv", "er"))
-    whole = gather([tmp_path / "runs"])
-    assert whole.problems == () and set(whole.evidence["a"]) == {"ks_acc", "asv_eer", "er_acc"}
+    [row] = gather([tmp_path / "runs"]).rows
+    whole, problems = evidence_of(row)
+    assert problems == [] and set(whole) == {"ks_acc", "asv_eer", "er_acc"}
     items = next((tmp_path / "runs").rglob("ks/*/items.csv"))
     items.write_text(items.read_text().replace(",s1,1,1", ",s1,0,1", 1))
     fold = next((tmp_path / "runs").rglob("fold3/items.csv"))
     fold.write_text("\n".join(fold.read_text().splitlines()[:-1]) + "\n")
     trials = next((tmp_path / "runs").rglob("trials.csv"))
     trials.write_text("item\n")
-    found = gather([tmp_path / "runs"])
-    assert found.evidence["a"] == {}
-    text = "\n".join(found.problems)
+    found, problems = evidence_of(row)
+    assert found == {}
+    text = "\n".join(problems)
     assert str(items) in text and "is not the file that the run wrote" in text
-    assert "acc is" in text and "in result.json" in text and len(found.problems) == 3
+    assert "acc is" in text and "in result.json" in text and len(problems) == 3
 
 
 def test_an_unfinished_set_of_folds_is_no_row_and_said(
