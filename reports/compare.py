@@ -181,8 +181,8 @@ def tests_table(groups: Sequence[Sequence[System]]) -> Table:
         Head("95 % interval"),
         Head("p"),
         Head("Matched pairs p"),
-        Head("Test"),
         Head("Reading"),
+        Head("Test"),
     )
     blocks: list[Block] = []
     notes: list[str] = []
@@ -234,7 +234,7 @@ def _tested(first: System, other: System, key: str, found: Comparison | str) -> 
     column = BY_KEY.get(key)
     pair = (text(f"{other.name} – {first.name}"), text(OVERALL if column is None else column.header))
     if isinstance(found, str):
-        return (*pair, *(text("") for _ in range(5)), text(f"not tested: {found}"))
+        return (*pair, *(text("") for _ in range(4)), text(f"not tested: {found}"), text(""))
     digits, factor = (2, 1.0) if column is None or column.unit == "percent" else (column.digits, 0.01)
     low_high = ""
     if found.interval is not None:
@@ -248,8 +248,8 @@ def _tested(first: System, other: System, key: str, found: Comparison | str) -> 
         text(low_high),
         Cell(_bare(found.p), found.p),
         text(matched),
-        text(found.method),
         text(found.verdict(first.name, other.name)),
+        text(found.method),
     )
 
 

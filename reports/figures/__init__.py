@@ -35,11 +35,11 @@ def published() -> list[Picture]:
 def of_rows(rows: Sequence[Row], shown: int) -> list[Callable[[], list[Picture]]]:
     """Calls that draw the figures of these rows and need no interval, the slow ones first.
 
-    Those of single runs show the first `shown` rows.
+    Those of single runs show the first `shown` rows, rows without labels first.
     """
     from reports.figures import curves, pareto, tasks, weights
 
-    some = rows[:shown]
+    some = sorted(rows, key=lambda row: bool(row.labels))[:shown]
     left_out = len(rows) - len(some)
     return [
         lambda: curves.loss(some, left_out),

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from reports import files, scores
+from reports import figures, files, scores
 from reports.__main__ import main
 from reports.errors import ReportError
-from reports.figures import journal, labels, pareto
+from reports.figures import journal, labels, pareto, style
 from reports.figures.style import Picture
 from reports.gather import evidence_of, gather
 
@@ -323,6 +323,24 @@ def test_names_in_a_figure_cover_neither_points_nor_each_other() -> None:
     for number, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:number])
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)
+
+
+def test_lines_to_names_do_not_cross() -> None:
+    across = ((0.0, 0.0), (10.0, 10.0))
+    assert labels._cross(across, ((0.0, 10.0), (10.0, 0.0)))
+    assert not labels._cross(across, ((0.0, 1.0), (10.0, 11.0)))
+    assert not labels._cross(across, ((6.0, 5.0), (10.0, 0.0)))
+
+
+def test_a_long_name_keeps_its_ends_and_real_runs_come_first(runs: Path) -> None:
+    assert style.short("armhubert") == "armhubert"
+    cut = style.short("a_student_of_many_words [demo, untrained]", 20)
+    assert len(cut) == 20 and cut.startswith("a_stu") and cut.endswith("trained]")
+    rows = gather([runs]).rows
+    assert rows[0].labels
+    [picture] = figures.of_rows(rows, 2)[2]()
+    assert picture.caption.startswith("Learned layer weights of armhubert, armhubert_s_960h:")
+    assert "2 more rows are not drawn" in picture.caption
 
 
 def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
