@@ -1,7 +1,7 @@
 """How every figure looks, and how it becomes bytes that are the same each time.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; every colour has its own marker too.
-Figures are as wide as a paper's column (3.4 inches), with letters of 7 points and more.
+Figures are as wide as a paper's column (3.4 inches), with letters of 6 points and more.
 """
 
 from __future__ import annotations
