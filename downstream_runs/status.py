@@ -14,13 +14,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.engine import records
+from downstream_runs.engine import hopeless, records
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 
-STATES = ("done", "running", "waiting", "failed", "stopped")
+STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
 
 
@@ -44,8 +44,9 @@ th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 class Status:
     """One run.
 
-    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped, which the same
-    command continues. left: minutes to the end of training, if known. log: where to read on.
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
+    rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
+    end of training, if known. log: where to read on.
     """
 
     folder: Path
@@ -116,7 +117,7 @@ def text(found: Sequence[Status], out: Path) -> str:
     rows = [COLUMNS, *(status.cells(out) for status in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    failed = [f"failed: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
+    failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
     return "\n".join(line.rstrip() for line in [*lines, "", *failed, totals(found)])
 
 
@@ -145,7 +146,7 @@ def html(found: Sequence[Status], out: Path) -> str:
         totals=escape(totals(found)) or "no runs",
         head=head,
         body=body,
-        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
+        failed=f"<h2>Failed or given up</h2><ul>{failed}</ul>" if failed else "",
     )
 
 
@@ -175,7 +176,9 @@ def of_run(
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=_last_number(metrics),
         log=own if job is None or own.exists() else Path(job["log"]),
-        said=str((read_json(folder / OUTCOME) or {}).get("said", "")) if state == "failed" else "",
+        said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
+        if state in ("failed", "hopeless")
+        else "",
     )
 
 
@@ -189,6 +192,8 @@ def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str
     over = job is not None and states is not None and queued not in queue.ACTIVE
     if queued in queue.RUNNING or (is_running(folder) and not over):
         return "running"
+    if hopeless.stopped(folder) is not None:
+        return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
+        evaluated: Callable[[int], None] | None = None,
     ) -> None:
         import torch
 
@@ -57,6 +58,7 @@ class Trainer:
         self.split = task.train_split
         self.reading = reading
         self.fold = fold
+        self.evaluated = evaluated
         self.config = config
         self.data = data
         self.folder = folder
@@ -123,8 +125,8 @@ class Trainer:
             )
         after = random_states() if pending is None else pending["random_states"]
         self.total_batches = len(order)
-        key = f"{self.split} {self.epoch}"
-        rest = batches.read(loader, order, self.batches_used, before, after, self.reading, key)
+        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        rest = batches.read(part, self.reading, self.parts.memory(self.split))
         while True:
             try:
                 batch = next(rest)
@@ -201,7 +203,7 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
-            _, features = self.parts.features(wavs)
+            features = self.parts.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
             loss = self.parts.downstream(self.split, features, *others, records=records)
@@ -256,6 +258,8 @@ class Trainer:
         self._keep_checkpoint()
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
+        if evaluated and self.evaluated is not None:
+            self.evaluated(self.step)
 
     def _keep_checkpoint(self) -> None:
         """One of the evenly spaced checkpoints that a task's protocol chooses among."""

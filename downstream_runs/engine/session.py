@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from downstream_runs.engine import lock
+from downstream_runs.engine import hopeless, lock
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import (
@@ -107,32 +108,35 @@ def _train_and_test(plan: RunPlan, config: Mapping[str, Any], data: PreparedData
 
 def _store_features(bench: Bench) -> None:
     """Put a store before the upstream, if the plan asks for one and the task trains."""
-    from downstream_runs.features import source
+    from downstream_runs.features import settings
+    from downstream_runs.features.source import Source
     from downstream_runs.features.store import Store
 
     plan, upstream = bench.plan, bench.parts.upstream
-    batch_free = source.is_batch_free(upstream)
+    batch_free = settings.is_batch_free(upstream)
     if plan.task.train_split is None:
         return
     few = bench.data.utterances[plan.task.train_split]
     # Another head than the recipe's may have a non-linearity or attention before its mean.
     same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
-    choice = source.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
+    choice = settings.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
+    if not plan.task.random_items:
+        choice = dataclasses.replace(choice, crops=None)
     if choice.mode == "off":
         return
     switches = getattr(upstream, "switches", None) or {}
     files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
-    identity = source.identity(plan.upstream, files, bench.parts.upstream_sha256, switches)
+    identity = settings.identity(plan.upstream, files, bench.parts.upstream_sha256, switches)
     cache = plan.cache or plan.out / "cache"
-    folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
+    folder = settings.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
     if choice.mode == "disk":
-        store = Store(folder, plan.features.limit)
+        store = Store(folder, plan.features.limit, settings.held_bytes() if choice.kind == "pooled" else 0)
     else:
-        store = Store(None, plan.features.limit or source.MEMORY_BYTES)
+        store = Store(None, plan.features.limit or settings.MEMORY_BYTES)
     rate = bench.parts.featurizer.downsample_rate
-    bench.parts.source = source.Source(upstream, identity, choice, store, rate, plan.task.random_items)
+    bench.parts.source = Source(upstream, identity, choice, store, rate, plan.task.random_items)
     bench.config = {**bench.config, "features": {"kind": choice.kind, "precision": choice.precision}}
-    bench.deviations += source.deviations(choice, batch_free)
+    bench.deviations += settings.deviations(choice, batch_free)
 
 
 def _say_stored(bench: Bench) -> None:
@@ -167,6 +171,18 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
     checkpoints.drop_after(step)
     journal.rewind(step)
     _begin(journal, plan, step, resumed is not None)
+
+    def give_up_if_hopeless(at: int) -> None:
+        total = bench.config["runner"]["total_steps"]
+        if plan.rivals is None:
+            return
+        found = hopeless.check(plan.task, plan.rivals, bench.folder, plan.fold, at, total)
+        if found is not None:
+            journal.event(hopeless.EVENT, at, **found)
+            raise hopeless.Hopeless(hopeless.sentence(found, at))
+
+    # Also where a kill came between the checkpoint and this question.
+    give_up_if_hopeless(step)
     trainer = Trainer(
         bench.parts,
         plan.task,
@@ -179,6 +195,7 @@ def _train(bench: Bench, tell: Callable[[str], None]) -> None:
         bench.reading,
         precision=plan.precision,
         fold=plan.fold,
+        evaluated=give_up_if_hopeless,
     )
     trainer.train(resumed)
     bench.steps, bench.best = trainer.step, trainer.best
@@ -193,7 +210,9 @@ def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
     spare = max(len(os.sched_getaffinity(0)) - 1, 0)
-    return Reading(min(asked, spare), plan.seed if asked and plan.task.random_items else None)
+    crops = plan.features.crops if plan.task.random_items else None
+    seeded = plan.task.random_items and (asked or crops)
+    return Reading(min(asked, spare), plan.seed if seeded else None, crops)
 
 
 def _finished(folder: Path) -> Result:
