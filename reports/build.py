@@ -41,17 +41,16 @@ def build(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
     with parallel.uncollected():
         with parallel.started([lambda: gather(places)]) as reading:
             parallel.load("numpy", "scipy.special", *figures.MODULES)
-            pictures = figures.published()
             collection: Collection = reading[0]()
         rows = collection.rows
         parts = [rows[start : start + PART] for start in range(0, len(rows), PART)]
         measuring: list[parallel.Job] = [functools.partial(_measured, part) for part in parts]
-        with parallel.started([*measuring, *figures.of_rows(rows, SHOWN)]) as waiting:
+        with parallel.started([*measuring, *figures.without_intervals(rows, SHOWN)]) as waiting:
             measured: list[_Measured] = [one for wait in waiting[: len(parts)] for one in wait()]
             wrong = [problem for one in measured for problem in one.problems]
             collection = dataclasses.replace(collection, problems=(*collection.problems, *wrong))
             tables = _tables(collection.rows, measured)
-            pictures += figures.of_intervals(rows, {one.row: one.intervals for one in measured}, SHOWN)
+            pictures = figures.of_intervals(rows, {one.row: one.intervals for one in measured}, SHOWN)
             pictures += [picture for wait in waiting[len(parts) :] for picture in wait()]
         contents = _contents(tables, figures.ordered(pictures), collection)
         files.write_all(out, contents, prune=True)

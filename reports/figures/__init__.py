@@ -25,19 +25,12 @@ _ORDER = (
 )
 
 
-def published() -> list[Picture]:
-    """The figures that no row of ours is in."""
-    from reports.figures import mask_ratio, reuse
-
-    return [reuse.draw(), mask_ratio.draw()]
-
-
-def of_rows(rows: Sequence[Row], shown: int) -> list[Callable[[], list[Picture]]]:
-    """Calls that draw the figures of these rows and need no interval, the slow ones first.
+def without_intervals(rows: Sequence[Row], shown: int) -> list[Callable[[], list[Picture]]]:
+    """Calls that draw the figures of these rows and of published numbers alone, the slow ones first.
 
     Those of single runs show the first `shown` rows, rows without labels first.
     """
-    from reports.figures import curves, pareto, tasks, weights
+    from reports.figures import curves, mask_ratio, pareto, reuse, tasks, weights
 
     some = sorted(rows, key=lambda row: bool(row.labels))[:shown]
     left_out = len(rows) - len(some)
@@ -48,6 +41,8 @@ def of_rows(rows: Sequence[Row], shown: int) -> list[Callable[[], list[Picture]]
         lambda: [pareto.parameters(rows)],
         lambda: [pareto.macs(rows)],
         lambda: [tasks.draw(rows)],
+        lambda: [reuse.draw()],
+        lambda: [mask_ratio.draw()],
     ]
 
 
