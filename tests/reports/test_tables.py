@@ -241,6 +241,8 @@ def test_a_long_table_is_cut_in_latex_and_says_so() -> None:
 def test_the_latex_compiles(tmp_path: Path, rows: tuple[Row, ...]) -> None:
     tables = [*(module.table(rows) for module in PAPER), systems.table(rows, {}), leaderboard.table(), NASTY]
     tables += [table for table in (selection.table(rows), runs.table(rows, {})) if table is not None]
+    names = tuple((Cell(f"a_student_of_{'wav2vec2_' * 6}{number}"), Cell("1", 1.0)) for number in range(60))
+    tables.append(Table("names", "Long names", (Head("Model"), Head("b")), (Block("A", names),)))
     for table in tables:
         (tmp_path / f"{table.key}.tex").write_text(latex.render(table))
     (tmp_path / "all.tex").write_text(latex.document([table.key for table in tables]))
@@ -254,6 +256,8 @@ def test_the_latex_compiles(tmp_path: Path, rows: tuple[Row, ...]) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
+    # Nothing runs into the next column or off the page.
+    assert "Overfull" not in done.stdout and "Float too large" not in done.stdout
 
 
 def test_the_page_needs_nothing_else_and_sorts_by_unrounded_values(rows: tuple[Row, ...]) -> None:
