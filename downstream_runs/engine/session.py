@@ -194,7 +194,6 @@ def _train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
         ranks=ranks,
     )
     trainer.train(resumed)
-    ranks.close()
     bench.steps, bench.best = trainer.step, trainer.best
     bench.deviations += trainer.deviations
 

@@ -190,4 +190,3 @@ def test_one_device_meets_nobody() -> None:
     assert ranks.own(state) is state
     assert ranks.gather(state) == {}
     assert ranks.deal(None, 3) is None
-    ranks.close()
