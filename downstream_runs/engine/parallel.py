@@ -29,6 +29,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -185,7 +186,7 @@ def train(work: Work, plan: RunPlan, config: Mapping[str, Any], data: PreparedDa
     """
     context = multiprocessing.get_context(START_METHOD)
     # Ranks other than the first have a folder for what s3prl's experts write wherever they are.
-    with tempfile.TemporaryDirectory(prefix="superb-ranks-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=folder) as scratch:
         seats: list[_Seat] = []
         try:
             for rank in range(plan.devices):
@@ -296,9 +297,13 @@ def _last_word(
     ranks: Ranks,
     scratch: Path,
 ) -> _Word:
+    from tqdm import tqdm
+
     from reports.errors import ReportError
     from upstream_arm.errors import UpstreamError
 
+    # The default has a lock for several processes, which Python calls leaked when its owner is killed.
+    tqdm.set_lock(threading.RLock())
     try:
         if not ranks.leader:
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)

@@ -244,19 +244,22 @@ def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name == "lock":
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        if path.name != "lock":
+            _remove(path)
 
 
 def _remove_temporary(folder: Path) -> None:
     """What a killed run was writing."""
     for pattern in (".*.tmp", "checkpoints/.*.tmp"):
         for path in folder.glob(pattern):
-            path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 class _Bars:
