@@ -158,7 +158,7 @@ install_own() {
     exec 9>&-
 }
 
-# Set `python`. $1: run, test, or light (help, list and doctor need no package, so nothing is installed for them).
+# Set `python`. $1: run, test, or light, for the commands that need no package: nothing is installed for those.
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
     if [[ $1 == 'test' ]]; then wanted+=(pytest hypothesis) extras=demo,dev; fi
@@ -187,7 +187,7 @@ choose_python() {
 
 mode=run
 case ${1:-} in
-    '' | list | doctor) mode=light ;;
+    '' | list | doctor | status | logs | cancel | clean) mode=light ;;
     test) mode='test' ;;
 esac
 for argument in "$@"; do

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 
 DEFAULT_TASKS = "ks,sid,ic,er,pr,asr"
 

@@ -23,24 +23,76 @@ None are known for QbE and SF. They say how tasks compare rather than what your 
 """
 
 
-RUN_DISK: Mapping[str, str] = MappingProxyType(
+RUN_GB: Mapping[str, float] = MappingProxyType({"asr": 1.7, "sf": 1.7, "asv": 0.5})
+"""Disk for one run of the superb recipe, estimated from the size of its head: three checkpoints with the
+states of Adam, and what the protocol keeps."""
+
+SMALL_RUN_GB, SHORT_RUN_GB = 0.2, 0.03
+"""At most, for a run of any other task; and of a recipe of this project, the demo's for one."""
+
+SEARCH_GB: Mapping[str, float] = MappingProxyType({"qbe": 30.0})
+"""What a run takes until it ends: 12 x 768 values in fp32 for each frame of all audio."""
+
+FRAMES_GB_AN_HOUR = 3.3
+"""Stored frames of 12 x 768 values in fp16, 50 a second; twice that in fp32."""
+
+POOLED_GB = 74e-6
+"""A stored utterance of a task whose head takes the mean over frames: two vectors of 12 x 768 in fp32."""
+
+AUDIO_HOURS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
-        "asr": "1.7 GB",
-        "sf": "1.7 GB",
-        "asv": "0.5 GB",
-        "qbe": "30 GB until it ends, for 12 layers of 768",
+        "pr": ("LibriSpeech", 111.0),
+        "asr": ("LibriSpeech", 111.0),
+        "sd": ("Libri2Mix", 80.0),
+        "sf": ("SNIPS", 90.0),
     }
 )
-"""Disk for one run of the superb recipe, estimated from the size of its head (three checkpoints with the
-states of Adam, and what the protocol keeps), or for QbE from 12 x 768 values in fp32 a frame of all audio."""
+"""The audio whose frames a task stores, and about how many hours it is. ASV's training crops come only once
+and are not stored; its trials are (about 11 hours of test utterances and some of dev)."""
 
-SMALL_RUN_DISK = "less than 0.2 GB"
-"""For a run of any other task."""
+POOLED_UTTERANCES: Mapping[str, int] = MappingProxyType(
+    {"ks": 61_000, "ic": 30_000, "er": 5_600, "sid": 15_200}
+)
+"""Utterances that a task with pooled features stores; of SID those of dev and test, which are no crops."""
+
+
+FILTERBANK_SHARE = 0.06
+"""What s3prl's fbank and mfcc take of that: up to 240 values at 100 frames a second."""
+
+
+def width(upstream: str) -> float:
+    """The size of an upstream's features in units of 12 layers of 768 values at 50 frames a second."""
+    return FILTERBANK_SHARE if upstream.startswith(("fbank", "mfcc")) else 1.0
+
+
+def run_gb(task: str, recipe: str) -> float:
+    """The disk that a run keeps, in GB."""
+    return RUN_GB.get(task, SMALL_RUN_GB) if recipe in ("superb", "paper") else SHORT_RUN_GB
+
+
+def search_gb(task: str, recipe: str) -> float:
+    """The disk that a run takes more until it ends, in GB."""
+    return SEARCH_GB.get(task, 0.0) if recipe in ("superb", "paper") else 0.0
+
+
+def store_gb(task: str, pooled: bool, precision: str) -> tuple[str, float] | None:
+    """What stored features are of, as tasks share them, and GB for 12 layers of 768; None if unknown."""
+    if pooled:
+        count = POOLED_UTTERANCES.get(task)
+        return None if count is None else (f"pooled {task}", count * POOLED_GB)
+    if task not in AUDIO_HOURS:
+        return None
+    corpus, hours = AUDIO_HOURS[task]
+    return f"frames of {corpus}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
 
 
 def disk(task: str) -> str:
     """The disk that a run takes beside its corpus, in words."""
-    return f"a run takes about {RUN_DISK[task]}" if task in RUN_DISK else f"a run takes {SMALL_RUN_DISK}"
+    if task in SEARCH_GB:
+        return f"a run takes about {SEARCH_GB[task]:.0f} GB until it ends, for 12 layers of 768"
+    if task in RUN_GB:
+        return f"a run takes about {RUN_GB[task]} GB"
+    return f"a run takes less than {SMALL_RUN_GB} GB"
 
 
 def sentence(task: str) -> str:

@@ -7,3 +7,7 @@ class UsageError(Exception):
 
 class RunFailed(Exception):
     """A run that started and could not be finished: one sentence for the user, exit code 1."""
+
+
+class Diverged(RunFailed):
+    """A loss or gradient that is not a finite number."""

@@ -18,7 +18,7 @@ from upstream_arm import names
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
     from downstream_runs.tasks.spec import TaskSpec
 
 PROGRAM = "./run_superb.sh"
@@ -115,6 +115,15 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
         "1e-1 to 1e-5",
     )
+    parser.add_argument(
+        "--stop-hopeless",
+        type=float,
+        nargs="?",
+        const=10.0,
+        metavar="POINTS",
+        help="of several rates, give one up that is more than POINTS (default: 10) behind another on dev at "
+        "the same step, once a quarter of the steps is done; the result says so",
+    )
     _add_devices(parser)
     _add_features(parser)
     _add_launcher(parser)
@@ -166,6 +175,14 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="N",
         help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
+    )
+
+    parser.add_argument(
+        "--features-crops",
+        type=int,
+        metavar="N",
+        help="of each training item that is cropped at random, store N crops and take them in turn; a stated "
+        "deviation (default: a new crop each time, computed each time)",
     )
 
 
@@ -246,10 +263,10 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
 
 
 def _features(options: argparse.Namespace) -> Settings:
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
 
     limit = None if options.features_gb is None else int(options.features_gb * 1e9)
-    return Settings(options.features, options.features_precision, limit)
+    return Settings(options.features, options.features_precision, limit, options.features_crops)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reports.results import Metric, Result
 
 GOOD, WRONG = 0, 1
-ITEMS, TRIALS = "items.csv", "trials.csv"
+ITEMS, TRIALS, STDLIST = "items.csv", "trials.csv", "benchmark.stdlist.xml"
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -47,12 +47,19 @@ def verify(argv: Sequence[str]) -> int:
         "predictions, items and trials beside it.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
-    path = parser.parse_args(argv).result
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="QbE's corpus, whose ground truth is needed, where it has moved",
+    )
+    options = parser.parse_args(argv)
+    path = options.result
     from reports import results
 
     result = results.read(path)
     print(Check(True, f"{path}: the content has its hash").line())
-    found = list(checks(path.parent, result))
+    found = list(checks(path.parent, result, options.data))
     for check in found:
         print(check.line())
     bad = sum(check.good is False for check in found)
@@ -61,8 +68,11 @@ def verify(argv: Sequence[str]) -> int:
     return WRONG if bad else GOOD
 
 
-def checks(folder: Path, result: Result) -> Iterator[Check]:
-    """Files first, then every number that can be computed again."""
+def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[Check]:
+    """Files first, then every number that can be computed again.
+
+    data: the corpus of a task that is scored against more than its own files, where it has moved.
+    """
     from downstream_runs import tasks
     from reports import results
 
@@ -73,7 +83,8 @@ def checks(folder: Path, result: Result) -> Iterator[Check]:
             yield Check(False, f"{name}: its SHA-256 is {found}, the result has {expected}")
     folds = [name for name in result.artefacts if name.endswith("/result.json")]
     if not folds:
-        yield from _numbers(folder, result)
+        scored_from_searches = (folder / STDLIST).is_file()
+        yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
         return
     parts = []
     for name in folds:
@@ -96,6 +107,24 @@ def _numbers(folder: Path, result: Result) -> Iterator[Check]:
             yield _compared(metric, value, source)
         if not found:
             yield Check(None, f"{metric.name} of {metric.split}: no file to compute it from")
+
+
+def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check]:
+    """QbE: MTWV of every layer on dev and of the best on eval, from the scores that the run kept."""
+    from downstream_runs.protocols import qbe
+
+    try:
+        found = {(one.name, one.split): one for one in qbe.again(data or Path(result.corpus.root), folder)}
+    except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
+        yield Check(None, f"MTWV is not computed again: {error}")
+        return
+    for metric in result.metrics:
+        other = found[metric.name, metric.split]
+        yield _compared(metric, other.value, "scores of all trials")
+        if metric.role == "headline":
+            yield Check(
+                other.selection == metric.selection, f"the scores of all layers give: {other.selection}"
+            )
 
 
 def _test_splits(result: Result) -> tuple[str, ...]:
@@ -191,12 +220,12 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import tasks
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
 
     given = _options(old)
     task = tasks.get(old.task)
     recipe = tasks.recipe(task, old.recipe)
-    features = Settings(given.features, given.features_precision)
+    features = Settings(given.features, given.features_precision, crops=given.features_crops)
     ckpt = _checkpoint(old, given, options.ckpt)
     plan = RunPlan(
         task=task,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import math
 import os
+import shutil
 import socket
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,19 +18,24 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.engine import records
+from downstream_runs.engine import hopeless, records
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 
-STATES = ("done", "running", "waiting", "failed", "stopped")
+STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
+WATCH_SECONDS, LEAST_SECONDS = 5.0, 0.2
+BETWEEN_SECONDS = 30.0
+"""How long one run of a command may take to begin after another has ended, with all its imports."""
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+"""To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
 
 
 PAGE = """\
 <!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>SUPERB runs</title><style>
+<html lang="en"><head><meta charset="utf-8">{refresh}<title>SUPERB runs</title><style>
 body {{font: 15px/1.4 sans-serif; margin: 2em}} table {{border-collapse: collapse}}
 th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 .done td:nth-child(4) {{color: #060}} .failed td:nth-child(4) {{color: #a00}}
@@ -44,8 +53,9 @@ th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 class Status:
     """One run.
 
-    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped, which the same
-    command continues. left: minutes to the end of training, if known. log: where to read on.
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
+    rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
+    end of training, if known. log: where to read on.
     """
 
     folder: Path
@@ -74,22 +84,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
+    parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        metavar="SECONDS",
+        help="show it again every so many seconds (default: 5) until no run is running or waiting, or Ctrl-C",
+    )
     options = parser.parse_args(argv)
+    if options.watch is not None and not options.watch >= LEAST_SECONDS:
+        raise UsageError(f"--watch is {options.watch:g}, expected at least {LEAST_SECONDS:g} seconds")
     out = options.out.expanduser().absolute()
     if not out.is_dir():
         raise UsageError(
             f"{options.out} is no folder, so there are no runs; ./run_superb.sh UPSTREAM TASK makes one"
         )
-    found = list(find(out))
-    if options.html is None:
-        print(text(found, out))
-        return 0
-    try:
-        atomic_write_text(options.html, html(found, out))
-    except OSError as error:
-        raise UsageError(f"{options.html} cannot be written ({error.strerror}); give another FILE") from None
-    print(f"page: {options.html}")
+    with contextlib.suppress(KeyboardInterrupt) if options.watch is not None else contextlib.nullcontext():
+        last = -math.inf
+        while True:
+            active, now = _show(out, options), time.monotonic()
+            last = now if active else last
+            if options.watch is None or (not active and now - last > BETWEEN_SECONDS):
+                break
+            time.sleep(options.watch)
     return 0
+
+
+def _show(out: Path, options: argparse.Namespace) -> bool:
+    """Print the table, or write the page; returns whether something may still change."""
+    found = list(find(out))
+    active = any(status.state in ("running", "waiting") for status in found)
+    if options.html is not None:
+        try:
+            atomic_write_text(options.html, html(found, out, options.watch if active else None))
+        except OSError as error:
+            raise UsageError(
+                f"{options.html} cannot be written ({error.strerror}); give another FILE"
+            ) from None
+    if options.html is not None and options.watch is None:
+        print(f"page: {options.html}")
+    elif options.watch is not None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        shown = text(found, out).splitlines()
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        print(CLEAR + "\n".join(line[:width] for line in [*shown, f"{now}, Ctrl-C ends"]), flush=True)
+    else:
+        print(text(found, out), flush=True)
+    return active
 
 
 def find(out: Path) -> Iterator[Status]:
@@ -116,7 +158,7 @@ def text(found: Sequence[Status], out: Path) -> str:
     rows = [COLUMNS, *(status.cells(out) for status in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    failed = [f"failed: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
+    failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
     return "\n".join(line.rstrip() for line in [*lines, "", *failed, totals(found)])
 
 
@@ -126,8 +168,8 @@ def totals(found: Sequence[Status]) -> str:
     return ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
 
 
-def html(found: Sequence[Status], out: Path) -> str:
-    """The same as a page that needs nothing beside it."""
+def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> str:
+    """The same as a page that needs nothing beside it; a browser reads it again every so many `seconds`."""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
     body = "\n".join(
@@ -145,7 +187,8 @@ def html(found: Sequence[Status], out: Path) -> str:
         totals=escape(totals(found)) or "no runs",
         head=head,
         body=body,
-        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
+        refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
+        failed=f"<h2>Failed or given up</h2><ul>{failed}</ul>" if failed else "",
     )
 
 
@@ -175,7 +218,9 @@ def of_run(
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=_last_number(metrics),
         log=own if job is None or own.exists() else Path(job["log"]),
-        said=str((read_json(folder / OUTCOME) or {}).get("said", "")) if state == "failed" else "",
+        said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
+        if state in ("failed", "hopeless")
+        else "",
     )
 
 
@@ -189,6 +234,8 @@ def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str
     over = job is not None and states is not None and queued not in queue.ACTIVE
     if queued in queue.RUNNING or (is_running(folder) and not over):
         return "running"
+    if hopeless.stopped(folder) is not None:
+        return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from reports.errors import ReportError
 from reports.results import FILE_NAME, Result, read
 
 RUNS = Path("runs")
+OUTCOME = "outcome.json"
+"""What a failed attempt at a run leaves in its folder."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Found:
 
     results: (file, result), sorted by file.
     problems: (file, sentence) for each result file that cannot be used, sorted by file.
-    unfinished: (folder, sentence) for each run that has folds but not yet the mean of all of them.
+    unfinished: (folder, sentence) for each run that has folds but not yet the mean of all of them, and for
+    each that failed, with the reason.
     """
 
     results: tuple[tuple[Path, Result], ...]
@@ -68,13 +72,26 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
                 done = sum((Path(folder) / name / FILE_NAME).is_file() for name in folds)
                 unfinished[Path(folder)] = (
                     f"{folder}: {done} of its folds are done and not all: no number before; "
-                    "run the same command again"
+                    "run the same command again" + "".join(_reason(Path(folder) / name) for name in folds)
                 )
+            elif OUTCOME in names:
+                unfinished[Path(folder)] = f"{folder}: no number" + _reason(Path(folder))
     else:
         raise ReportError(
             f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "
             "./run_superb.sh UPSTREAM TASK makes one under runs/"
         )
+
+
+def _reason(folder: Path) -> str:
+    """Why the run in a folder failed, as its last attempt left it; empty where it did not."""
+    if (folder / FILE_NAME).exists():
+        return ""
+    try:
+        said = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["said"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return f"; failed: {' '.join(str(said).split())}"
 
 
 def _passed_over(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 # One thread in this process and in those that it starts: sums are rounded by how they are divided among
 # threads, and several tests hold two processes' numbers against each other, bit by bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell starts what runs in its background with interrupts ignored, and a program that a test interrupts
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
 

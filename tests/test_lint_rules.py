@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
+DOWNLOADS = {"upstream_arm/download.py", "downstream_runs/corpora/pinned.py"}
 DANGEROUS = {
     "S102": "exec('1')\n",
     "S301": "import pickle\npickle.load(open('x', 'rb'))\n",
@@ -57,6 +58,29 @@ def test_the_packages_make_no_exception_from_the_rules() -> None:
         if re.search(r"noqa(?!:)|noqa:.*\bS\d", line)
     ]
     assert found == []
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Every call of the packages: file below the checkout, and what is called."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield str(path.relative_to(CHECKOUT)), ast.unparse(node.func)
+
+
+def test_no_archive_is_unpacked() -> None:
+    # A member's name could lead out of the folder; what reads archives reads their members in memory.
+    names = ("extract", "extractall", "unpack_archive")
+    found = [f"{path}: {name}" for path, name in calls() if name.rpartition(".")[2] in names]
+    assert found == []
+
+
+def test_downloads_are_in_the_places_that_check_address_and_hash() -> None:
+    names = ("urlopen", "urlretrieve", "hf_hub_download", "snapshot_download", "build_opener")
+    found = {path for path, name in calls() if name.rpartition(".")[2] in names}
+    assert found == DOWNLOADS
+    for path in found:
+        assert "http://" not in (CHECKOUT / path).read_text(encoding="utf-8")
 
 
 def test_torch_load_reads_weights_only() -> None:

@@ -167,12 +167,36 @@ def test_through_a_symlink(shell: Shell) -> None:
     assert f"| {shell.checkout} |" in out
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("fbank", "asr", "-h"), ("list",), ("doctor",)])
-def test_help_list_and_doctor_install_nothing(shell: Shell, arguments: tuple[str, ...]) -> None:
+LIGHT = (("list",), ("doctor",), ("status",), ("logs", "fbank"), ("cancel", "fbank"), ("clean", "fbank"))
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("fbank", "asr", "-h"), *LIGHT])
+def test_light_commands_install_nothing(shell: Shell, arguments: tuple[str, ...]) -> None:
     code, out, err = shell.run(*arguments)
     assert (code, err) == (0, "")
     assert out.startswith(f"ran: {shell.python} | ")
     assert not shell.env.exists()
+
+
+@pytest.mark.parametrize("arguments", [one for one in LIGHT if one != ("doctor",)])
+def test_light_commands_need_the_standard_library_only(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    run = tmp_path / "fbank" / "asr" / "superb-1"
+    run.mkdir(parents=True)
+    (run / "plan.json").write_text('{"upstream": "fbank", "task": "asr", "settings": {}}')
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm" / "jobs.jsonl").write_text(
+        '{"run": "fbank/asr/superb-1", "job": "1", "log": "/x", "end": "/y", "step": 0}\n'
+    )
+    place = [] if arguments == ("list",) else ["--out", str(tmp_path)]
+    done = subprocess.run(
+        # -S: without the installed packages.
+        [sys.executable, "-S", "-m", "downstream_runs", *arguments, *place],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")

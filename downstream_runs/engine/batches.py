@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from downstream_runs.engine.state import random_states, restore_random_states
+from downstream_runs.features.remembered import Job, Memory, Read, Reader
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Reading:
 
     `seed`: set where a data set draws random numbers when it reads an item, in worker processes, whose
     generators depend on their number and on what they read before. Each batch is then seeded on its own.
+    `crops`: how many crops an item that is cropped at random in training has, by turns over the epochs; None
+    for a new one each time. It needs a seed.
     """
 
     workers: int = 0
     seed: int | None = None
+    crops: int | None = None
 
 
 def draw(loader: Any) -> list[list[Any]]:
@@ -35,42 +39,127 @@ def draw(loader: Any) -> list[list[Any]]:
     return [list(batch) for batch in loader.batch_sampler]
 
 
-def read(
-    loader: Any,
-    order: Sequence[list[Any]],
-    skip: int,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    reading: Reading,
-    key: str,
-) -> Iterator[Any]:
-    """The batches of `order` from number `skip` on.
+@dataclass(frozen=True)
+class Part:
+    """The batches of `order`, of a loader, from number `skip` on.
 
     `before`: the random states from which `order` was drawn; the loader draws the seed of its workers from
-    them. `after`: the states in which reading begins. `key`: tells epochs and splits apart in item seeds.
+    them. `after`: the states in which reading begins. `split`, `epoch`: tell item seeds apart; no epoch for
+    an evaluation.
     """
+
+    loader: Any
+    order: Sequence[list[Any]]
+    skip: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    split: str
+    epoch: int | None = None
+
+    def seed(self, seed: int | None, number: int) -> int | None:
+        """Of the batch of that number."""
+        key = self.split if self.epoch is None else f"{self.split} {self.epoch}"
+        return None if seed is None else _seed(seed, key, number)
+
+
+def read(part: Part, reading: Reading, memory: Memory | None = None) -> Iterator[Any]:
+    """The batches of a part, in its order; what `memory` has is not read again."""
+    return _read_all(part, reading) if memory is None else _read_new(part, reading, memory)
+
+
+def _read_all(part: Part, reading: Reading) -> Iterator[Any]:
     from torch.utils.data import DataLoader
 
-    dataset, batches = loader.dataset, list(order[skip:])
+    dataset, batches = part.loader.dataset, list(part.order[part.skip :])
     if reading.seed is not None:
-        seeds = (_seed(reading.seed, key, number) for number in range(skip, len(order)))
+        seeds = [part.seed(reading.seed, number) for number in range(part.skip, len(part.order))]
         dataset = _SeededItems(dataset)
         batches = [[(seed, index) for index in batch] for seed, batch in zip(seeds, batches, strict=True)]
     rest = DataLoader(
-        dataset, batch_sampler=batches, num_workers=reading.workers, collate_fn=loader.collate_fn
+        dataset, batch_sampler=batches, num_workers=reading.workers, collate_fn=part.loader.collate_fn
     )
-    restore_random_states(dict(before))
+    restore_random_states(dict(part.before))
     started = iter(rest)
-    restore_random_states(dict(after))
+    restore_random_states(dict(part.after))
     yield from started
 
 
-def whole(loader: Any, reading: Reading, key: str) -> Callable[[], Iterator[Any]]:
-    """All batches of a loader, drawn at once; the function that is returned reads them."""
+def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
+    """As `_read_all`, but for the items that are remembered, which draw no random numbers."""
+    crop = None if reading.crops is None or part.epoch is None else part.epoch % reading.crops
+    plans = [_Planned(part, number, reading, memory, crop) for number in range(part.skip, len(part.order))]
+    reader = Reader(part.loader.dataset, part.loader.collate_fn)
+    jobs = _jobs(reader, [planned.job for planned in plans if planned.job.keys], reading.workers, part)
+    for planned in plans:
+        new = iter(next(jobs) if planned.job.keys else ())
+        contents = [
+            memory[place] if place is not None else planned.keep(next(new), reader)
+            for place in planned.places
+        ]
+        whole = len(contents) == 1
+        yield contents[0] if whole else part.loader.collate_fn(contents)
+
+
+def _jobs(reader: Reader, jobs: list[Job], workers: int, part: Part) -> Iterator[list[Read]]:
+    from torch.utils.data import DataLoader
+
+    if not jobs or workers == 0:
+        restore_random_states(dict(part.after))
+        return (reader[job] for job in jobs)
+    loader: Any = DataLoader(
+        reader,  # type: ignore[arg-type]  # it has what a loader with a sampler asks for
+        sampler=jobs,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+    )
+    restore_random_states(dict(part.before))
+    started = iter(loader)
+    restore_random_states(dict(part.after))
+    return started
+
+
+def _as_it_is(content: Any) -> Any:
+    return content
+
+
+class _Planned:
+    """One batch: where its items are remembered (None: they are not), and the job that reads the others."""
+
+    def __init__(self, part: Part, number: int, reading: Reading, memory: Memory, crop: int | None) -> None:
+        batch = part.order[number]
+        # A batch of one index is remembered as s3prl puts it together, see `Reader.content`.
+        keys = [(batch[0],)] if len(batch) == 1 else batch
+        self._memory, self._crop = memory, crop
+        self.places = [next((one for one in self._places(key) if one in memory), None) for key in keys]
+        new = tuple(key for key, place in zip(keys, self.places, strict=True) if place is None)
+        seeds = None
+        if crop is not None and reading.seed is not None:
+            indices = [key[0] if isinstance(key, tuple) else key for key in new]
+            seeds = tuple(_seed(reading.seed, f"{part.split} crop {crop}", index) for index in indices)
+        self.job = Job(new, part.seed(reading.seed, number), seeds)
+
+    def _places(self, key: Any) -> list[Any]:
+        return [key] if self._crop is None else [key, ("crop", self._crop, key)]
+
+    def keep(self, new: Read, reader: Reader) -> Any:
+        """Remember what was read, if it comes again; returns it."""
+        if new.drew and self._crop is None:
+            return new.content
+        seeds = self.job.seeds[self.job.keys.index(new.key)] if self.job.seeds else None
+        again = Job((new.key,), None, None if seeds is None else (seeds,))
+        place = self._places(new.key)[-1 if new.drew else 0]
+        return self._memory.keep(place, new.content, lambda: reader[again][0].content)
+
+
+def whole(loader: Any, split: str, together: int = 1) -> Part:
+    """All batches of a loader, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
     order = draw(loader)
-    after = random_states()
-    return lambda: read(loader, order, 0, before, after, reading, key)
+    if all(len(batch) == 1 for batch in order):
+        indices = [index for (index,) in order]
+        order = [indices[start : start + together] for start in range(0, len(indices), together)]
+    return Part(loader, order, 0, before, random_states(), split)
 
 
 class _SeededItems:

@@ -28,6 +28,7 @@ class Bench:
     """A run whose training is done, or that trains nothing, ready to be tested.
 
     config: the recipe with all overrides, without any data path.
+    labels: what keeps its numbers from being compared with published ones.
     folder: the run directory; what a test finishes goes there, so that a killed run goes on from it.
     steps: optimizer steps done. best: step, value and scores of the selected checkpoint, where the task has
     a rule. deviations: to be added to by the test. artefacts: files of `folder`, beside the task's own, that
@@ -42,6 +43,7 @@ class Bench:
     bar: Bar
     journal: Journal
     reading: Reading
+    labels: tuple[str, ...] = ()
     steps: int = 0
     best: Mapping[str, Any] | None = None
     deviations: list[str] = field(default_factory=list)

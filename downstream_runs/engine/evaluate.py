@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,9 @@ from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
 
 # s3prl prints the same quotient, computed in another order of float operations.
 ROUNDING = 1e-6
+
+TOGETHER = 64
+"""Utterances that are evaluated at once where the recipe has one and their means are stored."""
 
 
 class Bar(Protocol):
@@ -61,17 +64,19 @@ def evaluate(
     seed_everything(parts.seed)
     training = parts.downstream.training
     parts.eval()
-    loader = parts.loader(split)
-    total = len(loader)
+    # Means are of each utterance alone: how many are classified at a time changes no prediction.
+    part = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
+    total = len(part.order)
     if total == 0:
         raise UsageError(f"split {split} has no batch to evaluate; check the corpus with `doctor`")
-    start = batches.whole(loader, reading, split)
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
     done = 0
     with torch.no_grad():
-        for wavs, *others in bar(_read(start, split, step), desc=split, total=total):
-            _, features = parts.features(wavs)
+        for wavs, *others in bar(
+            _read(batches.read(part, reading, parts.memory(split)), split, step), desc=split, total=total
+        ):
+            features = parts.features(wavs)
             parts.downstream(split, features, *others, records=records, batch_id=done)
             done += 1
         parts.downstream.log_records(
@@ -89,8 +94,7 @@ def evaluate(
     return evaluation
 
 
-def _read(start: Callable[[], Iterator[Any]], split: str, step: int) -> Iterator[Any]:
-    found = start()
+def _read(found: Iterator[Any], split: str, step: int) -> Iterator[Any]:
     while True:
         try:
             batch = next(found)

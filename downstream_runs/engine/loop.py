@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from downstream_runs.engine.parts import (
 )
 from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.errors import Diverged, RunFailed, UsageError
 from downstream_runs.tasks.spec import PreparedData, Selection, TaskSpec
 
 Records = dict[str, list[Any]]
@@ -48,6 +48,7 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
+        evaluated: Callable[[int], None] | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         import torch
@@ -60,6 +61,7 @@ class Trainer:
         self.split = task.train_split
         self.reading = reading
         self.fold = fold
+        self.evaluated = evaluated
         self.config = config
         self.data = data
         self.folder = folder
@@ -93,24 +95,37 @@ class Trainer:
 
     def train(self, resumed: Mapping[str, Any] | None) -> None:
         """Train to the last step, from the state `resumed` of `checkpoints.latest()` if there is one."""
-        total = self.runner["total_steps"]
-        loader = self.parts.loader(self.split, self.epoch)
-        self._check_items(loader)
-        pending = None if resumed is None else self._restore(resumed)
-        with self.bar(None, desc="train", total=total) as progress:
+        pending = self.begin(resumed)
+        with self.bar(None, desc="train", total=self.total) as progress:
             progress.update(self.step)
-            while self.step < total:
-                for batch_id, batch in self._epoch(pending):
-                    self._one_batch(batch_id, batch, progress)
-                    if self.step >= total:
+            while self.step < self.total:
+                for batch_id, batch in self.batches_of_epoch(pending):
+                    self.one_batch(batch_id, batch, progress)
+                    if self.step >= self.total:
                         break
                 else:
                     self.epoch += 1
                 pending = None
 
+    @property
+    def total(self) -> int:
+        """The steps of the whole training."""
+        total: int = self.runner["total_steps"]
+        return total
+
+    def begin(self, resumed: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Put back the state, which is returned for the epoch that it was taken in."""
+        self._check_items(self.parts.loader(self.split, self.epoch))
+        return None if resumed is None else self._restore(resumed)
+
+    def follow(self, leader: Trainer) -> None:
+        """Stand where another trainer does, whose batches this one is given."""
+        self.epoch, self.batches_used = leader.epoch, leader.batches_used
+        self.epoch_states, self.total_batches = leader.epoch_states, leader.total_batches
+
     # The epoch
 
-    def _epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
+    def batches_of_epoch(self, pending: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch; of a resumed one those that were not used yet, in the same order."""
         if pending is None:
             self.batches_used = 0
@@ -127,8 +142,8 @@ class Trainer:
             )
         after = random_states() if pending is None else pending["random_states"]
         self.total_batches = len(order)
-        key = f"{self.split} {self.epoch}"
-        rest = batches.read(loader, order, self.batches_used, before, after, self.reading, key)
+        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        rest = batches.read(part, self.reading, self.parts.memory(self.split))
         while True:
             try:
                 batch = next(rest)
@@ -149,7 +164,7 @@ class Trainer:
 
     # The step
 
-    def _one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
+    def one_batch(self, batch_id: int, batch: Any, progress: Any) -> None:
         wavs, *others = batch
         self.step_names += utterance_names(others)
         loss = self._backward_or_halves(wavs, others)
@@ -206,7 +221,7 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
-            _, features = self.wrapped.features(wavs)
+            features = self.wrapped.features(wavs)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
             loss = self.wrapped.downstream(self.split, features, *others, records=records)
@@ -240,10 +255,10 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.step()
 
-    def _not_finite(self, what: str, value: float, names: list[str]) -> RunFailed:
+    def _not_finite(self, what: str, value: float, names: list[str]) -> Diverged:
         self.journal.event("not_finite", self.step + 1, what=what, utterances=names)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        return RunFailed(
+        return Diverged(
             f"the {what} is {value} at step {self.step + 1} (utterances {shown or 'unknown'}); "
             "check these files, or start again with --rerun always and a lower optimizer.lr"
         )
@@ -264,6 +279,8 @@ class Trainer:
             self.batch_ids, self.records = [], defaultdict(list)
         if evaluated or self.step % runner["save_step"] == 0:
             self._save()
+        if evaluated and self.evaluated is not None:
+            self.evaluated(self.step)
 
     def _keep_checkpoint(self) -> None:
         """One of the evenly spaced checkpoints that a task's protocol chooses among."""

@@ -51,7 +51,7 @@ T = TypeVar("T")
 START_METHOD = "spawn"  # a fork would share CUDA and threads with this process
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 3.0
-"""How long the others may say what is wrong after one rank has: the first to notice is seldom the cause."""
+"""How long others may say what is wrong after one has broken: the first to notice is seldom the cause."""
 
 EVALUATION_TIME = timedelta(days=7)
 """Waiting ranks give up after this; one that died is noticed by the process that started it, and at once."""
@@ -254,7 +254,8 @@ def _wait(seats: Sequence[_Seat]) -> None:
             waiting.remove(seat)
             if word.error is not None:
                 problems.append(word)
-                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+                grace = 0.0 if word.weight == _SAID else GRACE_SECONDS
+                deadline = min(deadline, time.monotonic() + grace)
     if problems:
         cause = min(problems, key=lambda word: word.weight)
         if cause.trace:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from downstream_runs.features.remembered import Memory
     from downstream_runs.features.source import Source
 
 
@@ -58,18 +59,26 @@ class Parts:
         for module in (self.upstream, self.featurizer, self.downstream):
             module.eval()
 
-    def features(self, wavs: list[Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Waveforms `[sample]` on the device and their weighted-sum features, one `[frame, feature]` each."""
+    def features(self, wavs: list[Any]) -> list[torch.Tensor]:
+        """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
         import torch
 
-        placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
         if self.source is not None:
-            paired, states, counts = self.source(placed)
-            features = self.featurizer(paired, states)
-            return placed, [frames[:count] for frames, count in zip(features, counts, strict=True)]
+            return self.source.features(self.featurizer, wavs, self.device)
+        placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
         with torch.no_grad():
             hidden = self.upstream(placed)
-        return placed, self.featurizer(placed, hidden)
+        found: list[torch.Tensor] = self.featurizer(placed, hidden)
+        return found
+
+    @property
+    def pooled(self) -> bool:
+        """Whether features are the means over frames, one frame an utterance."""
+        return self.source is not None and self.source.choice.kind == "pooled"
+
+    def memory(self, split: str) -> Memory | None:
+        """What is remembered of a split's items; None where features are not stored."""
+        return None if self.source is None else self.source.memory(split)
 
     def loader(self, split: str, epoch: int = 0) -> Any:
         """s3prl's data loader of `split`; UsageError if the data does not allow one."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 from downstream_runs.files import sha256_file
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
+    rivals: the other runs of a sweep, where a run that is far behind them is to be given up.
     """
 
     task: TaskSpec
@@ -63,6 +65,7 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
+    rivals: Rivals | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -188,7 +191,8 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
-    return features.mode if features.mode in ("off", "auto") else features.precision
+    kind = features.mode if features.mode in ("off", "auto") else features.precision
+    return kind if features.crops is None else f"{kind}, {features.crops} crops"
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

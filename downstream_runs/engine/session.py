@@ -10,25 +10,24 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from downstream_runs.engine import lock, parallel
+from downstream_runs.engine import lock, parallel, records
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.plan import (
     RunPlan,
     check_same,
-    file_identity,
     identity,
     leaves,
     resolve_config,
     run_dir,
 )
-from downstream_runs.engine.records import Journal
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks.spec import PreparedData
@@ -40,6 +39,17 @@ RERUN = ("missing", "always", "never")
 RESULT, PLAN, S3PRL_LOG = "result.json", "plan.json", "s3prl.log"
 
 
+@dataclass(frozen=True)
+class Work:
+    """A run whose directory is this process's: what it is to do. result: what was done before."""
+
+    plan: RunPlan
+    config: Mapping[str, Any]
+    data: PreparedData
+    folder: Path
+    result: Result | None
+
+
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     """Do what is missing of a run and return its result.
 
@@ -49,13 +59,27 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     directory in use, or one that holds another plan's run; RunFailed for a run that cannot go on.
     KeyboardInterrupt and SIGTERM (as SystemExit 143) pass through, with all files whole.
     """
+    with sigterm_as_exit(), opened(plan, rerun) as work:
+        if work.result is not None:
+            return work.result
+        if plan.devices > 1:
+            parallel.train(_train_and_test, plan, work.config, work.data, work.folder)
+        else:
+            _train_and_test(plan, work.config, work.data, work.folder)
+        return _finished(work.folder)
+
+
+@contextlib.contextmanager
+def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
+    """Hold a run's directory, cleared where `rerun` says so; errors of files within become sentences."""
     if rerun not in RERUN:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
     folder = run_dir(plan, config).resolve()
+    # A finished run is handed back also where its devices are not.
     if rerun == "always" or not (folder / RESULT).exists():
         parallel.check(plan)
-    with _plain_errors(folder), _sigterm_as_exit():
+    with _plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
@@ -63,15 +87,10 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
             _remove_temporary(folder)
             data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config)
             _check_plan(plan, config, data, folder)
-            if (folder / RESULT).exists():
-                return _finished(folder)
-            if rerun == "never" and (folder / "events.jsonl").exists():
+            result = _finished(folder) if (folder / RESULT).exists() else None
+            if result is None and rerun == "never" and (folder / "events.jsonl").exists():
                 raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
-            if plan.devices > 1:
-                parallel.train(_train_and_test, plan, config, data, folder)
-            else:
-                _train_and_test(plan, config, data, folder)
-            return _finished(folder)
+            yield Work(plan, config, data, folder, result)
 
 
 def _train_and_test(
@@ -79,134 +98,92 @@ def _train_and_test(
 ) -> None:
     """Write the result; of several ranks only the leader does, the others are done when training is."""
     terminal = sys.stderr
-    with (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log, _quiet(log):
-        from downstream_runs import bridge
+    with logged(folder), memory_errors():
+        from downstream_runs.engine import training
 
-        bridge.apply()
-        import torch
-
-        from downstream_runs.engine import finish, parts, records
-        from reports import results
-
-        try:
-            with ranks.leader_first():
-                built = parts.build(plan, _with_data(config, data), folder)
-            labels = finish.run_labels(plan, config, data, built.upstream)
-            print("labels:", ", ".join(labels) or "none", file=log)
-            journal = records.Journal(folder, labels)
-            bench = Bench(
-                plan, config, data, folder, built, _Bars(terminal, labels), journal, _reading(plan, config)
-            )
-            _store_features(bench)
-            if plan.task.train_split is None:
-                journal.rewind(0)
-                _begin(journal, plan, 0, records.begun(folder))
-            else:
-                _train(bench, lambda message: print(message, file=terminal), ranks)
-                if not ranks.leader:
-                    return
-            metrics = (plan.task.test or finish.best_on_dev)(bench)
-            bench.write_items()
-            _say_stored(bench)
-            result = finish.make_result(bench, metrics, labels, records.seconds(folder))
-        except torch.OutOfMemoryError as error:
-            raise RunFailed(
-                "out of memory outside a training step; use a GPU with more memory, or --device cpu"
-            ) from error
-        results.write(folder / RESULT, result)
-        journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
+        with ranks.leader_first():
+            bench = build(Work(plan, config, data, folder, None), terminal)
+        if plan.task.train_split is None:
+            bench.journal.rewind(0)
+            training.note(bench.journal, plan, 0, records.begun(folder))
+        else:
+            training.train(bench, lambda message: print(message, file=terminal), ranks)
+            if not ranks.leader:
+                return
+        conclude(bench)
 
 
-def _store_features(bench: Bench) -> None:
-    """Put a store before the upstream, if the plan asks for one and the task trains."""
-    from downstream_runs.features import source
-    from downstream_runs.features.store import Store
+def build(work: Work, terminal: IO[str]) -> Bench:
+    """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
+    from downstream_runs import bridge
 
-    plan, upstream = bench.plan, bench.parts.upstream
-    batch_free = source.is_batch_free(upstream)
-    if plan.task.train_split is None:
-        return
-    few = bench.data.utterances[plan.task.train_split]
-    # Another head than the recipe's may have a non-linearity or attention before its mean.
-    same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
-    choice = source.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
-    if choice.mode == "off":
-        return
-    switches = getattr(upstream, "switches", None) or {}
-    files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
-    identity = source.identity(plan.upstream, files, bench.parts.upstream_sha256, switches)
-    cache = plan.cache or plan.out / "cache"
-    folder = source.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
-    if choice.mode == "disk":
-        store = Store(folder, plan.features.limit)
-    else:
-        store = Store(None, plan.features.limit or source.MEMORY_BYTES)
-    rate = bench.parts.featurizer.downsample_rate
-    bench.parts.source = source.Source(upstream, identity, choice, store, rate, plan.task.random_items)
-    bench.config = {**bench.config, "features": {"kind": choice.kind, "precision": choice.precision}}
-    bench.deviations += source.deviations(choice, batch_free)
+    bridge.apply()
+    from downstream_runs.engine import finish, parts, storing
 
-
-def _say_stored(bench: Bench) -> None:
-    if bench.parts.source is not None:
-        store = bench.parts.source.store
-        bench.journal.event(
-            "features",
-            bench.steps,
-            folder=None if store.folder is None else str(store.folder),
-            used_again=store.hits,
-            computed=store.misses,
-            stored=store.written,
-            bytes=store.bytes,
-            full=store.full,
-        )
-
-
-def _train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
-    """Train to the last step, from the newest good checkpoint if there is one."""
-    from downstream_runs.engine import state
-    from downstream_runs.engine.loop import Trainer
-
-    plan, journal = bench.plan, bench.journal
-
-    def warn(message: str) -> None:
-        tell(message)
-        journal.event("damaged_checkpoint", 0, message=message)
-
-    checkpoints = state.Checkpoints(bench.folder, warn)
-    resumed = ranks.share(checkpoints.latest())
-    step = 0 if resumed is None else resumed["step"]
-    checkpoints.drop_after(step)
-    journal.rewind(step)
-    _begin(journal, plan, step, resumed is not None)
-    trainer = Trainer(
-        bench.parts,
-        plan.task,
-        bench.config,
-        bench.data,
-        bench.folder,
-        journal,
-        checkpoints,
-        bench.bar,
-        bench.reading,
-        precision=plan.precision,
-        fold=plan.fold,
-        ranks=ranks,
+    plan, folder = work.plan, work.folder
+    built = parts.build(plan, _with_data(work.config, work.data), folder)
+    labels = finish.run_labels(plan, work.config, work.data, built.upstream)
+    print("labels:", ", ".join(labels) or "none", file=sys.stderr)
+    bench = Bench(
+        plan,
+        work.config,
+        work.data,
+        folder,
+        built,
+        _Bars(terminal, labels),
+        records.Journal(folder, labels),
+        _reading(plan, work.config),
+        labels,
     )
-    trainer.train(resumed)
-    bench.steps, bench.best = trainer.step, trainer.best
-    bench.deviations += trainer.deviations
+    storing.store_features(bench)
+    return bench
 
 
-def _begin(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
-    journal.event("resume" if again else "start", step, pid=os.getpid(), command=list(plan.command))
+def conclude(bench: Bench) -> Result:
+    """Test a run whose training is done, and write its result."""
+    from downstream_runs.engine import finish, storing
+    from reports import results
+
+    metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
+    bench.write_items()
+    storing.say_stored(bench)
+    result = finish.make_result(bench, metrics, bench.labels, records.seconds(bench.folder))
+    written = results.write(bench.folder / RESULT, result)
+    bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
+    return written
+
+
+@contextlib.contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """What s3prl prints goes to the run's log."""
+    with (
+        (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Memory that ends outside a training step becomes a sentence."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(
+            "out of memory outside a training step; use a GPU with more memory, or --device cpu"
+        ) from error
 
 
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
     spare = max(len(os.sched_getaffinity(0)) - plan.devices, 0) // plan.devices
-    return Reading(min(asked, spare), plan.seed if asked and plan.task.random_items else None)
+    crops = plan.features.crops if plan.task.random_items else None
+    seeded = plan.task.random_items and (asked or crops)
+    return Reading(min(asked, spare), plan.seed if seeded else None, crops)
 
 
 def _finished(folder: Path) -> Result:
@@ -285,13 +262,6 @@ class _Bars:
 
 
 @contextlib.contextmanager
-def _quiet(log: IO[str]) -> Iterator[None]:
-    """What s3prl prints goes to its log."""
-    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        yield
-
-
-@contextlib.contextmanager
 def _plain_errors(folder: Path) -> Iterator[None]:
     try:
         yield
@@ -312,7 +282,7 @@ def _plain_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
+def sigterm_as_exit() -> Iterator[None]:
     """SIGTERM unwinds like an interrupt, so that locks and temporary files go."""
 
     def stop(number: int, frame: FrameType | None) -> None:

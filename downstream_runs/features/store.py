@@ -29,11 +29,13 @@ class Store:
     """Items by key, up to a number of bytes; what does not fit is not stored, and the run goes on without.
 
     folder: of the files; None keeps items in memory. limit: bytes of all items; None for no other limit than
-    the disk's free space. hits, misses, written: how often `get` found one and not, and how many were kept.
+    the disk's free space. held: bytes of the first items that are also held in memory, so that their files
+    are read once. hits, misses, written: how often `get` found one and not, and how many were kept.
     """
 
     folder: Path | None
     limit: int | None = None
+    held: int = 0
     full: bool = False
     hits: int = 0
     misses: int = 0
@@ -43,14 +45,16 @@ class Store:
 
     def get(self, key: str) -> Item | None:
         """The item of that key on the CPU, or None if there is no whole one."""
-        found = self._memory.get(key) if self.folder is None else _read(self._path(key))
+        found = self._memory.get(key)
+        if found is None and self.folder is not None:
+            found = self._hold(key, _read(self._path(key)))
         self.hits += found is not None
         self.misses += found is None
         return found
 
     def put(self, key: str, item: Item) -> None:
         """Keep an item of tensors on the CPU, unless there is no room for it."""
-        size = sum(tensor.numel() * tensor.element_size() for tensor in item.values())
+        size = _size(item)
         if self.full or not self._fits(size):
             self.full = True
             return
@@ -64,6 +68,7 @@ class Store:
             except OSError:  # no room after all; the run does not depend on the store
                 self.full = True
                 return
+            self._hold(key, item)
         self.written += 1
         self._bytes = self.bytes + size
 
@@ -75,6 +80,13 @@ class Store:
             files = self.folder.rglob(f"*{SUFFIX}") if there and self.folder is not None else ()
             self._bytes = sum(path.stat().st_size for path in files)
         return self._bytes
+
+    def _hold(self, key: str, item: Item | None) -> Item | None:
+        """Hold an item in memory if there is room; an item read is copied, since it is a view of its file."""
+        if item is not None and self.held >= _size(item):
+            self.held -= _size(item)
+            self._memory[key] = item = {name: tensor.clone() for name, tensor in item.items()}
+        return item
 
     def _fits(self, size: int) -> bool:
         if self.limit is not None and self.bytes + size > self.limit:
@@ -88,6 +100,10 @@ class Store:
         assert self.folder is not None
         # 256 folders: file systems slow down with too many files in one.
         return self.folder / key[:2] / f"{key}{SUFFIX}"
+
+
+def _size(item: Item) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in item.values())
 
 
 def _read(path: Path) -> Item | None:

@@ -45,6 +45,7 @@ class Outcome:
 def run(plan: RunPlan, rerun: str, demo: bool) -> int:
     """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
     from downstream_runs import engine
+    from downstream_runs.engine.hopeless import Hopeless
     from reports.errors import ReportError
     from upstream_arm.errors import UpstreamError
 
@@ -56,6 +57,9 @@ def run(plan: RunPlan, rerun: str, demo: bool) -> int:
     except (UsageError, UpstreamError, ReportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USE
+    except Hopeless as error:
+        print(error, file=sys.stderr)
+        return FAILED
     except RunFailed as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED

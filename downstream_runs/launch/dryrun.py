@@ -16,12 +16,16 @@ from downstream_runs.launch import expand, sweep
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
-COLUMNS = ("", "run", "steps", "state", "hours", "after", "folder")
+COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing to do. `after`: the lines that it waits for, by number; `hours`: low and high, if known."""
+    """One thing to do.
+
+    hours: low and high, if known. gb: disk that it keeps; searching: what it takes more until it ends.
+    after: the lines that it waits for, by number.
+    """
 
     name: str
     steps: str
@@ -29,6 +33,8 @@ class Line:
     hours: tuple[float, float] | None
     after: tuple[int, ...]
     folder: Path
+    gb: float = 0.0
+    searching: float = 0.0
 
 
 def text(rows: Sequence[expand.Row], options: argparse.Namespace) -> str:
@@ -38,7 +44,13 @@ def text(rows: Sequence[expand.Row], options: argparse.Namespace) -> str:
     widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     out = [line.rstrip() for line in shown]
-    out += ["", *_needs(rows, options), *_takes(found), "nothing was written; without `plan` it is done"]
+    out += [
+        "",
+        *_needs(rows, options),
+        *_takes(found),
+        *_disk(rows, found, options),
+        "nothing was written; without `plan` it is done",
+    ]
     return "\n".join(out) + "\n"
 
 
@@ -69,7 +81,10 @@ def _run(plan: RunPlan, folds: int) -> Line:
     folder = run_dir(plan)
     total = resolve_config(plan).get("runner", {}).get("total_steps") if plan.task.train_split else None
     steps = f"{total:,}" if total else "no training"
-    return Line(expand.name(plan), steps, _state(plan, folder), _hours(plan, total, folds), (), folder)
+    gb = costs.run_gb(plan.task.name, plan.recipe) / folds
+    searching = costs.search_gb(plan.task.name, plan.recipe) * costs.width(plan.upstream)
+    hours = _hours(plan, total, folds)
+    return Line(expand.name(plan), steps, _state(plan, folder), hours, (), folder, gb, searching)
 
 
 def _state(plan: RunPlan, folder: Path) -> str:
@@ -78,6 +93,8 @@ def _state(plan: RunPlan, folder: Path) -> str:
     found = status.of_run(folder)
     if found.state == "done":
         return "done"
+    if found.state == "hopeless":
+        return f"hopeless at {found.step:,}" + ("" if plan.rivals else ", goes on")
     if sweep.diverged(plan):
         return f"diverged at {found.step:,}"
     return f"{found.state} at {found.step:,}"
@@ -102,7 +119,17 @@ def _cells(number: int, line: Line, out: Path) -> tuple[str, ...]:
     after = ", ".join(map(str, line.after))
     root = out.expanduser().absolute()
     hours = _span(line.hours) if line.hours else ""
-    return (str(number), line.name, line.steps, line.state, hours, after, str(line.folder.relative_to(root)))
+    size = f"{line.gb + line.searching:.2f}" if line.gb else ""
+    return (
+        str(number),
+        line.name,
+        line.steps,
+        line.state,
+        hours,
+        size,
+        after,
+        str(line.folder.relative_to(root)),
+    )
 
 
 def _span(hours: tuple[float, float]) -> str:
@@ -133,6 +160,51 @@ def _takes(found: Sequence[Line]) -> Iterator[str]:
         yield f"estimate for the rest: {total} hours on one H100 with stock s3prl" + (
             f", and {unknown} without a published figure" if unknown else ""
         )
+
+
+def _disk(rows: Sequence[expand.Row], found: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
+    """What the rest will take, beside the corpora, and whether there is room for it."""
+    left = [line for line in found if line.state != "done" and line.steps]
+    kept = sum(line.gb for line in left)
+    searching = sorted((line.searching for line in left), reverse=True)[: options.jobs or 1]
+    stores = _stores(rows, [line.folder for line in left])
+    needed = kept + sum(searching) + sum(stores.values())
+    if left:
+        yield f"disk for the rest: about {needed:.1f} GB, of which"
+        yield f"  {kept:.1f} GB checkpoints, predictions and results"
+    if sum(searching):
+        yield f"  {sum(searching):.1f} GB QbE's features of all layers, until it ends"
+    yield from (f"  {size:.1f} GB {name}" for name, size in stores.items())
+    if stores or sum(searching):
+        yield "  features as for 12 layers of 768 values, filter banks apart; --features-gb bounds the store"
     if found:
         place = next(path for path in (found[0].folder, *found[0].folder.parents) if path.is_dir())
-        yield f"free on the disk of {place}: {shutil.disk_usage(place).free / 1e9:.0f} GB"
+        free = shutil.disk_usage(place).free / 1e9
+        short = (
+            f": {needed - free:.0f} GB too little; free some, or give another --out" if free < needed else ""
+        )
+        yield f"free on the disk of {place}: {free:.0f} GB{short}"
+
+
+def _stores(rows: Sequence[expand.Row], left: Sequence[Path]) -> dict[str, float]:
+    """Stored features that are shared by the runs of an upstream: what they are of -> GB."""
+    from upstream_arm import names
+
+    found = {}
+    for row in rows:
+        for plan in row.units():
+            task, mode = plan.task, plan.features.mode
+            student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
+            by_itself = mode == "auto" and student and task.pooled
+            if (
+                run_dir(plan) not in left
+                or plan.recipe not in ("superb", "paper")
+                or task.train_split is None
+            ):
+                continue
+            if mode != "disk" and not by_itself:
+                continue
+            size = costs.store_gb(task.name, task.pooled, plan.features.precision)
+            if size is not None:
+                found[f"{plan.upstream}'s stored features, {size[0]}"] = size[1] * costs.width(plan.upstream)
+    return found

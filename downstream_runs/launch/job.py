@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.launch import attempt, sweep
-from downstream_runs.launch.expand import Row, folds
+from downstream_runs.launch.expand import RATE, Row, folds
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
@@ -32,27 +33,39 @@ class Ended:
 def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:
     """Have every unit done by `launch`, then choose rates and take means; one failure stops no other row.
 
-    A rate whose training diverged is not tried again, unless `rerun` is `always`.
+    A rate whose training diverged, or that is to be given up and was, is not tried again, unless `rerun` is
+    `always`. Where rates are given up, the one nearest to the recipe's own is trained first: the sooner
+    there is a good one, the more is saved.
     """
     wanted = [
-        (row, unit)
-        for row in rows
-        for unit in row.units()
-        if rerun == "always" or not (row.rates and sweep.diverged(dataclasses.replace(unit, fold=None)))
+        (row, unit) for row in rows for unit in _ordered(row) if rerun == "always" or not _given_up(row, unit)
     ]
     outcomes = list(zip(wanted, launch([unit for _, unit in wanted]), strict=True))
     return [_end(row, [outcome for (of, _), outcome in outcomes if of is row]) for row in rows]
 
 
+def _ordered(row: Row) -> Sequence[RunPlan]:
+    if row.margin is None:
+        return row.units()
+    own = row.plan.task.recipes[row.plan.recipe].config["optimizer"]["lr"]
+    return sorted(row.units(), key=lambda unit: round(abs(math.log(unit.overrides[RATE] / own)), 6))
+
+
+def _given_up(row: Row, unit: RunPlan) -> bool:
+    whole = dataclasses.replace(unit, fold=None)
+    stopped = row.margin is not None and sweep.stopped(whole) is not None
+    return bool(row.rates) and (stopped or sweep.diverged(whole))
+
+
 def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
     from reports.errors import ReportError
 
-    bad = [one for one in outcomes if not one.good and not (row.rates and sweep.diverged(one.plan))]
+    bad = [one for one in outcomes if not one.good and not (row.rates and sweep.lost(one.plan))]
     if bad:
         return Ended(row, None, bad[0].said or f"ended with code {bad[0].code}", bad[0].log)
     try:
         for plan in row.members():
-            if plan.task.folds and not sweep.diverged(plan):
+            if plan.task.folds and not (row.rates and sweep.lost(plan)):
                 _mean(plan)
         if row.rates:
             sweep.finish(row)

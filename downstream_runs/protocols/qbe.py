@@ -74,6 +74,25 @@ def test(bench: Bench) -> tuple[Metric, ...]:
     return _metrics(dev, best, found)
 
 
+def again(root: Path, folder: Path) -> tuple[Metric, ...]:
+    """All metrics once more, from the scores that a run kept in `folder` and the corpus's ground truth.
+
+    root: of the corpus, or a folder that holds it. UsageError if the corpus, or a file of scores, is absent
+    or damaged.
+    """
+    corpus = quesst14.load(quesst14.find_root(root))
+    files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
+    names = [f"{DEV}-{layer:02d}.stdlist.xml.gz" for layer in range(len(files))]
+    if not files or [path.name for path in files] != names or not (folder / BENCHMARK).is_file():
+        raise UsageError(
+            f"{folder} lacks {BENCHMARK} or some of layers/{DEV}-*.stdlist.xml.gz; make the run again with "
+            "--rerun always"
+        )
+    dev = [_values(corpus, DEV, path) for path in files]
+    best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
+    return _metrics(dev, best, _values(corpus, EVAL, folder / BENCHMARK))
+
+
 class _Searches:
     """The scores of layers as files of the run directory, made where they are absent."""
 

@@ -138,7 +138,7 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     try:
         with torch.no_grad():
             for wavs, labels, lengths, name in bench.bar(loader, desc=f"predict {split}", total=len(left)):
-                _, features = parts.features(wavs)
+                features = parts.features(wavs)
                 expert("test", features, labels, lengths, name, records=records)
                 os.replace(partial / "predictions" / f"{name}.h5", final / f"{name}.h5")
     finally:

@@ -57,3 +57,19 @@ def test_without_places_runs_is_searched_if_it_exists(
 def test_an_absent_place(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"does not exist.*run_superb"):
         store.find([tmp_path / "nothing"])
+
+
+def test_a_failed_run_is_a_hole_with_its_reason(tmp_path: Path, make: Make) -> None:
+    write(tmp_path / "good" / "result.json", make())
+    outcome = '{"said": "the loss is nan\\nat step 3", "time": "2026-01-01"}'
+    for place in ("bad", "er/fold1", "sweep/rates/one", "good"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "outcome.json").write_text(outcome)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "outcome.json").write_text("[]")
+    found = store.find([tmp_path])
+    assert len(found.results) == 1
+    bad, er, odd = (sentence for _, sentence in found.unfinished)
+    assert bad == f"{tmp_path / 'bad'}: no number; failed: the loss is nan at step 3"
+    assert "0 of its folds are done" in er and er.endswith("; failed: the loss is nan at step 3")
+    assert odd == f"{tmp_path / 'odd'}: no number"

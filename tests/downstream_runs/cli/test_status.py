@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +75,51 @@ def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--out", str(tmp_path)]) == 0
     assert "there is no run" in capsys.readouterr().out
     assert cli.main(["status", "--out", str(tmp_path / "nowhere")]) == 2
+
+
+def test_it_is_watched_until_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(tmp_path, "superb-1", events_jsonl=EVENTS)
+    (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            (folder / "lock").write_text("")
+            (folder / "result.json").write_text("{}")
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    monkeypatch.setattr(status, "BETWEEN_SECONDS", 0.0)
+    page = tmp_path / "page.html"
+    assert cli.main(["status", "--out", str(tmp_path), "--watch", "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert slept == [5.0, 5.0]
+    assert (out.count("1 running"), out.count("1 done")) == (2, 1)
+    assert status.CLEAR not in out, "it is no terminal"
+    assert "1 done" in page.read_text() and "refresh" not in page.read_text()
+    # Nothing runs: one look.
+    assert cli.main(["status", "--out", str(tmp_path), "--watch", "1"]) == 0
+    assert len(slept) == 2
+    assert cli.main(["status", "--out", str(tmp_path), "--watch", "0"]) == 2
+    assert "expected at least 0.2 seconds" in capsys.readouterr().err
+
+
+def test_a_terminal_is_redrawn_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    folder = make(tmp_path, "superb-1", events_jsonl=EVENTS)
+    (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "downstream_runs", "status", "--out", str(tmp_path), "--watch", "0.2"],
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = b""
+    while shown.count(status.CLEAR.encode()) < 3:
+        shown += os.read(leader, 1000)
+    assert b"running" in shown and b"Ctrl-C ends" in shown
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    os.close(leader)

@@ -137,7 +137,7 @@ def gradients(corpus: Path, out: Path, devices: int) -> None:
         loop.Trainer._update = kept
         if devices == 1:
             loop.batches = dataclasses.make_dataclass("Batches", [])()
-            loop.batches.draw, loop.batches.read = shares, batches.read
+            loop.batches.draw, loop.batches.read, loop.batches.Part = shares, batches.read, batches.Part
 
     child = os.fork()
     if child == 0:

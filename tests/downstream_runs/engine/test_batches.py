@@ -31,7 +31,7 @@ def test_reading_is_that_of_torch() -> None:
     seed_everything(3)
     theirs = list(loader())
     seed_everything(3)
-    ours = list(batches.whole(loader(), batches.Reading(), "test")())
+    ours = list(batches.read(batches.whole(loader(), "test"), batches.Reading()))
     assert ours == theirs
 
 
@@ -43,7 +43,7 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
         order = batches.draw(loader())
         after = random_states()
         reading = batches.Reading(processes, seed=1337)
-        return list(batches.read(loader(), order, skip, before, after, reading, "train 0"))
+        return list(batches.read(batches.Part(loader(), order, skip, before, after, "train", 0), reading))
 
     whole = read(0, 0)
     assert read(workers, 0) == whole
@@ -54,9 +54,9 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
 
 def test_seeded_items_leave_the_random_state_alone() -> None:
     seed_everything(3)
-    start = batches.whole(loader(), batches.Reading(seed=1337), "test")
+    part = batches.whole(loader(), "test")
     before = torch.get_rng_state(), random.getstate()
-    rest = start()
+    rest = batches.read(part, batches.Reading(seed=1337))
     next(rest)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
@@ -64,10 +64,19 @@ def test_seeded_items_leave_the_random_state_alone() -> None:
 
 def test_the_epoch_is_part_of_the_seed() -> None:
     found = []
-    for key in ("train 0", "train 1"):
+    for epoch in (0, 1):
         seed_everything(3)
-        found.append(list(batches.whole(loader(), batches.Reading(seed=1), key)()))
+        states = random_states()
+        part = batches.Part(loader(), batches.draw(loader()), 0, states, states, "train", epoch)
+        found.append(list(batches.read(part, batches.Reading(seed=1))))
     assert found[0] != found[1]
     assert [[index for index, _ in batch] for batch in found[0]] == [
         [index for index, _ in batch] for batch in found[1]
     ]
+
+
+def test_batches_of_one_are_read_together() -> None:
+    single: Any = DataLoader(Crops(), batch_size=1, collate_fn=list)
+    assert [len(batch) for batch in batches.whole(single, "test", 4).order] == [4, 4, 3]
+    assert [index for batch in batches.whole(single, "test", 4).order for index in batch] == list(range(11))
+    assert [len(batch) for batch in batches.whole(loader(), "test", 4).order] == [3, 3, 3, 2]

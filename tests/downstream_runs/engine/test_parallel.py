@@ -219,7 +219,7 @@ def test_a_signal_to_the_command_ends_all(
         time.sleep(60)
 
     plan = noise.tiny_plan(corpus, tmp_path, devices=2)
-    with session._sigterm_as_exit(), pytest.raises(raised):
+    with session.sigterm_as_exit(), pytest.raises(raised):
         parallel.train(work, plan, {}, None, tmp_path)  # type: ignore[arg-type]
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert len(pids) == 2

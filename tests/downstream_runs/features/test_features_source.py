@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ import small_student
 from downstream_runs import bridge
 from downstream_runs.engine import run, run_dir
 from downstream_runs.errors import UsageError
-from downstream_runs.features.source import Choice, Settings, Source, choose, deviations
+from downstream_runs.features import weighting
+from downstream_runs.features.settings import Choice, Settings, choose, deviations
+from downstream_runs.features.source import Source
 from downstream_runs.features.store import Store
 from upstream_arm.expert import UpstreamExpert
 
@@ -43,25 +46,53 @@ def featurizer(expert: UpstreamExpert) -> object:
     return Featurizer(expert, upstream_device="cpu")
 
 
+def taken(made: object) -> object:
+    """A copy that sums what is stored, with the same weights."""
+    other = copy.copy(made)
+    weighting.take_over(other)
+    return other
+
+
 def source(
     expert: UpstreamExpert, choice: Choice, folder: Path | None = None, seldom: bool = False
 ) -> Source:
     return Source(expert, "someone", choice, Store(folder), 320, seldom)
 
 
+CPU = torch.device("cpu")
+
+
+def close(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    assert [one.shape for one in found] == [one.shape for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_stored_frames_are_those_of_the_upstream(where: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("subset", [(0, 1, 2, 3), (0,), (2, 0)])
+def test_stored_frames_are_those_of_the_upstream(subset: tuple[int, ...], where: str, tmp_path: Path) -> None:
     expert = student()
     made = featurizer(expert)
+    batch = [waves()[index] for index in subset]
     mode = Choice("disk", "frames", "fp32")
     stored = source(expert, mode, tmp_path if where == "disk" else None)
+    weights = made.weights  # type: ignore[attr-defined]
     with torch.no_grad():
-        expected = made(waves(), expert(waves()))  # type: ignore[operator]
-        for _ in range(2):
-            paired, hidden, counts = stored(waves())
-            found = [frames[:count] for frames, count in zip(made(paired, hidden), counts, strict=True)]  # type: ignore[operator]
-            assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
-    assert (stored.store.hits, stored.store.misses) == (4, 4)
+        weights.copy_(torch.randn(len(weights)))
+    expected = made(batch, expert(batch))  # type: ignore[operator]
+    direction = [torch.randn(frames.shape) for frames in expected]
+
+    def gradient(features: list[torch.Tensor]) -> torch.Tensor:
+        weights.grad = None
+        sum((one * other).sum() for one, other in zip(features, direction, strict=True)).backward()  # type: ignore[union-attr]
+        return torch.as_tensor(weights.grad).clone()
+
+    wanted = gradient(expected)
+    for _ in range(2):
+        found = stored.features(taken(made), batch, CPU)
+        close(found, expected)
+        torch.testing.assert_close(gradient(found), wanted, rtol=1e-4, atol=1e-4)
+    assert (stored.store.hits, stored.store.misses) == (len(subset), len(subset))
 
 
 @pytest.mark.parametrize("subset", [(0, 1, 2, 3), (0,), (2, 0)])
@@ -72,45 +103,47 @@ def test_pooled_items_are_means_over_what_the_featurizer_keeps(subset: tuple[int
     stored = source(expert, Choice("memory", "pooled", "fp32"))
     with torch.no_grad():
         made.weights.copy_(torch.randn(len(made.weights)))  # type: ignore[attr-defined]
-        expected = [frames.mean(dim=0) for frames in made(batch, expert(batch))]  # type: ignore[operator]
+        expected = [frames.mean(dim=0, keepdim=True) for frames in made(batch, expert(batch))]  # type: ignore[operator]
         for _ in range(2):
-            paired, hidden, counts = stored(batch)
-            found = made(paired, hidden)  # type: ignore[operator]
-            assert [len(frames) for frames in found] == counts == [1] * len(batch)
-            for one, other in zip(found, expected, strict=True):
-                torch.testing.assert_close(one[0], other, rtol=1e-5, atol=1e-6)
+            close(stored.features(taken(made), batch, CPU), expected)
 
 
 def test_half_precision_rounds_stored_and_new_items_alike() -> None:
     expert = student()
-    stored = source(expert, Choice("memory", "frames", "fp16"))
-    _, first, _ = stored(waves())
-    _, second, _ = stored(waves())
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(first["hidden_states"], second["hidden_states"], strict=True)
-    )
+    made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp16"))
+    first, second = (stored.features(taken(made), waves(), CPU) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> None:
     expert = student("released")
-    stored = source(expert, Choice("memory", "frames", "fp32"))
-    _, hidden, counts = stored(waves())
+    made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp32"))
+    found = stored.features(taken(made), waves(), CPU)
     with torch.no_grad():
-        for index, wav in enumerate(waves()):
-            alone = expert([wav])["hidden_states"]
-            assert counts[index] == alone[0].shape[1]
-            for layer, state in enumerate(alone):
-                assert torch.equal(hidden["hidden_states"][layer][index, : counts[index]], state[0])
+        close(found, [made([wav], expert([wav]))[0] for wav in waves()])  # type: ignore[operator]
 
 
 def test_random_crops_are_not_stored() -> None:
-    stored = source(student(), Choice("memory", "pooled", "fp32"), seldom=True)
+    expert = student()
+    made, stored = featurizer(expert), source(expert, Choice("memory", "pooled", "fp32"), seldom=True)
     always, drawn = waves()[0], torch.Generator().manual_seed(1)
     for _ in range(3):
-        stored([always, 0.1 * torch.randn(8000, generator=drawn)])
+        stored.features(taken(made), [always, 0.1 * torch.randn(8000, generator=drawn)], CPU)
     assert stored.store.written == 1
     assert (stored.store.hits, stored.store.misses) == (1, 5)
+
+
+def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> None:
+    expert = student()
+    made = featurizer(expert)
+    choice = Choice("disk", "pooled", "fp32")
+    source(expert, choice, tmp_path).features(taken(made), waves(), CPU)
+    again = Source(expert, "someone", choice, Store(tmp_path, held=10**9), 320, False)
+    first = again.features(taken(made), waves(), CPU)
+    for file in tmp_path.rglob("*.safetensors"):
+        file.unlink()
+    close(again.features(taken(made), waves(), CPU), first)
+    assert again.store.misses == 0
 
 
 def test_what_auto_means() -> None:
@@ -136,13 +169,20 @@ def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path,
     ]
     results = [run(plan) for plan in plans]
     metrics = [(run_dir(plan) / "metrics.jsonl").read_text() for plan in plans]
-    assert metrics[0] == metrics[1] == metrics[2]
+    assert metrics[1] == metrics[2]
+    for one, other in zip(*(_numbers(text) for text in metrics[:2]), strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
     assert results[1].config["features"] == {"kind": "frames", "precision": "fp32"}
     assert results[0].deviations == results[1].deviations
     lines = [json.loads(line) for line in (run_dir(plans[2]) / "events.jsonl").read_text().splitlines()]
     said = next(line for line in lines if line["event"] == "features")
     assert (said["computed"], said["stored"], said["full"]) == (16, 16, False)
     assert said["used_again"] > 16
+
+
+def _numbers(metrics: str) -> list[float]:
+    """Every scalar of every line, in order."""
+    return [value for line in metrics.splitlines() for value in json.loads(line)["scalars"].values()]
 
 
 def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:

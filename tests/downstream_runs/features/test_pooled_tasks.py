@@ -13,7 +13,7 @@ import small_student
 
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.source import Settings
+from downstream_runs.features.settings import Settings
 
 STEPS = 120
 POOLED = [name for name in tasks.names() if tasks.get(name).pooled]

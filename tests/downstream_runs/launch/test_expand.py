@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,28 @@ def test_the_plan_is_printed_and_nothing_is_written(
     assert "1 of 1 runs are done" in capsys.readouterr().out
     assert cli.main(["plan", *arguments, "--recipe", "superb", "--lr", "0.5"]) == 0
     assert "estimate for the rest: 0.0 hours on one H100" in capsys.readouterr().out
+
+
+def test_the_plan_says_what_disk_is_needed(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert cli.main(["plan", "armhubert_random", "asr,pr,qbe,ks", *folder, "--seed", "1,2"]) == 0
+    out = capsys.readouterr().out
+    # Two seeds of 1.7 + 0.2 + 0.2 + 0.2 GB; one search at a time; KS's pooled vectors once for both.
+    assert "disk for the rest: about 39.1 GB" in out and "4.6 GB checkpoints" in out
+    assert "30.0 GB QbE's features" in out and "4.5 GB armhubert_random's stored features, pooled ks" in out
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=int(300e9)))
+    asked = ["plan", "armhubert_random", "asr,pr", *folder, "--features", "disk"]
+    assert cli.main(asked) == 0
+    out = capsys.readouterr().out
+    assert out.count("366.3 GB armhubert_random's stored features, frames of LibriSpeech") == 1
+    assert "300 GB: 68 GB too little; free some, or give another --out" in out
+    assert cli.main([*asked, "--features-precision", "fp32"]) == 0
+    assert "732.6 GB" in capsys.readouterr().out
+    assert cli.main(["plan", "fbank", "asr", *folder, "--features", "off"]) == 0
+    assert "too little" not in capsys.readouterr().out

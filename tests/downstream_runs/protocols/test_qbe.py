@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spoken
 
+from downstream_runs import cli
 from downstream_runs.corpora import quesst14
 from downstream_runs.engine import run, run_dir
 from downstream_runs.errors import UsageError
@@ -135,3 +137,28 @@ def test_what_cannot_be_changed(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         run(spoken.plan(data, tmp_path, **changes))
+
+
+def test_mtwv_is_computed_again_from_the_scores_that_were_kept(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    result = str(folder / "result.json")
+    assert cli.main(["verify", result]) == 0
+    out = capsys.readouterr().out
+    assert out.count("by scores of all trials") == 4 and "MISMATCH" not in out
+    assert "the scores of all layers give: highest MTWV on dev: layer 2 of 0 to 2" in out
+    # The scores of another layer than the best, which no hash covers.
+    layers = folder / "layers"
+    (layers / "dev-02.stdlist.xml.gz").write_bytes((layers / "dev-00.stdlist.xml.gz").read_bytes())
+    assert cli.main(["verify", result]) == 1
+    out = capsys.readouterr().out
+    assert "MISMATCH mtwv of dev is" in out and "ok       mtwv of eval is" in out
+    assert "MISMATCH the scores of all layers give: highest MTWV on dev: layer 1 of 0 to 2" in out
+    # Without the ground truth nothing can be said.
+    assert cli.main(["verify", result, "--data", str(tmp_path)]) == 0
+    assert "-        MTWV is not computed again: " in capsys.readouterr().out
+    (layers / "dev-01.stdlist.xml.gz").unlink()
+    assert cli.main(["verify", result]) == 0
+    assert "lacks benchmark.stdlist.xml or some of layers/" in capsys.readouterr().out

@@ -261,7 +261,7 @@ def test_the_head_beats_chance_on_the_demo(
 ) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.engine import folds, run_dir
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
 
     # FBANK without normalisation: normalised, the mean over frames is zero and says nothing.
     one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=Settings("disk"))
@@ -283,7 +283,7 @@ def test_the_head_beats_chance_on_the_demo(
 def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.engine import folds
-    from downstream_runs.features.source import Settings
+    from downstream_runs.features.settings import Settings
 
     changes = {"optimizer.lr": 0.0, "runner.total_steps": 2}
     one = plan(

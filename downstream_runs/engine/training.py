@@ -1,0 +1,86 @@
+"""The training of a run: from where it goes on, whether it is given up, and what it came to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.engine import hopeless
+from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.parallel import ALONE, Ranks
+from downstream_runs.engine.plan import RunPlan
+from downstream_runs.engine.records import Journal
+
+if TYPE_CHECKING:
+    from downstream_runs.engine.loop import Trainer
+
+
+def train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
+    """Train to the last step, from the newest good checkpoint if there is one."""
+    trainer, resumed = begin(bench, tell, ranks)
+    trainer.train(resumed)
+    end(bench, trainer)
+
+
+def end(bench: Bench, trainer: Trainer) -> None:
+    """Hand over what the training came to."""
+    bench.steps, bench.best = trainer.step, trainer.best
+    bench.deviations += trainer.deviations
+
+
+def begin(
+    bench: Bench, tell: Callable[[str], None], ranks: Ranks = ALONE
+) -> tuple[Trainer, dict[str, Any] | None]:
+    """A run's trainer and the state to go on from, its journal cut back to that.
+
+    Hopeless if the run was to be given up already. `tell` is given what the user should see at once.
+    """
+    from downstream_runs.engine import state
+    from downstream_runs.engine.loop import Trainer
+
+    plan, journal = bench.plan, bench.journal
+
+    def warn(message: str) -> None:
+        tell(message)
+        journal.event("damaged_checkpoint", 0, message=message)
+
+    checkpoints = state.Checkpoints(bench.folder, warn)
+    resumed = ranks.share(checkpoints.latest())
+    step = 0 if resumed is None else resumed["step"]
+    checkpoints.drop_after(step)
+    journal.rewind(step)
+    note(journal, plan, step, resumed is not None)
+
+    def give_up_if_hopeless(at: int) -> None:
+        total = bench.config["runner"]["total_steps"]
+        if plan.rivals is None:
+            return
+        found = hopeless.check(plan.task, plan.rivals, bench.folder, plan.fold, at, total)
+        if found is not None:
+            journal.event(hopeless.EVENT, at, **found)
+            raise hopeless.Hopeless(hopeless.sentence(found, at))
+
+    # Also where a kill came between the checkpoint and this question.
+    give_up_if_hopeless(step)
+    trainer = Trainer(
+        bench.parts,
+        plan.task,
+        bench.config,
+        bench.data,
+        bench.folder,
+        journal,
+        checkpoints,
+        bench.bar,
+        bench.reading,
+        precision=plan.precision,
+        fold=plan.fold,
+        evaluated=give_up_if_hopeless,
+        ranks=ranks,
+    )
+    return trainer, resumed
+
+
+def note(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
+    """That the run begins or goes on, into its journal."""
+    journal.event("resume" if again else "start", step, pid=os.getpid(), command=list(plan.command))

@@ -1,0 +1,138 @@
+"""Batches whose items are remembered are those that are read anew, with fewer reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from downstream_runs.engine import batches
+from downstream_runs.engine.state import random_states, seed_everything
+from downstream_runs.features import remembered
+from downstream_runs.features.remembered import Memory, StoredWave
+
+Wave = NDArray[np.float32]
+ITEMS, RANDOM = 11, (2, 7)
+
+
+class Waves(Dataset[tuple[Wave, int]]):
+    """Waveforms of which two are random crops."""
+
+    def __init__(self) -> None:
+        self.reads: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return ITEMS
+
+    def __getitem__(self, index: int) -> tuple[Wave, int]:
+        self.reads[index] += 1
+        wave = np.arange(40, dtype=np.float32) + 100 * index
+        start = np.random.randint(20) if index in RANDOM else 0
+        return wave[start : start + 20], index
+
+
+class Late(Waves):
+    """Files that are only read when the batch is put together, as in s3prl's ctc."""
+
+    def __getitem__(self, index: int) -> Any:
+        return [(index, name) for name in (0, 1)]
+
+
+def together(items: list[Any]) -> Any:
+    return zip(*items, strict=True)
+
+
+def late(items: list[Any]) -> Any:
+    (bucket,) = items
+    return [np.full(5, 10 * index + name, dtype=np.float32) for index, name in bucket], bucket
+
+
+def samples(wave: Any) -> Wave:
+    return np.asarray(wave.read() if isinstance(wave, StoredWave) else wave)
+
+
+def epochs(
+    dataset: Any, collate: Any, size: int, reading: batches.Reading, memory: Memory | None, skip: int = 0
+) -> list[Any]:
+    seed_everything(5)
+    found = []
+    for epoch in range(3):
+        loader: Any = DataLoader(dataset, batch_size=size, shuffle=True, collate_fn=collate)
+        before = random_states()
+        order = batches.draw(loader)
+        part = batches.Part(loader, order, skip, before, random_states(), "train", epoch)
+        for wavs, labels in batches.read(part, reading, memory):
+            found.append(([list(samples(wav)) for wav in wavs], list(labels)))
+    return found
+
+
+@pytest.mark.parametrize(("workers", "seed"), [(0, None), (0, 1337), (1, 1337)])
+@pytest.mark.parametrize("skip", [0, 2])
+def test_batches_are_the_same_with_and_without_memory(workers: int, seed: int | None, skip: int) -> None:
+    reading = batches.Reading(workers, seed)
+    memory = Memory()
+    anew = epochs(Waves(), together, 3, reading, None, skip)
+    assert epochs(Waves(), together, 3, reading, memory, skip) == anew
+    if skip == 0:
+        assert len(memory) == ITEMS - len(RANDOM)
+
+
+def test_an_item_that_draws_nothing_is_read_once() -> None:
+    dataset = Waves()
+    memory = Memory()
+    seed_everything(1)
+    for _ in range(3):
+        loader: Any = DataLoader(dataset, batch_size=4, shuffle=True, collate_fn=together)
+        list(batches.read(batches.whole(loader, "dev"), batches.Reading(), memory))
+    assert {index: dataset.reads[index] for index in range(ITEMS)} == {
+        index: 3 if index in RANDOM else 1 for index in range(ITEMS)
+    }
+
+
+def test_a_bucket_read_when_put_together_is_remembered_whole() -> None:
+    memory = Memory()
+    assert epochs(Late(), late, 1, batches.Reading(), memory) == epochs(
+        Late(), late, 1, batches.Reading(), None
+    )
+    assert len(memory) == ITEMS
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_crops_come_in_turn(workers: int) -> None:
+    memory, reading = Memory(), batches.Reading(workers, 1337, crops=2)
+    first, second, third = (
+        {label: wave for wavs, labels in found for wave, label in zip(wavs, labels, strict=True)}
+        for found in _by_epoch(epochs(Waves(), together, 3, reading, memory))
+    )
+    assert len(memory) == ITEMS + len(RANDOM)
+    assert first == third
+    assert {index for index in range(ITEMS) if first[index] != second[index]} <= set(RANDOM)
+    assert any(first[index] != second[index] for index in RANDOM)
+
+
+def _by_epoch(found: list[Any]) -> list[list[Any]]:
+    size = len(found) // 3
+    return [found[start : start + size] for start in range(0, len(found), size)]
+
+
+def test_what_is_remembered_holds_no_audio() -> None:
+    memory = Memory()
+    wave = np.ones(16000, dtype=np.float32)
+    given = memory.keep(0, (wave, "label"), lambda: (wave, "label"))
+    assert given[0].wave is wave
+    kept = memory[0]
+    assert kept[0].wave is None
+    assert (len(kept[0]), kept[1]) == (16000, "label")
+    assert kept[0].sha256 == remembered.digest(wave) != remembered.digest(2 * wave)
+    assert kept[0].astype(np.float32) is kept[0]
+
+
+def test_content_without_audio_is_not_remembered() -> None:
+    memory = Memory()
+    content = (["a", "b"], 3)
+    assert memory.keep(0, content, lambda: content) is content
+    assert len(memory) == 0

@@ -1,0 +1,105 @@
+"""What must not change a run's numbers, and what must not be in its files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "engine"))
+import noise
+
+from downstream_runs import status
+from downstream_runs.engine import loop, records, run, run_dir
+from downstream_runs.features.settings import Settings
+from reports import results
+
+SECRET = "s3cr3t-0f-the-user"
+RUNNER = {"total_steps": 4, "eval_step": 2, "save_step": 1}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise.make_corpus(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def calm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of somebody with secrets in the environment, whose files are private."""
+    plan = noise.tiny_plan(corpus, tmp_path_factory.mktemp("calm"), runner=RUNNER)
+    names = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "https_proxy", "SLURM_JWT")
+    umask = os.umask(0o077)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in names:
+                patch.setenv(name, SECRET)
+            run(plan)
+    finally:
+        os.umask(umask)
+    return run_dir(plan)
+
+
+def test_no_secret_of_the_environment_is_written(calm: Path) -> None:
+    files = [path for path in calm.parents[2].rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_files_have_the_permissions_that_the_user_wants(calm: Path) -> None:
+    for path in calm.parents[2].rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_clock_that_jumps_changes_no_number(
+    corpus: Path, calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = iter([timedelta(days=1), timedelta(days=-4000), timedelta(hours=2), timedelta(0)] * 500)
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + next(jumps)
+
+    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER)
+    monkeypatch.setattr(records, "datetime", Jumping)
+    real, calls = loop.Trainer._update, [0]
+
+    def update(trainer: loop.Trainer) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        real(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_update", update)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    # Files from the future, as of a clock that was put right.
+    for path in run_dir(plan).rglob("*"):
+        os.utime(path, (4e9, 4e9))
+    found = run(plan)
+    assert found.metrics == results.read(calm / "result.json").metrics
+    assert (run_dir(plan) / "metrics.jsonl").read_bytes() == (calm / "metrics.jsonl").read_bytes()
+    assert 0 <= found.wall_seconds < 3 * 86400
+    assert status.of_run(run_dir(plan)).state == "done"
+
+
+def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp_path: Path) -> None:
+    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER, features=Settings("disk", "fp32"))
+    whole = run(plan)
+    journal = (run_dir(plan) / "metrics.jsonl").read_bytes()
+    items = sorted((tmp_path / "cache" / "features").rglob("*.safetensors"))
+    before = {path: path.read_bytes() for path in items}
+    for number, path in enumerate(items[:5]):
+        path.write_bytes(before[path][: (0, 5, 100, len(before[path]) // 2, len(before[path]) - 1)[number]])
+    again = run(plan, rerun="always")
+    assert again.metrics == whole.metrics
+    assert (run_dir(plan) / "metrics.jsonl").read_bytes() == journal
+    events = list(records.read(run_dir(plan) / records.EVENTS))
+    said = next(line for line in events if line["event"] == "features")
+    assert (said["computed"], said["stored"]) == (5, 5)
+    assert {path: path.read_bytes() for path in items} == before
