@@ -44,6 +44,7 @@ class RunPlan:
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
     rivals: the other runs of a sweep, where a run that is far behind them is to be given up.
+    together: further runs, of other learning rates, that the same process trains beside this one.
     """
 
     task: TaskSpec
@@ -66,6 +67,7 @@ class RunPlan:
     features: Settings = field(default_factory=Settings)
     group: str = ""
     rivals: Rivals | None = None
+    together: tuple[RunPlan, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.files import atomic_write_text
+from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import expand
 
 if TYPE_CHECKING:
@@ -43,52 +44,108 @@ class Outcome:
 
 
 def run(plan: RunPlan, rerun: str, demo: bool) -> int:
-    """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
+    """Do what is missing of a run; prints an error as one sentence and returns the exit code.
+
+    Of a run with others beside it, the worst code of all.
+    """
     from downstream_runs import engine
-    from downstream_runs.engine.hopeless import Hopeless
-    from reports.errors import ReportError
-    from upstream_arm.errors import UpstreamError
 
     try:
         with recorded(plan):
             if demo:
                 make_demo(plan)
+            if plan.together:
+                return _run_together(plan, rerun)
             engine.run(plan, rerun=rerun)
-    except (UsageError, UpstreamError, ReportError) as error:
+    except (Exception, KeyboardInterrupt) as error:
+        return _tell_error(error)
+    return DONE
+
+
+def _run_together(plan: RunPlan, rerun: str) -> int:
+    from downstream_runs.engine import together
+
+    codes = [DONE]
+
+    def ended(one: RunPlan, error: Exception | None) -> None:
+        if error is not None:
+            _note(one, error)
+            print(f"{expand.name(one)}:", file=sys.stderr)
+            codes.append(_tell_error(error))
+
+    for one in plan.together:
+        _forget(one)
+    together.run((dataclasses.replace(plan, together=()), *plan.together), rerun=rerun, ended=ended)
+    return max(codes)
+
+
+def _tell_error(error: BaseException) -> int:
+    """Print an error as one sentence; returns the exit code that it stands for."""
+    from downstream_runs.engine.hopeless import Hopeless
+    from reports.errors import ReportError
+    from upstream_arm.errors import UpstreamError
+
+    if isinstance(error, (UsageError, UpstreamError, ReportError)):
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USE
-    except Hopeless as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
+    if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except Exception as error:
-        traceback.print_exc()
+    if isinstance(error, Hopeless):
+        print(error, file=sys.stderr)
+    elif isinstance(error, RunFailed):
+        print(f"failed: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
         print(f"failed: {type(error).__name__}: {error} (a fault of this program; its log is above)")
-        return FAILED
-    return DONE
+    return FAILED
 
 
 @contextlib.contextmanager
 def recorded(plan: RunPlan) -> Iterator[None]:
     """Leave the reason of a failure in the run's folder, where `status` finds it until the next attempt."""
-    from downstream_runs.engine.plan import run_dir
-
-    path = run_dir(plan) / OUTCOME
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+    _forget(plan)
     try:
         yield
     except Exception as error:
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        # The run's own error is what must be told, also where its folder cannot be written.
-        with contextlib.suppress(OSError):
-            atomic_write_text(path, json.dumps({"said": str(error), "time": now}) + "\n")
+        _note(plan, error)
         raise
+
+
+def _forget(plan: RunPlan) -> None:
+    with contextlib.suppress(OSError):
+        _outcome(plan).unlink(missing_ok=True)
+
+
+def _note(plan: RunPlan, error: Exception) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    # The run's own error is what must be told, also where its folder cannot be written.
+    with contextlib.suppress(OSError):
+        atomic_write_text(_outcome(plan), json.dumps({"said": str(error), "time": now}) + "\n")
+
+
+def _outcome(plan: RunPlan) -> Path:
+    from downstream_runs.engine.plan import run_dir
+
+    return run_dir(plan) / OUTCOME
+
+
+def outcomes(found: Outcome) -> list[Outcome]:
+    """How each of the runs of one process ended, where it had several."""
+    if not found.plan.together:
+        return [found]
+    return [_of_several(found, one) for one in (found.plan, *found.plan.together)]
+
+
+def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
+    from downstream_runs.engine.plan import run_dir
+    from reports import results
+
+    plan = dataclasses.replace(plan, together=())
+    if (run_dir(plan) / results.FILE_NAME).exists():
+        return dataclasses.replace(found, plan=plan, code=DONE)
+    said = (read_json(_outcome(plan)) or {}).get("said", found.said)
+    return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=str(said))
 
 
 def make_demo(plan: RunPlan) -> None:

@@ -176,7 +176,8 @@ def name(plan: RunPlan) -> str:
     """A run in a few words, enough to tell it from the others of its command."""
     words = [f"{plan.upstream} {plan.task.name}"]
     if RATE in plan.overrides:
-        words.append(f"lr {plan.overrides[RATE]:g}")
+        rates = [one.overrides[RATE] for one in (plan, *plan.together)]
+        words.append("lr " + ", ".join(f"{rate:g}" for rate in rates))
     if plan.fold is not None:
         words.append(plan.fold)
     from downstream_runs.engine.plan import DEFAULT_SEED
