@@ -40,8 +40,8 @@ import _search
 from _cases import Measured, Setting
 
 from downstream_runs import tasks
+from downstream_runs.corpora import sizes
 from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.estimate import corpora
 from downstream_runs.tasks.spec import TaskSpec
 
 DEFAULT_TASKS = "ks,ic,er,pr,asr,sf,qbe"
@@ -162,13 +162,13 @@ def full_hours(task: TaskSpec, found: Measured) -> tuple[float, float]:
     steps = config["runner"]["total_steps"] * max(len(task.folds), 1)
     # A step of the recipe's own batch, where another was trained.
     longer = (
-        corpora.trained_seconds(task.name) / found.audio * _cases.step_utterances(task, config) / found.batch
+        sizes.trained_seconds(task.name) / found.audio * _cases.step_utterances(task, config) / found.batch
     )
     head = 1.0 if task.pooled else longer
     share = found.upstream_share
     stock = found.median("stock") * (share * longer + (1 - share) * head)
     seconds, audio = found.filled
-    extraction = seconds / audio * corpora.total(task.name).hours * 3600
+    extraction = seconds / audio * sizes.total(task.name).hours * 3600
     return steps * stock / 3600, (steps * found.median("stored") * head + extraction) / 3600
 
 
@@ -184,7 +184,7 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
         f"upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
         "      (stock's warping is numpy's stand-in of the bridge where the package dtw is not installed; "
-        f"{found.audio:.0f} s of audio, where the real corpus has {corpora.total('qbe').hours:.1f} h)"
+        f"{found.audio:.0f} s of audio, where the real corpus has {sizes.total('qbe').hours:.1f} h)"
     )
 
 

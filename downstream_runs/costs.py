@@ -39,23 +39,6 @@ FRAMES_GB_AN_HOUR = 3.3
 POOLED_GB = 74e-6
 """A stored utterance of a task whose head takes the mean over frames: two vectors of 12 x 768 in fp32."""
 
-AUDIO_HOURS: Mapping[str, tuple[str, float]] = MappingProxyType(
-    {
-        "pr": ("LibriSpeech", 111.0),
-        "asr": ("LibriSpeech", 111.0),
-        "sd": ("Libri2Mix", 80.0),
-        "sf": ("SNIPS", 90.0),
-    }
-)
-"""The audio whose frames a task stores, and about how many hours it is. ASV's training crops come only once
-and are not stored; its trials are (about 11 hours of test utterances and some of dev)."""
-
-POOLED_UTTERANCES: Mapping[str, int] = MappingProxyType(
-    {"ks": 61_000, "ic": 30_000, "er": 5_600, "sid": 15_200}
-)
-"""Utterances that a task with pooled features stores; of SID those of dev and test, which are no crops."""
-
-
 FILTERBANK_SHARE = 0.06
 """What s3prl's fbank and mfcc take of that: up to 240 values at 100 frames a second."""
 
@@ -76,13 +59,21 @@ def search_gb(task: str, recipe: str) -> float:
 
 
 def store_gb(task: str, pooled: bool, precision: str) -> tuple[str, float] | None:
-    """What stored features are of, as tasks share them, and GB for 12 layers of 768; None if unknown."""
-    if pooled:
-        count = POOLED_UTTERANCES.get(task)
-        return None if count is None else (f"pooled {task}", count * POOLED_GB)
-    if task not in AUDIO_HOURS:
+    """What stored features are of, as tasks share them, and GB for 12 layers of 768; None for QbE's own.
+
+    Training crops that are random come only once and are not stored, so dev and test alone count there.
+    """
+    from downstream_runs import tasks
+    from downstream_runs.corpora import sizes
+
+    if task == "qbe":
         return None
-    corpus, hours = AUDIO_HOURS[task]
+    random = sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
+    splits = [split for name, split in sizes.SPLITS[task].items() if name != "train" or not random]
+    if pooled:
+        return f"pooled {task}", sum(split.utterances for split in splits) * POOLED_GB
+    hours = sum(split.hours for split in splits)
+    corpus = tasks.get(task).corpus.name
     return f"frames of {corpus}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
 
 

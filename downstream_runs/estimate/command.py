@@ -31,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(
             f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
         )
+    if options.features_crops is not None and options.features_crops < 1:
+        raise UsageError(f"--features-crops is {options.features_crops}, expected at least 1")
     upstream, device, named = _upstream(options)
     from tqdm import tqdm
 
@@ -38,8 +40,9 @@ def main(argv: Sequence[str]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="estimate-") as place:
         found = measure.measure(upstream, device, chosen, options.recipe, Path(place), tqdm)
-    rows = [predict.predict(task, options.recipe, found, options.features_precision) for task in chosen]
-    print(text(named, options.recipe, options.features_precision, chosen, rows, found), end="")
+    precision, crops = options.features_precision, options.features_crops
+    rows = [predict.predict(task, options.recipe, found, precision, crops) for task in chosen]
+    print(text(named, options.recipe, precision, chosen, rows, found, crops), end="")
     return 0
 
 
@@ -69,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         default="fp16",
         choices=("fp16", "bf16", "fp32"),
         help="of stored frames (default: fp16)",
+    )
+    parser.add_argument(
+        "--features-crops",
+        type=int,
+        metavar="N",
+        help="with N stored crops of each training item that is cropped at random (default: none is stored)",
     )
     return parser
 
@@ -116,12 +125,13 @@ def text(
     tasks: Sequence[TaskSpec],
     rows: list[Prediction],
     found: Measurement,
+    number: int | None = None,
 ) -> str:
     """The table and how it came about."""
     from downstream_runs.estimate import predict
 
-    head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run disk")
-    cells = [head, *(_cells(row) for row in rows)]
+    head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run GB")
+    cells = [head, *(_cells(row, recipe) for row in rows)]
     off, stored, size = predict.totals(rows)
     if len(rows) > 1:
         cells.append(("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", ""))
@@ -143,7 +153,12 @@ def text(
         lines.append("total: what tasks share is extracted and stored once")
     crops = [task.name for task in tasks if _is_random(task.name)]
     if crops:
-        lines.append(f"{', '.join(crops)}: training crops are random, so they are encoded each time")
+        how = (
+            "they are encoded each time"
+            if number is None
+            else f"{number} of each are stored, a deviation from s3prl"
+        )
+        lines.append(f"{', '.join(crops)}: training crops are random, {how}")
     lines.append(
         f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: "
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
@@ -152,15 +167,15 @@ def text(
 
 
 def _is_random(task: str) -> bool:
-    from downstream_runs.estimate import corpora
+    from downstream_runs.corpora import sizes
 
-    return corpora.RANDOM_SHARE.get(task, 0.0) == 1.0
+    return sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
 
 
-def _cells(row: Prediction) -> tuple[str, ...]:
+def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:
     parts = (row.off, row.stored, row.extraction, row.training, row.evaluation)
-    disk = costs.RUN_DISK.get(row.task, costs.SMALL_RUN_DISK)
-    return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, disk.partition(",")[0])
+    disk = costs.run_gb(row.task, recipe) + costs.search_gb(row.task, recipe)
+    return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
 
 
 def _hours(number: float) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.estimate import corpora, heads
+from downstream_runs.corpora import sizes
+from downstream_runs.estimate import heads
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,7 @@ def measure(
         for task in shown:
             shown.set_postfix_str(task.name)
             if task.train_split is None:
-                documents = corpora.SPLITS[task.name]["documents"].mean_seconds
+                documents = sizes.SPLITS[task.name]["documents"].mean_seconds
                 rate = timer.rate(1, documents)
                 costs[task.name], search = Cost(rate, rate), _search(timer.shape, device)
             else:
@@ -166,7 +167,7 @@ class _Upstream:
 
 def _task(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     head = heads.build(task, recipe, timer.upstream, timer.device, place)
-    seconds = corpora.trained_seconds(task.name)
+    seconds = sizes.trained_seconds(task.name)
     batch = heads.batch_size(head.config) // (2 if task.name == "asr" else 1)
     wavs, others = next(head.batches(most=1))
     here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
@@ -218,7 +219,7 @@ def _search(shape: Shape, device: torch.device) -> SearchCost:
 
     from downstream_runs.protocols import dtw
 
-    frames = round(corpora.SPLITS["qbe"]["documents"].mean_seconds * SAMPLE_RATE / shape.rate)
+    frames = round(sizes.SPLITS["qbe"]["documents"].mean_seconds * SAMPLE_RATE / shape.rate)
     count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
     query = dtw.unit(torch.randn(QUERY_FRAMES, shape.features, dtype=torch.float64, device=device))
     documents = dtw.unit(torch.randn(count, frames, shape.features, dtype=torch.float64, device=device))

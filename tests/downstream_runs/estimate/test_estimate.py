@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from downstream_runs import cli, tasks
-from downstream_runs.estimate import command, corpora, predict
-from downstream_runs.estimate.corpora import Split
+from downstream_runs.corpora import sizes
+from downstream_runs.corpora.sizes import Split
+from downstream_runs.estimate import command, predict
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -25,7 +26,7 @@ def measurement(**costs: Cost) -> Measurement:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Corpora of round numbers: 3,600 seconds to train on, 360 for dev and test each."""
     made = {"train": Split(1800, 1.0), "dev": Split(180, 0.1), "test": Split(180, 0.1)}
-    monkeypatch.setattr(corpora, "SPLITS", {name: made for name in ("ic", "er", "ks", "pr", "sid")})
+    monkeypatch.setattr(sizes, "SPLITS", {name: made for name in ("ic", "er", "ks", "pr", "sid")})
 
 
 def test_pooled_hours_are_extraction_then_the_head(small: None) -> None:
@@ -64,9 +65,17 @@ def test_random_crops_are_encoded_in_every_step(small: None) -> None:
     assert sid.extraction == pytest.approx(0.2 * 0.2), "dev and test only"
 
 
+def test_stored_crops_are_encoded_once_each(small: None) -> None:
+    cost = Cost(0.1, 0.2, 0.03, 0.006)
+    sid = predict.predict(tasks.get("sid"), "superb", measurement(sid=cost), crops=4)
+    assert sid.training == pytest.approx(200_000 * 0.006 / 3600)
+    assert sid.extraction == pytest.approx((4 * 1.0 + 0.2) * 0.2)
+    assert sid.store_bytes == (4 * 1800 + 360) * 2 * 12 * 768 * 4
+
+
 def test_the_search_is_every_layer_of_both_splits_in_stock_and_of_one_here() -> None:
     found = predict.predict(tasks.get("qbe"), "superb", measurement(qbe=Cost(0.1, 0.1)))
-    splits = corpora.SPLITS["qbe"]
+    splits = sizes.SPLITS["qbe"]
     documents = splits["documents"].hours * 3600 * 50
     pairs = splits["dev"].hours * 3600 * 50 * documents
     audio = 2 * splits["documents"].hours + splits["dev"].hours + splits["test"].hours
@@ -101,6 +110,7 @@ def test_every_task_has_its_corpus() -> None:
         (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
         (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
         (["fbank", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
+        (["fbank", "ks", "--features-crops", "0"], "--features-crops is 0"),
     ],
 )
 def test_wrong_use_is_one_sentence(
