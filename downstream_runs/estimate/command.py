@@ -120,8 +120,8 @@ def text(
     """The table and how it came about."""
     from downstream_runs.estimate import predict
 
-    head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run disk")
-    cells = [head, *(_cells(row) for row in rows)]
+    head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run GB")
+    cells = [head, *(_cells(row, recipe) for row in rows)]
     off, stored, size = predict.totals(rows)
     if len(rows) > 1:
         cells.append(("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", ""))
@@ -157,10 +157,10 @@ def _is_random(task: str) -> bool:
     return corpora.RANDOM_SHARE.get(task, 0.0) == 1.0
 
 
-def _cells(row: Prediction) -> tuple[str, ...]:
+def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:
     parts = (row.off, row.stored, row.extraction, row.training, row.evaluation)
-    disk = costs.RUN_DISK.get(row.task, costs.SMALL_RUN_DISK)
-    return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, disk.partition(",")[0])
+    disk = costs.run_gb(row.task, recipe)
+    return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
 
 
 def _hours(number: float) -> str:
