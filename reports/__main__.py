@@ -62,12 +62,13 @@ def _made(arguments: argparse.Namespace, paths: list[Path], collection: Collecti
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from reports import compare
+    from reports import compare, parallel
     from reports.gather import gather
     from reports.render import csvfile, latex, markdown
 
+    parallel.load("numpy")
     collection = gather(arguments.runs or ())
-    chosen = compare.find(arguments.system, collection)
+    chosen, problems = compare.with_evidence(compare.find(arguments.system, collection))
     if len(chosen) < 2:
         raise ReportError(f"{len(chosen)} system was named, at least two were expected")
     render = {"markdown": markdown.render, "latex": latex.render, "csv": csvfile.render}[arguments.format]
@@ -75,9 +76,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     if any(system.evidence for system in chosen):
         tables.append(compare.tests_table([chosen]))
     print("\n".join(render(table) for table in tables), end="")
-    for problem in collection.problems:
+    problems = [*collection.problems, *problems]
+    for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    return 2 if collection.problems else 0
+    return 2 if problems else 0
 
 
 def _table(arguments: argparse.Namespace) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from reports import files
-from reports.gather import Collection, gather
+from reports import compare, figures, files, parallel
+from reports.figures.style import Picture
+from reports.gather import Collection, evidence_of, gather
 from reports.render import csvfile, html, latex, markdown
 from reports.rows import Row
+from reports.statistics.resample import Interval
+from reports.statistics.systems import uncertainty
 from reports.tables import leaderboard, runs, selection, systems, table1, table2, table3, table4
 from reports.tables.model import Table
 
@@ -17,11 +22,15 @@ OUT = Path("reports") / "out"
 PAGE = "index.html"
 #: Figures and tests of all pairs name at most this many of our rows; the tables name all.
 SHOWN = 4
+#: Rows whose test items one process reads and resamples before it takes the next job.
+PART = 4
 
 
 def paper(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
     """Write Tables 1 to 4 with our block; returns the files and what was found."""
     collection = gather(places)
+    wrong = [problem for row in collection.rows for problem in evidence_of(row)[1]]
+    collection = dataclasses.replace(collection, problems=(*collection.problems, *wrong))
     contents = _table_files(_paper_tables(collection.rows), "paper.tex")
     files.write_all(out, contents, prune=False)
     return [out / name for name in contents], collection
@@ -29,23 +38,60 @@ def paper(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
 
 def build(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
     """Write everything; returns the files and what was found. Equal inputs give equal bytes."""
-    from reports import figures
-    from reports.statistics.systems import uncertainty
+    with parallel.uncollected():
+        with parallel.started([lambda: gather(places)]) as reading:
+            parallel.load("numpy", "scipy.special", *figures.MODULES)
+            collection: Collection = reading[0]()
+        rows = collection.rows
+        parts = [rows[start : start + PART] for start in range(0, len(rows), PART)]
+        measuring: list[parallel.Job] = [functools.partial(_measured, part) for part in parts]
+        with parallel.started([*measuring, *figures.without_intervals(rows, SHOWN)]) as waiting:
+            measured: list[_Measured] = [one for wait in waiting[: len(parts)] for one in wait()]
+            wrong = [problem for one in measured for problem in one.problems]
+            collection = dataclasses.replace(collection, problems=(*collection.problems, *wrong))
+            tables = _tables(collection.rows, measured)
+            pictures = figures.of_intervals(rows, {one.row: one.intervals for one in measured}, SHOWN)
+            pictures += [picture for wait in waiting[len(parts) :] for picture in wait()]
+        contents = _contents(tables, figures.ordered(pictures), collection)
+        files.write_all(out, contents, prune=True)
+    return [out / name for name in contents], collection
 
-    collection = gather(places)
-    intervals = {row: dict(uncertainty(found).intervals) for row, found in collection.evidence.items()}
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the test items of a row give: intervals by column key, which tests they allow, what is wrong."""
+
+    row: str
+    intervals: Mapping[str, Interval]
+    testable: bool
+    problems: tuple[str, ...]
+
+
+def _measured(rows: Sequence[Row]) -> list[_Measured]:
+    found = []
+    for row in rows:
+        evidence, problems = evidence_of(row)
+        intervals = uncertainty(evidence).intervals
+        found.append(_Measured(row.name, intervals, bool(evidence), tuple(problems)))
+    return found
+
+
+def _tables(rows: Sequence[Row], measured: Sequence[_Measured]) -> list[Table]:
+    intervals = {one.row: one.intervals for one in measured}
     overall = {row: found["overall"] for row, found in intervals.items() if "overall" in found}
-    tables = [*_paper_tables(collection.rows), systems.table(collection.rows, overall), leaderboard.table()]
-    tables += [
-        table
-        for table in (
-            selection.table(collection.rows),
-            runs.table(collection.rows, intervals),
-            _tests(collection),
-        )
-        if table is not None
-    ]
-    pictures = figures.draw(collection.rows, intervals, SHOWN)
+    having = {one.row for one in measured if one.testable}
+    tables = [*_paper_tables(rows), systems.table(rows, overall), leaderboard.table()]
+    ours = (
+        selection.table(rows),
+        runs.table(rows, intervals),
+        _tests([row for row in rows if row.name in having]),
+    )
+    return tables + [table for table in ours if table is not None]
+
+
+def _contents(
+    tables: Sequence[Table], pictures: Sequence[Picture], collection: Collection
+) -> dict[str, bytes]:
     contents = _table_files(tables, "all.tex")
     contents["report.md"] = _report(tables)
     for picture in pictures:
@@ -53,23 +99,19 @@ def build(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
         contents[f"figures/{picture.key}.png"] = picture.png
     shown = [html.Picture(picture.key, picture.caption, picture.svg) for picture in pictures]
     contents[PAGE] = html.render(tables, shown, collection.problems, collection.notes).encode()
-    files.write_all(out, contents, prune=True)
-    return [out / name for name in contents], collection
+    return contents
 
 
 def _paper_tables(rows: Sequence[Row]) -> list[Table]:
     return [table1.table(rows), table2.table(rows), table3.table(rows), table4.table(rows)]
 
 
-def _tests(collection: Collection) -> Table | None:
-    """Paired tests of the first rows with test items, each against the first of the same labels."""
-    from reports import compare
-
-    having = [row for row in collection.rows if collection.evidence[row.name]]
-    groups = [group for group in compare.alike(compare.of_rows(having, collection)) if len(group) > 1]
+def _tests(rows: Sequence[Row]) -> Table | None:
+    """Paired tests of the first of these rows, each against the first of the same labels."""
+    groups = [group for group in compare.alike(compare.of_rows(rows)) if len(group) > 1]
     if not groups:
         return None
-    table = compare.tests_table([group[:SHOWN] for group in groups])
+    table = compare.tests_table([compare.with_evidence(group[:SHOWN])[0] for group in groups])
     left_out = sum(max(0, len(group) - SHOWN) for group in groups)
     note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
     return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table

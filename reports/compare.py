@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from reports import catalogue, scores
 from reports.columns import BY_KEY
 from reports.errors import ReportError
 from reports.evidence import Evidence
-from reports.gather import Collection
+from reports.gather import Collection, evidence_of
 from reports.rows import Row
 from reports.statistics import systems
 from reports.statistics.paired import Comparison, p_text
@@ -23,7 +24,7 @@ OVERALL = "Overall ↑"
 
 @dataclass(frozen=True)
 class System:
-    """One side of a comparison; `row` and `evidence` only of ours."""
+    """One side of a comparison; `row` only of ours, and `evidence` of those by `with_evidence`."""
 
     name: str
     source: str
@@ -43,19 +44,28 @@ def find(names: Sequence[str], collection: Collection) -> list[System]:
     return [_one(name, offered) for name in names]
 
 
-def of_rows(rows: Sequence[Row], collection: Collection) -> list[System]:
+def of_rows(rows: Sequence[Row]) -> list[System]:
     """Rows of ours as systems."""
-    return [
-        System(row.name, "ours", row.percent(), row.labels, row, collection.evidence.get(row.name))
-        for row in rows
-    ]
+    return [System(row.name, "ours", row.percent(), row.labels, row) for row in rows]
+
+
+def with_evidence(chosen: Sequence[System]) -> tuple[list[System], list[str]]:
+    """The systems with the test items of those of ours, and what is wrong with these."""
+    found, problems = [], []
+    for system in chosen:
+        if system.row is not None:
+            items, wrong = evidence_of(system.row)
+            system = dataclasses.replace(system, evidence=items)
+            problems += wrong
+        found.append(system)
+    return found, problems
 
 
 def _offered(collection: Collection) -> list[tuple[tuple[str, ...], System]]:
     """Each system with the names that it answers to."""
     found: list[tuple[tuple[str, ...], System]] = [
         ((row.name, row.upstream), system)
-        for row, system in zip(collection.rows, of_rows(collection.rows, collection), strict=True)
+        for row, system in zip(collection.rows, of_rows(collection.rows), strict=True)
     ]
     for one in catalogue.known():
         system = System(one.name, f"published: {one.source}", one.values)
@@ -171,8 +181,8 @@ def tests_table(groups: Sequence[Sequence[System]]) -> Table:
         Head("95 % interval"),
         Head("p"),
         Head("Matched pairs p"),
-        Head("Test"),
         Head("Reading"),
+        Head("Test"),
     )
     blocks: list[Block] = []
     notes: list[str] = []
@@ -224,7 +234,7 @@ def _tested(first: System, other: System, key: str, found: Comparison | str) -> 
     column = BY_KEY.get(key)
     pair = (text(f"{other.name} – {first.name}"), text(OVERALL if column is None else column.header))
     if isinstance(found, str):
-        return (*pair, *(text("") for _ in range(5)), text(f"not tested: {found}"))
+        return (*pair, *(text("") for _ in range(4)), text(f"not tested: {found}"), text(""))
     digits, factor = (2, 1.0) if column is None or column.unit == "percent" else (column.digits, 0.01)
     low_high = ""
     if found.interval is not None:
@@ -238,8 +248,8 @@ def _tested(first: System, other: System, key: str, found: Comparison | str) -> 
         text(low_high),
         Cell(_bare(found.p), found.p),
         text(matched),
-        text(found.method),
         text(found.verdict(first.name, other.name)),
+        text(found.method),
     )
 
 

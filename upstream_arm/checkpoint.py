@@ -53,6 +53,7 @@ _FREE_FIELDS = frozenset(
         "layer_grad_scale",
         "reuse_softmax",
         "batching",
+        "repeats",
     }
 )
 
@@ -122,7 +123,7 @@ def load_student(
     path: Path | str,
     *,
     model_config: Path | str | StudentConfig | None = None,
-    **switches: str | None,
+    **switches: str | int | None,
 ) -> Student:
     """Build the student of a checkpoint, in evaluation mode, on the CPU.
 
@@ -132,7 +133,8 @@ def load_student(
     Args:
         path: the checkpoint.
         model_config: the student's yaml (the authors' or ours) or its configuration.
-        **switches: `reuse_softmax` and `batching`, over the configuration's; None leaves it.
+        **switches: `reuse_softmax`, `batching` and, of unfolded students, `repeats`, over the
+            configuration's; None leaves it.
 
     Raises:
         UpstreamError: if the checkpoint cannot be read, does not fit the configuration, or carries
@@ -144,10 +146,7 @@ def load_student(
 
     checkpoint = read(path)
     config = choose_config(checkpoint, model_config)
-    unknown = sorted(set(switches) - set(config.switches))
-    if unknown:
-        raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(config.switches)}")
-    config = config.replace(**{name: value for name, value in switches.items() if value is not None})
+    config = config.with_switches(**switches)
     check_fit(checkpoint.student_state, config, checkpoint.path)
     with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
         student = Student(config)
@@ -179,7 +178,9 @@ def choose_config(
     if carried is not None:
         for field in dataclasses.fields(StudentConfig):
             own, other = getattr(carried, field.name), getattr(given, field.name)
-            if field.name not in _FREE_FIELDS and own != other:
+            # Any depth will do for an unfolded student, and only for one.
+            free = field.name in _FREE_FIELDS and (own is None) == (other is None)
+            if not free and own != other:
                 raise UpstreamError(
                     f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
                     "give the yaml of this checkpoint, or none, to use its own"

@@ -32,7 +32,8 @@ class StudentConfig:
         embed_dim: width d of the encoder.
         ffn_dim: inner width of the feed-forward networks.
         heads: attention heads.
-        reuse_pattern: one entry a layer; True computes its own attention map, False reuses the last one.
+        reuse_pattern: one entry a block; True computes its own attention map, False reuses the last one. A
+            block is a layer, unless the student is unfolded.
         projection_dim: width of the per-layer projections (the teacher's), None for none.
         conv_pos: kernel of the positional convolution, in frames.
         conv_pos_groups: its groups.
@@ -45,6 +46,11 @@ class StudentConfig:
             `single` as in the paper's equation 4.
         batching: `exact` gives every utterance the features it would get alone; `released` is the
             authors' behaviour in a batch (mixed heads, statistics over padding), bit for bit.
+        repeats: of an unfolded student, how often each block runs, one run after another, before the next
+            block; every run is a layer with the block's weights, and its output passes through the block's
+            projection. So no weight depends on it, and a checkpoint can be loaded at any depth. None for
+            the paper's students, whose layers have weights of their own. After the abstract of arXiv
+            2505.21237 ("unfolded many times"); that a block's runs follow each other is inferred.
     """
 
     conv_layers: tuple[ConvLayer, ...]
@@ -62,29 +68,68 @@ class StudentConfig:
     layer_grad_scale: bool = True
     reuse_softmax: ReuseSoftmax = "double"
     batching: Batching = "exact"
+    repeats: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)
 
     @property
     def layers(self) -> int:
-        """Number of encoder layers."""
+        """Number of encoder layers, each run of a block counted."""
+        return self.blocks * (self.repeats or 1)
+
+    @property
+    def blocks(self) -> int:
+        """Number of encoder layers with weights of their own."""
         return len(self.reuse_pattern)
 
     @property
     def switches(self) -> dict[str, str]:
         """The settings that change the arithmetic without changing the weights; every result records them."""
-        return {"reuse_softmax": self.reuse_softmax, "batching": self.batching}
+        unfolded = {} if self.repeats is None else {"repeats": str(self.repeats)}
+        return {"reuse_softmax": self.reuse_softmax, "batching": self.batching, **unfolded}
+
+    def with_switches(self, **switches: str | int | None) -> StudentConfig:
+        """A copy with some switches set; None leaves a switch, and so does `own` for `repeats`.
+
+        Raises:
+            UpstreamError: for an unknown switch or value, and for `repeats` of a student that is not
+                unfolded.
+        """
+        unknown = sorted(set(switches) - set(SWITCHES))
+        if unknown:
+            raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(SWITCHES)}")
+        changes = {
+            name: value for name, value in switches.items() if value not in (None, SWITCHES["repeats"][0])
+        }
+        if "repeats" in changes:
+            if self.repeats is None:
+                raise UpstreamError(
+                    "the switch repeats is for unfolded students, and this one's layers have weights of "
+                    "their own; leave it out"
+                )
+            if str(changes["repeats"]) not in SWITCHES["repeats"]:
+                raise UpstreamError(
+                    f"repeats is {changes['repeats']!r}, expected {SWITCHES['repeats'][1]} to "
+                    f"{SWITCHES['repeats'][-1]}; correct it"
+                )
+            changes["repeats"] = int(str(changes["repeats"]))
+        return self.replace(**changes)
 
     def replace(self, **changes: Any) -> StudentConfig:
         """A copy with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain lists and numbers, as `from_mapping` reads them and yaml or json can hold them."""
+        """Plain lists and numbers, as `from_mapping` reads them and yaml or json can hold them.
+
+        `repeats` is there for unfolded students alone: others are written as they were before it existed.
+        """
         mapping = dataclasses.asdict(self)
         mapping["conv_layers"] = [list(layer) for layer in self.conv_layers]
         mapping["reuse_pattern"] = list(self.reuse_pattern)
+        if self.repeats is None:
+            del mapping["repeats"]
         return mapping
 
 
@@ -122,12 +167,14 @@ def _check(config: StudentConfig) -> None:
         if config.embed_dim % value:
             refuse(f"embed_dim {config.embed_dim} is not divisible by {name} {value}")
     if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
-        refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a layer")
+        refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a block")
     if not config.reuse_pattern[0]:
         refuse("the reuse pattern's first layer reuses a map, but no layer before it computes one")
-    for name, known in SWITCHES.items():
-        if getattr(config, name) not in known:
-            refuse(f"{name} is {getattr(config, name)!r}, expected {' or '.join(known)}")
+    for name in ("reuse_softmax", "batching"):
+        if getattr(config, name) not in SWITCHES[name]:
+            refuse(f"{name} is {getattr(config, name)!r}, expected {' or '.join(SWITCHES[name])}")
+    if config.repeats is not None and (type(config.repeats) is not int or config.repeats < 1):
+        refuse(f"repeats is {config.repeats!r}, expected a positive whole number or nothing")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:

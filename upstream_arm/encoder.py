@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -49,8 +50,16 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = config.heads
         self.layer_grad_scale = config.layer_grad_scale
+        self.repeats = config.repeats or 1
 
-    def forward(self, x: Tensor, valid: Tensor | None, explicit: bool, lean: bool = False) -> list[Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        valid: Tensor | None,
+        explicit: bool,
+        lean: bool = False,
+        paths: Sequence[int] | None = None,
+    ) -> list[list[Tensor]]:
         """Encode.
 
         Args:
@@ -58,9 +67,11 @@ class Encoder(nn.Module):
             valid: [batch, frame] of bool, False for padding; None if nothing is padded.
             explicit: write the attention maps out.
             lean: one unpadded utterance on a CPU without gradients: take the shortest way for it.
+            paths: for each path through the layers how often every block runs; None for one path with the
+                configuration's `repeats`.
 
         Returns:
-            The output of every layer, each [batch, frame, width].
+            For each path the output of every layer, each [batch, frame, width].
         """
         if valid is not None:
             x = x * valid.unsqueeze(2)
@@ -70,12 +81,16 @@ class Encoder(nn.Module):
         else:
             positions = self.pos_conv(x)
         x = self.dropout(self.layer_norm(x + positions))
+        return [self._path(x, valid, explicit, repeats) for repeats in paths or (self.repeats,)]
+
+    def _path(self, x: Tensor, valid: Tensor | None, explicit: bool, repeats: int) -> list[Tensor]:
         shared: AttentionMap | None = None
-        outputs = []
-        for index, layer in enumerate(self.layers, start=1):
+        outputs: list[Tensor] = []
+        layers = [layer for layer in self.layers for _ in range(repeats)]
+        for index, layer in enumerate(layers, start=1):
             x, shared = layer(x, shared, valid, explicit)
             output = x
-            remaining = len(self.layers) - index
+            remaining = len(layers) - index
             if self.layer_grad_scale and remaining and torch.is_grad_enabled():
                 # The authors' gradient scaling (their layer_grad_scale): the share of the layers above
                 # goes through x, the rest through this layer's own output.

@@ -46,7 +46,7 @@ class UpstreamExpert(nn.Module):
 
     @property
     def switches(self) -> dict[str, str]:
-        """`reuse_softmax` and `batching`."""
+        """`reuse_softmax`, `batching` and, of an unfolded student, `repeats`."""
         return self.student.config.switches
 
     def get_downsample_rates(self, key: str) -> int:
@@ -79,6 +79,7 @@ def from_checkpoint(
     model_config: Path | str | StudentConfig | None = None,
     reuse_softmax: ReuseSoftmax | None = None,
     batching: Batching | None = None,
+    repeats: str | int | None = None,
 ) -> UpstreamExpert:
     """An upstream with a checkpoint's weights.
 
@@ -87,13 +88,16 @@ def from_checkpoint(
         model_config: the model's yaml; needed only where the checkpoint does not carry its configuration.
         reuse_softmax: overrides the configuration's switch.
         batching: likewise.
+        repeats: likewise, how often each block of an unfolded student runs.
 
     Raises:
         UpstreamError: if the files cannot be used.
     """
     from upstream_arm.checkpoint import labels, load_student, sha256
 
-    student = load_student(ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching)
+    student = load_student(
+        ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching, repeats=repeats
+    )
     return UpstreamExpert(student, Path(ckpt), sha256(ckpt), labels(ckpt))
 
 
@@ -102,13 +106,13 @@ def from_seed(
     seed: int = 0,
     reuse_softmax: ReuseSoftmax | None = None,
     batching: Batching | None = None,
+    repeats: str | int | None = None,
 ) -> UpstreamExpert:
     """An untrained upstream with seeded random weights, for smoke tests; it says so on stderr.
 
     The state of torch's random generator is left as it was.
     """
-    given = {"reuse_softmax": reuse_softmax, "batching": batching}
-    config = config.replace(**{name: value for name, value in given.items() if value is not None})
+    config = config.with_switches(reuse_softmax=reuse_softmax, batching=batching, repeats=repeats)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student = Student(config)

@@ -8,9 +8,9 @@ For each student of `names.RELEASED` (and the alias `arm_hubert`):
 - `armhubert_custom(ckpt, model_config=None)` takes either.
 - `armhubert_random(model_config=None, seed=0)` is untrained.
 
-All take the switches `reuse_softmax` ("double" or "single") and `batching` ("exact" or "released"), and
-ignore further keywords of s3prl's runner. `model_config` is needed only where the checkpoint does not
-carry its configuration.
+All take the switches `reuse_softmax` ("double" or "single"), `batching` ("exact" or "released") and, for an
+unfolded student, `repeats` (how often each block runs), and ignore further keywords of s3prl's runner.
+`model_config` is needed only where the checkpoint does not carry its configuration.
 """
 
 from __future__ import annotations

@@ -25,8 +25,15 @@ RELEASED = MappingProxyType(
 # Two spellings of one upstream: the README's and s3prl's habit.
 ALIASES = MappingProxyType({"arm_hubert": "armhubert"})
 
-# The settings that change a student's arithmetic, each with its default first; see StudentConfig.
-SWITCHES = MappingProxyType({"reuse_softmax": ("double", "single"), "batching": ("exact", "released")})
+# The settings that change a student's arithmetic, each with its default first; see StudentConfig. `repeats`
+# is for unfolded students alone, `own` being what the checkpoint says.
+SWITCHES = MappingProxyType(
+    {
+        "reuse_softmax": ("double", "single"),
+        "batching": ("exact", "released"),
+        "repeats": ("own", *map(str, range(1, 13))),
+    }
+)
 
 VARIANTS = ("_local", "_url", "_custom", "_random")
 

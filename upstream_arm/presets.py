@@ -48,6 +48,9 @@ PRESETS = MappingProxyType(
         # these give its 22.3 M and 26.6 M parameters.
         "starhubert": _student(432, 976, "none").replace(projection_dim=None, layer_grad_scale=False),
         "starhubert_l": _student(480, 1024, "none").replace(projection_dim=None, layer_grad_scale=False),
+        # ARMHuBERT's widths unfolded, after the idea of arXiv 2505.21237: four blocks, three runs each, make
+        # HuBERT BASE's twelve layers; the second and fourth block reuse maps. None was published.
+        "unfolded": _student(480, 864, "[True, False] * 2").replace(repeats=3),
     }
 )
 

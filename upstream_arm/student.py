@@ -27,10 +27,13 @@ class StudentOutput:
         hidden_states: one tensor a layer, each [batch, frame, feature]; feature is `projection_dim`, or
             `embed_dim` for a student without projections.
         frames: each utterance's own number of frames; frames after them are padding.
+        shallow: of an unfolded student, likewise the hidden states of its shallowest path, on which every
+            block runs once; None where it was not asked for.
     """
 
     hidden_states: list[Tensor]
     frames: list[int]
+    shallow: list[Tensor] | None = None
 
 
 class Projection(nn.Module):
@@ -70,10 +73,12 @@ class Student(nn.Module):
         self.encoder = Encoder(config)
         if config.projection_dim is not None:
             target = config.projection_dim
-            self.proj_head = nn.ModuleList(Projection(width, target) for _ in range(config.layers))
+            self.proj_head = nn.ModuleList(Projection(width, target) for _ in range(config.blocks))
         self.encoder.apply(_initialise)
 
-    def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None = None) -> StudentOutput:
+    def forward(
+        self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None = None, shallowest: bool = False
+    ) -> StudentOutput:
         """Compute every layer's features.
 
         With `batching="exact"` an utterance's features are those that it gets alone, and padded frames
@@ -85,13 +90,14 @@ class Student(nn.Module):
             lengths: each utterance's own number of samples.
             mask: [batch, frame] of bool; the front end's output is replaced by `mask_emb` where it is
                 True. For distillation only.
+            shallowest: compute the shallowest path too. For distillation only.
 
         Raises:
             UpstreamError: if an utterance is too short for one frame.
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
-        if mask is None and self._lean_path_serves(wavs):
+        if mask is None and not shallowest and self._lean_path_serves(wavs):
             return self._one_by_one(wavs, lengths, counts)
         exact = self.config.batching == "exact"
         x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
@@ -103,12 +109,18 @@ class Student(nn.Module):
         x = self.dropout_input(x)
         if mask is not None:
             x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
-        outputs = self.encoder(x, valid, explicit)
-        if self.config.projection_dim is not None:
-            outputs = [head(output) for head, output in zip(self.proj_head, outputs, strict=True)]
+        paths = (self.encoder.repeats, 1) if shallowest else None
+        found = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
         if exact and valid is not None:
-            outputs = [_repeat_last(output, counts) for output in outputs]
-        return StudentOutput(outputs, counts)
+            found = [[_repeat_last(output, counts) for output in outputs] for outputs in found]
+        return StudentOutput(found[0], counts, found[1] if shallowest else None)
+
+    def _project(self, outputs: list[Tensor]) -> list[Tensor]:
+        """The layers of a path, each through its block's projection."""
+        if self.config.projection_dim is None:
+            return outputs
+        runs = len(outputs) // self.config.blocks
+        return [self.proj_head[index // runs](output) for index, output in enumerate(outputs)]
 
     def _lean_path_serves(self, wavs: Tensor) -> bool:
         """Whether `_one_by_one` gives the same features: plain inference in fp32 on a CPU."""
@@ -121,16 +133,17 @@ class Student(nn.Module):
         """A batch utterance by utterance: nothing is padded, and activations stay in the cache."""
         width = self.config.projection_dim or self.config.embed_dim
         shape = len(counts), max(counts), width
+        runs = self.config.repeats or 1
         results = [wavs.new_empty(shape) for _ in range(self.config.layers)]
         for index, (length, count) in enumerate(zip(lengths, counts, strict=True)):
             x = lean_frontend.convolve(self.feature_extractor, wavs[index, :length])
-            outputs = self.encoder(self.layer_norm(x).unsqueeze(0), None, explicit=False, lean=True)
+            outputs = self.encoder(self.layer_norm(x).unsqueeze(0), None, explicit=False, lean=True)[0]
             for layer, output in enumerate(outputs):
                 own = results[layer][index, :count]
                 if self.config.projection_dim is None:
                     own.copy_(output[0])
                 else:
-                    head: nn.Linear = cast(Projection, self.proj_head[layer]).lin_proj
+                    head: nn.Linear = cast(Projection, self.proj_head[layer // runs]).lin_proj
                     torch.addmm(head.bias, output[0], head.weight.T, out=own)
                 results[layer][index, count:] = own[-1]
         return StudentOutput(results, counts)

@@ -29,6 +29,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,9 +51,8 @@ T = TypeVar("T")
 START_METHOD = "spawn"  # a fork would share CUDA and threads with this process
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 3.0
-"""How long the others may say what is wrong after one rank has: the first to notice is seldom the cause."""
+"""How long others may say what is wrong after one has broken: the first to notice is seldom the cause."""
 
-CLOSING_SECONDS = 30.0
 EVALUATION_TIME = timedelta(days=7)
 """Waiting ranks give up after this; one that died is noticed by the process that started it, and at once."""
 
@@ -128,14 +128,6 @@ class Ranks:
             setattr(featurizer, name, getattr(parts.featurizer, name))
         return dataclasses.replace(parts, featurizer=featurizer, downstream=wrapped(parts.downstream))
 
-    def close(self) -> None:
-        """The end of what the ranks do together."""
-        if self.count > 1:
-            import torch.distributed
-
-            self._meet()
-            torch.distributed.destroy_process_group()
-
     def _meet(self) -> None:
         if self.count > 1:
             import torch
@@ -188,13 +180,13 @@ def deviations(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def train(work: Work, plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
-    """Have `plan.devices` processes do `work`, the leader in `folder`; returns when all are done.
+    """Have `plan.devices` processes do `work`, the leader in `folder`; returns when all have.
 
     A rank's own error is raised again here; RunFailed if one dies. However this ends, no rank is left.
     """
     context = multiprocessing.get_context(START_METHOD)
     # Ranks other than the first have a folder for what s3prl's experts write wherever they are.
-    with tempfile.TemporaryDirectory(prefix="superb-ranks-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=".ranks-", suffix=".tmp", dir=folder) as scratch:
         seats: list[_Seat] = []
         try:
             for rank in range(plan.devices):
@@ -262,15 +254,14 @@ def _wait(seats: Sequence[_Seat]) -> None:
             waiting.remove(seat)
             if word.error is not None:
                 problems.append(word)
-                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+                grace = 0.0 if word.weight == _SAID else GRACE_SECONDS
+                deadline = min(deadline, time.monotonic() + grace)
     if problems:
         cause = min(problems, key=lambda word: word.weight)
         if cause.trace:
             print(cause.trace, end="", file=sys.stderr)
         assert cause.error is not None
         raise cause.error
-    for seat in seats:
-        seat.process.join(CLOSING_SECONDS)
 
 
 def _rank_main(
@@ -284,14 +275,36 @@ def _rank_main(
     outbox: Any,
     parent: int,
 ) -> None:
-    """The whole life of one rank; its last word goes to `outbox`."""
-    from reports.errors import ReportError
-    from upstream_arm.errors import UpstreamError
+    """The whole life of one rank: it works, sends its last word to `outbox`, and waits to be killed.
 
+    It does not leave torch.distributed: the end of a process group waits for gloo's thread with Python's lock
+    held, and that thread may want the lock to let go of a tensor (seen with torch 2.11).
+    """
     _die_with(parent)
     # A terminal and a batch system signal every process of a run; the one that started the ranks ends them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    outbox.send(_last_word(work, plan, config, data, folder, ranks, scratch))
+    while True:
+        signal.pause()
+
+
+def _last_word(
+    work: Work,
+    plan: RunPlan,
+    config: Mapping[str, Any],
+    data: PreparedData,
+    folder: Path,
+    ranks: Ranks,
+    scratch: Path,
+) -> _Word:
+    from tqdm import tqdm
+
+    from reports.errors import ReportError
+    from upstream_arm.errors import UpstreamError
+
+    # The default has a lock for several processes, which Python calls leaked when its owner is killed.
+    tqdm.set_lock(threading.RLock())
     try:
         if not ranks.leader:
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
@@ -299,14 +312,12 @@ def _rank_main(
             folder.mkdir()
         work(_join(plan, ranks, scratch / "store"), config, data, folder, ranks)
     except (UsageError, RunFailed, UpstreamError, ReportError, OSError) as error:
-        outbox.send(_Word(error, weight=_SAID))
-        sys.exit(1)
+        return _Word(error, weight=_SAID)
     except BaseException as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         sentence = f"process {ranks.rank + 1} of {ranks.count} stopped with {reason}"
-        outbox.send(_Word(RunFailed(sentence), traceback.format_exc(), _BROKE))
-        sys.exit(1)
-    outbox.send(_Word())
+        return _Word(RunFailed(sentence), traceback.format_exc(), _BROKE)
+    return _Word()
 
 
 def _join(plan: RunPlan, ranks: Ranks, store: Path) -> RunPlan:

@@ -75,9 +75,10 @@ def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
     if rerun not in RERUN:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
-    if plan.devices > 1:
-        parallel.check(plan)
     folder = run_dir(plan, config).resolve()
+    # A finished run is handed back also where its devices are not.
+    if rerun == "always" or not (folder / RESULT).exists():
+        parallel.check(plan)
     with _plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
@@ -220,19 +221,22 @@ def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name == "lock":
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        if path.name != "lock":
+            _remove(path)
 
 
 def _remove_temporary(folder: Path) -> None:
     """What a killed run was writing."""
     for pattern in (".*.tmp", "checkpoints/.*.tmp"):
         for path in folder.glob(pattern):
-            path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 class _Bars:

@@ -32,7 +32,7 @@ def run(plans: Sequence[RunPlan], *, rerun: str, ended: Ended) -> None:
     """Do what is missing of runs that differ in `optimizer.lr` alone, telling of each how it ended.
 
     One whose training diverges or is given up does not stop the others. Where features are not stored as
-    means the runs are made one after another.
+    means, or a run has several devices, the runs are made one after another.
     """
     left = []
     with session.sigterm_as_exit(), contextlib.ExitStack() as stack:
@@ -60,7 +60,7 @@ def run(plans: Sequence[RunPlan], *, rerun: str, ended: Ended) -> None:
 
 def _train_and_test(works: Sequence[session.Work], ended: Ended) -> list[RunPlan]:
     """Write the results; returns the plans that cannot be trained together."""
-    if len(works) < 2:
+    if len(works) < 2 or works[0].plan.devices > 1:
         return [work.plan for work in works]
     terminal = sys.stderr
     with session.logged(works[0].folder), session.memory_errors():

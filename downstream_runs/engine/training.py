@@ -20,7 +20,6 @@ def train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
     """Train to the last step, from the newest good checkpoint if there is one."""
     trainer, resumed = begin(bench, tell, ranks)
     trainer.train(resumed)
-    ranks.close()
     end(bench, trainer)
 
 

@@ -78,13 +78,16 @@ def _figure(
                         color=style.COLOURS[number % len(style.COLOURS)],
                         marker=style.MARKERS[number % len(style.MARKERS)],
                         markersize=2.5 if len(points) < 30 else 0,
-                        label=style.short(rows[number].name, 60),
+                        label=rows[number].name,
                     )
             axes.set_title(title(task), loc="left", fontsize=7.5)
             axes.margins(y=0.1)
             if place >= len(tasks) - columns:
                 axes.set_xlabel("Step", labelpad=1)
             style.plain_grid(axes)
-        style.shared_legend(figure)
-        rest = f" {left_out} more rows are not drawn." if left_out else ""
-        return [style.finish(figure, key, caption + rest)]
+        style.shared_legend(figure, (row.name for row in rows))
+        if any(row.labels for row in rows):
+            caption += " Rows with labels in brackets are not comparable to the others."
+        if left_out:
+            caption += f" {left_out} more rows are not drawn."
+        return [style.finish(figure, key, caption)]

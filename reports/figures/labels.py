@@ -17,11 +17,13 @@ _CLEAR = 3.0
 _NEAR = 130
 #: Where a name may start from its point, in typographic points, the nearest first.
 _OFFSETS = sorted(
-    itertools.product((-90, -60, -40, -25, -12, -5, 5, 12, 25, 40, 60, 80), range(-66, 67, 6)),
+    itertools.product((-90, -60, -40, -25, -12, -5, 5, 12, 25, 40, 60, 80), range(-66, 67, 3)),
     key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset),
 )
 
 Box = tuple[float, float, float, float]
+Spot = tuple[float, float]
+Segment = tuple[Spot, Spot]
 
 
 def place(
@@ -43,13 +45,20 @@ def place(
     taken: list[Box] = [
         (x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in (spot(*point) for point in points)
     ]
+    drawn: list[Segment] = []
     for text, x, y in names:
         at = spot(x, y)
-        fitting = (offset for offset in _OFFSETS if _fits(text, at, offset, taken, inside))
+        fitting = (
+            offset
+            for offset in _OFFSETS
+            if _fits(text, at, offset, taken, inside)
+            and not any(_cross(_segment(at, offset), other) for other in drawn)
+        )
         found = next(fitting, None)
         if found is None:
             continue
         taken += [_box(text, at, found), *_line(at, found)]
+        drawn.append(_segment(at, found))
         line = {"arrowstyle": "-", "color": "#9aa0a6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2}
         line["relpos"] = (0 if found[0] > 0 else 1, 0.5)
         axes.annotate(
@@ -64,16 +73,29 @@ def place(
         )
 
 
-def _fits(
-    text: str, at: tuple[float, float], offset: tuple[int, int], taken: Sequence[Box], inside: Box
-) -> bool:
+def _fits(text: str, at: Spot, offset: tuple[int, int], taken: Sequence[Box], inside: Box) -> bool:
     """Is there room for the name, and does its line cross no other name or point?"""
     return _free(_box(text, at, offset), taken, inside) and all(
         _free(box, taken, inside) for box in _line(at, offset)
     )
 
 
-def _line(at: tuple[float, float], offset: tuple[int, int]) -> list[Box]:
+def _segment(at: Spot, offset: tuple[int, int]) -> Segment:
+    return at, (at[0] + offset[0], at[1] + offset[1])
+
+
+def _cross(one: Segment, other: Segment) -> bool:
+    """Has each segment its ends on both sides of the other?"""
+    sides = [_side(line, end) * _side(line, far) for line, (end, far) in ((one, other), (other, one))]
+    return max(sides) < 0
+
+
+def _side(line: Segment, point: Spot) -> float:
+    (x0, y0), (x1, y1) = line
+    return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
+
+
+def _line(at: Spot, offset: tuple[int, int]) -> list[Box]:
     """Small boxes along the line from the point to its name, none where the name is near."""
     if offset[0] ** 2 + offset[1] ** 2 <= _NEAR:
         return []
@@ -82,7 +104,7 @@ def _line(at: tuple[float, float], offset: tuple[int, int]) -> list[Box]:
     return [(x - 0.5, y - 0.5, x + 0.5, y + 0.5) for x, y in spots]
 
 
-def _box(text: str, at: tuple[float, float], offset: tuple[int, int]) -> Box:
+def _box(text: str, at: Spot, offset: tuple[int, int]) -> Box:
     width = _LETTER * SIZE * len(text)
     left = at[0] + offset[0] - (0 if offset[0] > 0 else width)
     middle = at[1] + offset[1]

@@ -56,7 +56,7 @@ def macs(rows: Sequence[Row]) -> Picture:
         if cost is not None and cost > 1:  # FBANK's half giga would stretch the axis
             found.append(_point(one, cost))
     for row in _complete(rows):
-        profile = profile_of(row.upstream)
+        profile = profile_of(row)
         if profile is not None:
             found.append(_ours(row, profile.macs / 1e9))
     return _draw(

@@ -1,13 +1,13 @@
 """How every figure looks, and how it becomes bytes that are the same each time.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; every colour has its own marker too.
-Figures are as wide as a paper's column (3.4 inches) or as two (7 inches), with letters of 7 points and more.
+Figures are as wide as a paper's column (3.4 inches), with letters of 6 points and more.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMN = 3.4
-PAGE = 7.0
+#: Letters of a line of text across a column.
+WIDEST = 50
 # Okabe and Ito 2008, without its yellow, which is too light for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -84,8 +85,10 @@ def finish(figure: Figure, key: str, caption: str) -> Picture:
 
 
 def short(name: str, length: int = 28) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    """A name that fits beside an axis: what is too long loses its middle, as labels and hours stand last."""
+    if len(name) <= length:
+        return name
+    return f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}"
 
 
 def plain_grid(axes: Axes, axis: str = "both") -> None:
@@ -94,10 +97,17 @@ def plain_grid(axes: Axes, axis: str = "both") -> None:
     axes.tick_params(length=2)
 
 
-def shared_legend(figure: Figure) -> None:
-    """One legend on top for all panels, each name once and on a line of its own."""
+def shared_legend(figure: Figure, names: Iterable[str]) -> None:
+    """One legend on top for all panels, each of these names in its order and on a line of its own."""
     handles = {}
     for axes in figure.axes:
         found, labels = axes.get_legend_handles_labels()
         handles.update(dict(zip(labels, found, strict=True)))
-    figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=1, borderaxespad=0.3)
+    shown = [name for name in names if name in handles]
+    figure.legend(
+        [handles[name] for name in shown],
+        [short(name, WIDEST) for name in shown],
+        loc="upper left",
+        ncols=1,
+        borderaxespad=0.3,
+    )

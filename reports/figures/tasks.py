@@ -24,14 +24,14 @@ def draw(rows: Sequence[Row]) -> Picture:
     systems += [(f"{row.name} (ours)", row.percent()) for row in usable[:OURS]]
     reference = published.reference_points()
     beyond = False
-    with style.canvas(style.COLUMN, 3.6) as figure:
-        axes = figure.add_axes((0.24, 0.1, 0.73, 0.7))
+    with style.canvas(style.COLUMN, 4.4) as figure:
+        axes = figure.add_axes((0.24, 0.09, 0.73, 0.74))
         for number, (name, values) in enumerate(systems):
             keys = [key for key in scores.KEYS if key in values]
             found = [scores.points(key, values[key], reference) for key in keys]
             beyond = beyond or any(not EDGES[0] <= value <= EDGES[1] for value in found)
             # A little apart in height, so that equal values do not hide each other.
-            apart = 0.09 * (number - (len(systems) - 1) / 2)
+            apart = 0.12 * (number - (len(systems) - 1) / 2)
             axes.plot(
                 [min(max(value, EDGES[0]), EDGES[1]) for value in found],
                 [scores.KEYS.index(key) + apart for key in keys],

@@ -53,7 +53,7 @@ def _figure(
                         linestyle="none",
                         color=colour,
                         markersize=4,
-                        label=style.short(row.name, 60),
+                        label=row.name,
                     )
             axes.set_ylim(len(rows) - 0.4, -0.6)
             axes.set_yticks([])
@@ -61,11 +61,12 @@ def _figure(
             axes.set_title(column.header, loc="left", fontsize=7.5)
             axes.margins(x=0.1)
             style.plain_grid(axes, "x")
-        style.shared_legend(figure)
+        style.shared_legend(figure, (row.name for row in rows))
         caption = (
             "Our numbers with 95 % bootstrap intervals (the groups that were resampled are in the table of "
             "our "
-            "runs). Intervals that overlap do not settle which is better; the paired tests do."
+            "runs). A number without a line has no interval. Intervals that overlap do not settle which is "
+            "better; the paired tests do."
         )
         if any(row.labels for row in rows):
             caption += " These rows are not comparable to published numbers."

@@ -35,7 +35,7 @@ def draw(rows: Sequence[Row], left_out: int) -> list[Picture]:
             axes.set_xticks(range(layers))
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
-            axes.set_title(style.short(name, 60), loc="left")
+            axes.set_title(style.short(name, style.WIDEST), loc="left", fontsize=7.5)
         bar = figure.add_axes((0.35, 0.24 / total, 0.4, 0.08 / total))
         figure.colorbar(image, cax=bar, orientation="horizontal")  # type: ignore[arg-type]
         bar.tick_params(length=2, labelsize=6)

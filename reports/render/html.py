@@ -95,7 +95,9 @@ def _grid(heads: Sequence[Head], blocks: Sequence[Block]) -> str:
         first = "descending" if "↑" in head.text else "ascending"
         group = f"<small>{escape(head.group)}</small>" if head.group else ""
         side = ' class="n"' if is_number else ""
-        button = f'<button type="button">{escape(head.text)}</button>'
+        # The arrow stays on its word's line where a head is broken into two.
+        title = escape(head.text).replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+        button = f'<button type="button">{title}</button>'
         parts.append(f'<th scope="col"{side} data-first="{first}">{group}{button}</th>')
     parts.append("</tr></thead>")
     for block in blocks:

@@ -12,8 +12,8 @@ from reports.tables.model import Block, Cell, Head, Table
 
 #: Text longer than this is set in several lines.
 WIDE = 34
-#: A float holds no more rows than this; longer tables are cut, and say so.
-ROWS = 50
+#: A float holds no more lines than this; longer tables are cut, and say so.
+LINES = 50
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -60,14 +60,13 @@ def render(table: Table) -> str:
         *_group_line(heads),
         " & ".join(escape(head.text) for head in heads) + r" \\",
     ]
-    left, total = ROWS, sum(len(block.rows) for block in table.blocks)
-    for block in table.blocks:
-        if left > 0:
-            lines += [r"\midrule", *_block(dataclasses.replace(block, rows=block.rows[:left]), kept)]
-        left -= len(block.rows)
+    blocks = _fitting(table.blocks, kept)
+    for block in blocks:
+        lines += [r"\midrule", *_block(block, kept)]
     notes = table.notes
-    if total > ROWS:
-        notes = (f"The first {ROWS} of {total} rows; {table.key}.csv has all.", *notes)
+    shown, total = (sum(len(block.rows) for block in some) for some in (blocks, table.blocks))
+    if shown < total:
+        notes = (f"The first {shown} of {total} rows; {table.key}.csv has all.", *notes)
     lines += [r"\bottomrule", r"\end{tabular}}", *_notes(notes), r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
@@ -106,6 +105,25 @@ def _group_line(heads: Sequence[Head]) -> list[str]:
     return [" & ".join(cells) + r" \\", " ".join(rules)]
 
 
+def _fitting(blocks: Sequence[Block], kept: Sequence[int]) -> list[Block]:
+    """The first rows that a float has room for; a row of long text takes several lines."""
+    left, found = LINES, []
+    for block in blocks:
+        rows = []
+        for row in block.rows:
+            left -= max(_lines(row[index]) for index in kept)
+            if left >= 0:
+                rows.append(row)
+        if rows:
+            found.append(dataclasses.replace(block, rows=tuple(rows)))
+    return found
+
+
+def _lines(cell: Cell) -> int:
+    # 5.2 cm hold 24 letters at least.
+    return -(-len(cell.text) // 24) if len(cell.text) > WIDE else 1
+
+
 def _block(block: Block, kept: Sequence[int]) -> list[str]:
     lines = [rf"\multicolumn{{{len(kept)}}}{{l}}{{\textit{{{escape(block.title)}}}}} \\"]
     if block.warning:
@@ -120,6 +138,8 @@ def _cell(cell: Cell) -> str:
     if cell.emphasis:
         body = rf"\{'textbf' if cell.emphasis == 'best' else 'underline'}{{{body}}}"
     if len(cell.text) > WIDE and cell.value is None:
+        # A long name is one word, which would run into the next column.
+        body = body.replace(r"\_", r"\_\allowbreak{}")
         body = rf"\parbox[t]{{5.2cm}}{{\raggedright {body}\strut}}"
     return body + escape(cell.marks)
 

@@ -26,24 +26,27 @@ a { color: #0b4f8a; }
 .tall { max-height: 85vh; }
 table { border-collapse: separate; border-spacing: 0; font-size: .875rem;
   font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .55rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
-thead th { position: sticky; top: 0; background: #fff; z-index: 2; vertical-align: bottom; }
+th, td { padding: .3rem .45rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+thead th { position: sticky; top: 0; background: #fff; z-index: 2; vertical-align: bottom;
+  white-space: normal; }
 tr > :first-child { position: sticky; left: 0; background: #fff; z-index: 1;
   border-right: 1px solid var(--line); }
+tr:not(.block) > :first-child { min-width: 15.5rem; max-width: 20rem; white-space: normal;
+  overflow-wrap: break-word; }
 thead tr > :first-child { z-index: 3; }
-.block th { background: var(--soft); position: static; padding: .45rem .55rem; }
-.block .title { position: sticky; left: .55rem; width: fit-content; max-width: min(60rem, 85vw);
+.block th { background: var(--soft); position: static; padding: .45rem; }
+.block .title { position: sticky; left: .45rem; width: fit-content; max-width: min(60rem, 85vw);
   white-space: normal; }
 .block .warning { display: block; font-weight: 400; }
 tbody tr:hover > * { background: var(--soft); }
 .n { text-align: right; }
 .long { white-space: normal; min-width: 22rem; max-width: 30rem; }
-thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .2rem 0;
-  cursor: pointer; text-align: inherit; }
+thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0;
+  padding: .2rem 0; position: relative; cursor: pointer; text-align: inherit; }
 thead small { display: block; font-weight: 400; color: #57606a; }
-thead button::after { content: ""; display: inline-block; width: .9em; }
-[aria-sort=ascending] button::after { content: "\\2009\\25B4"; }
-[aria-sort=descending] button::after { content: "\\2009\\25BE"; }
+thead button::after { content: ""; position: absolute; left: 100%; bottom: .3rem; font-size: .85em; }
+[aria-sort=ascending] button::after { content: "\\25B4"; }
+[aria-sort=descending] button::after { content: "\\25BE"; }
 .notes { font-size: .875rem; padding-left: 1.1rem; }
 .files { font-size: .875rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr));
@@ -54,8 +57,7 @@ figcaption { font-size: .875rem; }
 @media (max-width: 40rem) {
   body { padding: .5rem .75rem 3rem; }
   h1 { font-size: 1.35rem; }
-  tr:not(.block) > :first-child { min-width: 8rem; max-width: 10rem; white-space: normal;
-    overflow-wrap: break-word; }
+  tr:not(.block) > :first-child { min-width: 8rem; max-width: 10rem; }
   th, td { padding: .35rem .45rem; }
   nav a { padding: .4rem .7rem; }
 }

@@ -103,14 +103,14 @@ def _eer(counted: tuple[Array, Array], drawn: Array) -> Array:
     for part in np.array_split(drawn, max(1, len(drawn) * counted[0].shape[1] // 2_000_000)):
         accepted, false = part @ counted[0], part @ counted[1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            hits, alarms = accepted / accepted[:, -1:], false / false[:, -1:]
-        hits, alarms = (np.pad(rates, ((0, 0), (1, 0))) for rates in (hits, alarms))
-        above = 1 - alarms - hits  # from 1 down to -1; the EER is where it crosses 0
-        after = np.argmax(above <= 0, axis=1)
-        rows = np.arange(len(part))
-        high, low = above[rows, after - 1], above[rows, after]
-        share = high / (high - low)
-        values.append(alarms[rows, after - 1] + share * (alarms[rows, after] - alarms[rows, after - 1]))
+            accepted /= accepted[:, -1:].copy()
+            false /= false[:, -1:].copy()
+        above = 1 - false - accepted  # from near 1 down to -1; the EER is where it crosses 0
+        rows, after = np.arange(len(part)), np.argmax(above <= 0, axis=1)
+        # Before the first threshold nothing is accepted: no alarm, and 1 above.
+        alarm = np.where(after > 0, false[rows, after - 1], 0.0)
+        high, low = np.where(after > 0, above[rows, after - 1], 1.0), above[rows, after]
+        values.append(alarm + high / (high - low) * (false[rows, after] - alarm))
     return 100 * np.concatenate(values)
 
 

@@ -70,7 +70,7 @@ def _published(one: catalogue.Known) -> tuple[Cell, ...]:
 
 
 def _ours(row: Row, interval: Interval | None) -> tuple[Cell, ...]:
-    profile = profile_of(row.upstream)
+    profile = profile_of(row)
     return (
         text(row.name),
         Cell(row.params_m, float(row.params_m)) if row.params_m else text(""),

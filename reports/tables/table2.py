@@ -43,8 +43,8 @@ def table(rows: Sequence[Row]) -> Table:
         "Recomputed: parameters and MACs of the same shapes by this toolkit's profile command "
         "(python -m upstream_arm profile table2); MACs are the sum over SUPERB's 32 utterances. "
         "The other columns are as printed in arXiv 2305.11685, Table 2.",
-        "For rows of ours, parameters are those of the upstream that was run, MACs those of its preset, if "
-        "it is one.",
+        "For rows of ours, parameters are those of the upstream that was run, MACs those of the preset of "
+        "its name, if it has as many parameters.",
         *ours.notes(rows, ablations.COLUMNS),
     ]
     blocks = (patterns, *ours.blocks(rows, _ours))
@@ -64,15 +64,23 @@ def _published(row: dict[str, str]) -> tuple[Cell, ...]:
     )
 
 
-def profile_of(upstream: str) -> published.Profile | None:
-    """The profile of the preset behind an upstream's name."""
+def profile_of(row: Row) -> published.Profile | None:
+    """The profile of the preset behind the name of a row's upstream.
+
+    None if the row has another number of parameters: a user's checkpoint, such as a student distilled here,
+    may be of any shape, whatever name it is run under.
+    """
+    upstream = row.upstream
     for variant in _VARIANTS:
         upstream = upstream.removesuffix(variant)
-    return published.profiles().get("armhubert" if upstream == "arm_hubert" else upstream)
+    profile = published.profiles().get("armhubert" if upstream == "arm_hubert" else upstream)
+    if profile is not None and row.params_m not in ("", f"{profile.params / 1e6:.2f}"):
+        return None
+    return profile
 
 
 def _ours(row: Row) -> tuple[Cell, ...]:
-    profile = profile_of(row.upstream)
+    profile = profile_of(row)
     return (
         text(row.name),
         text(""),

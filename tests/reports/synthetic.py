@@ -87,7 +87,7 @@ def result(
         upstream_checkpoint=None,
         upstream_checkpoint_sha256=None,
         upstream_switches={},
-        upstream_parameters=26_448_448,
+        upstream_parameters=22_394_080 if upstream == "table2_2by6" else 26_448_448,
         device="cpu",
         wall_seconds=1.5,
         corpus=Corpus("synthetic", "data", {"test": 1}, "a" * 64),

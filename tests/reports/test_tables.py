@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -104,6 +105,14 @@ def test_an_incomplete_row_has_no_overall_and_says_what_is_missing(rows: tuple[R
     assert "1 of our rows lack a task and are not here." in known.notes
     two = cells(table2.table(rows), ours.TITLE, "table2_2by6")
     assert two["MACs (G)"].text == "449.9"
+
+
+def test_a_checkpoint_of_another_shape_has_not_the_presets_macs(rows: tuple[Row, ...]) -> None:
+    """A distilled student runs as armhubert_local, whatever its shape."""
+    row = next(row for row in rows if row.name == "armhubert")
+    found = table2.profile_of(row)
+    assert found is not None and found.params == 26_448_448
+    assert table2.profile_of(dataclasses.replace(row, params_m="0.15")) is None
 
 
 def test_official_and_dev_selected_numbers_are_told_apart(rows: tuple[Row, ...]) -> None:
@@ -232,6 +241,8 @@ def test_a_long_table_is_cut_in_latex_and_says_so() -> None:
 def test_the_latex_compiles(tmp_path: Path, rows: tuple[Row, ...]) -> None:
     tables = [*(module.table(rows) for module in PAPER), systems.table(rows, {}), leaderboard.table(), NASTY]
     tables += [table for table in (selection.table(rows), runs.table(rows, {})) if table is not None]
+    names = tuple((Cell(f"a_student_of_{'wav2vec2_' * 6}{number}"), Cell("1", 1.0)) for number in range(60))
+    tables.append(Table("names", "Long names", (Head("Model"), Head("b")), (Block("A", names),)))
     for table in tables:
         (tmp_path / f"{table.key}.tex").write_text(latex.render(table))
     (tmp_path / "all.tex").write_text(latex.document([table.key for table in tables]))
@@ -245,6 +256,8 @@ def test_the_latex_compiles(tmp_path: Path, rows: tuple[Row, ...]) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
+    # Nothing runs into the next column or off the page.
+    assert "Overfull" not in done.stdout and "Float too large" not in done.stdout
 
 
 def test_the_page_needs_nothing_else_and_sorts_by_unrounded_values(rows: tuple[Row, ...]) -> None:

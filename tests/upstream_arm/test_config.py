@@ -36,6 +36,8 @@ PARAMETERS = {
     # Our guess of widths; the published sizes are 22.3 M and 26.6 M.
     "starhubert": 22_309_024,
     "starhubert_l": 26_631_232,
+    # Four blocks: those of ARMHuBERT that stay when the other eight of its twelve layers go.
+    "unfolded": 11_290_432,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ examples:
   python -m upstream_arm distill --teacher facebook/hubert-base-ls960 --data /corpora --preset armhubert_s
   python -m upstream_arm distill --teacher random:hubert --data runs/demo-data --preset tiny
   torchrun --nproc-per-node 4 -m upstream_arm distill --teacher ... --data ... --preset armhubert
+  python -m upstream_arm distill --teacher ... --data ... --preset unfolded --self-distillation 1
   python -m upstream_arm distill --ablation table3 --teacher facebook/hubert-base-ls960 --data /corpora
 
 Killed at any time, the same command goes on and ends with the same student.
@@ -55,9 +57,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--objective", choices=OBJECTIVES, default="full", help="of the loss (default %(default)s)")
     add("--mask-ratio", metavar="R", help="0.8, or 0.4:0.8 for a linear schedule (default: the hours')")
     add("--epochs", type=int, help="default: the recipe's")
-    add("--batch-size", type=int, help="utterances at once on a device")
+    add("--batch-size", type=int, help="utterances at once on a device (default: what the devices allow)")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
+    add(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="unfold the student: run each of its layers N times, its weights shared",
+    )
+    add(
+        "--self-distillation",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
+    )
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
     add("--seed", type=int, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
@@ -106,6 +121,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
     recipe = _recipe(options)
     masks = options.objective not in UNMASKED
+    effective = options.effective_batch or recipe.effective_batch
     ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
     return Settings(
         preset=recipe.name,
@@ -118,12 +134,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
         objective=options.objective,
         ratio=None if ratio is None else parse_ratio(ratio),
         epochs=recipe.epochs if options.epochs is None else options.epochs,
-        batch_size=recipe.batch_size if options.batch_size is None else options.batch_size,
-        effective_batch=options.effective_batch or recipe.effective_batch,
+        batch_size=_batch_size(recipe, effective) if options.batch_size is None else options.batch_size,
+        effective_batch=effective,
         learning_rate=options.learning_rate or recipe.learning_rate,
         precision=options.precision or _precision(options.device),
         seed=options.seed,
         full_epochs=recipe.epochs,
+        self_distillation=options.self_distillation,
     )
 
 
@@ -131,6 +148,10 @@ def default_folder(settings: Settings) -> Path:
     """`runs/distill/` with a name that tells the usual runs apart."""
     teacher = settings.teacher.rstrip("/").split("/")[-1].replace(":", "-")
     parts = [settings.preset, "from", teacher, settings.objective, settings.form]
+    if settings.student.repeats is not None:
+        parts.append(f"repeats{settings.student.repeats}")
+    if settings.self_distillation:
+        parts.append(f"self{settings.self_distillation:g}")
     if settings.ratio is not None:
         parts.append(str(settings.ratio).replace(":", "-"))
     return Path("runs", "distill", "_".join([*parts, f"seed{settings.seed}"]))
@@ -180,12 +201,22 @@ def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfi
     config = load_yaml(options.model_config) if options.model_config else recipe.config
     changes: dict[str, Any] = {}
     if options.reuse_pattern:
-        changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.layers)
+        changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.blocks)
+    if options.repeats is not None:
+        changes["repeats"] = options.repeats
     if options.objective == "star":
         changes["projection_dim"] = None
     changes["reuse_softmax"] = options.reuse_softmax or "single"
     changes["batching"] = options.batching or "exact"
     return config.replace(**changes)
+
+
+def _batch_size(recipe: StudentRecipe, effective: int) -> int:
+    """The recipe's, or the largest below it of which this run's devices make the effective batch evenly."""
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    fitting = (size for size in range(recipe.batch_size, 0, -1) if effective % (size * devices) == 0)
+    # Where none fits, Settings.accumulation says so.
+    return next(fitting, recipe.batch_size)
 
 
 def _splits(option: str | None, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,11 +36,14 @@ class Loss:
         total: the layers' weighted sum, with gradients.
         masked: the masked part of each layer before weighting, [layer], without gradients.
         unmasked: likewise the unmasked part; the whole of it in `layer_to_layer`.
+        divergence: in self-distillation the KL divergence before weighting, without gradients; else None.
+            `masked` and `unmasked` are then the deepest path's, and `total` has the shallowest path's too.
     """
 
     total: Tensor
     masked: Tensor
     unmasked: Tensor
+    divergence: Tensor | None = None
 
 
 def layer_weights(layers: int) -> tuple[float, ...]:

@@ -97,6 +97,12 @@ def plan(table: str, arguments: Sequence[str]) -> str:
             f"--out {shlex.quote(folder)}/superb"
             for task in TASKS
         ]
+    places = " ".join(shlex.quote(f"{out}/{table}/{variant.folder}/superb") for variant in ABLATIONS[table])
+    lines += [
+        "",
+        "# The table with these students below the published rows; its notes name each row's checkpoint.",
+        f"python -m reports paper {places} --out {shlex.quote(f'{out}/{table}/report')}",
+    ]
     return "\n".join(lines)
 
 

@@ -59,6 +59,7 @@ class Settings:
         precision: of the forward pass; weights are fp32.
         seed: of initial weights, order, masks and dropout.
         full_epochs: of the recipe that this run follows; fewer `epochs` are labelled "shortened".
+        self_distillation: weight of an unfolded student's self-distillation (see `unfolding`); 0 for none.
     """
 
     preset: str
@@ -77,6 +78,7 @@ class Settings:
     precision: Precision
     seed: int
     full_epochs: int
+    self_distillation: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "effective_batch"):
@@ -86,6 +88,15 @@ class Settings:
                 )
         if not 0 < self.learning_rate < float("inf"):
             raise UpstreamError(f"the learning rate is {self.learning_rate}, expected a positive number")
+        if not 0 <= self.self_distillation < float("inf"):
+            raise UpstreamError(
+                f"the weight of self-distillation is {self.self_distillation}, expected 0 or more"
+            )
+        if self.self_distillation and (self.student.repeats or 1) < 2:
+            raise UpstreamError(
+                f"{self.preset} has one path alone, and self-distillation compares two; give an unfolded "
+                "student of two repeats or more, such as --preset unfolded, or leave --self-distillation out"
+            )
         if (self.ratio is None) != (self.objective in UNMASKED):
             raise UpstreamError(
                 f"the objective {self.objective} and the mask ratio {self.ratio} contradict each other; "
@@ -97,6 +108,8 @@ class Settings:
         mapping = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         mapping["student"] = self.student.to_mapping()
         mapping["ratio"] = None if self.ratio is None else str(self.ratio)
+        if not self.self_distillation:  # runs from before this setting go on
+            del mapping["self_distillation"]
         plain: dict[str, Any] = json.loads(json.dumps(mapping))
         return plain
 

@@ -14,6 +14,7 @@ from upstream_arm.distillation.settings import Precision
 from upstream_arm.distillation.star import star_loss
 from upstream_arm.distillation.stream import Batch
 from upstream_arm.distillation.teacher import Targets
+from upstream_arm.distillation.unfolding import self_distillation_loss
 
 if TYPE_CHECKING:
     from upstream_arm.distillation.teacher import Teacher
@@ -35,6 +36,7 @@ class Matching:
         form: of the loss.
         objective: of the loss.
         precision: of both forward passes.
+        self_distillation: weight of an unfolded student's self-distillation; 0 for none.
     """
 
     teacher: Teacher
@@ -42,34 +44,44 @@ class Matching:
     form: Form
     objective: Objective
     precision: Precision
+    self_distillation: float = 0.0
 
     def loss(self, student: Callable[..., Any], batch: Batch) -> Loss:
         """The loss of a batch that is on the models' device."""
         with self._autocast(batch):
             targets = self.targets(batch)
-            output = student(batch.wavs, batch.lengths, batch.mask)
-        if self.objective == "star":
-            return star_loss(output.hidden_states, targets.clean, batch.valid)
-        return distillation_loss(
-            output.hidden_states,
-            targets.clean,
-            targets.masked,
-            batch.mask,
-            batch.valid,
-            form=self.form,
-            objective=self.objective,
-        )
+            if not self.self_distillation:
+                output = student(batch.wavs, batch.lengths, batch.mask)
+                return self._compared(output.hidden_states, targets, batch)
+            output = student(batch.wavs, batch.lengths, batch.mask, shallowest=True)
+        deepest = self._compared(output.hidden_states, targets, batch)
+        shallowest = self._compared(output.shallow, targets, batch)
+        divergence = self_distillation_loss(output.hidden_states[-1], output.shallow[-1], batch.valid)
+        total = deepest.total + shallowest.total + self.self_distillation * divergence
+        return dataclasses.replace(deepest, total=total, divergence=divergence.detach())
 
     def targets(self, batch: Batch) -> Targets:
         """The teacher's layers; its masked pass is made for the full objective alone."""
-        found = self.teacher(batch.wavs, batch.lengths, batch.mask if self.objective == "full" else None)
-        every = self.teacher.layers // self.layers
-        masked = None if found.masked is None else found.masked[every - 1 :: every]
-        return Targets(found.clean[every - 1 :: every], masked)
+        return self.teacher(batch.wavs, batch.lengths, batch.mask if self.objective == "full" else None)
+
+    def _compared(self, states: list[Tensor], targets: Targets, batch: Batch) -> Loss:
+        clean = shared_out(targets.clean, len(states))
+        if self.objective == "star":
+            return star_loss(states, clean, batch.valid)
+        masked = None if targets.masked is None else shared_out(targets.masked, len(states))
+        return distillation_loss(
+            states, clean, masked, batch.mask, batch.valid, form=self.form, objective=self.objective
+        )
 
     def _autocast(self, batch: Batch) -> Any:
         device = batch.wavs.device.type
         return torch.autocast(device, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+
+def shared_out(targets: list[Tensor], layers: int) -> list[Tensor]:
+    """Of a teacher's layers those that `layers` of a student match, spread evenly, the last among them."""
+    every = len(targets) // layers
+    return targets[every - 1 :: every]
 
 
 def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict[str, Any]:
@@ -79,11 +91,12 @@ def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict
         `loss`, `masked`, `unmasked`: the objective on masks that training does not see, mean over batches;
         `distance`: for each layer the squared error on CLEAN input as a share of the variance of the
         teacher's features (0 is a perfect copy, 1 is no better than the teacher's mean frame);
-        `distance_last`: of the last layer; no distances for a student of another width than its teacher's.
+        `distance_last`: of the last layer; no distances for a student of another width than its teacher's;
+        `distance_last_shallowest`: with self-distillation, that of the shallowest path.
     """
     was_training = student.training
     student.eval()
-    sums = _Distances(matching.layers)
+    sums, shallow = _Distances(), _Distances()
     losses: list[Tensor] = []
     weights = torch.tensor(layer_weights(matching.layers))
     with torch.no_grad():
@@ -93,41 +106,39 @@ def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict
             losses.append(torch.stack([loss.total.float().cpu(), *parts]))
             clean = dataclasses.replace(batch, mask=None)
             with matching._autocast(batch):
-                states = student(clean.wavs, clean.lengths).hidden_states
+                output = student(clean.wavs, clean.lengths, shallowest=matching.self_distillation > 0)
                 targets = matching.targets(clean).clean
-            if states[0].shape == targets[0].shape:
-                sums.add(states, targets, batch.valid)
+            for distances, states in ((sums, output.hidden_states), (shallow, output.shallow)):
+                if states is not None and states[0].shape == targets[0].shape:
+                    distances.add(states, shared_out(targets, len(states)), batch.valid)
     student.train(was_training)
     total, masked, unmasked = torch.stack(losses).mean(dim=0).tolist()
     found: dict[str, Any] = {"loss": total, "masked": masked, "unmasked": unmasked}
     if sums.frames:
         found["distance"] = sums.values()
         found["distance_last"] = found["distance"][-1]
+    if shallow.frames:
+        found["distance_last_shallowest"] = shallow.values()[-1]
     return found
 
 
 class _Distances:
     """Squared errors and variances of the teacher's features over frames, layer by layer, in fp64."""
 
-    def __init__(self, layers: int) -> None:
-        self.errors = [0.0] * layers
-        self.squares = [0.0] * layers
-        self.sums: list[Tensor | None] = [None] * layers
+    def __init__(self) -> None:
+        self.errors: dict[int, float] = {}
+        self.squares: dict[int, float] = {}
+        self.sums: dict[int, Tensor] = {}
         self.frames = 0
 
     def add(self, states: list[Tensor], targets: list[Tensor], valid: Tensor) -> None:
         self.frames += int(valid.sum())
         for layer, (state, target) in enumerate(zip(states, targets, strict=True)):
             own, wanted = state[valid].double(), target[valid].double()
-            self.errors[layer] += float((own - wanted).square().sum())
-            self.squares[layer] += float(wanted.square().sum())
-            total = wanted.sum(dim=0)
-            before = self.sums[layer]
-            self.sums[layer] = total if before is None else before + total
+            self.errors[layer] = self.errors.get(layer, 0.0) + float((own - wanted).square().sum())
+            self.squares[layer] = self.squares.get(layer, 0.0) + float(wanted.square().sum())
+            self.sums[layer] = self.sums.get(layer, 0.0) + wanted.sum(dim=0)
 
     def values(self) -> list[float]:
-        shares = []
-        for error, square, total in zip(self.errors, self.squares, self.sums, strict=True):
-            assert total is not None, "validation has at least one batch"
-            shares.append(error / (square - float(total.square().sum()) / self.frames))
-        return shares
+        means = {layer: float(total.square().sum()) / self.frames for layer, total in self.sums.items()}
+        return [self.errors[layer] / (self.squares[layer] - means[layer]) for layer in sorted(means)]

@@ -75,7 +75,7 @@ def recipe(name: str, hours: int | None = None) -> StudentRecipe:
     """
     if name == TINY:
         # Its rates and batches suit the demo corpus of sixty short utterances.
-        return StudentRecipe(TINY, tiny_student(), hours or 100, 20, 1e-2, 10, 10)
+        return StudentRecipe(TINY, tiny_student(), hours or 100, 20, 5e-3, 10, 10)
     if hours is None:
         hours = 100 if name.endswith("_100h") or name.startswith("table2") else 960
     if name not in PRESETS and f"{name}_{hours}h" in PRESETS:

@@ -75,7 +75,12 @@ class Run:
         check_teacher(teacher, settings)
         teacher.to(here.device)
         self.matching = Matching(
-            teacher, config.layers, settings.form, settings.objective, settings.precision
+            teacher,
+            config.layers,
+            settings.form,
+            settings.objective,
+            settings.precision,
+            settings.self_distillation,
         )
         root = corpus.find_root(Path(settings.data))
         self.labels = run_labels(settings, teacher, root)
@@ -149,18 +154,23 @@ class Run:
                     "step": step + 1,
                     "epoch": (step + 1) * self.accumulation * here.devices / len(self.stream.buckets),
                     "learning_rate": rate,
-                    **dict(zip(("loss", "masked", "unmasked", "masked_fraction"), values, strict=True)),
+                    **dict(zip(self._recorded, values, strict=True)),
                 }
                 bar.set_postfix(loss=f"{values[0]:.4g}", refresh=False)
                 bar.update()
                 yield step + 1, record
 
+    @property
+    def _recorded(self) -> tuple[str, ...]:
+        further = ("divergence",) if self.settings.self_distillation else ()
+        return ("loss", "masked", "unmasked", "masked_fraction", *further)
+
     def _step(self, model: nn.Module, loader: Any, rate: float) -> list[float]:
-        """One step of the optimiser: loss, its two parts and the masked fraction, means over its batches."""
+        """One step of the optimiser: the values that `_recorded` names, means over its batches."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         weights = torch.tensor(layer_weights(self.matching.layers), device=self.here.device)
-        sums = torch.zeros(4, device=self.here.device)
+        sums = torch.zeros(len(self._recorded), device=self.here.device)
         self.optimizer.zero_grad(set_to_none=True)
         for index in range(self.accumulation):
             batch: Batch = next(loader)
@@ -171,7 +181,8 @@ class Run:
                 loss = self.matching.loss(model, batch.to(self.here.device))
                 self.scaler.scale(loss.total / self.accumulation).backward()
             parts = [(weights * part).sum() for part in (loss.masked, loss.unmasked)]
-            sums += torch.stack([loss.total.detach(), *parts, sums.new_tensor(fraction)])
+            further = [] if loss.divergence is None else [loss.divergence]
+            sums += torch.stack([loss.total.detach(), *parts, sums.new_tensor(fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         values = self.here.mean(sums / self.accumulation).tolist()

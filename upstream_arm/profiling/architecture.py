@@ -19,11 +19,13 @@ class Architecture:
         heads: attention heads.
         conv_pos: kernel of the positional convolution, in frames.
         conv_pos_groups: its groups.
-        computes_map: one entry a layer, False where the layer reuses the last computed attention map.
+        computes_map: one entry a block, False where it reuses the last computed attention map; a block is
+            a layer, unless the student is unfolded.
         projection: width of the linear projection of each layer's output, None for none.
         pretraining_head: parameters that no feature passes through but that the published size includes.
         fairseq_attention: count also the 4Td + 4HT^2 a layer that SUPERB's tool counts in fairseq's
             attention beside the products; its figure for HuBERT BASE includes them.
+        repeats: how often each block runs: parameters count once, products in every run.
     """
 
     conv_layers: tuple[ConvLayer, ...]
@@ -36,6 +38,7 @@ class Architecture:
     projection: int | None = None
     pretraining_head: int = 0
     fairseq_attention: bool = False
+    repeats: int = 1
 
     @property
     def post_extract(self) -> bool:
@@ -54,6 +57,7 @@ def of_student(config: StudentConfig) -> Architecture:
         conv_pos_groups=config.conv_pos_groups,
         computes_map=config.reuse_pattern,
         projection=config.projection_dim,
+        repeats=config.repeats or 1,
     )
 
 

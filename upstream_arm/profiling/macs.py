@@ -8,7 +8,8 @@ whatever faster equal computation a model uses; with d the width, f the feed-for
 - positional convolution: (T + 1) * kernel * (d / groups) * d, the frame that is cut off included;
 - a layer that computes its attention map: 4 T d^2 + 2 T^2 d; one that reuses it: 2 T d^2 + T^2 d
   (equation 4 of the paper, arXiv 2305.11685, needs neither queries nor keys);
-- a feed-forward network: 2 T d f; a layer's projection: T d * its width.
+- a feed-forward network: 2 T d f; a layer's projection: T d * its width;
+- every run of a block of an unfolded student is a layer.
 
 Not counted: norms, activations, softmax (so neither the second one of the released code), biases and other
 element-wise work. These are the terms that give the MACs of the paper's Table 2.
@@ -45,7 +46,8 @@ def count(architecture: Architecture, samples: int) -> dict[str, int]:
         )
     # Padding by half a kernel on both sides: an even kernel gives one frame too many.
     positions = time + 2 * (architecture.conv_pos // 2) - architecture.conv_pos + 1
-    layers, computing = len(architecture.computes_map), sum(architecture.computes_map)
+    layers = len(architecture.computes_map) * architecture.repeats
+    computing = sum(architecture.computes_map) * architecture.repeats
     attention = (layers + computing) * (2 * time * width**2 + time**2 * width)
     if architecture.fairseq_attention:
         attention += layers * (4 * time * width + 4 * architecture.heads * time**2)

@@ -86,7 +86,14 @@ class Profile:
 
 def of_config(name: str, config: StudentConfig) -> Profile:
     """Profile one of our students from its shape."""
-    return dataclasses.replace(_of_architecture(name, of_student(config)), switches=config.switches)
+    switches = {key: value for key, value in config.switches.items() if key != "repeats"}
+    notes: tuple[str, ...] = ()
+    if config.repeats is not None:
+        notes = (
+            f"{name}: {config.blocks} blocks, each run {config.repeats} times; parameters are counted once "
+            "and MACs in every run",
+        )
+    return dataclasses.replace(_of_architecture(name, of_student(config)), switches=switches, notes=notes)
 
 
 def of_hubert_base(name: str = "hubert_base") -> Profile:

@@ -77,7 +77,7 @@ def main(config_path: str, out: str, count: str = "1") -> None:
     trainer = runner.Runner(args, config)
     trainer.train()
     if rank:
-        return
+        os._exit(0)
     Path(out, "scalars.json").write_text(json.dumps(Writer.lines))
     end = {
         "Featurizer": runner.get_model_state(trainer.featurizer.model),

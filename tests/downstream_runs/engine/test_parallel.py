@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from test_kill import check_equal
 
 from downstream_runs import cli, tasks
-from downstream_runs.engine import parallel, run, run_dir
+from downstream_runs.engine import parallel, run, run_dir, session
 from downstream_runs.errors import RunFailed, UsageError
 from reports import results
 
@@ -190,4 +192,36 @@ def test_one_device_meets_nobody() -> None:
     assert ranks.own(state) is state
     assert ranks.gather(state) == {}
     assert ranks.deal(None, 3) is None
-    ranks.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_to_the_command_ends_all(
+    number: signal.Signals,
+    raised: type[BaseException],
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(parallel, "START_METHOD", "fork")
+    command = os.getpid()
+
+    def work(plan: Any, config: Any, data: Any, folder: Path, ranks: parallel.Ranks) -> None:
+        # A terminal signals every process; the ranks leave it to the command.
+        os.kill(os.getpid(), number)
+        (tmp_path / f"{os.getpid()}.pid").touch()
+        ranks.share(None)
+        if ranks.leader:
+            os.kill(command, number)
+        ranks.share(None)
+        time.sleep(60)
+
+    plan = noise.tiny_plan(corpus, tmp_path, devices=2)
+    with session.sigterm_as_exit(), pytest.raises(raised):
+        parallel.train(work, plan, {}, None, tmp_path)  # type: ignore[arg-type]
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not list(tmp_path.glob(".*.tmp"))

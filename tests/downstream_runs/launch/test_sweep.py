@@ -182,6 +182,9 @@ def test_a_hopeless_rate_is_given_up_and_goes_on_without_the_option(tmp_path: Pa
     assert asked == [good]
     job.run([expand.Row(row.plan, row.rates)], "missing", launch)
     assert len(asked) == 3
+    # Once something was done with it, it is a run like any other.
+    records.Journal(run_dir(bad), ()).event("resume", 4)
+    assert sweep.stopped(bad) is None and status.of_run(run_dir(bad)).state != "hopeless"
     run(expand.Row(row.plan, row.rates).members()[0])
     assert sweep.stopped(bad) is None and status.of_run(run_dir(bad)).state == "done"
 

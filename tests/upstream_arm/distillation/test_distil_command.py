@@ -64,7 +64,7 @@ def test_any_reuse_pattern_and_the_released_behaviour() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_plans_are_commands_that_parse(table: str, shared_dir: Path) -> None:
     text = plan(table, shlex.split(f"--teacher T --data 'my data' --ablation={table} --epochs 3 --out o"))
-    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("python")]
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("python -m upstream_arm")]
     rows = (shared_dir / "paper" / f"{table}.csv").read_text().splitlines()[1:]
     assert len(commands) == len(rows) == len(ABLATIONS[table])
     folders = set()
@@ -81,6 +81,39 @@ def test_plans_are_commands_that_parse(table: str, shared_dir: Path) -> None:
     for row, variant in zip(rows, ABLATIONS[table], strict=True):
         if table != "table4":
             assert row.replace('"', "").startswith(variant.row)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_plans_end_with_the_papers_tables_of_their_students(table: str, tmp_path: Path) -> None:
+    from reports.__main__ import main as report
+
+    text = plan(table, ["--teacher", "T", "--out", str(tmp_path)])
+    words = shlex.split(text.splitlines()[-1])
+    assert words[:4] == ["python", "-m", "reports", "paper"]
+    for variant in ABLATIONS[table]:
+        folder = tmp_path / table / variant.folder / "superb"
+        assert str(folder) in words and text.count(f"--out {folder}") == 3
+        folder.mkdir(parents=True)
+    assert report(words[3:]) == 0
+    assert list((tmp_path / table / "report").rglob(f"{table}.md"))
+
+
+@pytest.mark.parametrize(("devices", "size"), [(1, 18), (2, 18), (3, 12), (4, 18), (6, 12), (8, 9), (9, 8)])
+def test_the_effective_batch_is_kept_on_any_number_of_devices(
+    devices: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(devices))
+    settings = settings_of(parse("--preset armhubert"))
+    assert settings.batch_size == size and settings.effective_batch == 72
+    assert settings.accumulation(devices) * size * devices == 72
+
+
+def test_devices_that_72_cannot_be_shared_out_among_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(UpstreamError, match=r"72 is no multiple of 18 utterances on 5 device"):
+        settings_of(parse("--preset armhubert")).accumulation(5)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert settings_of(parse("--preset armhubert --effective-batch 70")).batch_size == 14
 
 
 def test_deeper_teachers_are_shared_out_evenly() -> None:

@@ -149,3 +149,17 @@ def test_s3prl_upstreams_teach_without_masks() -> None:
     assert len(states.clean) == 12 and states.masked is None
     with pytest.raises(UpstreamError, match="12 hidden states, expected one for each of the 6 layers"):
         load_teacher("s3prl:armhubert_s_960h_random", layers=6)
+
+
+def test_an_upstream_that_also_returns_what_enters_its_layers_teaches_by_the_layers() -> None:
+    """As s3prl's HuBERT does: one hidden state more than layers."""
+    from upstream_arm.distillation.teacher import UpstreamTeacher
+
+    class Upstream(torch.nn.Module):
+        def forward(self, wavs: list[torch.Tensor]) -> dict[str, Any]:
+            frames = torch.stack([wav[: len(wav) // 320 * 320].unflatten(0, (-1, 320)) for wav in wavs])
+            return {"hidden_states": [frames + layer for layer in range(7)]}
+
+    teacher = UpstreamTeacher(Upstream(), layers=6)
+    states = teacher(torch.zeros(1, 3_200), [3_200], None).clean
+    assert [float(state.mean()) for state in states] == [1, 2, 3, 4, 5, 6] and teacher.width == 320

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.machinery
 import json
 import sys
 import types
@@ -123,6 +124,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         raise OSError("no network\nand more")
 
     package, module = types.ModuleType("s3prl"), types.ModuleType("s3prl.hub")
+    # The bridge, where it has not run before in this process, asks whether s3prl is there.
+    package.__spec__ = importlib.machinery.ModuleSpec("s3prl", None)
     package.hub = module  # type: ignore[attr-defined]
     module.working, module.broken = working, broken  # type: ignore[attr-defined]
     module.options = lambda: ["working", "broken"]  # type: ignore[attr-defined]

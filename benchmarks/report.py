@@ -1,0 +1,68 @@
+"""How long a report takes: `python benchmarks/report.py` makes 1,000 synthetic runs and reports on them.
+
+Each round starts `python -m reports build`, and beside it a Python that only imports what drawing needs: no
+report can be quicker than that. Printed are seconds by the clock and, over all processes, of processor; the
+first depends on what else the machine does. The runs are invented, their numbers mean nothing. It needs the
+tests of the checkout, which make them, and no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+FLOOR = "import numpy, scipy.special, matplotlib.backends.backend_agg, matplotlib.backends.backend_svg"
+TASKS = 10
+
+
+def make(root: Path, upstreams: int) -> None:
+    """All ten tasks of this many upstreams, every third one a demo."""
+    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "reports")]
+    import synthetic  # type: ignore[import-not-found]
+
+    for number in range(upstreams):
+        labels = ("demo", "shortened") if number % 3 == 2 else ()
+        synthetic.make(root, f"upstream_{number:04d}", skill=0.5 + number / upstreams, labels=labels)
+
+
+def seconds(*arguments: str) -> tuple[float, float]:
+    """By the clock and of processor, for one Python with these arguments, children included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    subprocess.run([sys.executable, "-P", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> int:
+    """Print a row for each round."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=1000, help="ten for each upstream, default 1000")
+    parser.add_argument("--rounds", type=int, default=3, help="default 3")
+    arguments = parser.parse_args()
+    upstreams = max(1, arguments.runs // TASKS)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        make(place / "runs", upstreams)
+        print(f"{upstreams * TASKS} runs, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        print("round   report: clock  processor   imports alone: clock  processor")
+        for number in range(arguments.rounds):
+            whole = seconds("-m", "reports", "build", str(place / "runs"), "--out", str(place / "out"))
+            floor = seconds("-c", FLOOR)
+            print(f"{number + 1:>5} {whole[0]:>15.2f} {whole[1]:>10.2f} {floor[0]:>22.2f} {floor[1]:>10.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
