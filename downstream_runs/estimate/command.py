@@ -174,7 +174,7 @@ def _is_random(task: str) -> bool:
 
 def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:
     parts = (row.off, row.stored, row.extraction, row.training, row.evaluation)
-    disk = costs.run_gb(row.task, recipe) + costs.search_gb(row.task, recipe)
+    disk = costs.run_gb(row.task, recipe)
     return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
 
 
