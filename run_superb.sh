@@ -45,9 +45,20 @@ base_python() {
 
 # An environment is taken for good only with a stamp, written last: the hash of setup.cfg, then the extras.
 setup_hash() { sha256sum "$checkout/setup.cfg" | cut -d ' ' -f 1; }
-own_ready() { # $1: demo or demo,dev
-    [[ -f $stamp && $(sed -n 1p "$stamp") == "$(setup_hash)" && $(sed -n 2p "$stamp") == "$1"* ]] &&
+own_ready() { # $1: the extras that are needed
+    [[ -f $stamp && $(sed -n 1p "$stamp") == "$(setup_hash)" ]] &&
+        [[ $(with_extras "$1") == $(sed -n 2p "$stamp") ]] &&
         has "$env_dir/bin/python" superb-arm s3prl torch torchaudio
+}
+
+# The extras of the stamp, then those of $1 that are not among them.
+with_extras() {
+    local all one
+    all=$(sed -n 2p "$stamp" 2>/dev/null || true)
+    for one in ${1//,/ }; do
+        [[ ,$all, == *,$one,* ]] || all=${all:+$all,}$one
+    done
+    printf '%s' "$all"
 }
 
 # An upgrade that stopped before it changed a package leaves the environment as good as it was.
@@ -118,7 +129,7 @@ install_failed() {
         "network and the disk and call again, or set SUPERB_PYTHON to a Python that has the packages of setup.cfg."
 }
 
-# Make or complete the checkout's own environment. $1: the extras, demo or demo,dev.
+# Make or complete the checkout's own environment. $1: the extras, comma-separated.
 install_own() {
     local extras=$1 python module=ensurepip free_mb
     mkdir -p "$env_dir" 2>/dev/null ||
@@ -134,7 +145,7 @@ install_own() {
     fi
     rm -f "$stamp.old"
     if [[ -f $stamp ]] && has "$env_dir/bin/python" superb-arm; then
-        [[ $(sed -n 2p "$stamp") == demo,dev ]] && extras=demo,dev
+        extras=$(with_extras "$extras")
         say "setup.cfg has changed, or more of it is needed: bringing $env_dir up to date ([$extras])."
         mv -f "$stamp" "$stamp.old"
         : >"$log"
@@ -158,10 +169,11 @@ install_own() {
     exec 9>&-
 }
 
-# Set `python`. $1: run, test, or light, for the commands that need no package: nothing is installed for those.
+# Set `python`. $1: run, test, distill, or light, for the commands that need no package: nothing is installed for those.
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
     if [[ $1 == 'test' ]]; then wanted+=(pytest hypothesis) extras=demo,dev; fi
+    if [[ $1 == distill ]]; then wanted+=(transformers) extras=demo,distill; fi
     if [[ -n ${SUPERB_PYTHON:-} ]]; then
         python=$(command -v -- "$SUPERB_PYTHON") ||
             fail 2 "SUPERB_PYTHON is $SUPERB_PYTHON, which is no Python that can be run: set it to one or unset it."
@@ -189,6 +201,7 @@ mode=run
 case ${1:-} in
     '' | list | doctor | status | logs | cancel | clean) mode=light ;;
     test) mode='test' ;;
+    distill) mode=distill ;;
 esac
 for argument in "$@"; do
     case $argument in

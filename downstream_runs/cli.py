@@ -9,10 +9,11 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.options import PROGRAM, plan_of, run_parser, slurm_options
+from downstream_runs.options import DEMO_DATA, PROGRAM, plan_of, run_parser, slurm_options
 from reports.errors import ReportError
 from upstream_arm.errors import UpstreamError
 
@@ -91,7 +92,7 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
 
     with attempt.recorded(plan):
         if options.demo:
-            attempt.make_demo(plan)
+            attempt.make_demo(plan.task, plan.data)
         engine.run(plan, rerun=options.rerun)
     result = engine.run_dir(plan) / "result.json"
     code = _reports(["table", str(result)])
@@ -166,6 +167,23 @@ def _fetch(arguments: Sequence[str]) -> int:
     return upstream_arm(arguments)
 
 
+def _distill(arguments: Sequence[str]) -> int:
+    """As `python -m upstream_arm distill`; `--demo` makes the synthetic corpus first."""
+    from downstream_runs import tasks
+    from downstream_runs.launch import attempt
+    from upstream_arm.cli import main as upstream_arm
+
+    given = list(arguments)
+    if "--demo" in given:
+        if "--data" in given:
+            raise UsageError("--demo and --data both name a corpus: give one of the two")
+        given.remove("--demo")
+        data = Path("runs") / DEMO_DATA
+        attempt.make_demo(tasks.get("asr"), data)
+        given += ["--data", str(data)]
+    return upstream_arm(given)
+
+
 def _score(arguments: Sequence[str]) -> int:
     from downstream_runs.scoring.command import main as score
 
@@ -191,6 +209,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "repeat": _proof,
     "verify": _proof,
     "fetch": _fetch,
+    "distill": _distill,
     "score": _score,
     "table": _reports,
     "submit": _submit,

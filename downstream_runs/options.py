@@ -38,6 +38,7 @@ other commands:
   repeat   run a result again and compare           (repeat --help)
   verify   recompute a result's scores              (verify --help)
   fetch    download a released checkpoint           (fetch --help)
+  distill  make a student from a teacher            (distill --help; --demo for its speech)
   score    score hypotheses against references      (score --help)
   table    a table of results, published and ours   (table --help)
   submit   the leaderboard's predict.zip            (submit --help)

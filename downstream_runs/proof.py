@@ -206,7 +206,7 @@ def repeat(argv: Sequence[str]) -> int:
     old = results.read(options.result)
     plan, demo = _plan(old, options, out)
     if demo:
-        attempt.make_demo(plan)
+        attempt.make_demo(plan.task, plan.data)
     new = folds.run(plan)
     found = list(_differences(old, new))
     for check in found:

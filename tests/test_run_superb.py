@@ -248,6 +248,16 @@ def test_test_adds_the_dev_extra_and_runs_pytest_in_the_checkout(shell: Shell) -
     assert shell.installs()[-1].endswith("[demo,dev]")
 
 
+def test_distill_adds_its_extra_and_keeps_the_others(shell: Shell) -> None:
+    shell.run("test")
+    assert shell.run("distill", "--demo")[0] == 0
+    assert shell.installs()[-1].endswith("[demo,dev,distill]")
+    before = shell.installs()
+    for command in (("distill", "--demo"), ("test",), ("fbank", "asr")):
+        assert shell.run(*command)[0] == 0
+    assert shell.installs() == before, "one after another installs what is there"
+
+
 def test_a_failed_installation_is_not_taken_for_good(shell: Shell) -> None:
     code, out, err = shell.run("fbank", "asr", PIP="bad")
     assert (code, out) == (1, "")

@@ -22,6 +22,7 @@ from downstream_runs.launch import expand
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.tasks.spec import TaskSpec
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 OUTCOME = "outcome.json"
@@ -53,7 +54,7 @@ def run(plan: RunPlan, rerun: str, demo: bool) -> int:
     try:
         with recorded(plan):
             if demo:
-                make_demo(plan)
+                make_demo(plan.task, plan.data)
             if plan.together:
                 return _run_together(plan, rerun)
             engine.run(plan, rerun=rerun)
@@ -148,12 +149,12 @@ def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
     return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=str(said))
 
 
-def make_demo(plan: RunPlan) -> None:
-    """Make the task's synthetic corpus; tasks share corpora, so one process at a time."""
-    plan.data.mkdir(parents=True, exist_ok=True)
-    with (plan.data / ".lock").open("w") as file:
+def make_demo(task: TaskSpec, data: Path) -> None:
+    """Make a task's synthetic corpus; tasks share corpora, so one process at a time."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        plan.task.demo(plan.data)
+        task.demo(data)
 
 
 def log_file(plan: RunPlan) -> Path:

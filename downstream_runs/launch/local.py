@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> list[attempt.Outcome]:
     """Do what is missing of every run, `jobs` at a time, and tell how each ended, in the order of the plans.
 
-    One run's failure does not stop the others. With several CUDA devices each of the jobs has one of its own.
+    One run's failure does not stop the others. With several CUDA devices each of the jobs has its own.
     An interrupt stops all of them.
     """
     waiting = list(enumerate(plans))
@@ -85,16 +85,17 @@ def _start(plan: RunPlan, rerun: str, demo: bool, slot: int, jobs: int) -> _Acti
 def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, slot: int, jobs: int, parent: int) -> None:
     _die_with(parent)
     with attempt.into(log, "w"):
-        _use_device(slot, jobs)
+        _use_devices(slot, jobs, plan.devices)
         sys.exit(attempt.run(plan, rerun, demo))
 
 
-def _use_device(slot: int, jobs: int) -> None:
-    """With several jobs, the CUDA device of this slot; the variable counts until CUDA is first used."""
+def _use_devices(slot: int, jobs: int, each: int) -> None:
+    """With several jobs, the CUDA devices of this slot; the variable counts until CUDA is first used."""
     if jobs > 1:
-        devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = devices.split(",") if devices else [str(number) for number in range(jobs)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[slot % len(names)]
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = given.split(",") if given else [str(number) for number in range(jobs * each)]
+        own = [names[(slot * each + number) % len(names)] for number in range(each)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(own))
 
 
 def _die_with(parent: int) -> None:

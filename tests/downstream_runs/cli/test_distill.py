@@ -1,0 +1,26 @@
+"""`distill --demo`: the synthetic speech is made, and the rest is handed to upstream_arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from downstream_runs import cli
+from downstream_runs.launch import attempt
+
+
+def test_the_demo_is_made_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, handed = [], []
+    monkeypatch.setattr(attempt, "make_demo", lambda task, data: made.append((task.name, data)))
+    monkeypatch.setattr("upstream_arm.cli.main", lambda arguments: handed.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["distill", "--demo", "--teacher", "random:hubert", "--preset", "tiny"]) == 0
+    assert made == [("asr", Path("runs/demo-data"))]
+    wanted = ["distill", "--teacher", "random:hubert", "--preset", "tiny", "--data", "runs/demo-data"]
+    assert handed == [wanted]
+
+
+def test_two_corpora_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["distill", "--demo", "--data", "x", "--teacher", "random:hubert"]) == cli.WRONG_USE
+    assert "--demo and --data both name a corpus" in capsys.readouterr().err
