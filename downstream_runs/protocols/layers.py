@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from downstream_runs.engine.threads import Many
+
     Frames = NDArray[np.floating[Any]]
     Compute = Callable[[Recording], list[torch.Tensor]]
 
@@ -64,11 +66,10 @@ class Chunk:
         ends = np.cumsum(self._index()["frames"][layer])
         return np.split(frames, ends[:-1])
 
-    def write(self, compute: Compute, dtype: str) -> int:
-        """Compute and store all layers; returns their bytes."""
+    def write(self, states: Sequence[list[torch.Tensor]], dtype: str) -> int:
+        """Store all layers of each recording; returns their bytes."""
         import numpy as np
 
-        states = [compute(recording) for recording in self.recordings]
         size = 0
         for layer in range(len(states[0])):
             with np.errstate(over="ignore"):  # told below
@@ -105,11 +106,11 @@ class LayerStore:
         self.dtype = dtype
         self.groups = {group: _chunks(folder, group, found) for group, found in groups.items()}
 
-    def fill(self, compute: Compute, bar: Callable[..., Any]) -> int:
+    def fill(self, compute: Compute, bar: Callable[..., Any], many: Many = map) -> int:
         """Compute what is missing, one pass over the audio; returns the number of layers.
 
-        compute: all hidden states `[frame, feature]` of a recording, on the CPU. RunFailed if the disk has
-        no room for all of it, or the number of layers is not always the same.
+        compute: all hidden states `[frame, feature]` of a recording, on the CPU. many: a `map` over them.
+        RunFailed if the disk has no room for all of it, or the number of layers is not always the same.
         """
         chunks = [chunk for group in self.groups.values() for chunk in group]
         missing = [chunk for chunk in chunks if not chunk.layers()]
@@ -117,12 +118,13 @@ class LayerStore:
         total = sum(len(chunk.recordings) for chunk in missing)
         shown = iter(bar(range(total), desc="features", total=total))
 
-        def counted(recording: Recording) -> list[torch.Tensor]:
-            next(shown)
-            return compute(recording)
+        def counted(chunk: Chunk) -> Iterator[list[torch.Tensor]]:
+            for states in many(compute, chunk.recordings):
+                next(shown)
+                yield states
 
         for chunk in missing:
-            size = chunk.write(counted, self.dtype)
+            size = chunk.write(list(counted(chunk)), self.dtype)
             left -= chunk.seconds
             self._require_room(size / max(chunk.seconds, 1e-3) * left)
         next(shown, None)

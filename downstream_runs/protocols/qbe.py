@@ -14,6 +14,7 @@ The features of all layers (`features/`) are removed at the end: they are large 
 
 from __future__ import annotations
 
+import copy
 import csv
 import gzip
 import io
@@ -26,7 +27,9 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.threads import one_each
 from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.features.settings import is_batch_free
 from downstream_runs.files import atomic_write_bytes, atomic_write_text
 from downstream_runs.protocols.layers import LayerStore
 from downstream_runs.protocols.search import Search, in_order
@@ -137,15 +140,20 @@ class _Searches:
         if layer >= layers:
             raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
         partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-        search = Search(self.store, layer, split, self._bench.parts.device, partial)
+        device = self._bench.parts.device
         queries = [query.name for query in self._corpus.queries[split]]
         documents = [document.name for document in self._corpus.documents]
-        stdlist.write(path, in_order(search.scores(self._bench.bar), queries, documents))
+        with one_each(device, stateless=True) as many:
+            found = Search(self.store, layer, split, device, partial, many).scores(self._bench.bar)
+        stdlist.write(path, in_order(found, queries, documents))
         partial.unlink(missing_ok=True)
 
     def _fill(self) -> int:
         if not self._filled:
-            self._filled = self.store.fill(_compute(self._bench), self._bench.bar)
+            parts = self._bench.parts
+            # s3prl's own upstreams collect their hidden states in themselves.
+            with one_each(parts.device, stateless=is_batch_free(parts.upstream)) as many:
+                self._filled = self.store.fill(_compute(self._bench), self._bench.bar, many)
         return self._filled
 
 
@@ -161,8 +169,9 @@ def _compute(bench: Bench) -> Callable[[Recording], list[torch.Tensor]]:
     featurizer = Featurizer(upstream, "hidden_states", device)
 
     def compute(recording: Recording) -> list[torch.Tensor]:
-        dataset.data = [recording.path]
-        wave = torch.FloatTensor(dataset[0][0]).to(device)
+        own = copy.copy(dataset)  # other threads read other recordings
+        own.data = [recording.path]
+        wave = torch.FloatTensor(own[0][0]).to(device)
         try:
             with torch.no_grad():
                 states = _listed(upstream([wave])["hidden_states"])
