@@ -26,15 +26,10 @@ DEFAULT_TASKS = "ks,sid,ic,er,pr,asr"
 
 
 def losses(folder: Path, split: str) -> list[float]:
-    """The training losses of a run, in the order of its steps."""
+    """The training losses of a run, in the order of its steps; for SD, which logs none, its other numbers."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        value
-        for line in lines
-        if line["split"] == split
-        for name, value in line["scalars"].items()
-        if name.endswith("loss")
-    ]
+    logged = [pair for line in lines if line["split"] == split for pair in line["scalars"].items()]
+    return [value for name, value in logged if name.endswith("loss")] or [value for _, value in logged]
 
 
 def measure(name: str, upstream: str, steps: int, place: Path) -> str:
