@@ -143,8 +143,7 @@ class _Searches:
         device = self._bench.parts.device
         queries = [query.name for query in self._corpus.queries[split]]
         documents = [document.name for document in self._corpus.documents]
-        with one_each(device, stateless=True) as many:
-            found = Search(self.store, layer, split, device, partial, many).scores(self._bench.bar)
+        found = Search(self.store, layer, split, device, partial).scores(self._bench.bar)
         stdlist.write(path, in_order(found, queries, documents))
         partial.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ Source: s3prl 0.4.18, `downstream/quesst14_dtw/expert.py`.
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from downstream_runs.engine.threads import Many
-
     Floats = NDArray[np.float64]
 
 FEWEST_FRAMES = 5  # s3prl: queries below are not searched
@@ -41,7 +38,7 @@ class Search:
     """One layer of the stored features, searched with the queries of one split.
 
     device: where distances are computed. partial: the file of the trials done so far, removed by the caller
-    once their result is written. many: a `map` over queries.
+    once their result is written.
     """
 
     store: LayerStore
@@ -49,7 +46,6 @@ class Search:
     split: str
     device: torch.device
     partial: Path
-    many: Many = map
 
     def scores(self, bar: Callable[..., Any]) -> dict[str, dict[str, float]]:
         """Query -> document -> normalised score, higher for a better match; in the order of the store.
@@ -87,9 +83,12 @@ class Search:
             if not np.isnan(costs[:, part]).any():
                 continue
             padded, lengths = self._padded([self._normal(frames, mean, deviation) for frames in block])
-            cost = functools.partial(_cost, documents=padded, lengths=lengths)
-            for row, found in enumerate(self.many(cost, [normal[query] for query in queries])):
-                costs[row, part] = found
+            for row, query in enumerate(queries):
+                frames = normal[query]
+                if len(frames) < FEWEST_FRAMES:
+                    costs[row, part] = 0.0
+                else:
+                    costs[row, part] = dtw.normalized_distances(frames, padded, lengths).cpu().numpy()
             self._keep(costs)
         return costs
 
@@ -146,14 +145,6 @@ class Search:
     def _all(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield from self._recordings(self.split)
         yield from self._recordings(DOCUMENTS)
-
-
-def _cost(query: torch.Tensor, documents: torch.Tensor, lengths: torch.Tensor) -> Floats | float:
-    """The costs of a query in all documents; 0 for one too short to be searched."""
-    if len(query) < FEWEST_FRAMES:
-        return 0.0
-    found: Floats = dtw.normalized_distances(query, documents, lengths).cpu().numpy()
-    return found
 
 
 class Blocks:
