@@ -2,7 +2,8 @@
 
 A run is compared with what the journals of the others hold at that step, so with several runs side by side
 the outcome may depend on which was faster; one after another (`--jobs 1`) it is always the same, also after a
-kill. At least one run of a sweep is never given up: the one that no other has overtaken at its last step.
+kill. Rates that one process trains together are compared when all have their number of a step. At least one
+run of a sweep is never given up: the one that no other has overtaken at its last step.
 """
 
 from __future__ import annotations

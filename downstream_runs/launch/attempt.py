@@ -76,7 +76,10 @@ def _run_together(plan: RunPlan, rerun: str) -> int:
 
     for one in plan.together:
         _forget(one)
-    together.run((dataclasses.replace(plan, together=()), *plan.together), rerun=rerun, ended=ended)
+    plans = (dataclasses.replace(plan, together=()), *plan.together)
+    together.run(plans, rerun=rerun, ended=ended)
+    # The launcher shows the last line.
+    print(f"\n{len(plans) - len(codes) + 1} of {len(plans)} learning rates have results", file=sys.stderr)
     return max(codes)
 
 
