@@ -227,23 +227,25 @@ def of_run(
 def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
     if (folder / "result.json").exists():
         return "done"
-    queued = "" if job is None or states is None else states.get(job["job"], "")
+    # A job that has left its exit code is over, though Slurm may call it running for some seconds more.
+    ended = job is not None and Path(job["end"]).exists()
+    queued = "" if job is None or states is None or ended else states.get(job["job"], "")
     if queued in queue.WAITING:
         return "waiting"
-    # Where Slurm answers, a job that it does not know runs no more, whatever its lock says.
-    over = job is not None and states is not None and queued not in queue.ACTIVE
-    if queued in queue.RUNNING or (is_running(folder) and not over):
+    # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
+    over = ended or (job is not None and states is not None and queued not in queue.ACTIVE)
+    if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
     if hopeless.stopped(folder) is not None:
         return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 
-def is_running(folder: Path) -> bool:
-    """Whether the process that took the lock is alive; of another host, it is believed to be."""
+def is_running(folder: Path, elsewhere: bool = True) -> bool:
+    """Whether the process that took the lock is alive; elsewhere: what is believed of one of another host."""
     holder = read_json(folder / "lock") or {}
     if holder.get("host") != socket.gethostname():
-        return bool(holder)
+        return bool(holder) and elsewhere
     try:
         os.kill(int(holder.get("pid", -1)), 0)
     except (ProcessLookupError, ValueError, TypeError, OverflowError):

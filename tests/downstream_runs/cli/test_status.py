@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from downstream_runs import cli, status
+from downstream_runs.launch.attempt import OUTCOME
 
 
 def make(out: Path, run: str, **files: Any) -> Path:
@@ -69,6 +70,25 @@ def test_states_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
     assert "asr/train-loss 2.500 at 30" in lines[2]
     assert lines[-1] == "1 done, 2 stopped"
+
+
+def test_states_of_a_job(tmp_path: Path) -> None:
+    folder = make(tmp_path, "superb-1", events_jsonl=EVENTS)
+    end = tmp_path / "exit"
+    job = {"job": "3_0", "log": str(tmp_path / "log"), "end": str(end)}
+    assert status.of_run(folder, job, {"3_0": "PENDING"}).state == "waiting"
+    assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "running"
+    (folder / "lock").write_text(json.dumps({"pid": 1, "host": "another host"}))
+    assert status.of_run(folder, job, None).state == "running", "Slurm gives no answer"
+    assert status.of_run(folder, job, {}).state == "stopped", "Slurm does not know it any more"
+    # Slurm calls a job running for a moment after it has ended.
+    end.write_text("1\n")
+    assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "stopped"
+    (folder / OUTCOME).write_text(json.dumps({"said": "no such file"}))
+    assert status.of_run(folder, job, {"3_0": "COMPLETING"}).state == "failed"
+    # Afterwards the run may go on without Slurm.
+    (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    assert status.of_run(folder, job, {}).state == "running"
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
