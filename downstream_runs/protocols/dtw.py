@@ -1,70 +1,145 @@
-"""Subsequence dynamic time warping of one query with many documents at once.
+"""Subsequence dynamic time warping of many queries with many documents at once.
 
 Formulas, as s3prl 0.4.18's `downstream/quesst14_dtw/expert.py` has them by its default configuration: the
 distance of two frames is exp(1 - cosine similarity) - 1; each query frame's distances are brought to 0...1
 over the document's frames; the path takes each query frame once and moves 0, 1 or 2 document frames (the
 asymmetric step pattern of Sakoe and Chiba), begins and ends anywhere in the document, and its cost is divided
 by the number of query frames. All in 64-bit floats, as there.
+
+The documents lie one after another with a gap of two frames between them, whose distances are infinite: a
+path moves by two frames at most, so none leaves its document, and nothing is padded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 SMALLEST_RANGE = 1e-9  # s3prl's bound on the divisor
+GAP = 2
+"""Frames between two documents: the most that a path moves."""
+LARGEST = 16_000_000
+"""Distances computed at once, 128 MB of 64-bit floats; more only where one query has more."""
 
 
-def normalized_distances(query: torch.Tensor, documents: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The cost of the best path of the query in each document, per query frame: `[document]`.
+@dataclass(frozen=True)
+class Documents:
+    """Documents one after another.
 
-    query: `[query frame, feature]`, frames of length 1. documents: `[document, frame, feature]`, frames of
-    length 1, padded with anything finite. lengths: frames of each document, at least 1 each.
+    frames: `[frame, feature]`, of length 1; those in gaps are of no meaning. spans: where each document is.
     """
-    distances = cosine_exp(query, documents)
-    inside = _inside(lengths, documents.shape[1])[:, None, :]
-    return subsequence(minmax(distances, inside))
+
+    frames: torch.Tensor
+    spans: tuple[slice, ...]
+
+    def gaps(self) -> Iterator[slice]:
+        """Where no document is."""
+        for before in self.spans[:-1]:
+            yield slice(before.stop, before.stop + GAP)
 
 
-def cosine_exp(query: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-    """exp(1 - cosine) - 1 of frames of length 1: `[document, query frame, document frame]`."""
+def spans(lengths: Sequence[int]) -> tuple[slice, ...]:
+    """Where documents of so many frames each lie in `Documents.frames`."""
+    found: list[slice] = []
+    for length in lengths:
+        start = found[-1].stop + GAP if found else 0
+        found.append(slice(start, start + length))
+    return tuple(found)
+
+
+def costs(queries: Sequence[torch.Tensor], documents: Documents) -> torch.Tensor:
+    """The cost of each query's best path in each document, per query frame: `[query, document]`.
+
+    queries: `[query frame, feature]` each, frames of length 1, at least one frame each.
+    """
+    import torch
+
+    found = documents.frames.new_empty(len(queries), len(documents.spans))
+    order = sorted(range(len(queries)), key=lambda number: -len(queries[number]))
+    for group in _groups([(number, len(queries[number])) for number in order], len(documents.frames)):
+        distances = cosine_exp(_interleaved([queries[number] for number in group]), documents.frames)
+        minmax_(distances, documents)
+        lengths = [len(queries[number]) for number in group]
+        paths = subsequence(distances, lengths)
+        best = torch.stack([paths[:, span].amin(dim=1) for span in documents.spans], dim=1)
+        found[group] = best / torch.tensor(lengths, device=best.device)[:, None]
+    return found
+
+
+def cosine_exp(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """exp(1 - cosine) - 1 of frames of length 1: `[query frame, document frame]`."""
     import torch
 
     # Rounding brings products of equal frames above 1; scipy, which s3prl calls, cuts there too.
-    cosine = torch.matmul(query, documents.transpose(1, 2)).clamp_(-1.0, 1.0)
+    cosine = torch.mm(queries, documents.T).clamp_(-1.0, 1.0)
     return cosine.neg_().add_(1.0).expm1_()
 
 
-def minmax(distances: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Each row brought to 0...1 over the frames inside the document; infinite outside of it."""
-    infinite = float("inf")
-    lowest = distances.masked_fill(~inside, infinite).amin(dim=2, keepdim=True)
-    highest = distances.masked_fill(~inside, -infinite).amax(dim=2, keepdim=True)
-    scaled = (distances - lowest) / (highest - lowest).clamp_(min=SMALLEST_RANGE)
-    return scaled.masked_fill_(~inside, infinite)
-
-
-def subsequence(distances: torch.Tensor) -> torch.Tensor:
-    """Best path's cost per query frame, `[document]`, through `[document, query frame, document frame]`."""
+def minmax_(distances: torch.Tensor, documents: Documents) -> None:
+    """Bring each row of `[query frame, document frame]` to 0...1 over each document; infinite in gaps."""
     import torch
 
-    cost = distances[:, 0]
-    for row in range(1, distances.shape[1]):
+    for span in documents.spans:
+        inside = distances[:, span]
+        lowest, highest = torch.aminmax(inside, dim=1, keepdim=True)
+        inside.sub_(lowest).div_((highest - lowest).clamp_(min=SMALLEST_RANGE))
+    for gap in documents.gaps():
+        distances[:, gap] = float("inf")
+
+
+def subsequence(distances: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Cost of the best path of each query to each document frame, `[query, document frame]`.
+
+    distances: `[query frame, document frame]`; first the first frame of every query, then the second of those
+    that have two, and so on. lengths: the queries' numbers of frames, the longest first.
+    """
+    import torch
+
+    paths = distances.new_empty(len(lengths), distances.shape[1])
+    cost, start = distances[: len(lengths)], len(lengths)
+    for frame in range(1, lengths[0]):
+        going = sum(length > frame for length in lengths)
+        paths[going : len(cost)] = cost[going:]
+        cost = cost[:going]
         before = cost.clone()
         for move in (1, 2):
-            before[:, move:] = torch.minimum(before[:, move:], cost[:, :-move])
-        cost = before.add_(distances[:, row])
-    return cost.amin(dim=1) / distances.shape[1]
+            torch.minimum(before[:, move:], cost[:, :-move], out=before[:, move:])
+        cost = before.add_(distances[start : start + going])
+        start += going
+    paths[: len(cost)] = cost
+    return paths
 
 
-def unit(frames: torch.Tensor) -> torch.Tensor:
-    """Frames `[frame, feature]` scaled to length 1; a frame of zeros becomes not a number, as in scipy."""
-    return frames / frames.norm(dim=-1, keepdim=True)
+def unit_(frames: torch.Tensor) -> torch.Tensor:
+    """Scale frames `[frame, feature]` to length 1; a frame of zeros becomes not a number, as in scipy."""
+    return frames.div_(frames.norm(dim=-1, keepdim=True))
 
 
-def _inside(lengths: torch.Tensor, longest: int) -> torch.Tensor:
+def _groups(lengths: Sequence[tuple[int, int]], frames: int) -> Iterator[list[int]]:
+    """Numbers of queries, given with their frames, whose distances are computed at once."""
+    group: list[int] = []
+    rows = 0
+    for number, length in lengths:
+        if group and (rows + length) * frames > LARGEST:
+            yield group
+            group, rows = [], 0
+        group.append(number)
+        rows += length
+    if group:
+        yield group
+
+
+def _interleaved(queries: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Frames of queries, the longest first, in the order that `subsequence` takes them."""
     import torch
 
-    return torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]
+    frames = [(row, number) for number, query in enumerate(queries) for row in range(len(query))]
+    starts = [0]
+    for query in queries:
+        starts.append(starts[-1] + len(query))
+    order = [starts[number] + row for row, number in sorted(frames)]
+    return torch.cat(list(queries))[order]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     Frames = NDArray[np.floating[Any]]
     Compute = Callable[[Recording], list[torch.Tensor]]
 
-CHUNK_SECONDS = 120.0
-"""Audio of one folder: 13 layers of 768 features at 50 frames a second are then 240 MB in memory."""
+CHUNK_SECONDS = 60.0
+"""Audio of one folder: 13 layers of 768 features at 50 frames a second are then 120 MB, twice in memory."""
 
 RESERVE_BYTES = 1_000_000_000
 """Left free on the disk for everything else."""
@@ -58,13 +59,20 @@ class Chunk:
         index = self._index()
         return int(index["layers"]) if index.get("names") == self.names else 0
 
+    def whole(self, layer: int) -> Frames:
+        """The frames `[frame, feature]` of all recordings, in the precision of the store."""
+        import numpy as np
+
+        # Private to this process ("c"): torch warns of memory that must not be written.
+        frames: Frames = np.load(self._file(layer), mmap_mode="c", allow_pickle=False)
+        return frames
+
     def read(self, layer: int) -> list[Frames]:
         """The frames `[frame, feature]` of each recording, in the precision of the store."""
         import numpy as np
 
-        frames = np.load(self._file(layer), mmap_mode="r", allow_pickle=False)
         ends = np.cumsum(self._index()["frames"][layer])
-        return np.split(frames, ends[:-1])
+        return np.split(self.whole(layer), ends[:-1])
 
     def write(self, states: Sequence[list[torch.Tensor]], dtype: str) -> int:
         """Store all layers of each recording; returns their bytes."""
@@ -73,7 +81,8 @@ class Chunk:
         size = 0
         for layer in range(len(states[0])):
             with np.errstate(over="ignore"):  # told below
-                frames = np.concatenate([one[layer].numpy().astype(dtype) for one in states])
+                found = [one[layer].numpy() for one in states]
+                frames = np.concatenate(found, dtype=dtype, casting="same_kind")
             if not np.isfinite(frames).all():
                 raise RunFailed(
                     f"layer {layer} has values that are infinite or not a number in {dtype} (between "
@@ -123,20 +132,27 @@ class LayerStore:
                 next(shown)
                 yield states
 
-        for chunk in missing:
-            size = chunk.write(list(counted(chunk)), self.dtype)
-            left -= chunk.seconds
-            self._require_room(size / max(chunk.seconds, 1e-3) * left)
+        # A chunk is written while the next one is computed.
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[None] | None = None
+            for chunk in missing:
+                states = list(counted(chunk))
+                if written is not None:
+                    written.result()
+                left -= chunk.seconds
+                written = writer.submit(self._write, chunk, states, left)
+            if written is not None:
+                written.result()
         next(shown, None)
         found = {chunk.layers() for chunk in chunks}
         if len(found) != 1:
             raise RunFailed(f"the upstream gave {sorted(found)} hidden states for one recording or another")
         return found.pop()
 
-    def frames(self, group: str, layer: int) -> Iterator[tuple[Chunk, list[Frames]]]:
-        """The features of one layer, chunk by chunk."""
-        for chunk in self.groups[group]:
-            yield chunk, chunk.read(layer)
+    def _write(self, chunk: Chunk, states: Sequence[list[torch.Tensor]], left: float) -> None:
+        """Write a chunk; RunFailed if the disk has no room for the `left` seconds of audio after it."""
+        size = chunk.write(states, self.dtype)
+        self._require_room(size / max(chunk.seconds, 1e-3) * left)
 
     def remove(self) -> None:
         """Delete all features."""

@@ -9,7 +9,7 @@ Source: s3prl 0.4.18, `downstream/quesst14_dtw/expert.py`.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ FEWEST_FRAMES = 5  # s3prl: queries below are not searched
 SMALLEST_DEVIATION = 1e-9  # s3prl's bound on both divisors
 BLOCK_SECONDS = 600.0
 """Documents searched at once: 180 MB of features in 64-bit floats at 50 frames of 768 a second."""
+
+PART_FRAMES = 256
+"""Frames of which statistics are taken at once: 1.6 MB of 768 features in 64-bit floats."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,18 @@ class Search:
 
         costs = self._resume((len(queries), len(documents)))
         mean, deviation = self._statistics()
-        normal = {
-            name: self._normal(frames, mean, deviation) for name, frames in self._recordings(self.split)
-        }
+        frames = [self._normal([one], mean, deviation).frames for one in self._recordings(self.split)]
+        searched = [row for row, one in enumerate(frames) if len(one) >= FEWEST_FRAMES]
+        wanted = [frames[row] for row in searched]
         start = 0
         for block in bar(self._blocks(), desc=f"layer {self.layer} {self.split}", total=len(self._blocks())):
             part = slice(start, start + len(block))
             start += len(block)
             if not np.isnan(costs[:, part]).any():
                 continue
-            padded, lengths = self._padded([self._normal(frames, mean, deviation) for frames in block])
-            for row, query in enumerate(queries):
-                frames = normal[query]
-                if len(frames) < FEWEST_FRAMES:
-                    costs[row, part] = 0.0
-                else:
-                    costs[row, part] = dtw.normalized_distances(frames, padded, lengths).cpu().numpy()
+            costs[:, part] = 0.0
+            found = dtw.costs(wanted, self._normal(block, mean, deviation))
+            costs[searched, part] = found.cpu().numpy()
             self._keep(costs)
         return costs
 
@@ -108,29 +107,46 @@ class Search:
         np.save(content, costs)
         atomic_write_bytes(self.partial, content.getvalue())
 
-    def _statistics(self) -> tuple[Floats, Floats]:
-        """Mean and (n - 1) standard deviation of each feature over all frames, in two passes."""
-        import numpy as np
+    def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and (n - 1) standard deviation of each feature over all frames, on the device.
 
-        count, total = 0, np.zeros(1)
-        for _, frames in self._all():
-            count, total = count + len(frames), total + frames.sum(axis=0, dtype=np.float64)
-        mean = total / count
-        squares = sum((np.square(frames - mean).sum(axis=0) for _, frames in self._all()), start=np.zeros(1))
-        return mean, np.maximum(np.sqrt(squares / max(count - 1, 1)), SMALLEST_DEVIATION)
-
-    def _normal(self, frames: NDArray[Any], mean: Floats, deviation: Floats) -> torch.Tensor:
-        """Normalised frames scaled to length 1, on the device."""
+        In one pass: two parts' sums of squares are pooled as Chan, Golub and LeVeque (1979) do.
+        """
         import torch
 
-        return dtw.unit(torch.from_numpy((frames - mean) / deviation).to(self.device))
+        count, mean, squares = 0, torch.zeros(1), torch.zeros(1)
+        for part in self._parts():
+            frames = part.to(self.device, torch.float64)
+            middle = frames.mean(dim=0)
+            own = frames.sub_(middle).square_().sum(dim=0)
+            if count == 0:
+                mean, squares = torch.zeros_like(middle), torch.zeros_like(middle)
+            total, difference = count + len(frames), middle - mean
+            squares += own + difference.square() * (count * len(frames) / total)
+            mean += difference * (len(frames) / total)
+            count = total
+        deviation = squares.div_(max(count - 1, 1)).sqrt_()
+        return mean, deviation.clamp_(min=SMALLEST_DEVIATION)
 
-    def _padded(self, documents: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _parts(self) -> Iterator[torch.Tensor]:
+        """All frames of the layer, so few at a time that they stay in a processor's cache."""
         import torch
-        from torch.nn.utils.rnn import pad_sequence
 
-        lengths = torch.tensor([len(document) for document in documents], device=self.device)
-        return pad_sequence(documents, batch_first=True), lengths
+        for group in (self.split, DOCUMENTS):
+            for chunk in self.store.groups[group]:
+                yield from torch.from_numpy(chunk.whole(self.layer)).split(PART_FRAMES)
+
+    def _normal(
+        self, recordings: Sequence[NDArray[Any]], mean: torch.Tensor, deviation: torch.Tensor
+    ) -> dtw.Documents:
+        """Recordings one after another, normalised and scaled to length 1, on the device."""
+        import torch
+
+        spans = dtw.spans([len(frames) for frames in recordings])
+        joined = torch.zeros(spans[-1].stop, len(mean), dtype=torch.float64, device=self.device)
+        for span, frames in zip(spans, recordings, strict=True):
+            joined[span] = torch.from_numpy(frames).to(self.device)
+        return dtw.Documents(dtw.unit_(joined.sub_(mean).div_(deviation)), spans)
 
     def _blocks(self) -> Blocks:
         return Blocks(self.store, self.layer)
@@ -138,13 +154,9 @@ class Search:
     def _names(self, group: str) -> list[str]:
         return [name for chunk in self.store.groups[group] for name in chunk.names]
 
-    def _recordings(self, group: str) -> Iterator[tuple[str, NDArray[Any]]]:
-        for chunk, frames in self.store.frames(group, self.layer):
-            yield from zip(chunk.names, frames, strict=True)
-
-    def _all(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        yield from self._recordings(self.split)
-        yield from self._recordings(DOCUMENTS)
+    def _recordings(self, group: str) -> Iterator[NDArray[Any]]:
+        for chunk in self.store.groups[group]:
+            yield from chunk.read(self.layer)
 
 
 class Blocks:

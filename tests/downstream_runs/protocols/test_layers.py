@@ -40,8 +40,8 @@ def store(folder: Path, dtype: str = "float32") -> LayerStore:
 def stored(filled: LayerStore, layer: int) -> dict[str, np.ndarray]:
     return {
         name: np.array(frames)
-        for chunk, found in filled.frames("documents", layer)
-        for name, frames in zip(chunk.names, found, strict=True)
+        for chunk in filled.groups["documents"]
+        for name, frames in zip(chunk.names, chunk.read(layer), strict=True)
     }
 
 
