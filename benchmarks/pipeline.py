@@ -28,7 +28,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -186,9 +186,17 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
         f"ours {sweep:.1f} s | stock/ours {found.ratio:.1f} | "
         f"upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
-        "      (stock's warping is numpy's stand-in of the bridge where the package dtw is not installed; "
-        f"{found.audio:.0f} s of audio, where the real corpus has {sizes.total('qbe').hours:.1f} h)"
+        f"      (stock's warping: {_warping()}; {found.audio:.0f} s of audio, where the real corpus has "
+        f"{sizes.total('qbe').hours:.1f} h)"
     )
+
+
+def _warping() -> str:
+    """What stock s3prl calls for dynamic time warping here."""
+    try:
+        return f"dtw-python {version('dtw-python')}"
+    except PackageNotFoundError:
+        return "the bridge's, in numpy, since dtw-python is not installed"
 
 
 def _print_scaling(setting: Setting) -> None:
