@@ -23,7 +23,6 @@ from downstream_runs.features.settings import Settings
 
 SAMPLES = 8000
 SETTINGS = {
-    "features off": Settings("off"),
     "new crops": Settings("memory"),
     "1 crop": Settings("memory", crops=1),
     "2 crops": Settings("memory", crops=2),

@@ -199,7 +199,8 @@ def _data(option: Path | None) -> Finding:
         return finding(False, report.problems[0] + more, then)
     labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
     counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
-    return finding(True, f"{root} by {data.source}: {counts}{labels}")
+    others = "./run_superb.sh check looks at the other tasks' corpora"
+    return finding(True, f"{root} by {data.source}: {counts}{labels}; {others}")
 
 
 def _checkpoint() -> Finding:

@@ -178,7 +178,17 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
-
+    parser.add_argument(
+        "--features-autocast",
+        metavar="TYPE",
+        help="compute stored features under autocast to bf16 or fp16; a stated deviation (default: no autocast "
+        "but that of --precision)",
+    )
+    parser.add_argument(
+        "--features-compile",
+        action="store_true",
+        help="compute stored features with the upstream compiled by torch.compile, which takes minutes first",
+    )
     parser.add_argument(
         "--features-crops",
         type=int,
@@ -258,17 +268,25 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
         precision=options.precision,
         overrides=overrides,
         command=(PROGRAM, *arguments),
-        features=_features(options),
+        features=features_of(options),
     )
     resolve_config(plan)
     return plan
 
 
-def _features(options: argparse.Namespace) -> Settings:
+def features_of(options: argparse.Namespace) -> Settings:
+    """What the options say of stored features; UsageError if they cannot go together."""
     from downstream_runs.features.settings import Settings
 
     limit = None if options.features_gb is None else int(options.features_gb * 1e9)
-    return Settings(options.features, options.features_precision, limit, options.features_crops)
+    return Settings(
+        options.features,
+        options.features_precision,
+        limit,
+        options.features_crops,
+        options.features_autocast,
+        options.features_compile,
+    )
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:

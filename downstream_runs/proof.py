@@ -220,12 +220,11 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import tasks
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.options import features_of
 
     given = _options(old)
     task = tasks.get(old.task)
     recipe = tasks.recipe(task, old.recipe)
-    features = Settings(given.features, given.features_precision, crops=given.features_crops)
     ckpt = _checkpoint(old, given, options.ckpt)
     plan = RunPlan(
         task=task,
@@ -242,7 +241,7 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         precision=given.precision,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
-        features=features,
+        features=features_of(given),
     )
     fold = _fold(old, task.folds, task.fold_key)
     return dataclasses.replace(plan, fold=fold), given.demo

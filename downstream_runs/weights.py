@@ -28,9 +28,11 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     Raises UsageError for an unknown name, for one that needs `--ckpt` and has none, for one that would
     ignore it, and for a released checkpoint that is not there.
     """
-    from upstream_arm import names
+    from upstream_arm import download, names
 
     check_upstream(name)
+    if ckpt is not None and "://" in ckpt:
+        download.check_credentials(ckpt)  # before a plan, a log or a result holds them
     own = name in own_names()
     if name.endswith(NEED_CHECKPOINT):
         if ckpt is None:

@@ -76,9 +76,9 @@ def fetch_url(url: str) -> Path:
         url: https only; plain http for this machine itself.
 
     Raises:
-        UpstreamError: if the address is of another kind or the file cannot be had in full.
+        UpstreamError: if the address is of another kind, holds a password, or the file cannot be had in full.
     """
-    _check_scheme(url)
+    _check_address(url)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superb-arm"
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(urlsplit(url).path).name)[-80:]
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{stem or 'checkpoint'}"
@@ -102,7 +102,18 @@ def fetch_url(url: str) -> Path:
     return target
 
 
-def _check_scheme(url: str) -> None:
+def check_credentials(url: str) -> None:
+    """UpstreamError, which does not repeat them, if an address holds a user name or a password."""
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise UpstreamError(
+            f"the address at {parts.hostname} holds a user name or a password, which results and logs would "
+            "show; download the file and name it with --ckpt"
+        )
+
+
+def _check_address(url: str) -> None:
+    check_credentials(url)
     parts = urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return
@@ -123,7 +134,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        _check_scheme(newurl)
+        _check_address(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import seed_everything
+from downstream_runs.engine.transfer import to_device
 from downstream_runs.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Parts:
 
         if self.source is not None:
             return self.source.features(self.featurizer, wavs, self.device)
-        placed = [torch.FloatTensor(wav).to(self.device) for wav in wavs]
+        placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
         with torch.no_grad():
             hidden = self.upstream(placed)
         found: list[torch.Tensor] = self.featurizer(placed, hidden)

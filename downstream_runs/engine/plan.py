@@ -194,7 +194,9 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
     kind = features.mode if features.mode in ("off", "auto") else features.precision
-    return kind if features.crops is None else f"{kind}, {features.crops} crops"
+    found = [kind, *([] if features.crops is None else [f"{features.crops} crops"])]
+    found += [] if features.autocast is None else [f"autocast {features.autocast}"]
+    return ", ".join([*found, *(["compiled"] if features.compiled else [])])
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

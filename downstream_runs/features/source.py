@@ -7,10 +7,12 @@ numbers than stock s3prl, which the run states as a deviation.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.engine.transfer import to_device
 from downstream_runs.features import remembered, settings
 from downstream_runs.features.remembered import Memory, StoredWave
 from downstream_runs.features.store import Store
@@ -18,6 +20,8 @@ from downstream_runs.features.store import Store
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+TYPES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
 class Source:
@@ -43,7 +47,10 @@ class Source:
         self.upstream, self.choice, self.store, self.rate = upstream, choice, store, rate
         self.batch_free = settings.is_batch_free(upstream)
         self._prefix = f"{settings.VERSION} {identity} {choice.kind} {choice.precision}"
-        self._dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[choice.precision]
+        if choice.compiled:
+            self._prefix += " compiled"
+            self.upstream = torch.compile(upstream, dynamic=True)
+        self._dtype: torch.dtype = getattr(torch, TYPES[choice.precision])
         self._seen: set[bytes] | None = set() if seldom else None
         self._last: tuple[Sequence[Any], Tensor] | None = None
         self._memories: dict[str, Memory] = {}
@@ -65,14 +72,14 @@ class Source:
         items = [self._item(wav, device) for wav in wavs]
         counts = [item["frames"].shape[1] for item in items]
         kept = [self._kept(len(wav), count, max(counts)) for wav, count in zip(wavs, counts, strict=True)]
-        stored = [item["frames"].to(device)[:, :frames] for item, frames in zip(items, kept, strict=True)]
+        stored = [to_device(item["frames"], device)[:, :frames] for item, frames in zip(items, kept, strict=True)]
         return [_lengthen(one, frames) for one, frames in zip(featurizer(stored), kept, strict=True)]
 
     def _batch_means(self, wavs: Sequence[Any], device: torch.device) -> Tensor:
         """Those of the last batch are at hand: several heads may be given it one after another."""
         if self._last is None or self._last[0] is not wavs:
             items = [self._item(wav, device) for wav in wavs]
-            self._last = wavs, self._means(wavs, items).to(device)
+            self._last = wavs, to_device(self._means(wavs, items), device)
         return self._last[1]
 
     def _means(self, wavs: Sequence[Any], items: Sequence[Mapping[str, Tensor]]) -> Tensor:
@@ -115,16 +122,26 @@ class Source:
     def _key(self, sha256: bytes, device: str) -> str:
         import torch
 
-        cast = f" {torch.is_autocast_enabled(device)} {torch.get_autocast_dtype(device)} "
+        if self.choice.autocast is not None:
+            cast = f" True torch.{TYPES[self.choice.autocast]} "
+        else:
+            cast = f" {torch.is_autocast_enabled(device)} {torch.get_autocast_dtype(device)} "
         return hashlib.sha256((self._prefix + cast).encode() + sha256).hexdigest()
+
+    def _cast(self, device: torch.device) -> Any:
+        """The autocast of the extraction; without one of its own, that of the step that asks."""
+        import torch
+
+        if self.choice.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, getattr(torch, TYPES[self.choice.autocast]))
 
     def _compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
         import torch
 
-        with torch.no_grad():
-            states = self.upstream([torch.as_tensor(wav, dtype=torch.float32, device=device)])[
-                "hidden_states"
-            ]
+        wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
+        with torch.no_grad(), self._cast(device):
+            states = self.upstream([wave])["hidden_states"]
         if isinstance(states, dict):
             states = list(states.values())
         frames = torch.stack([state[0] for state in states]).float()

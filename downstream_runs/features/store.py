@@ -1,12 +1,14 @@
 """Features in memory or in files, each item found by what it was computed from.
 
 A file appears under its name only when it is whole, so any number of processes may fill and read one store,
-and a kill leaves nothing that is ever read. A file that is cut short is not used and is written again.
+and a kill leaves nothing that is ever read. A file that is cut short, or whose bytes are not those that were
+written, is not used and is written again.
 """
 
 from __future__ import annotations
 
 import shutil
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ RESERVE_BYTES = 2_000_000_000
 """Left free on the disk for checkpoints and results."""
 
 SUFFIX = ".safetensors"
+CHECKSUM = "crc32"
+"""In a file beside an item's tensors: the CRC-32 of their bytes, in the order of their names."""
 
 
 @dataclass
@@ -42,12 +46,13 @@ class Store:
     written: int = 0
     _memory: dict[str, Item] = field(default_factory=dict)
     _bytes: int | None = None
+    _checked: set[str] = field(default_factory=set)
 
     def get(self, key: str) -> Item | None:
         """The item of that key on the CPU, or None if there is no whole one."""
         found = self._memory.get(key)
         if found is None and self.folder is not None:
-            found = self._hold(key, _read(self._path(key)))
+            found = self._hold(key, self._read(key))
         self.hits += found is not None
         self.misses += found is None
         return found
@@ -64,7 +69,7 @@ class Store:
             from safetensors.torch import save
 
             try:
-                atomic_write_bytes(self._path(key), save(item))
+                atomic_write_bytes(self._path(key), save({**item, CHECKSUM: _checksum(item)}))
             except OSError:  # no room after all; the run does not depend on the store
                 self.full = True
                 return
@@ -80,6 +85,22 @@ class Store:
             files = self.folder.rglob(f"*{SUFFIX}") if there and self.folder is not None else ()
             self._bytes = sum(path.stat().st_size for path in files)
         return self._bytes
+
+    def _read(self, key: str) -> Item | None:
+        """The item in a file; its bytes are checked when this process reads it first."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            item = dict(load_file(self._path(key)))
+        except (OSError, SafetensorError):
+            return None
+        checksum = item.pop(CHECKSUM, None)
+        if key not in self._checked:
+            if checksum is None or not checksum.equal(_checksum(item)):
+                return None
+            self._checked.add(key)
+        return item
 
     def _hold(self, key: str, item: Item | None) -> Item | None:
         """Hold an item in memory if there is room; an item read is copied, since it is a view of its file."""
@@ -106,11 +127,10 @@ def _size(item: Item) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in item.values())
 
 
-def _read(path: Path) -> Item | None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _checksum(item: Item) -> torch.Tensor:
+    import torch
 
-    try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError):
-        return None
+    found = 0
+    for _, tensor in sorted(item.items()):
+        found = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, found)
+    return torch.tensor(found)

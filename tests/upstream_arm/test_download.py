@@ -170,6 +170,11 @@ class TestUrl:
         assert "\n" not in str(caught.value)
         assert not list(cache.iterdir())
 
+    def test_no_password(self, cache: Path) -> None:
+        with pytest.raises(UpstreamError, match="the address at example.org holds a user name") as caught:
+            download.fetch_url("https://someone:secret@example.org/a.ckpt")
+        assert "secret" not in str(caught.value) and not cache.exists()
+
     @pytest.mark.parametrize(
         "url", ["http://example.org/a.ckpt", "file:///etc/passwd", "ftp://example.org/a", "a.ckpt"]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import sys
 from pathlib import Path
@@ -115,6 +116,35 @@ def test_half_precision_rounds_stored_and_new_items_alike() -> None:
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+def test_autocast_is_of_the_extraction_alone_and_has_items_of_its_own(tmp_path: Path) -> None:
+    expert = student()
+    made = featurizer(expert)
+    whole, half = (Choice("disk", "frames", "fp32", autocast=cast) for cast in (None, "bf16"))  # type: ignore[arg-type]
+    exact = source(expert, whole, tmp_path).features(taken(made), waves(), CPU)
+    stored = source(expert, half, tmp_path)
+    found = stored.features(taken(made), waves(), CPU)
+    assert stored.store.hits == 0
+    with torch.autocast("cpu", torch.float16):  # that of a step
+        again = stored.features(taken(made), waves(), CPU)
+    for one, other, third in zip(exact, found, again, strict=True):
+        assert other.dtype == torch.float32 and torch.equal(other, third)
+        assert 0 < (one - other).abs().max() < 0.05
+
+
+def test_a_compiled_upstream_gives_the_same_up_to_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without generating code: what is captured is what would be compiled.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    expert = student()
+    made = featurizer(expert)
+    exact = source(expert, Choice("disk", "frames", "fp32"), tmp_path).features(taken(made), waves(), CPU)
+    compiled = source(expert, Choice("disk", "frames", "fp32", compiled=True), tmp_path)
+    close(compiled.features(taken(made), waves(), CPU), exact)
+    assert (compiled.store.hits, compiled.store.misses) == (0, 4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+
+
 def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> None:
     expert = student("released")
     made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp32"))
@@ -156,6 +186,13 @@ def test_what_auto_means() -> None:
     assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
     assert deviations(Choice("disk", "pooled", "fp32"), batch_free=True) == ()
     assert "gets alone" in deviations(Choice("disk", "pooled", "fp32"), batch_free=False)[0]
+    cast = choose(Settings("disk", autocast="bf16", compiled=True), True, True, 9)
+    assert cast == Choice("disk", "pooled", "fp32", autocast="bf16", compiled=True)
+    assert ["autocast to bf16" in said or "compiled" in said for said in deviations(cast, True)] == [True, True]
+    with pytest.raises(UsageError, match="--features-autocast is for stored features"):
+        Settings("auto", autocast="bf16")
+    with pytest.raises(UsageError, match="--features-autocast 'fp8' is unknown"):
+        Settings("disk", autocast="fp8")  # type: ignore[arg-type]
     assert "rounded to fp16" in deviations(Choice("disk", "frames", "fp16"), batch_free=True)[0]
     with pytest.raises(UsageError, match="--features 'sometimes'"):
         Settings("sometimes")  # type: ignore[arg-type]

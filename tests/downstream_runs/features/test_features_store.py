@@ -43,6 +43,26 @@ def test_a_truncated_item_is_not_used_and_written_again(kept: int, tmp_path: Pat
     assert same(store.get(KEY), item())
 
 
+@pytest.mark.parametrize("place", [-1, -40])
+def test_an_item_of_which_a_bit_was_flipped_is_not_used_and_written_again(place: int, tmp_path: Path) -> None:
+    Store(tmp_path).put(KEY, item())
+    file = next(tmp_path.rglob("*.safetensors"))
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+    store = Store(tmp_path)
+    assert store.get(KEY) is None
+    store.put(KEY, item())
+    assert same(store.get(KEY), item()) and same(Store(tmp_path).get(KEY), item())
+
+
+def test_items_of_half_precision_are_checked(tmp_path: Path) -> None:
+    whole = {"frames": item()["frames"].bfloat16(), "count": torch.tensor(3)}
+    Store(tmp_path).put(KEY, whole)
+    found = Store(tmp_path).get(KEY)
+    assert same(found, whole) and found is not None and found.keys() == whole.keys()
+
+
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_a_bound_is_kept(where: str, tmp_path: Path) -> None:
     store = Store(tmp_path if where == "disk" else None, limit=60)
