@@ -181,8 +181,8 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features-autocast",
         metavar="TYPE",
-        help="compute stored features under autocast to bf16 or fp16; a stated deviation (default: no autocast "
-        "but that of --precision)",
+        help="compute stored features under autocast to bf16 or fp16; a stated deviation (default: none but "
+        "that of --precision)",
     )
     parser.add_argument(
         "--features-compile",

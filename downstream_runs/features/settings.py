@@ -94,9 +94,7 @@ def choose(settings: Settings, poolable: bool, batch_free: bool, utterances: int
     if settings.mode != "auto":
         kind: Kind = "pooled" if poolable else "frames"
         precision = "fp32" if poolable else settings.precision
-        return Choice(
-            settings.mode, kind, precision, settings.crops, settings.autocast, settings.compiled
-        )
+        return Choice(settings.mode, kind, precision, settings.crops, settings.autocast, settings.compiled)
     if batch_free and poolable:
         return Choice("disk", "pooled", "fp32")
     if batch_free and utterances <= FEW_UTTERANCES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.transfer import to_device
@@ -44,12 +44,13 @@ class Source:
         """
         import torch
 
-        self.upstream, self.choice, self.store, self.rate = upstream, choice, store, rate
+        self.upstream: Callable[..., Any] = (
+            torch.compile(upstream, dynamic=True) if choice.compiled else upstream
+        )
+        self.choice, self.store, self.rate = choice, store, rate
         self.batch_free = settings.is_batch_free(upstream)
         self._prefix = f"{settings.VERSION} {identity} {choice.kind} {choice.precision}"
-        if choice.compiled:
-            self._prefix += " compiled"
-            self.upstream = torch.compile(upstream, dynamic=True)
+        self._prefix += " compiled" if choice.compiled else ""
         self._dtype: torch.dtype = getattr(torch, TYPES[choice.precision])
         self._seen: set[bytes] | None = set() if seldom else None
         self._last: tuple[Sequence[Any], Tensor] | None = None
@@ -72,7 +73,8 @@ class Source:
         items = [self._item(wav, device) for wav in wavs]
         counts = [item["frames"].shape[1] for item in items]
         kept = [self._kept(len(wav), count, max(counts)) for wav, count in zip(wavs, counts, strict=True)]
-        stored = [to_device(item["frames"], device)[:, :frames] for item, frames in zip(items, kept, strict=True)]
+        placed = [to_device(item["frames"], device) for item in items]
+        stored = [item[:, :frames] for item, frames in zip(placed, kept, strict=True)]
         return [_lengthen(one, frames) for one, frames in zip(featurizer(stored), kept, strict=True)]
 
     def _batch_means(self, wavs: Sequence[Any], device: torch.device) -> Tensor:

@@ -171,7 +171,7 @@ class TestUrl:
         assert not list(cache.iterdir())
 
     def test_no_password(self, cache: Path) -> None:
-        with pytest.raises(UpstreamError, match="the address at example.org holds a user name") as caught:
+        with pytest.raises(UpstreamError, match=r"the address at example\.org holds a user name") as caught:
             download.fetch_url("https://someone:secret@example.org/a.ckpt")
         assert "secret" not in str(caught.value) and not cache.exists()
 
