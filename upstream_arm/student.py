@@ -106,6 +106,8 @@ class Student(nn.Module):
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
         drops = self.training and self.config.attention_dropout > 0
         explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
+        # A compiler would write a loop over parts out anew for every length.
+        explicit = explicit or torch.compiler.is_compiling()
         x = self.dropout_input(x)
         if mask is not None:
             x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
@@ -123,10 +125,7 @@ class Student(nn.Module):
         return [self.proj_head[index // runs](output) for index, output in enumerate(outputs)]
 
     def _lean_path_serves(self, wavs: Tensor) -> bool:
-        """Whether `_one_by_one` gives the same features: plain inference in fp32 on a CPU.
-
-        A compiler would write its loop over pieces out for every length.
-        """
+        """Whether `_one_by_one` gives the same features: plain inference in fp32 on a CPU."""
         recorded = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
         recorded = recorded or torch.compiler.is_compiling()
         alike = self.config.batching == "exact" or len(wavs) == 1
