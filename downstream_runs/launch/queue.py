@@ -68,4 +68,5 @@ def record(out: Path, run: str, job: str, log: Path, end: Path) -> None:
 def recorded(out: Path) -> dict[str, dict[str, Any]]:
     """Run -> its newest job, as `record` noted it."""
     lines = records.read(out / JOBS)
-    return {line["run"]: line for line in lines if {"run", "job", "log", "end"} <= line.keys()}
+    keys = ("run", "job", "log", "end")
+    return {line["run"]: line for line in lines if all(isinstance(line.get(key), str) for key in keys)}

@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,16 @@ def jobs(path: Path) -> None:
     list(status.find(path.parent))
 
 
+KEY = "ab" + 62 * "0"
+
+
+def stored(path: Path) -> None:
+    """An item of the store of features; one that is damaged is none."""
+    (path.parent / KEY[:2]).mkdir()
+    path.rename(path.parent / KEY[:2] / f"{KEY}{store.SUFFIX}")
+    store.Store(path.parent).get(KEY)
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "a.flac": audio.decode,
     "a.wav": audio.decode,
@@ -95,7 +106,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "data.toml": toml,
     "events.txt": run_folder,
     "truth.ecf.xml": ground_truth,
-    "item.safetensors": store._read,
+    "item.safetensors": stored,
     "jobs.jsonl": jobs,
 }
 
@@ -119,9 +130,10 @@ def tensors() -> bytes:
 
 def item() -> bytes:
     import torch
-    from safetensors.torch import save
 
-    return save({"frames": torch.zeros(3, 4)})
+    with tempfile.TemporaryDirectory() as folder:
+        store.Store(Path(folder)).put(KEY, {"frames": torch.zeros(3, 4)})
+        return next(Path(folder).rglob(f"*{store.SUFFIX}")).read_bytes()
 
 
 @pytest.fixture(scope="module")

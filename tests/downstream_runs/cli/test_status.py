@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from downstream_runs import cli, status
+from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 
 
@@ -89,6 +90,17 @@ def test_states_of_a_job(tmp_path: Path) -> None:
     # Afterwards the run may go on without Slurm.
     (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     assert status.of_run(folder, job, {}).state == "running"
+
+
+def test_jobs_that_are_none_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "superb-1", events_jsonl=EVENTS)
+    good = {"run": "fbank/asr/superb-1", "job": "3_0", "log": "/log", "end": "/end", "step": 0}
+    path = tmp_path / queue.JOBS
+    path.parent.mkdir()
+    lines = [good, {**good, "end": 7}, {**good, "run": None}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert queue.recorded(tmp_path) == {good["run"]: good}
+    assert [one.state for one in status.find(tmp_path)] == ["stopped"]
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
