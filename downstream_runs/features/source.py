@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.transfer import to_device
+from downstream_runs.errors import UsageError
 from downstream_runs.features import remembered, settings
 from downstream_runs.features.remembered import Memory, StoredWave
 from downstream_runs.features.store import Store
@@ -138,12 +139,25 @@ class Source:
             return contextlib.nullcontext()
         return torch.autocast(device.type, getattr(torch, TYPES[self.choice.autocast]))
 
+    def _states(self, wave: Tensor) -> Any:
+        if not self.choice.compiled:
+            return self.upstream([wave])["hidden_states"]
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self.upstream([wave])["hidden_states"]
+        except TorchDynamoException as error:
+            said = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"the upstream cannot be compiled here ({said}); leave --features-compile out"
+            ) from None
+
     def _compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
         import torch
 
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
         with torch.no_grad(), self._cast(device):
-            states = self.upstream([wave])["hidden_states"]
+            states = self._states(wave)
         if isinstance(states, dict):
             states = list(states.values())
         frames = torch.stack([state[0] for state in states]).float()

@@ -85,6 +85,9 @@ class Search:
             start += len(block)
             if not np.isnan(costs[:, part]).any():
                 continue
+            empty = [name for name, one in zip(documents[part], block, strict=True) if not len(one)]
+            if empty:
+                raise RunFailed(f"document {empty[0]} is too short for one frame; check the corpus")
             costs[:, part] = 0.0
             found = dtw.costs(wanted, self._normal(block, mean, deviation))
             costs[searched, part] = found.cpu().numpy()
@@ -134,7 +137,8 @@ class Search:
 
         for group in (self.split, DOCUMENTS):
             for chunk in self.store.groups[group]:
-                yield from torch.from_numpy(chunk.whole(self.layer)).split(PART_FRAMES)
+                parts = torch.from_numpy(chunk.whole(self.layer)).split(PART_FRAMES)
+                yield from (part for part in parts if len(part))
 
     def _normal(
         self, recordings: Sequence[NDArray[Any]], mean: torch.Tensor, deviation: torch.Tensor

@@ -148,6 +148,17 @@ def test_a_compiled_upstream_gives_the_same_up_to_rounding(
     assert 0 < counters["stats"]["unique_graphs"] <= 5, "one for all lengths"
 
 
+def test_an_upstream_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: object, inputs: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=broken))
+    expert = student()
+    made, choice = featurizer(expert), Choice("memory", "frames", "fp32", compiled=True)
+    with pytest.raises(UsageError, match=r"no compiler.*leave --features-compile out"):
+        source(expert, choice).features(taken(made), waves(), CPU)
+
+
 def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> None:
     expert = student("released")
     made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp32"))

@@ -110,3 +110,19 @@ def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     made.fill(lambda one: [torch.ones(6, 2)], bar)
     with pytest.raises(RunFailed, match="layer 0 gives scores that are not numbers"):
         Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy").scores(bar)
+
+
+@pytest.mark.parametrize(("group", "refused"), [("documents", True), ("dev", False)])
+def test_a_recording_without_frames(group: str, refused: bool, tmp_path: Path) -> None:
+    groups = {
+        name: [Recording(f"{name}-0", Path("x"), 1.0), Recording(f"{name}-1", Path("x"), 90.0)]
+        for name in ("documents", "dev")
+    }
+    made = LayerStore(tmp_path / "features", groups, "float32")
+    made.fill(lambda one: [torch.randn(0 if one.name == f"{group}-0" else 9, 2)], bar)
+    search = Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy")
+    if refused:
+        with pytest.raises(RunFailed, match="document documents-0 is too short"):
+            search.scores(bar)
+    else:  # as any query of fewer than 5 frames
+        assert set(search.scores(bar)["dev-0"].values()) == {0.0}
