@@ -227,13 +227,11 @@ def of_run(
 def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
     if (folder / "result.json").exists():
         return "done"
-    # A job that has left its exit code is over, though Slurm may call it running for some seconds more.
-    ended = job is not None and Path(job["end"]).exists()
-    queued = "" if job is None or states is None or ended else states.get(job["job"], "")
+    queued = queue.state(job, states)
     if queued in queue.WAITING:
         return "waiting"
     # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
-    over = ended or (job is not None and states is not None and queued not in queue.ACTIVE)
+    over = job is not None and (states is not None or queue.ended(job))
     if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
     if hopeless.stopped(folder) is not None:

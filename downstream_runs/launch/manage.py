@@ -51,7 +51,7 @@ def cancel(argv: Sequence[str]) -> int:
     for run in _chosen(options):
         name = run.folder.relative_to(out)
         record = jobs.get(str(name))
-        if record is not None and (states or {}).get(record["job"], "") in queue.ACTIVE:
+        if record is not None and queue.state(record, states) in queue.ACTIVE:
             problem = queue.cancel(record["job"])
             print(f"{name}: {problem or 'job ' + record['job'] + ' cancelled'}")
             failed = failed or problem is not None

@@ -7,6 +7,7 @@ import getpass
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ def states() -> dict[str, str] | None:
         return None
     pairs = (line.strip().split("|") for line in done.stdout.splitlines() if "|" in line)
     return {job: state for job, state, *_ in pairs}
+
+
+def ended(job: Mapping[str, Any]) -> bool:
+    """Whether a recorded job has left its exit code; Slurm may call it running for some seconds more."""
+    return Path(job["end"]).exists()
+
+
+def state(job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
+    """What `states` say of a recorded job; empty where they say nothing, and for a job that has ended."""
+    return "" if job is None or states is None or ended(job) else states.get(job["job"], "")
 
 
 def cancel(job: str) -> str | None:

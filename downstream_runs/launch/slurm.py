@@ -116,11 +116,11 @@ def _submit(plans: Sequence[RunPlan], rerun: str, demo: bool, options: Options) 
     if not plans:
         return {}
     out = plans[0].out
-    states, known = queue.states() or {}, queue.recorded(out)
+    states, known = queue.states(), queue.recorded(out)
     jobs: dict[int, Job] = {}
     for number, plan in enumerate(plans):
         record = known.get(_folder(plan))
-        if record is not None and states.get(record["job"], "") in queue.ACTIVE:
+        if record is not None and queue.state(record, states) in queue.ACTIVE:
             jobs[number] = Job(record["job"], Path(record["log"]), Path(record["end"]))
             attempt.tell(number, plans, f"is job {record['job']} of Slurm already")
     new = [number for number in range(len(plans)) if number not in jobs]

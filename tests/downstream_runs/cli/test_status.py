@@ -85,6 +85,8 @@ def test_states_of_a_job(tmp_path: Path) -> None:
     # Slurm calls a job running for a moment after it has ended.
     end.write_text("1\n")
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "stopped"
+    assert queue.state(job, {"3_0": "RUNNING"}) == "", "the same command submits it again"
+    assert status.of_run(folder, job, None).state == "stopped"
     (folder / OUTCOME).write_text(json.dumps({"said": "no such file"}))
     assert status.of_run(folder, job, {"3_0": "COMPLETING"}).state == "failed"
     # Afterwards the run may go on without Slurm.
