@@ -9,15 +9,17 @@ the mean relative distance of an utterance's layers from plain ones. What compil
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+if TYPE_CHECKING:
+    from downstream_runs.features.source import Source
 
 SAMPLE_RATE = 16_000
 
@@ -35,6 +37,9 @@ def main() -> int:
     import torch
 
     from downstream_runs import bridge
+    from downstream_runs.features.settings import Choice
+    from downstream_runs.features.source import Source
+    from downstream_runs.features.store import Store
 
     bridge.apply()
     import s3prl.hub as hub
@@ -43,11 +48,16 @@ def main() -> int:
     upstream = getattr(hub, options.upstream)().eval().to(options.device)
     lengths = torch.linspace(1, 15, options.utterances).mul(SAMPLE_RATE).int().tolist()
     waves = [0.1 * torch.randn(length) for length in lengths]
+    choices = {
+        "plain": Choice("memory"),
+        "autocast bf16": Choice("memory", autocast="bf16"),
+        "autocast fp16": Choice("memory", autocast="fp16"),
+        "compiled": Choice("memory", compiled=True),
+    }
+    rate = upstream.get_downsample_rates("hidden_states")
     ways = {
-        "plain": (upstream, None),
-        "autocast bf16": (upstream, torch.bfloat16),
-        "autocast fp16": (upstream, torch.float16),
-        "compiled": (torch.compile(upstream, dynamic=True), None),
+        name: Source(upstream, options.upstream, choice, Store(None), rate, seldom=False)
+        for name, choice in choices.items()
     }
     print(
         f"{options.upstream}, {options.utterances} utterances, {sum(lengths) / SAMPLE_RATE:.0f} s of noise, "
@@ -71,18 +81,12 @@ def main() -> int:
     return 0
 
 
-def seconds(way: tuple[Any, Any], waves: list[Any], device: str) -> tuple[float, list[Any]]:
+def seconds(way: Source, waves: list[Any], device: str) -> tuple[float, list[Any]]:
     """Seconds for all utterances, and all layers of each."""
     import torch
 
-    module, cast = way
-    under = contextlib.nullcontext() if cast is None else torch.autocast(device, cast)
-    found = []
     started = time.perf_counter()
-    with torch.no_grad(), under:
-        for wave in waves:
-            states = module([wave.to(device)])["hidden_states"]
-            found.append(torch.stack([state[0] for state in states]).float().cpu())
+    found = [way.compute(wave, torch.device(device))["frames"] for wave in waves]
     return time.perf_counter() - started, found
 
 

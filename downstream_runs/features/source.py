@@ -7,7 +7,6 @@ numbers than stock s3prl, which the run states as a deviation.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -115,7 +114,7 @@ class Source:
             return found
         if known is not None:
             wav = known.read() if known.wave is None else known.wave
-        item = self._compute(wav, device)
+        item = self.compute(wav, device)
         if known is not None or self._seen is None or sha256 in self._seen:
             self.store.put(key, item)
         else:
@@ -123,21 +122,16 @@ class Source:
         return item
 
     def _key(self, sha256: bytes, device: str) -> str:
+        cast = " {} {} ".format(*self._cast(device))
+        return hashlib.sha256((self._prefix + cast).encode() + sha256).hexdigest()
+
+    def _cast(self, device: str) -> tuple[bool, torch.dtype]:
+        """Whether the upstream runs under autocast, and to what; by itself as the step that asks does."""
         import torch
 
         if self.choice.autocast is not None:
-            cast = f" True torch.{TYPES[self.choice.autocast]} "
-        else:
-            cast = f" {torch.is_autocast_enabled(device)} {torch.get_autocast_dtype(device)} "
-        return hashlib.sha256((self._prefix + cast).encode() + sha256).hexdigest()
-
-    def _cast(self, device: torch.device) -> Any:
-        """The autocast of the extraction; without one of its own, that of the step that asks."""
-        import torch
-
-        if self.choice.autocast is None:
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, getattr(torch, TYPES[self.choice.autocast]))
+            return True, getattr(torch, TYPES[self.choice.autocast])
+        return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
     def _states(self, wave: Tensor) -> Any:
         if not self.choice.compiled:
@@ -152,11 +146,16 @@ class Source:
                 f"the upstream cannot be compiled here ({said}); leave --features-compile out"
             ) from None
 
-    def _compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
+    def compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
+        """The item of a waveform `[sample]`, on the CPU, whether it is stored or not.
+
+        Frames are `[layer, frame, feature]`. UsageError if the upstream cannot be compiled.
+        """
         import torch
 
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
-        with torch.no_grad(), self._cast(device):
+        enabled, dtype = self._cast(device.type)
+        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=enabled):
             states = self._states(wave)
         if isinstance(states, dict):
             states = list(states.values())
