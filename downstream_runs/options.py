@@ -283,9 +283,9 @@ def features_of(options: argparse.Namespace) -> Settings:
         options.features,
         options.features_precision,
         limit,
-        options.features_crops,
-        options.features_autocast,
-        options.features_compile,
+        crops=options.features_crops,
+        autocast=options.features_autocast,
+        compiled=options.features_compile,
     )
 
 

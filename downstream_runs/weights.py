@@ -26,12 +26,14 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     cache. Only a demo may go on without it, with the seeded untrained student, and its note says so.
 
     Raises UsageError for an unknown name, for one that needs `--ckpt` and has none, for one that would
-    ignore it, and for a released checkpoint that is not there.
+    ignore it, and for a released checkpoint that is not there; UpstreamError for an address with a password.
     """
-    from upstream_arm import download, names
+    from upstream_arm import names
 
     check_upstream(name)
     if ckpt is not None and "://" in ckpt:
+        from upstream_arm import download
+
         download.check_credentials(ckpt)  # before a plan, a log or a result holds them
     own = name in own_names()
     if name.endswith(NEED_CHECKPOINT):

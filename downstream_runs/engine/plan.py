@@ -194,9 +194,14 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
     kind = features.mode if features.mode in ("off", "auto") else features.precision
-    found = [kind, *([] if features.crops is None else [f"{features.crops} crops"])]
-    found += [] if features.autocast is None else [f"autocast {features.autocast}"]
-    return ", ".join([*found, *(["compiled"] if features.compiled else [])])
+    found: list[str] = [kind]
+    if features.crops is not None:
+        found.append(f"{features.crops} crops")
+    if features.autocast is not None:
+        found.append(f"autocast {features.autocast}")
+    if features.compiled:
+        found.append("compiled")
+    return ", ".join(found)
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

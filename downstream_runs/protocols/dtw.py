@@ -12,6 +12,7 @@ path moves by two frames at most, so none leaves its document, and nothing is pa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,8 +60,7 @@ def costs(queries: Sequence[torch.Tensor], documents: Documents) -> torch.Tensor
     import torch
 
     found = documents.frames.new_empty(len(queries), len(documents.spans))
-    order = sorted(range(len(queries)), key=lambda number: -len(queries[number]))
-    for group in _groups([(number, len(queries[number])) for number in order], len(documents.frames)):
+    for group in _groups(queries, len(documents.frames)):
         distances = cosine_exp(_interleaved([queries[number] for number in group]), documents.frames)
         minmax_(distances, documents)
         lengths = [len(queries[number]) for number in group]
@@ -106,7 +106,7 @@ def subsequence(distances: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor
         paths[going : len(cost)] = cost[going:]
         cost = cost[:going]
         before = cost.clone()
-        for move in (1, 2):
+        for move in range(1, GAP + 1):
             torch.minimum(before[:, move:], cost[:, :-move], out=before[:, move:])
         cost = before.add_(distances[start : start + going])
         start += going
@@ -119,11 +119,12 @@ def unit_(frames: torch.Tensor) -> torch.Tensor:
     return frames.div_(frames.norm(dim=-1, keepdim=True))
 
 
-def _groups(lengths: Sequence[tuple[int, int]], frames: int) -> Iterator[list[int]]:
-    """Numbers of queries, given with their frames, whose distances are computed at once."""
+def _groups(queries: Sequence[torch.Tensor], frames: int) -> Iterator[list[int]]:
+    """Numbers of queries whose distances to so many frames are computed at once, the longest first."""
     group: list[int] = []
     rows = 0
-    for number, length in lengths:
+    for number in sorted(range(len(queries)), key=lambda number: -len(queries[number])):
+        length = len(queries[number])
         if group and (rows + length) * frames > LARGEST:
             yield group
             group, rows = [], 0
@@ -137,9 +138,8 @@ def _interleaved(queries: Sequence[torch.Tensor]) -> torch.Tensor:
     """Frames of queries, the longest first, in the order that `subsequence` takes them."""
     import torch
 
-    frames = [(row, number) for number, query in enumerate(queries) for row in range(len(query))]
-    starts = [0]
-    for query in queries:
-        starts.append(starts[-1] + len(query))
-    order = [starts[number] + row for row, number in sorted(frames)]
+    lengths = [len(query) for query in queries]
+    starts = [0, *itertools.accumulate(lengths[:-1])]
+    places = list(zip(starts, lengths, strict=True))
+    order = [start + row for row in range(lengths[0]) for start, length in places if row < length]
     return torch.cat(list(queries))[order]
