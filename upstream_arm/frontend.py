@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from upstream_arm.config import ConvLayer, StudentConfig
 from upstream_arm.convolutions import frames
+from upstream_arm.plain import is_plain
 
 
 def valid_frames(counts: Sequence[int], total: int, device: torch.device) -> Tensor:
@@ -50,6 +51,14 @@ class FrontEnd(nn.Module):
         """The GroupNorm after the first convolution."""
         return cast(nn.GroupNorm, cast(nn.Sequential, self.conv_layers[0])[2])
 
+    def is_plain(self) -> bool:
+        """Whether its convolutions and its norm are torch's own, so that their weights say what they do."""
+        return (
+            is_plain(self, FrontEnd)
+            and is_plain(self.norm(), nn.GroupNorm)
+            and all(is_plain(convolution, nn.Conv1d) for convolution in self.convolutions())
+        )
+
     def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
         """Convolve a padded batch.
 
@@ -73,7 +82,13 @@ class FrontEnd(nn.Module):
 
 
 def _norm_over_valid(x: Tensor, counts: Sequence[int], norm: nn.GroupNorm) -> Tensor:
-    """GroupNorm of [batch, channel, time] with statistics over each row's first `counts` positions."""
+    """GroupNorm of [batch, channel, time] with statistics over each row's first `counts` positions.
+
+    What follows a row's own positions is padding and has no meaning.
+    """
+    if not is_plain(norm, nn.GroupNorm):
+        rows = [norm(row[None, :, :count]) for row, count in zip(x, counts, strict=True)]
+        return torch.cat([F.pad(row, (0, x.shape[2] - row.shape[2])) for row in rows])
     with torch.autocast(x.device.type, enabled=False):
         values = x.float()
         mask = valid_frames(counts, x.shape[2], x.device).unsqueeze(1)

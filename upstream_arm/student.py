@@ -14,7 +14,8 @@ from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
 from upstream_arm.errors import UpstreamError
-from upstream_arm.frontend import FrontEnd, valid_frames
+from upstream_arm.frontend import FrontEnd, PositionalConv, valid_frames
+from upstream_arm.plain import is_plain
 
 SAMPLE_RATE = 16_000
 
@@ -129,8 +130,19 @@ class Student(nn.Module):
         recorded = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
         recorded = recorded or torch.compiler.is_compiling()
         alike = self.config.batching == "exact" or len(wavs) == 1
-        plain = wavs.device.type == "cpu" and wavs.dtype == torch.float32 == self.mask_emb.dtype
-        return plain and alike and not (recorded or self.explicit)
+        served = wavs.device.type == "cpu" and wavs.dtype == torch.float32 == self.mask_emb.dtype
+        return served and alike and not (recorded or self.explicit) and self._is_plain()
+
+    def _is_plain(self) -> bool:
+        """Whether the parts whose weights `_one_by_one` reads past their calls are as they were built."""
+        position = self.encoder.pos_conv
+        heads = cast(Sequence[Projection], self.proj_head if self.config.projection_dim is not None else ())
+        return (
+            self.feature_extractor.is_plain()
+            and is_plain(position, nn.Sequential)
+            and is_plain(position[0], PositionalConv)
+            and all(is_plain(head, Projection) and is_plain(head.lin_proj, nn.Linear) for head in heads)
+        )
 
     def _one_by_one(self, wavs: Tensor, lengths: Sequence[int], counts: list[int]) -> StudentOutput:
         """A batch utterance by utterance: nothing is padded, and activations stay in the cache."""
