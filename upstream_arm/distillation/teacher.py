@@ -62,6 +62,7 @@ class TransformersTeacher(nn.Module):
 
     Its waveforms are normalised (mean 0, variance 1 of each utterance) where its convolutions have layer
     norms, as wav2vec 2.0 trains such models; BASE models take them raw, as the authors' code gives them.
+    Weights stored in half precision are taken to fp32, the type of the waveforms.
 
     Args:
         model: a HubertModel, Wav2Vec2Model, WavLMModel or one of the same parts.
@@ -79,7 +80,7 @@ class TransformersTeacher(nn.Module):
                 f"the teacher is a {type(model).__name__}, expected a speech model with {', '.join(parts)} "
                 "such as HubertModel, Wav2Vec2Model or WavLMModel; give one of those"
             )
-        self.model: Any = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False).float()
         config = self.model.config
         self.width = int(config.hidden_size)
         self.layers = len(self.model.encoder.layers)
@@ -154,7 +155,7 @@ class UpstreamTeacher(nn.Module):
 
     def __init__(self, upstream: nn.Module, layers: int, labels: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.upstream = upstream.eval().requires_grad_(False)
+        self.upstream = upstream.eval().requires_grad_(False).float()
         with torch.no_grad():
             probe = upstream([torch.zeros(16_000)])["hidden_states"]
         if len(probe) not in (layers, layers + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,13 +101,15 @@ def _pretrained(name: str) -> TransformersTeacher:
     transformers = _transformers()
     try:
         model, info = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
-    except (OSError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the files hold comes out of several libraries
         where = (
             f"{name} holds no checkpoint that transformers can load"
             if local
             else (f"{name} is neither a folder nor in the Hugging Face cache, and could not be downloaded")
         )
-        reason = str(error).strip().splitlines()[0][:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...") or type(error).__name__
         raise UpstreamError(
             f"{where} ({reason}); run 'hf download {name if not local else 'MODEL'}' where there is a "
             "network, or give a folder with config.json and the weights"

@@ -128,6 +128,36 @@ def test_without_a_network_one_sentence_says_what_to_do(
     assert "\n" not in str(error.value) and "hf download" in str(error.value)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_checkpoint_in_half_precision_teaches_in_fp32(tmp_path: Path, dtype: torch.dtype) -> None:
+    random_teacher("hubert").model.to(dtype).save_pretrained(tmp_path)
+    teacher = load_teacher(str(tmp_path), layers=6)
+    wavs, lengths, mask, _ = batch(teacher.conv_layers)
+    targets = teacher(wavs, lengths, mask)
+    assert targets.masked is not None and {t.dtype for t in targets.clean} == {torch.float32}
+    rounded = random_teacher("hubert")
+    rounded.model.to(dtype).float()
+    assert torch.equal(targets.clean[-1], rounded(wavs, lengths, mask).clean[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b"not safetensors"),
+        ("model.safetensors", b""),
+        ("config.json", b"{"),
+        ("config.json", b'{"model_type": "hubert", "hidden_size": "wide"}'),
+        ("config.json", b'{"model_type": "no_such_model"}'),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+    random_teacher("hubert").model.save_pretrained(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UpstreamError, match="holds no checkpoint that transformers can load") as error:
+        load_teacher(str(tmp_path), layers=6)
+    assert "\n" not in str(error.value)
+
+
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UpstreamError, match="holds no checkpoint"):
         load_teacher(str(tmp_path), layers=12)
