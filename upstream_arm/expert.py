@@ -55,7 +55,7 @@ class UpstreamExpert(nn.Module):
         return step
 
     def forward(self, wavs: Sequence[Tensor] | Tensor) -> dict[str, Any]:
-        """Compute the features of a batch.
+        """Compute the features of a batch, in the type of the student's weights.
 
         Args:
             wavs: unpadded 16 kHz waveforms, each [sample]; or one tensor [batch, sample] of equally long
@@ -70,7 +70,9 @@ class UpstreamExpert(nn.Module):
         checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
-        output = self.student(pad_sequence(checked, batch_first=True), [len(wav) for wav in checked])
+        weights = self.student.mask_emb.dtype
+        padded = pad_sequence([wav.to(weights) for wav in checked], batch_first=True)
+        output = self.student(padded, [len(wav) for wav in checked])
         return {"hidden_states": output.hidden_states, "last_hidden_state": output.hidden_states[-1]}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,16 +60,37 @@ def test_int16_is_scaled_and_a_single_channel_taken(expert: UpstreamExpert) -> N
         )
 
 
+def test_numpy_and_other_float_types_are_taken(expert: UpstreamExpert) -> None:
+    wav = torch.randn(4_000)
+    array = wav.numpy()
+    with torch.no_grad():
+        expected = expert([wav])["last_hidden_state"]
+        for same in (array, array.astype(">f4"), array[::-1].copy()[::-1], wav.double(), array.astype("f8")):
+            assert torch.equal(expert([same])["last_hidden_state"], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_waveforms_follow_the_type_of_the_weights(small_config: StudentConfig, dtype: torch.dtype) -> None:
+    expert = from_seed(small_config).eval().to(dtype)
+    with torch.no_grad():
+        found = expert([torch.randn(4_000), torch.randn(2_500)])["last_hidden_state"]
+    assert found.dtype == dtype and torch.isfinite(found).all()
+
+
 @pytest.mark.parametrize(
     ("wav", "says"),
     [
+        ([0.0] * 800, "is a list, expected a tensor"),
+        (None, "is a NoneType, expected a tensor"),
+        (np.array(["a"] * 800), "a numpy array of <U1"),
+        (np.zeros(800, complex), "a numpy array of complex128"),
         (torch.full((800,), float("nan")), "NaN"),
         (torch.full((800,), float("inf")), "NaN or infinite"),
         (torch.zeros(2, 800), r"\[2, 800\], expected \[sample\]"),
         (torch.zeros(800, dtype=torch.int64), "int64"),
     ],
 )
-def test_waveforms_that_cannot_be_used(expert: UpstreamExpert, wav: torch.Tensor, says: str) -> None:
+def test_waveforms_that_cannot_be_used(expert: UpstreamExpert, wav: Any, says: str) -> None:
     with pytest.raises(UpstreamError, match=f"waveform 1 of the batch .*{says}"):
         expert([torch.zeros(800), wav])
 
