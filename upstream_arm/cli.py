@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from upstream_arm.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = "python -m upstream_arm"
 _PROFILE_HELP = "size and cost of a student"
@@ -91,10 +95,23 @@ def _register(options: argparse.Namespace) -> int:
         return 0
     state = "added the stub to" if register(options.s3prl_root) else "the stub is already in"
     print(
-        f"{state} {hub}; now 'python3 run_downstream.py -u arm_hubert ...' finds it there, and "
+        f"{state} {hub}; {_how_to_run(hub.parent)}; "
         f"'{PROGRAM} register --s3prl-root {options.s3prl_root} --undo' takes it out"
     )
     return 0
+
+
+def _how_to_run(folder: Path) -> str:
+    """How to use the clone's `run_downstream.py` with the torchaudio that is installed here."""
+    import torchaudio
+
+    # The first thing that s3prl 0.4.18 calls and that torchaudio dropped in 2.9.
+    if hasattr(torchaudio, "set_audio_backend"):
+        return f"now 'python run_downstream.py -u arm_hubert ...' in {folder} finds it"
+    return (
+        f"now run_downstream.py in {folder} knows -u arm_hubert, for torchaudio before 2.9; with "
+        "the one installed here use 's3prl run_downstream.py -u arm_hubert ...', in any folder"
+    )
 
 
 def _profile(argv: Sequence[str]) -> int:

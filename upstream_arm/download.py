@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import logging
 import os
 import re
+import sys
 import tempfile
+import textwrap
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
@@ -56,15 +60,29 @@ def fetch(name: str) -> Path:
     found = cached(name)
     if found is not None:
         return found
+    print(f"asking for {hf_hub_url(REPOSITORY, file)}", file=sys.stderr)
     try:
-        return Path(hf_hub_download(REPOSITORY, file))
+        with _quiet_retries():
+            return Path(hf_hub_download(REPOSITORY, file))
     # The hub client raises the errors of whichever HTTP library its version is built on.
     except Exception as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...") or type(error).__name__
         raise UpstreamError(
             f"{file} cannot be downloaded ({reason}); get {hf_hub_url(REPOSITORY, file)} by other means, "
             f"put it in any folder and name it with --ckpt FILE or {name}_local(ckpt=FILE)"
         ) from None
+
+
+@contextlib.contextmanager
+def _quiet_retries() -> Iterator[None]:
+    """Without the hub client's two lines for each of its retries: the last error says what they say."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def fetch_url(url: str) -> Path:

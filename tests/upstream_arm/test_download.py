@@ -140,8 +140,10 @@ class TestReleased:
     # The hub client tries for a while before it gives up.
     @pytest.mark.parametrize("offline", [pytest.param("0", marks=pytest.mark.slow), "1"])
     def test_no_network(self, tmp_path: Path, offline: str) -> None:
-        line = one_sentence(fetch("armhubert", "http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE=offline))
-        assert "armhubert_local(ckpt=FILE)" in line
+        done = fetch("armhubert", "http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE=offline)
+        assert "armhubert_local(ckpt=FILE)" in one_sentence(done)
+        # What it asks for, and why it cannot be had: nothing of the hub client's own.
+        assert len(done.stderr.strip().splitlines()) == 2, done.stderr
 
     def test_unknown_name(self) -> None:
         with pytest.raises(UpstreamError, match="did you mean"):

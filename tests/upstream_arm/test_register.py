@@ -91,6 +91,26 @@ def test_clone_finds_the_names(tmp_path: Path) -> None:
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "says"),
+    [
+        (True, "'python run_downstream.py -u arm_hubert ...' in"),
+        (False, "'s3prl run_downstream.py -u arm_hub"),
+    ],
+)
+def test_the_command_that_works_here_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], old: bool, says: str
+) -> None:
+    import torchaudio
+
+    if old:
+        monkeypatch.setattr(torchaudio, "set_audio_backend", lambda backend: None, raising=False)
+    else:
+        monkeypatch.delattr(torchaudio, "set_audio_backend", raising=False)
+    assert run(str(clone(tmp_path))) == 0
+    assert says in capsys.readouterr().out
+
+
 def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hub.py").write_text("mine")
     for given in (tmp_path, tmp_path / "missing"):
