@@ -1,6 +1,6 @@
 """The functions that torchaudio dropped in 2.9 and that s3prl calls, over libsndfile.
 
-`load`, `info` and the types they return behave as torchaudio 2.8 documented them for files on disk.
+`load`, `info`, `save` and the types they return behave as torchaudio 2.8 documented them for files on disk.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ import importlib
 import os
 import sys
 import types
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 import torch
 import torchaudio
 
 from downstream_runs.bridge import sox_effects
 from downstream_runs.bridge.audio_files import open_audio, read_frames
+from downstream_runs.files import atomic_path
 
 # libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
 _ENCODINGS = {
@@ -32,6 +35,26 @@ _ENCODINGS = {
     "VORBIS": ("VORBIS", 0),
     "OPUS": ("OPUS", 0),
     "MPEG_LAYER_III": ("MP3", 0),
+}
+# The subtype of what `save` writes, by the type of the samples, in WAV files.
+_WAV_SUBTYPES = {
+    torch.uint8: "PCM_U8",
+    torch.int16: "PCM_16",
+    torch.int32: "PCM_32",
+    torch.float32: "FLOAT",
+    torch.float64: "DOUBLE",
+}
+# torchaudio's encoding and bits per sample -> libsndfile's subtype; the first of an encoding is its default.
+_SUBTYPES = {
+    ("PCM_S", 16): "PCM_16",
+    ("PCM_S", 24): "PCM_24",
+    ("PCM_S", 32): "PCM_32",
+    ("PCM_S", 8): "PCM_S8",
+    ("PCM_U", 8): "PCM_U8",
+    ("PCM_F", 32): "FLOAT",
+    ("PCM_F", 64): "DOUBLE",
+    ("ULAW", 8): "ULAW",
+    ("ALAW", 8): "ALAW",
 }
 _INTEGER_TYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
@@ -96,6 +119,56 @@ def info(
         )
 
 
+def save(
+    uri: str | os.PathLike[str],
+    src: torch.Tensor,
+    sample_rate: int,
+    channels_first: bool = True,
+    format: str | None = None,
+    encoding: str | None = None,
+    bits_per_sample: int | None = None,
+    buffer_size: int = 4096,
+    backend: str | None = None,
+    compression: float | None = None,
+) -> None:
+    """Write a waveform `[channel, time]` (or `[time, channel]`, or `[time]`) to a file, whole or not at all.
+
+    The kind of file is `format`, else the ending of its name. WAV keeps the type of the samples unless
+    `encoding` and `bits_per_sample` say otherwise; other kinds have libsndfile's default. `buffer_size`,
+    `backend` and `compression` are accepted and not needed.
+
+    Raises ValueError for samples or an encoding that libsndfile cannot write, OSError for the file.
+    """
+    if src.dim() not in (1, 2):
+        raise ValueError(
+            f"a waveform of shape {list(src.shape)} was given, expected [channel, time] or [time]"
+        )
+    kind = (format or Path(uri).suffix.removeprefix(".")).upper()
+    samples = src.detach().cpu()
+    subtype = _subtype(samples.dtype, kind, encoding, bits_per_sample)
+    if samples.dim() == 2 and channels_first:
+        samples = samples.T
+    if samples.dtype == torch.uint8:  # libsndfile takes no unsigned samples
+        samples = ((samples.short() - 128) << 8).to(torch.int16)
+    try:
+        with atomic_path(Path(uri)) as temporary:
+            soundfile.write(str(temporary), samples.numpy(), sample_rate, subtype=subtype, format=kind)
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{uri} cannot be written as {kind or 'a file without an ending'}: {error}"
+        ) from None
+
+
+def _subtype(dtype: torch.dtype, kind: str, encoding: str | None, bits: int | None) -> str | None:
+    """libsndfile's name of how samples are stored; None: its default for the kind of file."""
+    if encoding is None and bits is None:
+        return _WAV_SUBTYPES.get(dtype) if kind == "WAV" else None
+    for (name, width), subtype in _SUBTYPES.items():
+        if encoding in (None, name) and bits in (None, width):
+            return subtype
+    raise ValueError(f"there is no encoding {encoding} of {bits} bits, expected one of {sorted(_SUBTYPES)}")
+
+
 def set_audio_backend(backend: str | None) -> None:
     """Do nothing: there is one decoder."""
 
@@ -106,12 +179,14 @@ def get_audio_backend() -> str:
 
 
 def install() -> None:
-    """Add to torchaudio what it lacks; replace `load` only where torchcodec, which it needs, is unusable."""
+    """Add to torchaudio what it lacks; replace `load` and `save` only where their torchcodec is unusable."""
     for function in (set_audio_backend, get_audio_backend, info):
         if not hasattr(torchaudio, function.__name__):
             setattr(torchaudio, function.__name__, function)
     if hasattr(torchaudio, "load_with_torchcodec") and not _importable("torchcodec.decoders"):
         torchaudio.load = load
+    if hasattr(torchaudio, "save_with_torchcodec") and not _importable("torchcodec.encoders"):
+        torchaudio.save = save
     if not _importable("torchaudio.sox_effects"):
         module = types.ModuleType("torchaudio.sox_effects", sox_effects.__doc__)
         vars(module).update(

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from downstream_runs.bridge.torchaudio_compat import AudioMetaData, info, load
+from downstream_runs.bridge.torchaudio_compat import AudioMetaData, info, load, save
 from downstream_runs.errors import UsageError
 
 WriteWave = Callable[..., Path]
@@ -112,3 +112,64 @@ def test_real_speech(shared_dir: Path) -> None:
     assert (wave.shape, found) == ((1, len(expected)), rate)
     assert np.array_equal(wave[0].numpy(), expected)
     assert info(path).num_frames == len(expected)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_what_is_saved_is_loaded(tmp_path: Path, name: str, channels_first: bool) -> None:
+    wave = torch.from_numpy(np.stack([RAMP, -RAMP]).astype(np.float32) / 32768)
+    save(tmp_path / name, wave if channels_first else wave.T, 16000, channels_first)
+    found, rate = load(tmp_path / name)
+    assert rate == 16000 and torch.equal(found, wave)
+    save(tmp_path / name, wave[0], 8000)
+    assert torch.equal(load(tmp_path / name)[0], wave[:1])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "encoding", "bits"),
+    [
+        (torch.uint8, "PCM_U", 8),
+        (torch.int16, "PCM_S", 16),
+        (torch.int32, "PCM_S", 32),
+        (torch.float32, "PCM_F", 32),
+        (torch.float64, "PCM_F", 64),
+    ],
+)
+def test_wav_keeps_the_type_of_the_samples(
+    tmp_path: Path, dtype: torch.dtype, encoding: str, bits: int
+) -> None:
+    wave = torch.tensor([[1, 50, 100]]).to(dtype)
+    wave = wave / 128 if wave.is_floating_point() else wave
+    save(tmp_path / "a.wav", wave, 16000)
+    said = info(tmp_path / "a.wav")
+    assert (said.encoding, said.bits_per_sample) == (encoding, bits)
+    if dtype != torch.float64:
+        assert torch.equal(load(tmp_path / "a.wav", normalize=False)[0], wave)
+
+
+def test_encodings_as_asked_or_a_sentence(tmp_path: Path) -> None:
+    wave = torch.zeros(1, 100)
+    save(tmp_path / "a.wav", wave, 16000, encoding="PCM_S")
+    assert info(tmp_path / "a.wav").bits_per_sample == 16
+    save(tmp_path / "b", wave, 16000, format="wav", bits_per_sample=24)
+    assert info(tmp_path / "b").bits_per_sample == 24
+    before = sorted(tmp_path.iterdir())
+    for wrong in ({"encoding": "MP4"}, {"format": "nothing"}, {"format": "flac", "encoding": "PCM_F"}):
+        with pytest.raises(ValueError, match=r"cannot be written as|there is no encoding"):
+            save(tmp_path / "c.wav", wave, 16000, **wrong)
+    with pytest.raises(ValueError, match=r"\[1, 1, 100\], expected"):
+        save(tmp_path / "c.wav", wave[None], 16000)
+    with pytest.raises(ValueError, match="a file without an ending"):
+        save(tmp_path / "c", wave, 16000)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_bridge_gives_torchaudio_a_save(tmp_path: Path) -> None:
+    import torchaudio
+
+    from downstream_runs import bridge
+
+    bridge.supply()
+    torchaudio.save(str(tmp_path / "a.wav"), torch.zeros(1, 10), 16000)
+    assert torchaudio.load(str(tmp_path / "a.wav"))[0].shape == (1, 10)
