@@ -18,7 +18,6 @@ from downstream_runs.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from downstream_runs.features.remembered import Memory
     from downstream_runs.features.source import Source
@@ -42,7 +41,7 @@ class Parts:
     featurizer, downstream: None for a task that trains nothing.
     """
 
-    upstream: nn.Module
+    upstream: Any  # a module, its outputs checked
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
@@ -147,12 +146,15 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     import torch
     from s3prl.upstream.interfaces import Featurizer
 
+    from downstream_runs.upstreams.checked import CheckedUpstream
+
     device = pick_device(plan.device)
     # As s3prl does: with these the same seed gives the same numbers on one GPU as far as cuDNN allows it.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
-    upstream = _upstream(plan).to(device)
+    upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream)
+    upstream.to(device)
     if plan.task.train_split is None:
         upstream.eval()
         return Parts(upstream, None, None, device, plan.seed)

@@ -158,7 +158,7 @@ def test_encodings_as_asked_or_a_sentence(tmp_path: Path) -> None:
     for wrong in ({"encoding": "MP4"}, {"format": "nothing"}, {"format": "flac", "encoding": "PCM_F"}):
         with pytest.raises(ValueError, match=r"cannot be written as|there is no encoding"):
             save(tmp_path / "c.wav", wave, 16000, **wrong)
-    with pytest.raises(ValueError, match=r"\[1, 1, 100\], expected"):
+    with pytest.raises(ValueError, match=r"\[1, 1, 100\] was given"):
         save(tmp_path / "c.wav", wave[None], 16000)
     with pytest.raises(ValueError, match="a file without an ending"):
         save(tmp_path / "c", wave, 16000)

@@ -1,0 +1,1 @@
+"""Upstreams as runs use them."""

@@ -1,0 +1,114 @@
+"""An upstream whose output is held to s3prl's interface at every call.
+
+s3prl itself finds out late and in its own words: an assertion of its featurizer, or unequal tensors stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from downstream_runs.errors import UsageError
+
+STATES = "hidden_states"
+SAMPLE_RATE = 16_000
+TOLERATED_FRAMES = 5
+"""s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
+
+
+class CheckedUpstream:
+    """Stands for an upstream: calls it and checks what comes back; all else of it is at hand as it is.
+
+    Raises UsageError, naming the upstream and the fault, if it is no module of torch, or if an output is not
+    a dict with `hidden_states`: tensors `[batch, frame, feature]` of one shape, as many at each call, with
+    the frames that `get_downsample_rates` promises.
+    """
+
+    def __init__(self, upstream: Any, name: str) -> None:
+        if not isinstance(upstream, nn.Module):
+            raise UsageError(
+                f"upstream {name} gave a {type(upstream).__name__}, expected a torch.nn.Module that takes a "
+                "list of waveforms; let its function return one"
+            )
+        self._upstream: Any = upstream
+        self._name = name
+        self._layers: tuple[int, int] | None = None  # their number and their width, once known
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._upstream, name)
+
+    def eval(self) -> CheckedUpstream:
+        """Evaluation mode."""
+        self._upstream.eval()
+        return self
+
+    def __call__(self, wavs: Sequence[Tensor]) -> Any:
+        """The upstream's output for waveforms `[sample]`."""
+        output = self._upstream(wavs)
+        if not torch.compiler.is_compiling():
+            self._check(output, wavs)
+        return output
+
+    def _check(self, output: Any, wavs: Sequence[Tensor]) -> None:
+        if not isinstance(output, Mapping) or STATES not in output:
+            found = (
+                f"a dict of {', '.join(map(str, output)) or 'nothing'}"
+                if isinstance(output, Mapping)
+                else None
+            )
+            raise self._fault(f"returns {found or 'a ' + type(output).__name__}", f"a dict with {STATES}")
+        states = output[STATES]
+        states = list(states.values()) if isinstance(states, Mapping) else states
+        states = [states] if isinstance(states, Tensor) else states
+        if not isinstance(states, (list, tuple)) or not states:
+            raise self._fault(f"has {_kind(states)} under {STATES}", "a list of tensors, one a layer")
+        for number, state in enumerate(states):
+            if not isinstance(state, Tensor) or state.dim() != 3:
+                raise self._fault(
+                    f"has {_kind(state)} as layer {number} of {STATES}", "a tensor [batch, frame, feature]"
+                )
+        self._check_shapes([tuple(state.shape) for state in states], wavs)
+
+    def _check_shapes(self, shapes: Sequence[tuple[int, ...]], wavs: Sequence[Tensor]) -> None:
+        first = shapes[0]
+        for number, shape in enumerate(shapes):
+            if shape != first:
+                raise self._fault(
+                    f"has layers of different shapes, {list(first)} and {list(shape)} in layer {number}",
+                    "layers of one shape, which s3prl can sum",
+                )
+        layers = len(shapes), first[2]
+        if self._layers is None:
+            self._layers = layers
+        if layers != self._layers:
+            before = "{} layers of width {}".format(*self._layers)
+            raise self._fault(
+                f"gave {before} and now gives {layers[0]} of width {layers[1]}", "as many at each call"
+            )
+        if first[0] != len(wavs):
+            raise self._fault(f"gives {first[0]} items for a batch of {len(wavs)} waveforms", "one for each")
+        self._check_frames(first[1], max(len(wav) for wav in wavs))
+
+    def _check_frames(self, frames: int, samples: int) -> None:
+        rates = getattr(self._upstream, "get_downsample_rates", None)
+        if rates is None:
+            return  # s3prl measures the rate from the first output
+        expected = round(samples / rates(STATES))
+        if abs(frames - expected) >= TOLERATED_FRAMES:
+            raise self._fault(
+                f"gives {frames} frames for {samples / SAMPLE_RATE:.2f} s of audio",
+                f"{expected} at {rates(STATES)} samples a frame, which is what its get_downsample_rates says",
+                "cut its padding off, or correct the rate",
+            )
+
+    def _fault(self, found: str, expected: str, then: str = "correct its forward") -> UsageError:
+        return UsageError(f"upstream {self._name} {found}, expected {expected}: {then}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {list(value.shape)}"
+    return f"an empty {type(value).__name__}" if value in ([], ()) else f"a {type(value).__name__}"
