@@ -103,6 +103,7 @@ def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
     import s3prl.hub as hub
 
     from downstream_runs.engine.parts import pick_device
+    from downstream_runs.upstreams.checked import CheckedUpstream
 
     device = pick_device(options.device)
     try:
@@ -115,7 +116,9 @@ def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
             + " ".join(str(error).split())
         ) from error
     label = " [untrained]" if getattr(built, "untrained", False) else ""
-    return built.to(device), device, chosen.name + label
+    upstream = CheckedUpstream(built, chosen.name)
+    upstream.to(device)
+    return upstream, device, chosen.name + label
 
 
 def text(
