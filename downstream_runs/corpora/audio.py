@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.errors import UsageError
 
 _UNKNOWN_LENGTH = 1 << 40
 """libsndfile gives the largest integer there is for a flac whose header leaves the length open."""
@@ -39,22 +40,31 @@ def length(path: Path) -> int:
 def decode(path: Path) -> int:
     """Decode the whole file and return its length in samples.
 
-    Raises AudioProblem where `length` does, and if fewer samples come out than the header promises.
+    Raises AudioProblem where `length` does, if fewer samples come out than the header promises, and if one of
+    them is no finite number.
     """
     import soundfile
 
+    from downstream_runs.bridge.audio_files import FLOATS, require_finite
+
     promised = length(path)
     try:
-        decoded = len(soundfile.read(str(path), dtype="int16")[0])
+        with soundfile.SoundFile(str(path)) as file:
+            samples = file.read(dtype="float32" if file.subtype in FLOATS else "int16")
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioProblem(
             f"{path} is cut short or damaged: its header promises {promised:,} samples and decoding stopped "
             f"({_reason(error)})"
         ) from None
-    if decoded != promised:
+    if len(samples) != promised:
         raise AudioProblem(
-            f"{path} is cut short: its header promises {promised:,} samples and {decoded:,} could be decoded"
+            f"{path} is cut short: its header promises {promised:,} samples and {len(samples):,} could be "
+            "decoded"
         )
+    try:
+        require_finite(path, samples)
+    except UsageError as error:
+        raise AudioProblem(str(error)) from None
     return promised
 
 

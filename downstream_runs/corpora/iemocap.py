@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.corpora.iemocap_order import DIALOGUES, TEST_BLOBS, TRAIN_BLOBS
-from downstream_runs.corpora.layout import entries
 from downstream_runs.errors import UsageError
 
 FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
@@ -88,7 +87,7 @@ def _session(root: Path, number: int) -> tuple[Utterance, ...]:
                 f"there is no folder {folder / part}: all five sessions are needed, since emotion "
                 "recognition is reported as the mean of five folds; unpack IEMOCAP again"
             )
-    tables = [Path(entry.path) for entry in entries(folder / LABEL_FOLDER) if entry.name.endswith(".txt")]
+    tables = folders.files(folder / LABEL_FOLDER, ".txt")
     order = {name: place for place, name in enumerate(DIALOGUES[number])}
     found = [
         utterance

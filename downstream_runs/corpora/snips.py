@@ -7,13 +7,12 @@ Sources: s3prl's preprocess/snips_preprocess.py, downstream/ctc/corpus/snips.py 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import markers
+from downstream_runs.corpora import folders, markers
 from downstream_runs.errors import UsageError
 
 TRANSCRIPTS = "all.iob.snips.txt"
@@ -173,7 +172,8 @@ def _text(path: Path) -> str:
 
 def _utterances(root: Path, part: str, lines: Mapping[str, str]) -> Iterator[Utterance]:
     wanted = SPEAKERS[part]
-    for path, size in _wavs(root / part):
+    for path in audio_files(root / part):
+        size = path.stat().st_size if path.exists() else 0
         name = path.name.partition(".wav")[0]
         if not name.startswith(wanted):
             continue
@@ -186,16 +186,11 @@ def _utterances(root: Path, part: str, lines: Mapping[str, str]) -> Iterator[Utt
         yield Utterance(path, path.relative_to(root).as_posix(), size, lines[name])
 
 
-def _wavs(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The wav files at any depth with their sizes, in the order of their paths; hidden ones passed over."""
+def audio_files(folder: Path) -> list[Path]:
+    """The wav files of a split's folder at any depth, in the order in which its folders are walked."""
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; unpack Audio SNIPS again, or try --demo first")
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(".wav") and not name.startswith("."):
-                path = Path(place, name)
-                yield path, path.stat().st_size if path.exists() else 0
+    return folders.walk(folder, ".wav")
 
 
 def _check_count(root: Path, part: str, found: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.errors import UsageError
 
 TRAIN_FOLDER = "speech_commands_v0.01"
@@ -106,7 +106,7 @@ def read(train_root: Path, test_root: Path) -> Listing:
     """List both folders; UsageError for folders that are not words of version 0.01, or not test classes."""
     parts: dict[str, list[Path]] = {"train": [], "dev": []}
     total = 0
-    for folder in wavs.folders(train_root):
+    for folder in folders.subfolders(train_root):
         if folder.name == NOISE:
             continue
         if folder.name not in WORDS:
@@ -114,26 +114,26 @@ def read(train_root: Path, test_root: Path) -> Listing:
                 f"{folder} is not a word of Speech Commands v0.01 (version 0.02 has five words more); SUPERB "
                 "uses version 0.01: unpack speech_commands_v0.01.tar.gz into a folder of its own"
             )
-        files = wavs.wavs(folder)
+        files = folders.files(folder, ".wav")
         total += len(files)
         for path in files:
             where = part(path.name)
             if where is not None:
                 parts[where].append(path)
     test = []
-    for folder in wavs.folders(test_root):
+    for folder in folders.subfolders(test_root):
         if folder.name not in CLASSES:
             raise UsageError(
                 f"{folder} is not one of the twelve classes {', '.join(CLASSES)}, which the folders of "
                 "speech_commands_test_set_v0.01 are named for; unpack that archive again"
             )
-        test += wavs.wavs(folder)
+        test += folders.files(folder, ".wav")
     return Listing(
         train_root=train_root,
         test_root=test_root,
         train=tuple(parts["train"]),
         dev=tuple(parts["dev"]),
-        noise=tuple(wavs.wavs(train_root / NOISE)),
+        noise=tuple(folders.files(train_root / NOISE, ".wav")),
         test=tuple(test),
         words=total,
     )

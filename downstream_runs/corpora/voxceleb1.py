@@ -7,17 +7,16 @@ or `wav` alone, as both archives unpack into one folder; `view` shows s3prl any 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from downstream_runs.corpora import folders as listing
 from downstream_runs.corpora import wavs
-from downstream_runs.corpora.layout import entries
 from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
 from downstream_runs.corpora.outputs import writing
@@ -100,16 +99,12 @@ def recordings(folders: Mapping[str, Path]) -> list[Recording]:
     """All wav files of the given speakers, in the order of their names."""
     found = []
     for speaker, folder in folders.items():
-        for video in entries(folder):
-            if not video.is_dir():
-                continue
-            for entry in entries(Path(video.path)):
-                if not entry.name.endswith(".wav"):
-                    continue
+        for video in listing.subfolders(folder):
+            for path in listing.files(video, ".wav"):
                 # A dangling link must be reported with its name later, not end the listing here.
-                status = entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
-                name = f"{speaker}/{video.name}/{entry.name}"
-                found.append(Recording(Path(entry.path), name, status.st_size, status.st_mtime_ns))
+                status = path.stat() if path.exists() else path.lstat()
+                name = f"{speaker}/{video.name}/{path.name}"
+                found.append(Recording(path, name, status.st_size, status.st_mtime_ns))
     return sorted(found, key=lambda recording: recording.name)
 
 
@@ -242,7 +237,7 @@ def _decode(path: Path) -> float:
         return len(read_frames(audio, "int16")) / _RATE
 
 
-def _speakers_in(place: Path) -> Iterator[Path] | list[Path]:
+def _speakers_in(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
-    return [Path(e.path) for e in entries(place) if _SPEAKER.fullmatch(e.name) and e.is_dir()]
+    return [folder for folder in listing.subfolders(place) if _SPEAKER.fullmatch(folder.name)]

@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from downstream_runs.corpora.layout import SAMPLE_RATE, entries
+from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.errors import UsageError
 
 Some = TypeVar("Some")
-
-
-def folders(parent: Path) -> list[Path]:
-    """The folders in `parent`, in the order of their names."""
-    return [Path(entry.path) for entry in entries(parent) if entry.is_dir()]
-
-
-def wavs(folder: Path) -> list[Path]:
-    """The wav files in `folder`, in the order of their names."""
-    return [Path(entry.path) for entry in entries(folder) if entry.name.endswith(".wav")]
 
 
 def spread(items: Sequence[Some], number: int | None) -> list[Some]:
