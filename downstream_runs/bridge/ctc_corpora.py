@@ -109,7 +109,7 @@ class SnipsDataset(_Buckets):
         if not examples:
             raise UsageError(
                 f"{root}: {' and '.join(split)} hold no utterance of {', '.join(speakers)} with a line in "
-                f"{snips.TRANSCRIPTS}; check the corpus with `python -m downstream_runs check sf`"
+                f"{snips.TRANSCRIPTS}; look at the corpus with `./run_superb.sh check sf`"
             )
         super().__init__(examples, bucket_size, ascending)
 

@@ -1,14 +1,30 @@
-"""Reading flac files with the checks that a silent reader leaves out."""
+"""Reading audio files with the checks that a silent reader leaves out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.errors import UsageError
 
+SHORTEST = 560
+"""Samples at 16 kHz: two frames of s3prl's fbank (400 samples, 160 apart), whose normalisation by mean and
+variance gives NaN for one frame; fewer than 400 samples give no frame, in our students neither."""
+
+RESTORE = "restore that file from the corpus"
+
 _UNKNOWN_LENGTH = 1 << 40
 """libsndfile gives the largest integer there is for a flac whose header leaves the length open."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a file holds: samples a channel, samples a second, channels."""
+
+    samples: int
+    rate: int
+    channels: int
 
 
 class AudioProblem(Exception):
@@ -18,7 +34,8 @@ class AudioProblem(Exception):
 def length(path: Path) -> int:
     """The length of a 16 kHz, one-channel file in samples, from its header alone.
 
-    Raises AudioProblem if the file is absent, empty, unreadable, of another rate or of several channels.
+    Raises AudioProblem if the file is absent, empty, unreadable, of another rate, of several channels or of
+    fewer samples than `SHORTEST`.
     A file that was cut short keeps its header: only `decode` notices that.
     """
     import soundfile
@@ -27,14 +44,25 @@ def length(path: Path) -> int:
     try:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError) as error:
-        raise AudioProblem(f"{path} cannot be read as flac ({_reason(error)})") from None
+        raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
     if header.samplerate != SAMPLE_RATE:
         raise AudioProblem(f"{path} is sampled at {header.samplerate:,} Hz, {SAMPLE_RATE:,} Hz was expected")
     if header.channels != 1:
         raise AudioProblem(f"{path} has {header.channels} channels, one was expected")
     if not 0 < header.frames < _UNKNOWN_LENGTH:
         raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
+    require_long(path, header.frames, SAMPLE_RATE)
     return int(header.frames)
+
+
+def require_long(path: Path, samples: int, rate: int) -> None:
+    """AudioProblem for fewer samples than make `SHORTEST` at 16 kHz."""
+    least = -(-SHORTEST * rate // SAMPLE_RATE)
+    if samples < least:
+        raise AudioProblem(
+            f"{path} has {samples:,} {'sample' if samples == 1 else 'samples'} at {rate:,} Hz, at least "
+            f"{least:,} were expected (two frames of 25 ms)"
+        )
 
 
 def decode(path: Path) -> int:
@@ -43,15 +71,34 @@ def decode(path: Path) -> int:
     Raises AudioProblem where `length` does, if fewer samples come out than the header promises, and if one of
     them is no finite number.
     """
+    length(path)
+    return decode_any(path).samples
+
+
+def decode_any(path: Path) -> Form:
+    """Decode the whole of a file of any rate and number of channels.
+
+    Raises AudioProblem if it is absent, empty, damaged, cut short or shorter than `SHORTEST` samples at
+    16 kHz, or if a sample is no finite number.
+    """
     import soundfile
 
-    from downstream_runs.bridge.audio_files import FLOATS, require_finite
+    from downstream_runs.bridge.audio_files import FLOATS, missing_bytes, require_finite
 
-    promised = length(path)
+    _require_bytes(path)
+    lost = missing_bytes(path)
+    if lost:
+        raise AudioProblem(f"{path} is cut short: it ends {lost:,} bytes before the length in its header")
+    promised = None
     try:
         with soundfile.SoundFile(str(path)) as file:
+            promised, rate, channels = int(file.frames), int(file.samplerate), int(file.channels)
+            if not 0 < promised < _UNKNOWN_LENGTH:
+                raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
             samples = file.read(dtype="float32" if file.subtype in FLOATS else "int16")
     except (soundfile.SoundFileError, OSError) as error:
+        if promised is None:
+            raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
         raise AudioProblem(
             f"{path} is cut short or damaged: its header promises {promised:,} samples and decoding stopped "
             f"({_reason(error)})"
@@ -61,11 +108,12 @@ def decode(path: Path) -> int:
             f"{path} is cut short: its header promises {promised:,} samples and {len(samples):,} could be "
             "decoded"
         )
+    require_long(path, promised, rate)
     try:
         require_finite(path, samples)
     except UsageError as error:
         raise AudioProblem(str(error)) from None
-    return promised
+    return Form(promised, rate, channels)
 
 
 def _require_bytes(path: Path) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 from downstream_runs.errors import UsageError
 from upstream_arm import folders
 from upstream_arm.errors import UpstreamError
+from upstream_arm.folders import belongs
+
+__all__ = ["belongs", "files", "require_writable", "subfolders", "walk", "what_lies_there"]
 
 AUDIO = (".flac", ".wav", ".m4a", ".mp3", ".aac", ".ogg", ".opus", ".sph")
 """Endings of audio files, in whatever case."""

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from downstream_runs.corpora import folders
+from downstream_runs.corpora.audio import SHORTEST
+from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import marks
 from downstream_runs.errors import UsageError
 from downstream_runs.scoring import groundtruth
@@ -149,6 +152,7 @@ def _listed(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
                 f"{path}, line {number}: found {line[:80]!r}, expected "
                 f"'{FOLDER}/FOLDER/NAME.wav LANGUAGE'; {GET}"
             )
+        folders.require_writable(fields[0], f"{path}, line {number}")
         if fields[1] == LANGUAGE:
             yield number, PurePosixPath(*parts[1:])
 
@@ -166,8 +170,11 @@ def _recording(name: str, path: Path, problems: list[str]) -> Recording:
         try:
             header = soundfile.info(str(path))
             seconds = header.frames / header.samplerate
-            if not header.frames:
-                problems.append(f"{path} holds no audio: its header promises 0 samples")
+            if header.frames < SHORTEST * header.samplerate / SAMPLE_RATE:
+                problems.append(
+                    f"{path} has {header.frames:,} samples at {header.samplerate:,} Hz, at least "
+                    f"{SHORTEST / SAMPLE_RATE:g} s were expected"
+                )
         except (soundfile.SoundFileError, OSError) as error:
             problems.append(f"{path} cannot be read as audio ({error})")
     return Recording(name, path, seconds)

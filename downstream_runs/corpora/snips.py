@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import folders, markers
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.errors import UsageError
 
 TRANSCRIPTS = "all.iob.snips.txt"
@@ -249,11 +249,12 @@ def _bad_line(root: Path, utterance: Utterance, what: str) -> UsageError:
 
 
 def _check_audio(utterances: Sequence[Utterance]) -> None:
-    """Decode a few files from first to last: rate and channels are wrong in all or in none."""
+    """Decode a few files, as rate and channels are wrong in all or in none, and all that may be too short."""
     from downstream_runs.corpora.audio import AudioProblem, decode
 
     step = max(len(utterances) // _CHECKED_FILES, 1)
-    for utterance in utterances[::step]:
+    small = [utterance for utterance in utterances if utterance.size < wavs.SMALL]
+    for utterance in (*utterances[::step], *small):
         try:
             decode(utterance.path)
         except AudioProblem as problem:

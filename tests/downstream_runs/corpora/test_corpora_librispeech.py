@@ -121,7 +121,9 @@ def test_empty_text_and_dangling_files_are_named_once(tmp_path: Path, make_split
         True
     ] * 3
     assert (
-        "0 bytes" in problems[0] and "cannot be read as flac" in problems[1] and "no such file" in problems[2]
+        "0 bytes" in problems[0]
+        and "cannot be read as audio" in problems[1]
+        and "no such file" in problems[2]
     )
     # An empty file costs nothing to find, so it is found without decoding too.
     assert check(tmp_path, [TRAIN], decode=0).problems == (f"{empty} is empty (0 bytes)",)

@@ -83,7 +83,7 @@ def test_a_missing_file_an_empty_one_and_a_wrong_rate_are_named(tmp_path: Path) 
     wav = root / "dev/wav" / tiny.name("id10008", 1)
     samples, _ = soundfile.read(wav)
     soundfile.write(wav, samples, 8000)
-    with pytest.raises(UsageError, match="8,000 Hz and 1 channels"):
+    with pytest.raises(UsageError, match="sampled at 8,000 Hz"):
         prepare("sid", tmp_path, tmp_path / "cache")
     wav.write_bytes(b"")
     with pytest.raises(UsageError, match=r"00001\.wav is empty"):
