@@ -141,13 +141,13 @@ def ends(files: list[Any]) -> list[tuple[str, ...]]:
 
 
 def places(data: Path, name: str) -> list[Path]:
-    """The folder of the first file of each kind in each corpus folder."""
-    found: dict[tuple[str, str], Path] = {}
+    """The first and the last file of each kind in each corpus folder."""
+    found: dict[tuple[str, str], list[Path]] = {}
     for folder in FOLDERS[name]:
         for path in sorted((data / folder).rglob("*")):
             if path.is_file():
-                found.setdefault((folder, path.suffix), path)
-    return sorted(found.values())
+                found.setdefault((folder, "".join(path.suffixes)), []).append(path)
+    return sorted({path for files in found.values() for path in (files[0], files[-1])})
 
 
 def spoil_hidden(data: Path, name: str) -> None:
