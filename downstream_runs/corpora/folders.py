@@ -15,7 +15,7 @@ from upstream_arm import folders
 from upstream_arm.errors import UpstreamError
 from upstream_arm.folders import belongs
 
-__all__ = ["belongs", "files", "require_writable", "subfolders", "walk", "what_lies_there"]
+__all__ = ["belongs", "files", "place", "require_writable", "subfolders", "walk", "what_lies_there"]
 
 AUDIO = (".flac", ".wav", ".m4a", ".mp3", ".aac", ".ogg", ".opus", ".sph")
 """Endings of audio files, in whatever case."""
@@ -43,12 +43,20 @@ def walk(folder: Path, suffixes: folders.Suffixes) -> list[Path]:
         return list(folders.walk(folder, suffixes))
 
 
-def require_writable(path: Path | str, place: object) -> None:
-    """UsageError naming `place` if a name that a list or the user gives could stand in no result file."""
+def place(data: Path) -> Path:
+    """The whole path of the folder that the user names; UsageError if no result file could hold it."""
+    data = data.expanduser().absolute()
+    require_writable(data, "the data folder")
+    require_writable(data.resolve(), f"the data folder {data}")
+    return data
+
+
+def require_writable(path: Path | str, where: object) -> None:
+    """UsageError naming `where` if a name that a list or the user gives could stand in no result file."""
     if not folders.is_writable(str(path)):
         raise UsageError(
-            f"{place} names {str(path)!a}, which is not UTF-8 or holds a control character or a line break, "
-            "so that no result file can hold it; rename it"
+            f"{where} names {str(path)!a}, which is not UTF-8 or holds a control character or a line break: "
+            "no result file can hold it; rename it"
         )
 
 

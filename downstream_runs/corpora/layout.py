@@ -52,7 +52,7 @@ def find_root(data: Path) -> Path:
 
     Raises UsageError if neither holds one of `SPLITS`.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / "LibriSpeech", data):
         if any((candidate / split).is_dir() for split in SPLITS):
             return candidate
@@ -67,7 +67,7 @@ def find_root(data: Path) -> Path:
 def chapters(root: Path, split: str) -> Iterator[tuple[Path, tuple[AudioFile, ...]]]:
     """Every chapter folder of a split, with its flac files, both in the order of their names.
 
-    Raises UsageError as `folders.files` does.
+    Raises UsageError as `folders.files` does, and for a second file of an utterance, such as ID.1.flac.
     """
     for speaker in _folders(root / split):
         for chapter in folders.subfolders(speaker):
@@ -75,6 +75,11 @@ def chapters(root: Path, split: str) -> Iterator[tuple[Path, tuple[AudioFile, ..
             for path in folders.files(chapter, ".flac"):
                 # A dangling link must be reported with its name later, not end the listing here.
                 status = path.stat() if path.exists() else path.lstat()
+                if path.name.count(".") > 1:
+                    raise UsageError(
+                        f"{path} has a name that no file of LibriSpeech has, such as 84-121123-0000.flac was "
+                        "expected; s3prl would take it for another copy of that utterance: remove it"
+                    )
                 relative = f"{split}/{speaker.name}/{chapter.name}/{path.name}"
                 found.append(AudioFile(path, relative, status.st_size, status.st_mtime_ns))
             yield chapter, tuple(found)

@@ -86,7 +86,7 @@ def find(data: Path) -> Place:
 
     Raises UsageError if there is neither.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for root in (data / "Libri2Mix", data):
         if _metadata(root).is_dir():
             return Place(root, generated=True)

@@ -71,7 +71,7 @@ class Quesst14:
 
 def find_root(data: Path) -> Path:
     """The data set in `data`: DATA/quesst14Database, or DATA itself; UsageError if neither is it."""
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / FOLDER, data):
         if (candidate / "scoring" / LISTS[DOCUMENTS]).is_file():
             return candidate

@@ -73,7 +73,7 @@ def speaker(utterance: str) -> str:
 
 def find_root(data: Path) -> Path:
     """The root in `data`: DATA/SNIPS, or DATA itself if it holds the transcripts. UsageError for neither."""
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / "SNIPS", data):
         if (candidate / TRANSCRIPTS).is_file() or markers.marks(candidate):
             return candidate
@@ -172,11 +172,15 @@ def _text(path: Path) -> str:
 
 def _utterances(root: Path, part: str, lines: Mapping[str, str]) -> Iterator[Utterance]:
     wanted = SPEAKERS[part]
+    seen: dict[str, Path] = {}
     for path in audio_files(root / part):
         size = path.stat().st_size if path.exists() else 0
         name = path.name.partition(".wav")[0]
         if not name.startswith(wanted):
             continue
+        if name in seen:
+            raise UsageError(f"{path} and {seen[name]} are both {name}, one was expected; remove one of them")
+        seen[name] = path
         if name not in lines:
             raise UsageError(
                 f"{path} has no line in {root / TRANSCRIPTS}, and s3prl would pass it over; restore that line"

@@ -72,7 +72,7 @@ def find_root(data: Path) -> Path:
 
     Raises UsageError if there is none.
     """
-    data = data.expanduser().absolute()
+    data = listing.place(data)
     for candidate in (*(data / name for name in FOLDERS), data):
         if any(_speakers_in(candidate / place) for place in PLACES):
             return candidate

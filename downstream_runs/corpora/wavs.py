@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from downstream_runs.corpora import folders
 from downstream_runs.corpora.audio import RESTORE
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.problems import Problem
@@ -94,7 +95,7 @@ def find(data: Path, names: Sequence[str], holds: Callable[[Path], bool], senten
 
     `sentence` says what a corpus holds and where to get it, and ends the message.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (*(data / name for name in names), data):
         if holds(candidate):
             return candidate

@@ -223,6 +223,22 @@ def beside(new: bytes) -> Callable[[Path, str], None]:
     return add
 
 
+def odd_data_folder(data: Path, name: str) -> None:
+    odd = Path(os.fsdecode(os.fsencode(data.parent) + b"/caf\xe9"))
+    data.rename(odd)
+    data.symlink_to(odd)
+
+
+def second_copy(data: Path, name: str) -> None:
+    """A file that s3prl would take for another one of the same utterance."""
+    for path in places(data, name):
+        if path.suffix in AUDIO and name in ("asr", "pr"):
+            os.link(path, path.with_name(f"{path.stem}.1{path.suffix}"))
+        elif path.suffix in AUDIO and name == "sf":
+            (path.parent / "again").mkdir(exist_ok=True)
+            os.link(path, path.parent / "again" / path.name)
+
+
 LISTED = {"ic", "sd", "er", "qbe"}
 """Corpora whose own tables name the files: one more is not looked at."""
 
@@ -235,6 +251,12 @@ DAMAGES: Mapping[str, tuple[Callable[[Path, str], None], set[str], str]] = {
     "files behind links": (link_files, set(), ""),
     "a link to itself": (link_loop, {"ks"}, "loop is not a word|loop is not one of the twelve"),
     "a folder named .wav": (folder_like_a_file, set(), ""),
+    "a data folder that is not UTF-8": (odd_data_folder, set(NAMES), r"caf\\udce9', which is not UTF-8"),
+    "a second copy": (
+        second_copy,
+        {"asr", "pr", "sf"},
+        "another copy of that utterance|are both .*, one was",
+    ),
     "not UTF-8": (
         beside(b"\xe9"),
         set(NAMES) - LISTED,
