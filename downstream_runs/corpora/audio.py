@@ -8,9 +8,11 @@ from pathlib import Path
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.errors import UsageError
 
+FRAME = 400
+"""Samples at 16 kHz of which s3prl's fbank, HuBERT's convolutions and our students make one frame."""
+
 SHORTEST = 560
-"""Samples at 16 kHz: two frames of s3prl's fbank (400 samples, 160 apart), whose normalisation by mean and
-variance gives NaN for one frame; fewer than 400 samples give no frame, in our students neither."""
+"""Samples at 16 kHz of two frames of s3prl's fbank, which normalises one alone to NaN."""
 
 RESTORE = "restore that file from the corpus"
 
@@ -51,18 +53,12 @@ def length(path: Path) -> int:
         raise AudioProblem(f"{path} has {header.channels} channels, one was expected")
     if not 0 < header.frames < _UNKNOWN_LENGTH:
         raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
-    require_long(path, header.frames, SAMPLE_RATE)
-    return int(header.frames)
-
-
-def require_long(path: Path, samples: int, rate: int) -> None:
-    """AudioProblem for fewer samples than make `SHORTEST` at 16 kHz."""
-    least = -(-SHORTEST * rate // SAMPLE_RATE)
-    if samples < least:
+    if header.frames < SHORTEST:
         raise AudioProblem(
-            f"{path} has {samples:,} {'sample' if samples == 1 else 'samples'} at {rate:,} Hz, at least "
-            f"{least:,} were expected (two frames of 25 ms)"
+            f"{path} has {header.frames:,} {'sample' if header.frames == 1 else 'samples'} at "
+            f"{SAMPLE_RATE:,} Hz, at least {SHORTEST:,} were expected (two frames of 25 ms)"
         )
+    return int(header.frames)
 
 
 def decode(path: Path) -> int:
@@ -78,8 +74,7 @@ def decode(path: Path) -> int:
 def decode_any(path: Path) -> Form:
     """Decode the whole of a file of any rate and number of channels.
 
-    Raises AudioProblem if it is absent, empty, damaged, cut short or shorter than `SHORTEST` samples at
-    16 kHz, or if a sample is no finite number.
+    Raises AudioProblem if it is absent, empty, damaged or cut short, or if a sample is no finite number.
     """
     import soundfile
 
@@ -108,7 +103,6 @@ def decode_any(path: Path) -> Form:
             f"{path} is cut short: its header promises {promised:,} samples and {len(samples):,} could be "
             "decoded"
         )
-    require_long(path, promised, rate)
     try:
         require_finite(path, samples)
     except UsageError as error:

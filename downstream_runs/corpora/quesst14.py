@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from downstream_runs.corpora import folders
-from downstream_runs.corpora.audio import SHORTEST
+from downstream_runs.corpora.audio import FRAME
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import marks
 from downstream_runs.errors import UsageError
@@ -170,10 +170,10 @@ def _recording(name: str, path: Path, problems: list[str]) -> Recording:
         try:
             header = soundfile.info(str(path))
             seconds = header.frames / header.samplerate
-            if header.frames < SHORTEST * header.samplerate / SAMPLE_RATE:
+            if header.frames < FRAME * header.samplerate / SAMPLE_RATE:
                 problems.append(
                     f"{path} has {header.frames:,} samples at {header.samplerate:,} Hz, at least "
-                    f"{SHORTEST / SAMPLE_RATE:g} s were expected"
+                    f"{FRAME / SAMPLE_RATE:g} s were expected (one frame)"
                 )
         except (soundfile.SoundFileError, OSError) as error:
             problems.append(f"{path} cannot be read as audio ({error})")

@@ -74,10 +74,12 @@ def test_a_file_too_short_for_two_frames_is_found_whatever_is_decoded(tmp_path: 
 
 
 def test_a_query_too_short_for_a_frame(tmp_path: Path) -> None:
-    soundfile.write(str(tmp_path / "a.wav"), np.ones(279, np.int16), 8_000)
+    soundfile.write(str(tmp_path / "a.wav"), np.ones(199, np.int16), 8_000)
     problems: list[str] = []
     quesst14._recording("a", tmp_path / "a.wav", problems)
-    assert problems == [f"{tmp_path / 'a.wav'} has 279 samples at 8,000 Hz, at least 0.035 s were expected"]
+    assert problems == [
+        f"{tmp_path / 'a.wav'} has 199 samples at 8,000 Hz, at least 0.025 s were expected (one frame)"
+    ]
 
 
 @pytest.mark.slow
