@@ -67,24 +67,17 @@ def corpus(task: TaskSpec, data: Path, out: Path) -> Iterator[Finding]:
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
-    import soundfile
+    from downstream_runs.corpora.audio import AudioProblem, decode_any
 
-    files = sorted(path for kind in ("flac", "wav") for path in prepared.root.rglob(f"*.{kind}"))
+    files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            header = soundfile.info(str(path))
-            samples = len(soundfile.read(str(path), dtype="int16")[0])
-        except (soundfile.SoundFileError, OSError) as error:
-            return Finding(False, f"{path} is cut short or damaged ({error}); get that file again")
-        if samples != header.frames:
-            return Finding(
-                False,
-                f"{path} is cut short: its header promises {header.frames:,} samples and {samples:,} could "
-                "be decoded; get that file again",
-            )
-        forms.add(f"{header.samplerate:,} Hz with {header.channels} channel{'s'[: header.channels - 1]}")
+            form = decode_any(path)
+        except AudioProblem as problem:
+            return Finding(False, f"{problem}; get that file again")
+        forms.add(f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}")
     return Finding(
         True,
         f"{len(chosen)} of {len(files):,} audio files decoded to their ends: {' and '.join(sorted(forms))}",

@@ -19,7 +19,9 @@ def supply() -> None:
         absent_packages,
         checkpoint_compat,
         ctc_corpora,
+        diarization_audio,
         huggingface_compat,
+        listed_folders,
         numpy_compat,
         torchaudio_compat,
         verification_fixes,
@@ -32,6 +34,8 @@ def supply() -> None:
     checkpoint_compat.install()
     absent_packages.install()
     voxceleb_caches.install()
+    listed_folders.install()
+    diarization_audio.install()
     verification_fixes.install()
     ctc_corpora.install()  # the last: it imports a module of s3prl
 

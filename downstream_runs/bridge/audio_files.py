@@ -15,6 +15,9 @@ from downstream_runs.errors import UsageError
 # A streamed WAV file declares one of these lengths because its writer did not know the real one.
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF})
 
+FLOATS = frozenset({"FLOAT", "DOUBLE"})
+"""The encodings of libsndfile that can hold what is no number."""
+
 
 @contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
@@ -44,7 +47,24 @@ def read_frames(
     data: np.ndarray = audio.read(wanted, dtype=dtype, always_2d=True)
     if len(data) != wanted:
         raise _damaged(Path(audio.name), f"{len(data)} of {wanted} frames could be decoded")
+    if audio.subtype in FLOATS:
+        require_finite(audio.name, data)
     return data
+
+
+def require_finite(file: str | os.PathLike[str], samples: np.ndarray) -> None:
+    """UsageError naming `file` if one of its samples, `[time]` or `[time, channel]`, is NaN or infinite.
+
+    A head answers such audio with NaN, whose largest class is the first one: an error rate counts that.
+    """
+    if np.isfinite(samples).all():
+        return
+    bad = np.flatnonzero(~np.isfinite(samples.reshape(len(samples), -1)).all(axis=1))
+    raise UsageError(
+        f"{file}: {len(bad):,} of {len(samples):,} samples are no finite numbers (NaN or infinite; the first "
+        f"is sample {bad[0]:,}), samples between -1 and 1 were expected: restore this file from the corpus, "
+        "then run again"
+    )
 
 
 def _damaged(file: Path, found: str) -> UsageError:

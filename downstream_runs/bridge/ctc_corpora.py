@@ -72,7 +72,7 @@ class LibriPhoneDataset(_Buckets):
 
         known = frozenset(tokenizer._vocab2idx)
         words = lexicons.read([Path(file) for file in lexicon], known)
-        files = [file for part in split for file in _files(Path(path) / part, "*.flac")]
+        files = [file for part in split for file in _librispeech_files(Path(path), part)]
         transcripts = _librispeech_transcripts({file.parent for file in files})
         examples = []
         for file in files:
@@ -102,32 +102,35 @@ class SnipsDataset(_Buckets):
         # s3prl takes the first part's speakers for all parts of a split.
         speakers = tuple(others[f"{split[0]}_speakers"])
         for part in split:
-            for file in _files(root / part, "*.wav"):
+            for file in snips.audio_files(root / part):
                 name = file.name.partition(".wav")[0]
                 if name in lines and name.startswith(speakers):
                     examples.append((file, tokenizer.encode(lines[name])))
         if not examples:
             raise UsageError(
                 f"{root}: {' and '.join(split)} hold no utterance of {', '.join(speakers)} with a line in "
-                f"{snips.TRANSCRIPTS}; check the corpus with `python -m downstream_runs check sf`"
+                f"{snips.TRANSCRIPTS}; look at the corpus with `./run_superb.sh check sf`"
             )
         super().__init__(examples, bucket_size, ascending)
 
 
-def _files(folder: Path, pattern: str) -> list[Path]:
-    found = [file for file in folder.rglob(pattern) if not file.name.startswith(".")]
+def _librispeech_files(root: Path, part: str) -> list[Path]:
+    """The files that the corpus's check counts and hashes, and no others."""
+    from downstream_runs.corpora import layout
+
+    found = [file.path for file in layout.audio_files(root, part)]
     if not found:
-        raise UsageError(f"{folder} holds no {pattern}; check the path of the corpus, then run again")
+        raise UsageError(f"{root / part} holds no *.flac; check the path of the corpus, then run again")
     return found
 
 
 def _librispeech_transcripts(chapters: Iterable[Path]) -> dict[str, str]:
     transcripts = {}
     for chapter in sorted(chapters):
-        for listing in sorted(chapter.glob("*.trans.txt")):
-            for line in listing.read_text(encoding="utf-8").split("\n"):
-                name, _, words = line.partition(" ")
-                transcripts[name] = words
+        listing = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
+        for line in listing.read_text(encoding="utf-8").split("\n") if listing.is_file() else ():
+            name, _, words = line.partition(" ")
+            transcripts[name] = words
     return transcripts
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -18,7 +20,7 @@ import torch
 import torchaudio
 
 from downstream_runs.bridge import sox_effects
-from downstream_runs.bridge.audio_files import open_audio, read_frames
+from downstream_runs.bridge.audio_files import open_audio, read_frames, require_finite
 from downstream_runs.files import atomic_path
 
 # libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
@@ -179,12 +181,17 @@ def get_audio_backend() -> str:
 
 
 def install() -> None:
-    """Add to torchaudio what it lacks; replace `load` and `save` only where their torchcodec is unusable."""
+    """Add to torchaudio what it lacks; replace `load` and `save` only where their torchcodec is unusable.
+
+    Readers of its own that are kept refuse samples that are no finite numbers, as ours do.
+    """
     for function in (set_audio_backend, get_audio_backend, info):
         if not hasattr(torchaudio, function.__name__):
             setattr(torchaudio, function.__name__, function)
     if hasattr(torchaudio, "load_with_torchcodec") and not _importable("torchcodec.decoders"):
         torchaudio.load = load
+    elif torchaudio.load is not load:
+        torchaudio.load = _finite_only(torchaudio.load)
     if hasattr(torchaudio, "save_with_torchcodec") and not _importable("torchcodec.encoders"):
         torchaudio.save = save
     if not _importable("torchaudio.sox_effects"):
@@ -195,6 +202,26 @@ def install() -> None:
         )
         sys.modules["torchaudio.sox_effects"] = module
         torchaudio.sox_effects = module
+    kept = sys.modules.get("torchaudio.sox_effects")
+    if kept is not None and kept.apply_effects_file is not sox_effects.apply_effects_file:
+        vars(kept)["apply_effects_file"] = _finite_only(kept.apply_effects_file)
+
+
+def _finite_only(read: Callable[..., tuple[torch.Tensor, int]]) -> Callable[..., tuple[torch.Tensor, int]]:
+    """`read(file, ...)`, with a UsageError that names the file where a sample is no finite number."""
+
+    if getattr(read, "refuses_nonfinite", False):
+        return read
+
+    @functools.wraps(read)
+    def read_finite(file: str | os.PathLike[str], *others: Any, **options: Any) -> tuple[torch.Tensor, int]:
+        wave, rate = read(file, *others, **options)
+        if wave.is_floating_point():
+            require_finite(file, wave.T.numpy())
+        return wave, rate
+
+    vars(read_finite)["refuses_nonfinite"] = True
+    return read_finite
 
 
 def _importable(name: str) -> bool:

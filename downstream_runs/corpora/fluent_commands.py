@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,8 +114,14 @@ def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode
                         f"{table} line {number} has {utterance.slots[slot]!r} for {name}, which no line of "
                         f"{TABLES['train']} has: the head has no output for it"
                     )
-            if not utterance.path.resolve().is_relative_to(root.resolve()):
+            inside = (
+                utterance.path.relative_to(root).parts if utterance.path.is_relative_to(root) else ("..",)
+            )
+            if ".." in inside:
                 found.append(f"{table} line {number} names {utterance.path}, a file in {root} was expected")
+            elif not all(map(folders.belongs, inside)):
+                found.append(f"{table} line {number} names {utterance.path}, which is hidden: rename it")
+            folders.require_writable(utterance.path, f"{table} line {number}")
         seen: dict[tuple[str, str], int] = {}
         for number, utterance in enumerate(listed, start=2):
             first = seen.setdefault((utterance.path.stem, str(utterance.path)), number)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.corpora.iemocap_order import DIALOGUES, TEST_BLOBS, TRAIN_BLOBS
-from downstream_runs.corpora.layout import entries
+from downstream_runs.corpora.pinned import bytes_id
 from downstream_runs.errors import UsageError
 
 FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
@@ -88,7 +87,7 @@ def _session(root: Path, number: int) -> tuple[Utterance, ...]:
                 f"there is no folder {folder / part}: all five sessions are needed, since emotion "
                 "recognition is reported as the mean of five folds; unpack IEMOCAP again"
             )
-    tables = [Path(entry.path) for entry in entries(folder / LABEL_FOLDER) if entry.name.endswith(".txt")]
+    tables = folders.files(folder / LABEL_FOLDER, ".txt")
     order = {name: place for place, name in enumerate(DIALOGUES[number])}
     found = [
         utterance
@@ -193,13 +192,7 @@ def deviations(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> tuple
 
 
 def _is_official(texts: tuple[str, str], fold: int) -> bool:
-    return [blob_id(text) for text in texts] == [TRAIN_BLOBS[fold], TEST_BLOBS[fold]]
-
-
-def blob_id(text: str) -> str:
-    """The name that git gives a file of that text."""
-    data = text.encode()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return [bytes_id(text.encode()) for text in texts] == [TRAIN_BLOBS[fold], TEST_BLOBS[fold]]
 
 
 def content_hash(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.corpora import folders
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_bytes, atomic_write_text
 
@@ -141,6 +142,7 @@ def _audio(folder: Path) -> dict[str, Path]:
                 f"{place} has a command ({value!r}), the path of a file was expected; commands are not run: "
                 "write their output to wav files and name those"
             )
+        folders.require_writable(value, place)
         if "/" in name or name.startswith("."):
             raise UsageError(f"{place} has the recording id {name!r}, which cannot name a file; rename it")
         paths[name] = folder / Path(value).expanduser()

@@ -5,12 +5,12 @@ Beside the audio of a chapter lies `<speaker>-<chapter>.trans.txt`, one line `ID
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from downstream_runs.corpora import folders
 from downstream_runs.errors import UsageError
 
 SAMPLE_RATE = 16_000
@@ -52,7 +52,7 @@ def find_root(data: Path) -> Path:
 
     Raises UsageError if neither holds one of `SPLITS`.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / "LibriSpeech", data):
         if any((candidate / split).is_dir() for split in SPLITS):
             return candidate
@@ -67,20 +67,22 @@ def find_root(data: Path) -> Path:
 def chapters(root: Path, split: str) -> Iterator[tuple[Path, tuple[AudioFile, ...]]]:
     """Every chapter folder of a split, with its flac files, both in the order of their names.
 
-    Hidden files are passed over: they are temporary files, or what macOS leaves in archives. Raises
-    UsageError for a folder that cannot be listed.
+    Raises UsageError as `folders.files` does, and for a second file of an utterance, such as ID.1.flac.
     """
     for speaker in _folders(root / split):
-        for chapter in _folders(speaker):
-            files = []
-            for entry in entries(chapter):
-                if not entry.name.endswith(".flac"):
-                    continue
+        for chapter in folders.subfolders(speaker):
+            found = []
+            for path in folders.files(chapter, ".flac"):
                 # A dangling link must be reported with its name later, not end the listing here.
-                status = entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
-                relative = f"{split}/{speaker.name}/{chapter.name}/{entry.name}"
-                files.append(AudioFile(Path(entry.path), relative, status.st_size, status.st_mtime_ns))
-            yield chapter, tuple(files)
+                status = path.stat() if path.exists() else path.lstat()
+                if path.name.count(".") > 1:
+                    raise UsageError(
+                        f"{path} has a name that no file of LibriSpeech has, such as 84-121123-0000.flac was "
+                        "expected; s3prl would take it for another copy of that utterance: remove it"
+                    )
+                relative = f"{split}/{speaker.name}/{chapter.name}/{path.name}"
+                found.append(AudioFile(path, relative, status.st_size, status.st_mtime_ns))
+            yield chapter, tuple(found)
 
 
 def audio_files(root: Path, split: str) -> list[AudioFile]:
@@ -89,19 +91,4 @@ def audio_files(root: Path, split: str) -> list[AudioFile]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return [Path(entry.path) for entry in entries(parent) if entry.is_dir()] if parent.is_dir() else []
-
-
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder shows, in the order of the names; UsageError for a folder that cannot be listed.
-
-    Hidden files are left out: temporary files, and what macOS leaves in archives.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
-        ) from None
+    return folders.subfolders(parent) if parent.is_dir() else []

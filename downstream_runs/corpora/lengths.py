@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 
-from downstream_runs.corpora.audio import AudioProblem, length
+from downstream_runs.corpora.audio import RESTORE, AudioProblem, length
 from downstream_runs.corpora.layout import AudioFile, audio_files
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.errors import UsageError
@@ -60,7 +60,8 @@ def _write_table(files: list[AudioFile], split: str, listing: str, out_dir: Path
     if problems:
         others = f" (and {len(problems) - 1:,} more such files)" if len(problems) > 1 else ""
         raise UsageError(
-            f"{problems[0]}{others}; unpack {split} of openslr.org/12 again, then start this again"
+            f"{problems[0]}{others}; {RESTORE}, or unpack {split} of openslr.org/12 again, then start this "
+            "again"
         )
     table = out_dir / f"{split}.csv"
     atomic_write_text(table, _format_table(lengths))

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import kaldi
+from downstream_runs.corpora import folders, kaldi
 from downstream_runs.corpora.audio import AudioProblem, length
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.pinned import blob_id
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text
 
@@ -67,12 +68,14 @@ class Place:
 class Prepared:
     """Kaldi-style folders, one a split, that may be given to s3prl.
 
-    `recordings` per split, a hash over all that the tables say, and how the corpus differs from SUPERB's.
+    `recordings` per split, their files, a hash over all that the tables say, and how the corpus differs from
+    SUPERB's.
     """
 
     root: Path
     folders: Mapping[str, Path]
     recordings: Mapping[str, int]
+    audio: tuple[Path, ...]
     sha256: str
     labels: tuple[str, ...]
     deviations: tuple[str, ...]
@@ -83,19 +86,32 @@ def find(data: Path) -> Place:
 
     Raises UsageError if there is neither.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for root in (data / "Libri2Mix", data):
         if _metadata(root).is_dir():
             return Place(root, generated=True)
     for root in (data / "diarization", data / "Libri2Mix", data):
         if kaldi.is_folder(root / "test"):
             return Place(root, generated=False)
+    for root in (data / "Libri2Mix", data):
+        others = _other_versions(root)
+        if others:
+            raise UsageError(
+                f"{root} holds Libri2Mix as {' and '.join(others)}; wav16k/max (16 kHz, the longer "
+                f"source's length) with mix_both was expected: run generate_librimix_sd.sh of {FORK} there"
+            )
     found = f"{data} does not exist" if not data.is_dir() else "neither is there"
     raise UsageError(
         f"no Libri2Mix in {data}: looked for {_metadata(data / 'Libri2Mix')} and for Kaldi-style "
         f"folders such as {data / 'diarization' / 'test'} with a wav.scp, and {found}; "
         f"run generate_librimix_sd.sh of {FORK} there, or try the whole path on synthetic speech with --demo"
     )
+
+
+def _other_versions(root: Path) -> list[str]:
+    """The versions of LibriMix that a folder holds, such as wav8k/min."""
+    rates = [folder for folder in (root / "wav8k", root / "wav16k") if folder.is_dir()]
+    return [f"{rate.name}/{mode.name}" for rate in rates for mode in folders.subfolders(rate)]
 
 
 def prepare(data: Path, out: Path, speakers: int) -> Prepared:
@@ -124,6 +140,7 @@ def prepare(data: Path, out: Path, speakers: int) -> Prepared:
         root=root,
         folders=folders,
         recordings={split: len(recordings) for split, recordings in given.items()},
+        audio=tuple(recording.audio for recordings in given.values() for recording in recordings),
         sha256=_content_hash(folders, given),
         labels=labels(root),
         deviations=(*deviations(root), *(_other_speech(root) if place.generated else ())),
@@ -212,6 +229,7 @@ def _read_mixtures(table: Path) -> list[tuple[str, str, str, float]]:
             name, path, samples = row["mixture_ID"], row["mixture_path"] or "", float(row["length"])
         except (TypeError, ValueError):
             raise UsageError(f"{place} has no length in samples; generate Libri2Mix again") from None
+        folders.require_writable(f"{name} {path}", place)
         if name in found:
             raise UsageError(f"{place} gives {name} a second time; generate Libri2Mix again")
         found[name] = (place, name, path, samples / SAMPLE_RATE)
@@ -255,14 +273,8 @@ def _other_speech(root: Path) -> list[str]:
     return [
         f"the speech times in {SPEECH[split]}.rttm are not those of SUPERB's recipe (git blob {blob[:8]})"
         for split, blob in SPEECH_BLOBS.items()
-        if _git_blob(_speech_file(root, split)) != blob
+        if blob_id(_speech_file(root, split)) != blob
     ]
-
-
-def _git_blob(path: Path) -> str:
-    data = path.read_bytes()
-    # Git's own name for the content of a file; nothing is kept secret by it.
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _metadata(root: Path) -> Path:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora import transcripts, wavs
+from downstream_runs.corpora import folders, transcripts, wavs
+from downstream_runs.corpora.audio import RESTORE
 from downstream_runs.corpora.layout import (
     OFFICIAL_UTTERANCES,
     SAMPLE_RATE,
@@ -20,6 +21,7 @@ from downstream_runs.corpora.layout import (
 )
 from downstream_runs.corpora.lengths import write_lengths
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
+from downstream_runs.corpora.problems import Problem
 
 __all__ = [
     "SPLITS",
@@ -84,6 +86,9 @@ def require_good(report: CorpusReport) -> None:
     wavs.require_good(report.problems, advice)
 
 
+_WANTED = "<speaker>/<chapter>/*.flac was expected, as the archives of openslr.org/12 have it"
+
+
 def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
     if not (root / split).is_dir():
         return SplitReport(split, 0, 0, None, (f"{split} is missing: there is no folder {root / split}",))
@@ -92,6 +97,8 @@ def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
     for folder, audio in chapters(root, split):
         problems.extend(transcripts.check_chapter(folder, (file.utterance for file in audio)))
         files.extend(audio)
+    if not files and (lies := folders.what_lies_there(root / split)):
+        return SplitReport(split, 0, 0, None, (f"{root / split} holds {lies}, {_WANTED}",))
     chosen = files if decode is None else _spread(files, decode)
     samples = 0
     failed: set[AudioFile] = set()
@@ -102,7 +109,9 @@ def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
             problems.append(result)
             failed.add(file)
     problems.extend(
-        f"{file.path} is empty (0 bytes)" for file in files if not file.size and file not in failed
+        Problem(f"{file.path} is empty (0 bytes)", RESTORE)
+        for file in files
+        if not file.size and file not in failed
     )
     whole = len(chosen) == len(files) and not failed
     seconds = samples / SAMPLE_RATE if whole else None
@@ -164,4 +173,4 @@ def _decode_one(file: AudioFile) -> int | str:
     try:
         return decode(file.path)
     except AudioProblem as problem:
-        return str(problem)
+        return Problem(str(problem), RESTORE)

@@ -46,6 +46,11 @@ def blob_id(path: Path) -> str:
     return digest.hexdigest()
 
 
+def bytes_id(data: bytes) -> str:
+    """The id that git gives a file of that content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 def obtain(file: PinnedFile, cache: Path, base: str = BASE) -> Path:
     """The file from the clone that SUPERB_S3PRL names, else from `cache`, else downloaded into `cache`.
 

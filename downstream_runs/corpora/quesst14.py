@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from downstream_runs.corpora import folders
+from downstream_runs.corpora.audio import FRAME
+from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import marks
 from downstream_runs.errors import UsageError
 from downstream_runs.scoring import groundtruth
@@ -68,7 +71,7 @@ class Quesst14:
 
 def find_root(data: Path) -> Path:
     """The data set in `data`: DATA/quesst14Database, or DATA itself; UsageError if neither is it."""
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / FOLDER, data):
         if (candidate / "scoring" / LISTS[DOCUMENTS]).is_file():
             return candidate
@@ -149,6 +152,7 @@ def _listed(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
                 f"{path}, line {number}: found {line[:80]!r}, expected "
                 f"'{FOLDER}/FOLDER/NAME.wav LANGUAGE'; {GET}"
             )
+        folders.require_writable(fields[0], f"{path}, line {number}")
         if fields[1] == LANGUAGE:
             yield number, PurePosixPath(*parts[1:])
 
@@ -166,8 +170,11 @@ def _recording(name: str, path: Path, problems: list[str]) -> Recording:
         try:
             header = soundfile.info(str(path))
             seconds = header.frames / header.samplerate
-            if not header.frames:
-                problems.append(f"{path} holds no audio: its header promises 0 samples")
+            if header.frames < FRAME * header.samplerate / SAMPLE_RATE:
+                problems.append(
+                    f"{path} has {header.frames:,} samples at {header.samplerate:,} Hz, at least "
+                    f"{FRAME / SAMPLE_RATE:g} s were expected (one frame)"
+                )
         except (soundfile.SoundFileError, OSError) as error:
             problems.append(f"{path} cannot be read as audio ({error})")
     return Recording(name, path, seconds)

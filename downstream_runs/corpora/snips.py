@@ -7,13 +7,12 @@ Sources: s3prl's preprocess/snips_preprocess.py, downstream/ctc/corpus/snips.py 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from downstream_runs.corpora import markers
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.errors import UsageError
 
 TRANSCRIPTS = "all.iob.snips.txt"
@@ -74,7 +73,7 @@ def speaker(utterance: str) -> str:
 
 def find_root(data: Path) -> Path:
     """The root in `data`: DATA/SNIPS, or DATA itself if it holds the transcripts. UsageError for neither."""
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (data / "SNIPS", data):
         if (candidate / TRANSCRIPTS).is_file() or markers.marks(candidate):
             return candidate
@@ -173,10 +172,15 @@ def _text(path: Path) -> str:
 
 def _utterances(root: Path, part: str, lines: Mapping[str, str]) -> Iterator[Utterance]:
     wanted = SPEAKERS[part]
-    for path, size in _wavs(root / part):
+    seen: dict[str, Path] = {}
+    for path in audio_files(root / part):
+        size = path.stat().st_size if path.exists() else 0
         name = path.name.partition(".wav")[0]
         if not name.startswith(wanted):
             continue
+        if name in seen:
+            raise UsageError(f"{path} and {seen[name]} are both {name}, one was expected; remove one of them")
+        seen[name] = path
         if name not in lines:
             raise UsageError(
                 f"{path} has no line in {root / TRANSCRIPTS}, and s3prl would pass it over; restore that line"
@@ -186,16 +190,11 @@ def _utterances(root: Path, part: str, lines: Mapping[str, str]) -> Iterator[Utt
         yield Utterance(path, path.relative_to(root).as_posix(), size, lines[name])
 
 
-def _wavs(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The wav files at any depth with their sizes, in the order of their paths; hidden ones passed over."""
+def audio_files(folder: Path) -> list[Path]:
+    """The wav files of a split's folder at any depth, in the order in which its folders are walked."""
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; unpack Audio SNIPS again, or try --demo first")
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(".wav") and not name.startswith("."):
-                path = Path(place, name)
-                yield path, path.stat().st_size if path.exists() else 0
+    return folders.walk(folder, ".wav")
 
 
 def _check_count(root: Path, part: str, found: int) -> None:
@@ -254,11 +253,12 @@ def _bad_line(root: Path, utterance: Utterance, what: str) -> UsageError:
 
 
 def _check_audio(utterances: Sequence[Utterance]) -> None:
-    """Decode a few files from first to last: rate and channels are wrong in all or in none."""
+    """Decode a few files, as rate and channels are wrong in all or in none, and all that may be too short."""
     from downstream_runs.corpora.audio import AudioProblem, decode
 
     step = max(len(utterances) // _CHECKED_FILES, 1)
-    for utterance in utterances[::step]:
+    small = [utterance for utterance in utterances if utterance.size < wavs.SMALL]
+    for utterance in (*utterances[::step], *small):
         try:
             decode(utterance.path)
         except AudioProblem as problem:

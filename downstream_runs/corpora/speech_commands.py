@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora import markers, wavs
+from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.errors import UsageError
 
 TRAIN_FOLDER = "speech_commands_v0.01"
@@ -27,6 +27,9 @@ CLASSES = (*COMMANDS, UNKNOWN, SILENCE)
 
 _OTHERS = """zero one two three four five six seven eight nine
 bed bird cat dog happy house marvin sheila tree wow"""
+
+WORDS_OF_02 = frozenset(("backward", "follow", "forward", "learn", "visual"))
+"""The words of version 0.02 that version 0.01 has not."""
 
 WORDS = frozenset(COMMANDS).union(_OTHERS.split())
 """The thirty words of version 0.01; version 0.02 has five more."""
@@ -78,11 +81,15 @@ def part(name: str) -> str | None:
     return "dev" if percentage < 10 else None if percentage < 20 else "train"
 
 
+_WANTED = "SUPERB uses version 0.01: unpack speech_commands_v0.01.tar.gz into a folder of its own"
+
+
 def find_roots(data: Path) -> tuple[Path, Path]:
     """The folders of words and of test words: both in DATA, or DATA the first and the second beside it.
 
     UsageError says what was looked for and where.
     """
+    _require_version(data.expanduser().absolute())
     train = wavs.find(
         data,
         (TRAIN_FOLDER,),
@@ -102,38 +109,50 @@ def find_roots(data: Path) -> tuple[Path, Path]:
     )
 
 
+def _require_version(data: Path) -> None:
+    """UsageError if `data` holds the words of another version only."""
+    if data.is_dir() and not any((place / NOISE).is_dir() for place in (data / TRAIN_FOLDER, data)):
+        others = [folder for folder in folders.subfolders(data) if (folder / NOISE).is_dir()]
+        if others:
+            raise UsageError(f"{others[0]} holds Speech Commands, not in a folder {TRAIN_FOLDER}; {_WANTED}")
+
+
 def read(train_root: Path, test_root: Path) -> Listing:
     """List both folders; UsageError for folders that are not words of version 0.01, or not test classes."""
     parts: dict[str, list[Path]] = {"train": [], "dev": []}
     total = 0
-    for folder in wavs.folders(train_root):
+    for folder in folders.subfolders(train_root):
         if folder.name == NOISE:
             continue
+        if folder.name in WORDS_OF_02:
+            raise UsageError(
+                f"{train_root} is Speech Commands v0.02: it has the word {folder.name}; {_WANTED}"
+            )
         if folder.name not in WORDS:
             raise UsageError(
-                f"{folder} is not a word of Speech Commands v0.01 (version 0.02 has five words more); SUPERB "
-                "uses version 0.01: unpack speech_commands_v0.01.tar.gz into a folder of its own"
+                f"{folder} is not a word of Speech Commands v0.01 (version 0.02 has five words more); "
+                f"{_WANTED}"
             )
-        files = wavs.wavs(folder)
+        files = folders.files(folder, ".wav")
         total += len(files)
         for path in files:
             where = part(path.name)
             if where is not None:
                 parts[where].append(path)
     test = []
-    for folder in wavs.folders(test_root):
+    for folder in folders.subfolders(test_root):
         if folder.name not in CLASSES:
             raise UsageError(
                 f"{folder} is not one of the twelve classes {', '.join(CLASSES)}, which the folders of "
                 "speech_commands_test_set_v0.01 are named for; unpack that archive again"
             )
-        test += wavs.wavs(folder)
+        test += folders.files(folder, ".wav")
     return Listing(
         train_root=train_root,
         test_root=test_root,
         train=tuple(parts["train"]),
         dev=tuple(parts["dev"]),
-        noise=tuple(wavs.wavs(train_root / NOISE)),
+        noise=tuple(folders.files(train_root / NOISE, ".wav")),
         test=tuple(test),
         words=total,
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from downstream_runs.corpora.problems import Problem
 from downstream_runs.corpora.vocabulary import LETTERS
+
+BACK = "restore that file from the corpus"
 
 
 class TranscriptProblem(ValueError):
@@ -46,7 +49,11 @@ def check_chapter(folder: Path, utterances: Iterable[str]) -> tuple[str, ...]:
     path = folder / f"{folder.parent.name}-{folder.name}.trans.txt"
     if not path.is_file():
         return (
-            (f"{path} is missing: {len(audio):,} flac files of the chapter have no transcript",)
+            (
+                Problem(
+                    f"{path} is missing: {len(audio):,} flac files of the chapter have no transcript", BACK
+                ),
+            )
             if audio
             else ()
         )
@@ -54,23 +61,29 @@ def check_chapter(folder: Path, utterances: Iterable[str]) -> tuple[str, ...]:
         # Not splitlines(): it breaks at separators that a text file's lines do not end at.
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        return (f"{path} cannot be read as UTF-8 text ({error})",)
+        return (Problem(f"{path} cannot be read as UTF-8 text ({error})", BACK),)
     problems: list[str] = []
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         # The id counts as seen even if its words are bad: one line, one problem.
         known = line.split()[:1]
         if known and known[0] in seen:
-            problems.append(f"{path} line {number} gives {known[0]} a second time")
+            problems.append(
+                Problem(f"{path} line {number} gives {known[0]} a second time", "delete that line")
+            )
         elif known and known[0] not in audio:
-            problems.append(f"{path} line {number} is for {known[0]}, which has no flac file in that folder")
+            what = f"{path} line {number} is for {known[0]}, which has no flac file in that folder"
+            problems.append(Problem(what, "restore that flac file"))
         else:
             try:
                 parse_line(line)
             except TranscriptProblem as problem:
-                problems.append(f"{path} line {number} {problem}")
+                problems.append(Problem(f"{path} line {number} {problem}", "correct that line"))
         seen.update(known)
-    problems.extend(f"{folder / name}.flac has no line in {path.name}" for name in sorted(audio - seen))
+    problems.extend(
+        Problem(f"{folder / name}.flac has no line in {path.name}", "restore that line")
+        for name in sorted(audio - seen)
+    )
     return tuple(problems)
 
 

@@ -7,20 +7,23 @@ or `wav` alone, as both archives unpack into one folder; `view` shows s3prl any 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from downstream_runs.corpora import folders as listing
 from downstream_runs.corpora import wavs
-from downstream_runs.corpora.layout import entries
+from downstream_runs.corpora.audio import RESTORE, AudioProblem
+from downstream_runs.corpora.audio import decode as decode_file
+from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
 from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
 from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.problems import Problem
 from downstream_runs.errors import UsageError
 
 __all__ = [
@@ -52,7 +55,6 @@ PARTS: Mapping[str, int] = MappingProxyType({"dev": 148_642, "test": 4_874})
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html"
 
 _SPEAKER = re.compile(r"id\d{5}")
-_RATE = 16_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def find_root(data: Path) -> Path:
 
     Raises UsageError if there is none.
     """
-    data = data.expanduser().absolute()
+    data = listing.place(data)
     for candidate in (*(data / name for name in FOLDERS), data):
         if any(_speakers_in(candidate / place) for place in PLACES):
             return candidate
@@ -100,16 +102,12 @@ def recordings(folders: Mapping[str, Path]) -> list[Recording]:
     """All wav files of the given speakers, in the order of their names."""
     found = []
     for speaker, folder in folders.items():
-        for video in entries(folder):
-            if not video.is_dir():
-                continue
-            for entry in entries(Path(video.path)):
-                if not entry.name.endswith(".wav"):
-                    continue
+        for video in listing.subfolders(folder):
+            for path in listing.files(video, ".wav"):
                 # A dangling link must be reported with its name later, not end the listing here.
-                status = entry.stat() if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
-                name = f"{speaker}/{video.name}/{entry.name}"
-                found.append(Recording(Path(entry.path), name, status.st_size, status.st_mtime_ns))
+                status = path.stat() if path.exists() else path.lstat()
+                name = f"{speaker}/{video.name}/{path.name}"
+                found.append(Recording(path, name, status.st_size, status.st_mtime_ns))
     return sorted(found, key=lambda recording: recording.name)
 
 
@@ -200,15 +198,20 @@ def require_good(report: CorpusReport) -> None:
 
 
 def _check_part(root: Path, name: str, files: list[Recording], decode: int | None) -> SplitReport:
-    problems = [f"{file.path} is empty (0 bytes)" for file in files if file.size == 0]
+    if not files and (other := _other_audio(root, name)):
+        return SplitReport(name, 0, 0, None, (other,))
+    problems: list[str] = [
+        Problem(f"{file.path} is empty (0 bytes)", RESTORE) for file in files if file.size == 0
+    ]
     step = 1 if decode is None else max(len(files) // max(decode, 1), 1)
     chosen = [file for file in files if file.size][::step][: len(files) if decode is None else decode]
     seconds = 0.0
-    for file in chosen:
+    small = [file for file in files if 0 < file.size < wavs.SMALL and file not in chosen]
+    for file in (*chosen, *small):
         try:
-            seconds += _decode(file.path)
-        except UsageError as error:
-            problems.append(str(error))
+            seconds += decode_file(file.path) / SAMPLE_RATE
+        except AudioProblem as problem:
+            problems.append(Problem(str(problem), RESTORE))
     whole = len(chosen) == len(files) and not problems
     expected, manifest_problem = _expected(root, name)
     if manifest_problem:
@@ -216,6 +219,17 @@ def _check_part(root: Path, name: str, files: list[Recording], decode: int | Non
     elif len(files) != expected:
         problems.insert(0, f"part {name} has {len(files):,} of {expected:,} utterances in {root}")
     return SplitReport(name, len(files), len(chosen), seconds if whole else None, tuple(problems))
+
+
+def _other_audio(root: Path, name: str) -> str:
+    """A sentence on the audio that a part holds instead of wav files, as VoxCeleb's m4a; empty if none."""
+    for folder in archives(root)[name].values():
+        if lies := listing.what_lies_there(folder):
+            return (
+                f"part {name} has no wav file in {root}: {folder} holds {lies}, "
+                "idNNNNN/<video>/NNNNN.wav of 16 kHz and one channel was expected"
+            )
+    return ""
 
 
 def _expected(root: Path, name: str) -> tuple[int, str | None]:
@@ -229,20 +243,7 @@ def _expected(root: Path, name: str) -> tuple[int, str | None]:
     return PARTS[name], None
 
 
-def _decode(path: Path) -> float:
-    """Seconds of a whole 16 kHz, one-channel file; UsageError for any other."""
-    from downstream_runs.bridge.audio_files import open_audio, read_frames
-
-    with open_audio(path) as audio:
-        if audio.samplerate != _RATE or audio.channels != 1:
-            raise UsageError(
-                f"{path} has {audio.samplerate:,} Hz and {audio.channels} channels, "
-                f"{_RATE:,} Hz and one channel were expected"
-            )
-        return len(read_frames(audio, "int16")) / _RATE
-
-
-def _speakers_in(place: Path) -> Iterator[Path] | list[Path]:
+def _speakers_in(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
-    return [Path(e.path) for e in entries(place) if _SPEAKER.fullmatch(e.name) and e.is_dir()]
+    return [folder for folder in listing.subfolders(place) if _SPEAKER.fullmatch(folder.name)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.corpora.pinned import PinnedFile, obtain
+from downstream_runs.corpora.pinned import PinnedFile, bytes_id, obtain
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text
 
@@ -55,7 +55,8 @@ DEV_TRIALS = 20_000
 
 META = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta"
 
-_NAME = re.compile(r"id\d{5}/[^/\s]+/[^/\s]+\.wav")
+# Without the signs of patterns, since s3prl looks for the files by glob.
+_NAME = re.compile(r"id\d{5}/[^/\s*?\[]+/[^/\s*?\[]+\.wav")
 _SPLITS = {"1": "train", "2": "dev", "3": "test"}
 
 
@@ -155,6 +156,20 @@ def other_counts(root: Path, counts: Mapping[str, int]) -> tuple[str, ...]:
         for split, number in IDENTIFICATION_UTTERANCES.items()
     )
     return (f"the speaker identification list is not SUPERB's: it has {found}",)
+
+
+def other_list(root: Path, path: Path) -> tuple[str, ...]:
+    """A sentence where a real corpus has a list that is not s3prl's; its line ends may be others."""
+    if labels(root):
+        return ()
+    lines = path.read_bytes().replace(b"\r\n", b"\n").rstrip(b"\n")
+    ids = [bytes_id(lines), bytes_id(lines + b"\n")]
+    if PINNED_SPLIT_LIST.blob in ids:
+        return ()
+    return (
+        f"the speaker identification list {path.name} is not SUPERB's: its git hash is {ids[1][:8]}, "
+        f"{PINNED_SPLIT_LIST.blob[:8]} was expected",
+    )
 
 
 def write_once(cache: Path, stem: str, text: str) -> Path:

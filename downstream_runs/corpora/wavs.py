@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from downstream_runs.corpora.layout import SAMPLE_RATE, entries
+from downstream_runs.corpora import folders
+from downstream_runs.corpora.audio import RESTORE
+from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.corpora.problems import Problem
+from downstream_runs.corpora.problems import require_none as require_good
 from downstream_runs.errors import UsageError
+
+__all__ = ["find", "listing_hash", "problem", "problems", "require_good", "spread", "suspects", "write_wav"]
 
 Some = TypeVar("Some")
 
-
-def folders(parent: Path) -> list[Path]:
-    """The folders in `parent`, in the order of their names."""
-    return [Path(entry.path) for entry in entries(parent) if entry.is_dir()]
-
-
-def wavs(folder: Path) -> list[Path]:
-    """The wav files in `folder`, in the order of their names."""
-    return [Path(entry.path) for entry in entries(folder) if entry.name.endswith(".wav")]
+SMALL = 8192
+"""Bytes: a file of one channel with fewer samples than `audio.SHORTEST` is smaller, whatever its encoding."""
 
 
 def spread(items: Sequence[Some], number: int | None) -> list[Some]:
@@ -38,27 +37,26 @@ def problem(path: Path, shortest: int = 1) -> str | None:
 
     The file is decoded to its end.
     """
-    import soundfile
-
-    from downstream_runs.bridge.audio_files import missing_bytes
     from downstream_runs.corpora.audio import AudioProblem, decode
 
     try:
         samples = decode(path)
     except AudioProblem as error:
-        return str(error).replace("read as flac", "read as audio")
-    except soundfile.SoundFileError as error:
-        return f"{path} cannot be read as audio ({error})"
-    lost = missing_bytes(path)
-    if lost:
-        return f"{path} is cut short: it ends {lost:,} bytes before the length in its header"
+        return Problem(str(error), RESTORE)
     if samples < shortest:
-        return f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} were expected"
+        what = f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} were expected"
+        return Problem(what, RESTORE)
     return None
 
 
+def suspects(files: Sequence[Path], decode: int | None) -> list[Path]:
+    """The files to decode: `decode` of them, spread evenly, and all that may be too short, by their size."""
+    chosen = set(spread(files, decode))
+    return [path for path in files if path in chosen or path.stat().st_size < SMALL]
+
+
 def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int = 1) -> list[str]:
-    """Which of `files` are empty or absent, and what is wrong with `decode` of them, which are decoded."""
+    """Which of `files` are empty or absent, and what is wrong with those that are decoded: see `suspects`."""
     from tqdm import tqdm
 
     found, sound = [], []
@@ -68,8 +66,7 @@ def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int
             sound.append(path)
         else:
             found.append(text)
-    chosen = spread(sound, decode)
-    for path in tqdm(chosen, desc=f"decode {what}", unit="file", disable=None, leave=False):
+    for path in tqdm(suspects(sound, decode), desc=f"decode {what}", unit="file", disable=None, leave=False):
         text = problem(path, shortest)
         if text is not None:
             found.append(text)
@@ -78,17 +75,9 @@ def problems(files: Sequence[Path], decode: int | None, what: str, shortest: int
 
 def _without_content(path: Path) -> str | None:
     try:
-        return None if path.stat().st_size else f"{path} is empty (0 bytes)"
+        return None if path.stat().st_size else Problem(f"{path} is empty (0 bytes)", RESTORE)
     except OSError as error:
-        return f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
-
-
-def require_good(found: Sequence[str], advice: str) -> None:
-    """Raise UsageError with the first problem, the number of others, and what to do, if there are any."""
-    if found:
-        others = len(found) - 1
-        more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
-        raise UsageError(f"{found[0]}{more}; {advice}")
+        return Problem(f"{path} cannot be read ({(error.strerror or str(error)).lower()})", RESTORE)
 
 
 def listing_hash(root: Path, files: Iterable[Path], texts: Iterable[str] = ()) -> str:
@@ -106,7 +95,7 @@ def find(data: Path, names: Sequence[str], holds: Callable[[Path], bool], senten
 
     `sentence` says what a corpus holds and where to get it, and ends the message.
     """
-    data = data.expanduser().absolute()
+    data = folders.place(data)
     for candidate in (*(data / name for name in names), data):
         if holds(candidate):
             return candidate

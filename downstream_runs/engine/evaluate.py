@@ -68,7 +68,7 @@ def evaluate(
     part = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
     total = len(part.order)
     if total == 0:
-        raise UsageError(f"split {split} has no batch to evaluate; check the corpus with `doctor`")
+        raise UsageError(f"split {split} has no batch to evaluate; see `./run_superb.sh check`")
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
     done = 0
@@ -113,7 +113,7 @@ def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData, fold: str
         if counted != listed:
             raise RunFailed(
                 f"{counted} of {listed} utterances of {evaluation.split} were evaluated; "
-                "the corpus has utterances that s3prl skips, check it with `python -m downstream_runs doctor`"
+                f"s3prl skips some of the corpus, look at it with `./run_superb.sh check {task.name}`"
             )
         metric = task.metric(score.metric)
         if metric.scalar is None:

@@ -93,7 +93,7 @@ class Parts:
         except (ValueError, AssertionError, KeyError, OSError) as error:
             raise UsageError(
                 f"s3prl cannot make batches of split {split}: {type(error).__name__}: {error}; "
-                "check the corpus with `python -m downstream_runs doctor`"
+                "look at the corpus with `./run_superb.sh check`"
             ) from error
 
     def layer_weights(self) -> list[float] | None:

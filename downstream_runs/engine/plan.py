@@ -185,6 +185,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
         "config_sha256": config_hash(plan, config),
         "settings": dict(leaves(config)),
         "data_sha256": data.sha256,
+        "data_listing_sha256": data.listing_sha256,
         "seed": plan.seed,
         "precision": plan.precision,
         "features": _stored(plan.features),
@@ -202,6 +203,19 @@ def _stored(features: Settings) -> str:
     if features.compiled:
         found.append("compiled")
     return ", ".join(found)
+
+
+def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """`wanted` as it would have been written when the run of `stored` was begun.
+
+    Before contents were sampled (`corpora.contents`), names and sizes were all that a run knew of its corpus.
+    """
+    if "data_listing_sha256" in stored:
+        return dict(wanted)
+    listing = wanted["data_listing_sha256"] or wanted["data_sha256"]
+    return {key: value for key, value in wanted.items() if key != "data_listing_sha256"} | {
+        "data_sha256": listing
+    }
 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from downstream_runs.corpora import contents
 from downstream_runs.engine import lock, parallel, records
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.plan import (
     RunPlan,
+    as_begun,
     check_same,
     identity,
     leaves,
@@ -86,6 +88,7 @@ def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
                 _clear(folder)
             _remove_temporary(folder)
             data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config)
+            data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             result = _finished(folder) if (folder / RESULT).exists() else None
             if result is None and rerun == "never" and (folder / "events.jsonl").exists():
@@ -202,7 +205,7 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
             raise UsageError(
                 f"{path} is no JSON; use --rerun always to discard the run, or another --out"
             ) from None
-        check_same(stored, wanted, folder)
+        check_same(stored, as_begun(stored, wanted), folder)
     else:
         atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
 

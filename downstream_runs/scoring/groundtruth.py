@@ -18,6 +18,7 @@ from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import tlist, xmlfile
 from downstream_runs.scoring.names import ScoringError, first
 from downstream_runs.scoring.wer import lines
+from upstream_arm.folders import belongs
 
 KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}
 
@@ -91,7 +92,7 @@ def find(path: Path) -> dict[str, Path]:
             "QUESST 2014 has it as scoring/groundtruth_quesst14_dev and _eval"
         )
     found = {}
-    names = sorted(folder.iterdir())
+    names = sorted(file for file in folder.iterdir() if belongs(file.name))
     for kind, ending in KINDS.items():
         files = [file for file in names if file.name.lower().endswith((ending, f"{ending}.gz"))]
         if path in files:

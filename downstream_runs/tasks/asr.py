@@ -132,6 +132,9 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             "datarc.dict_path": str(dictionary),
         },
         utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
+        audio=tuple(
+            root / path for part in every for path in sorted(row["file_path"] for row in listed[part])
+        ),
         sha256=_content_hash(root, listed, dictionary),
         labels=librispeech.labels(root),
         deviations=librispeech.deviations(root),

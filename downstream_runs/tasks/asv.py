@@ -138,6 +138,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             **{f"datarc.{key}": str(path) for key, path in lists.items()},
         },
         utterances=counts,
+        audio=tuple(file.path for file in (*training, *testing)),
         sha256=voxceleb1.content_hash([*training, *testing], lists["dev_meta_data"], lists["test_meta_data"]),
         labels=voxceleb1.labels(root),
         deviations=(*voxceleb1.deviations(root), *_not_used(len(training), len(kept), least)),

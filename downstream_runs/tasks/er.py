@@ -62,6 +62,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         root=root,
         settings={"datarc.root": str(root), "datarc.meta_data": str(metadata)},
         utterances={"train": train, "dev": others - train, "test": len(sessions[fold])},
+        audio=tuple(root / one.path for utterances in sessions.values() for one in utterances),
         sha256=digest,
         labels=made,
         deviations=iemocap.deviations(root, sessions),

@@ -50,6 +50,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         root=root,
         settings={"datarc.file_path": str(root)},
         utterances={split: len(listed) for split, listed in utterances.items()},
+        audio=tuple(utterance.path for listed in utterances.values() for utterance in listed),
         sha256=fluent_commands.content_hash(root, utterances),
         labels=made,
         deviations=fluent_commands.deviations(root, utterances),

@@ -51,6 +51,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         root=train,
         settings={"datarc.speech_commands_root": str(train), "datarc.speech_commands_test_root": str(test)},
         utterances=listing.utterances,
+        audio=(*listing.train, *listing.dev, *listing.noise, *listing.test),
         sha256=speech_commands.content_hash(listing),
         labels=made,
         deviations=speech_commands.deviations(listing),

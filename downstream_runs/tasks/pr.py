@@ -126,6 +126,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             "text.vocab_file": str(vocabulary.resolve()),
         },
         utterances={split: sum(len(files[part]) for part in names) for split, names in parts.items()},
+        audio=tuple(file.path for audio in files.values() for file in audio),
         sha256=_content_hash(files, said, found),
         labels=tuple(dict.fromkeys((*librispeech.labels(root), *found.labels))),
         deviations=(*librispeech.deviations(root), *found.deviations),

@@ -55,6 +55,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             quesst14.DOCUMENTS: len(corpus.documents),
             **{split: len(queries) for split, queries in corpus.queries.items()},
         },
+        audio=tuple(one.path for part in (corpus.documents, *corpus.queries.values()) for one in part),
         sha256=quesst14.content_hash(corpus),
         labels=markers.labels(corpus.root),
         deviations=markers.deviations(corpus.root),

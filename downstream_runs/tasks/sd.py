@@ -103,6 +103,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         root=prepared.root,
         settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
         utterances=prepared.recordings,
+        audio=prepared.audio,
         sha256=prepared.sha256,
         labels=prepared.labels,
         deviations=prepared.deviations,

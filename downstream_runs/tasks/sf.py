@@ -136,6 +136,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             "text.slots_file": str(slots),
         },
         utterances={split: sum(len(corpus.splits[part]) for part in names) for split, names in parts.items()},
+        audio=tuple(utterance.path for part in corpus.splits.values() for utterance in part),
         sha256=digest,
         labels=markers.labels(corpus.root),
         deviations=corpus.deviations,

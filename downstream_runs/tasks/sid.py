@@ -101,9 +101,14 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             "datarc.meta_data": str(listed),
         },
         utterances=counts,
+        audio=tuple(file.path for file in files),
         sha256=voxceleb1.content_hash(files, listed),
         labels=voxceleb1.labels(root),
-        deviations=(*voxceleb1.deviations(root), *voxceleb1_lists.other_counts(root, counts)),
+        deviations=(
+            *voxceleb1.deviations(root),
+            *voxceleb1_lists.other_counts(root, counts),
+            *voxceleb1_lists.other_list(root, source),
+        ),
     )
 
 

@@ -79,6 +79,9 @@ class PreparedData:
 
     `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
     `datarc.libri_root` or `loaderrc.train_dir`.
+    `audio`: the files that a run may read, in an order that the corpus alone decides.
+    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.contents`); empty before
+    they were looked at.
     `labels` and `deviations` say how a made corpus differs from the real one.
     `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
     """
@@ -87,6 +90,8 @@ class PreparedData:
     settings: Mapping[str, Any]
     utterances: Mapping[str, int]
     sha256: str
+    audio: tuple[Path, ...] = ()
+    listing_sha256: str = ""
     labels: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)

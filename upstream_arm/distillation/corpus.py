@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from upstream_arm import folders
 from upstream_arm.distillation.files import write_text
 from upstream_arm.errors import UpstreamError
 
@@ -68,7 +69,8 @@ def utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utterance
         cache: a json file, made anew if it is not one.
 
     Raises:
-        UpstreamError: for a split without recordings, and for a recording that cannot be used.
+        UpstreamError: for a split without recordings, for a recording that cannot be used, and as
+            `folders.walk`.
     """
     from tqdm import tqdm
 
@@ -96,7 +98,7 @@ def buckets(found: Sequence[Utterance], size: int) -> list[list[Utterance]]:
 
 def _files(root: Path, split: str) -> list[Path]:
     folder = root / split
-    files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
+    files = sorted(folders.walk(folder, SUFFIXES)) if folder.is_dir() else []
     if not files:
         what = "has no flac or wav files" if folder.is_dir() else "does not exist"
         raise UpstreamError(

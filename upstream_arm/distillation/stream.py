@@ -134,7 +134,7 @@ def read(utterance: Utterance) -> Tensor:
     """The samples of a recording, [sample] of float32.
 
     Raises:
-        UpstreamError: if the file is not what its length was read from.
+        UpstreamError: if the file is not what its length was read from, or a sample is no finite number.
     """
     try:
         samples, _ = soundfile.read(str(utterance.path), dtype="float32")
@@ -144,6 +144,11 @@ def read(utterance: Utterance) -> Tensor:
         raise UpstreamError(
             f"{utterance.path} has samples of shape {samples.shape}, expected ({utterance.samples},); it is "
             "damaged or has changed: replace it and run the same command again"
+        )
+    if not np.isfinite(samples).all():
+        raise UpstreamError(
+            f"{utterance.path} holds samples that are no finite numbers (NaN or infinite), expected samples "
+            "between -1 and 1; replace or remove it"
         )
     return torch.from_numpy(samples)
 

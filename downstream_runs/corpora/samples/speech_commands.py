@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import wavs
+from downstream_runs.corpora import folders, wavs
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
@@ -98,7 +98,7 @@ def _read(source: Path) -> tuple[list[_Word], list[Path]]:
         _word(source, row["file"], row["word"], row["official_split"], place)
         for place, row in tables.read(source / TABLE, COLUMNS, f"{TABLE} and its files")
     ]
-    noises = wavs.wavs(source / NOISE)
+    noises = folders.files(source / NOISE, ".wav")
     problems = [said for path in noises if (said := wavs.problem(path, SECOND)) is not None]
     problems += [said for one in words if (said := wavs.problem(one.audio)) is not None]
     wavs.require_good(problems, "restore these files of the sample")

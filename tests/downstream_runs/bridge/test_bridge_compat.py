@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from downstream_runs import bridge
-from downstream_runs.bridge import absent_packages, huggingface_compat
+from downstream_runs.bridge import absent_packages, huggingface_compat, torchaudio_compat
 from downstream_runs.bridge.dtw_compat import dtw
 from downstream_runs.errors import UsageError
 
@@ -55,8 +55,6 @@ def test_only_what_is_missing_is_supplied(monkeypatch: pytest.MonkeyPatch, bridg
     import huggingface_hub
     import torchaudio
 
-    from downstream_runs.bridge import torchaudio_compat
-
     marker = object()
     for module, name in ((torchaudio, "info"), (huggingface_hub, "HfFolder")):
         monkeypatch.setattr(module, name, marker)
@@ -72,13 +70,17 @@ def test_only_what_is_missing_is_supplied(monkeypatch: pytest.MonkeyPatch, bridg
 def test_torchcodec_keeps_torchaudios_own_load(monkeypatch: pytest.MonkeyPatch) -> None:
     import torchaudio
 
-    from downstream_runs.bridge import torchaudio_compat
+    def own(file: str) -> tuple[torch.Tensor, int]:
+        return torch.tensor([[0.0, float("nan" if file == "bad.wav" else 1)]]), 16_000
 
-    own = object()
     monkeypatch.setattr(torchaudio, "load", own)
     monkeypatch.setattr(torchaudio_compat, "_importable", lambda name: True)
     torchaudio_compat.install()
-    assert torchaudio.load is own
+    torchaudio_compat.install()
+    assert torchaudio.load.__wrapped__ is own
+    assert torchaudio.load("good.wav")[0].tolist() == [[0, 1]]
+    with pytest.raises(UsageError, match=r"bad.wav: 1 of 2 samples are no finite numbers .* is sample 1\)"):
+        torchaudio.load("bad.wav")
 
 
 def test_a_namespace_is_loaded_and_code_is_not(bridged: None, tmp_path: Path) -> None:

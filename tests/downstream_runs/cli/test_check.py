@@ -45,6 +45,18 @@ def test_a_whole_corpus(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "a run takes about 1.7 GB" in text
 
 
+def test_the_files_of_the_run_are_decoded_and_no_others(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forks of macOS are no audio, and what lies behind links is."""
+    folder = corpus / "LibriSpeech" / "dev-clean" / "1"
+    (folder / "1" / "._1-1-0000.flac").write_bytes(b"Mac OS X")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    code, text = check(corpus, tmp_path, capsys)
+    assert code == 0 and "3 of 3 audio files decoded" in text
+
+
 def test_a_file_that_is_cut(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audio = next(corpus.rglob("0-1-0000.flac"))
     random = np.random.default_rng(0)

@@ -102,6 +102,17 @@ def test_the_same_again(made: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "is not empty" in capsys.readouterr().err
 
 
+def test_a_result_from_before_contents_were_sampled(made: Path) -> None:
+    new = results.read(made)
+    listings = proof._listings(made.parent)
+    [listing] = listings
+    old = dataclasses.replace(new, corpus=dataclasses.replace(new.corpus, hash=listing))
+    found = next(iter(proof._differences(old, new, listings)))
+    assert found.good and "the same names and sizes; its contents were not looked at" in found.text
+    found = next(iter(proof._differences(new, new, listings)))
+    assert found.good and new.corpus.hash[:12] in found.text
+
+
 def test_another_result_is_said(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from downstream_runs import tasks
 from downstream_runs.corpora import iemocap as corpus
 from downstream_runs.corpora.iemocap_order import DIALOGUES
+from downstream_runs.corpora.pinned import bytes_id
 from downstream_runs.errors import UsageError
 
 TASK = tasks.get("er")
@@ -72,7 +73,7 @@ def test_dialogues_come_in_s3prl_s_order(label_demos: Path) -> None:
 
 
 def test_the_official_metadata_are_known_by_their_git_names() -> None:
-    assert corpus.blob_id("") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    assert bytes_id(b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
     assert sum(corpus.OFFICIAL_UTTERANCES.values()) == 5_531
 
 

@@ -83,7 +83,7 @@ def test_a_missing_file_an_empty_one_and_a_wrong_rate_are_named(tmp_path: Path) 
     wav = root / "dev/wav" / tiny.name("id10008", 1)
     samples, _ = soundfile.read(wav)
     soundfile.write(wav, samples, 8000)
-    with pytest.raises(UsageError, match="8,000 Hz and 1 channels"):
+    with pytest.raises(UsageError, match="sampled at 8,000 Hz"):
         prepare("sid", tmp_path, tmp_path / "cache")
     wav.write_bytes(b"")
     with pytest.raises(UsageError, match=r"00001\.wav is empty"):
@@ -201,3 +201,30 @@ def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:
     trials = voxceleb1_lists.read_trials(tmp_path / "VoxCeleb1" / "veri_test.txt")
     assert sum(trial.label for trial in trials) == 4 * 28
     assert {name[:7] for name in voxceleb1_lists.utterances(trials)} == {f"id1027{n}" for n in range(4)}
+
+
+def test_the_list_of_identification_is_held_against_s3prl_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "1 id10003/na8-QEFmj44/00003.wav\n2 id10003/na8-QEFmj44/00004.wav\n"
+    official = pinned.PinnedFile("veri_test_class.txt", pinned.bytes_id(text.encode()))
+    monkeypatch.setattr(voxceleb1_lists, "PINNED_SPLIT_LIST", official)
+    path = tmp_path / "iden_split.txt"
+    for same in (text, text.replace("\n", "\r\n"), text.rstrip("\n")):
+        path.write_bytes(same.encode())
+        assert voxceleb1_lists.other_list(tmp_path, path) == ()
+    path.write_text(text.replace("2 ", "3 "))
+    [sentence] = voxceleb1_lists.other_list(tmp_path, path)
+    assert sentence == (
+        "the speaker identification list iden_split.txt is not SUPERB's: its git hash is "
+        f"{pinned.blob_id(path)[:8]}, {official.blob[:8]} was expected"
+    )
+    (tmp_path / "DEMO.txt").write_text("made\n")
+    assert voxceleb1_lists.other_list(tmp_path, path) == ()
+
+
+def test_a_name_that_s3prl_would_take_for_a_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "iden_split.txt"
+    path.write_text("1 id10003/na8-[QE]mj44/00003.wav\n")
+    with pytest.raises(UsageError, match="line 1 is"):
+        voxceleb1_lists.read_split_list(path)

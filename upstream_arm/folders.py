@@ -1,0 +1,130 @@
+"""What belongs to a folder of recordings: the one rule for all corpora, of the tasks and of distillation.
+
+- A name that begins with a dot never belongs: temporary files, the `._` files of macOS, `.ipynb_checkpoints`;
+  nor does the folder `__MACOSX` that its archives hold.
+- Links to files and to folders are followed. A link to a folder that it lies in is passed over; two names for
+  one folder are an error, since its recordings would count twice.
+- A name that no result file could hold is an error: bytes that are not UTF-8, control characters, line
+  breaks.
+- A folder that cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from upstream_arm.errors import UpstreamError
+
+_FOREIGN = "__MACOSX"
+#: Control characters, lone surrogates (which stand for bytes that are not UTF-8), line and paragraph ends.
+_UNWRITABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+Suffixes = str | tuple[str, ...]
+
+
+def belongs(name: str) -> bool:
+    """Whether a file or folder of this name may be part of a corpus: it is neither hidden nor of macOS."""
+    return not name.startswith(".") and name != _FOREIGN
+
+
+def is_writable(text: str) -> bool:
+    """Whether a name or path can stand in a result file: UTF-8 without control characters and line breaks."""
+    return text.isprintable() or not any(unicodedata.category(sign) in _UNWRITABLE for sign in text)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder` that belong, in the order of their names.
+
+    Raises:
+        UpstreamError: for a folder that cannot be read, or a name that cannot be written.
+    """
+    return [Path(entry.path) for entry in _entries(folder) if _is_dir(entry) and _named(folder, entry)]
+
+
+def files(folder: Path, suffixes: Suffixes) -> list[Path]:
+    """The files in `folder` that belong and end in one of `suffixes`, in the order of their names.
+
+    A link that leads nowhere counts as a file, so that whoever reads it can name it.
+
+    Raises:
+        UpstreamError: as `subfolders`.
+    """
+    return [
+        Path(entry.path)
+        for entry in _entries(folder)
+        if entry.name.endswith(suffixes) and _is_file(entry) and _named(folder, entry)
+    ]
+
+
+def walk(folder: Path, suffixes: Suffixes) -> Iterator[Path]:
+    """The `files` of `folder`, then those of each of its subfolders, at any depth.
+
+    Raises:
+        UpstreamError: as `subfolders`, and for a folder that is met under two names.
+    """
+    yield from _walk(folder, suffixes, (_identity(folder),), {})
+
+
+def _walk(
+    folder: Path, suffixes: Suffixes, above: tuple[tuple[int, int], ...], seen: dict[tuple[int, int], Path]
+) -> Iterator[Path]:
+    yield from files(folder, suffixes)
+    for inner in subfolders(folder):
+        identity = _identity(inner)
+        if identity in above:
+            continue
+        other = seen.setdefault(identity, inner)
+        if other is not inner:
+            raise UpstreamError(
+                f"{inner} and {other} are one folder, and its recordings would count twice; remove the link"
+            )
+        yield from _walk(inner, suffixes, (*above, identity), seen)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+    return status.st_dev, status.st_ino
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not is_writable(str(folder)):
+        raise UpstreamError(f"{os.fsencode(folder)!r} {_WHY}; rename that folder")
+    try:
+        with os.scandir(folder) as found:
+            return sorted((entry for entry in found if belongs(entry.name)), key=lambda entry: entry.name)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+_WHY = "has a name that no result file can hold (not UTF-8, or with a control character or line break)"
+
+
+def _named(folder: Path, entry: os.DirEntry[str]) -> bool:
+    if not is_writable(entry.name):
+        raise UpstreamError(f"{os.fsencode(entry.name)!r} in {folder} {_WHY}; rename or remove it")
+    return True
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link that leads to itself, which nobody can read
+        return True
+
+
+def _unreadable(folder: Path, error: OSError) -> UpstreamError:
+    reason = (error.strerror or str(error)).lower()
+    return UpstreamError(f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}")
