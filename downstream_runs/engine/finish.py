@@ -93,16 +93,18 @@ def make_result(
     bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
 ) -> Result:
     """All that `result.json` holds."""
+    from downstream_runs import weights
     from reports.results import Corpus, Result
 
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if bench.steps and (bench.folder / METRICS).exists() else []
     names = [*artefacts, *training, *bench.artefacts]
     return Result(
-        upstream=plan.upstream,
+        upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=labels,
@@ -115,7 +117,7 @@ def make_result(
         packages=_packages(),
         git_commit=_git_commit(),
         upstream_checkpoint=checkpoint,
-        upstream_checkpoint_sha256=None if checkpoint is None else sha256_file(Path(checkpoint)),
+        upstream_checkpoint_sha256=sha256,
         upstream_switches=_switches(plan, upstream),
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
         device=_device_name(bench.parts.device),
