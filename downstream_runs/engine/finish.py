@@ -109,7 +109,7 @@ def make_result(
         recipe=plan.recipe,
         labels=labels,
         deviations=_deviations(bench),
-        metrics=metrics,
+        metrics=(*metrics, *_skipped(bench)),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -127,6 +127,27 @@ def make_result(
         ),
         artefacts={name: sha256_file(bench.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _skipped(bench: Bench) -> tuple[Metric, ...]:
+    """How many steps were left out, for information: s3prl leaves out the same, so it is no deviation."""
+    from reports.results import Metric
+
+    if not bench.skipped:
+        return ()
+    return (
+        Metric(
+            name="skipped_steps",
+            value=100 * bench.skipped / bench.steps,
+            unit="percent",
+            direction="lower",
+            counts={"skipped": bench.skipped, "steps": bench.steps},
+            split=str(bench.plan.task.train_split),
+            selection="steps whose gradient was not a number, left out as s3prl leaves them out",
+            official=False,
+            role="information",
+        ),
     )
 
 
