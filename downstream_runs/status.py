@@ -210,7 +210,7 @@ def of_run(
     own = folder / "s3prl.log"
     return Status(
         folder=folder,
-        upstream=str(plan.get("upstream", "?")),
+        upstream=_upstream(plan),
         task=str(plan.get("task", "?")),
         state=state,
         step=step,
@@ -222,6 +222,14 @@ def of_run(
         if state in ("failed", "hopeless")
         else "",
     )
+
+
+def _upstream(plan: Mapping[str, Any]) -> str:
+    """The name, with what tells its weights; plans of earlier versions hold their hash alone."""
+    ckpt = plan.get("ckpt")
+    hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
+    told = plan.get("weights", hashed)
+    return str(plan.get("upstream", "?")) + (f" ({told})" if told else "")
 
 
 def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from downstream_runs.errors import UsageError
 from downstream_runs.listing import NEED_CHECKPOINT, check_upstream, own_names
@@ -22,11 +25,13 @@ class Upstream:
 def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     """The weights for a name, with `--ckpt` and `--demo` as given.
 
-    A released name (`armhubert`) is the authors' checkpoint: that of `--ckpt`, or the one in the Hugging Face
-    cache. Only a demo may go on without it, with the seeded untrained student, and its note says so.
+    A released name (`armhubert`) is for the authors' checkpoint, as the Hugging Face hub gave it: other
+    weights under it become `armhubert_local` (of an address `armhubert_url`), and the note says so. Only a
+    demo may go on without any, with the seeded untrained student, and its note says so.
 
     Raises UsageError for an unknown name, for one that needs `--ckpt` and has none, for one that would
-    ignore it, and for a released checkpoint that is not there; UpstreamError for an address with a password.
+    ignore it, and for a released checkpoint that is not there or was changed since it was downloaded;
+    UpstreamError for an address with a password.
     """
     from upstream_arm import names
 
@@ -47,18 +52,95 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
         raise UsageError(
             f"{name} {weights} and would ignore --ckpt: leave it out, or use {stem}_local --ckpt FILE"
         )
-    if ckpt is not None or not released:
+    if not released:
         note = "the upstream has seeded random weights: its result is labelled untrained" if own else None
         return Upstream(name, ckpt, None if ckpt else note)
-    return _released(name, demo)
+    return _released(name, demo) if ckpt is None else _given(name, ckpt)
+
+
+def is_released(name: str, sha256: str | None) -> bool:
+    """Whether `sha256` is that of the authors' checkpoint of a released name, as the hub gave it here.
+
+    The project knows no hashes of these files itself. The Hugging Face cache does: a file there is a link to
+    `blobs/SHA-256`, by the hash that the hub told before the download.
+    """
+    return sha256 is not None and sha256 == _recorded(name)
+
+
+def is_released_name(name: str) -> bool:
+    """Whether a name by itself means a checkpoint of the authors."""
+    from upstream_arm import names
+
+    return name in names.RELEASED or name in names.ALIASES
+
+
+def honest(name: str, sha256: str | None) -> str:
+    """The name for weights of that hash: a released name only for the released ones."""
+    return name if not is_released_name(name) or is_released(name, sha256) else f"{name}_local"
+
+
+def told(name: str, ckpt: str | None, sha256: str | None) -> str | None:
+    """What tells the weights of an upstream beside its name: their file and the beginning of its SHA-256.
+
+    None where the name says it all: released weights, and upstreams without a file.
+    """
+    if ckpt is None or (is_released_name(name) and is_released(name, sha256)):
+        return None
+    if "://" in ckpt:
+        return Path(urlsplit(ckpt).path).name or ckpt
+    return f"{Path(ckpt).name}, {sha256[:8]}" if sha256 else Path(ckpt).name
+
+
+def _recorded(name: str) -> str | None:
+    from upstream_arm import download
+
+    file = download.cached(name)
+    blob = None if file is None else file.resolve()
+    if blob is None or blob.parent.name != "blobs" or not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return None
+    return blob.name
+
+
+def _given(name: str, ckpt: str) -> Upstream:
+    """`--ckpt` under a released name."""
+    from downstream_runs.engine.plan import file_identity
+    from upstream_arm import download
+
+    if "://" in ckpt:
+        own = f"{name}_url"
+        return Upstream(own, ckpt, f"what is at {ckpt} need not be released weights: they are called {own}")
+    own = f"{name}_local"
+    if not Path(ckpt).is_file():  # the plan refuses it
+        return Upstream(own, ckpt)
+    sha256 = file_identity(ckpt)
+    if is_released(name, sha256):
+        # The same file, under the path that shows where it is from.
+        cached = str(download.cached(name))
+        return Upstream(name, cached if file_identity(cached) == sha256 else ckpt)
+    return Upstream(
+        own,
+        ckpt,
+        f"{ckpt} (SHA-256 {sha256}) is not known to be the released checkpoint of {name}: runs, results and "
+        f"tables call it {own} ({told(own, ckpt, sha256)})",
+    )
 
 
 def _released(name: str, demo: bool) -> Upstream:
+    from downstream_runs.engine.plan import file_identity
     from upstream_arm import download, names
 
     preset = names.canonical(name)
     file = download.cached(name)
     if file is not None:
+        recorded, found = _recorded(name), file_identity(str(file))
+        if recorded is None:
+            return _given(name, str(file))
+        if recorded != found:
+            raise UsageError(
+                f"{file} is not what was downloaded: its SHA-256 is {found}, that of the released checkpoint "
+                f"{recorded}; delete it and fetch it again with `./run_superb.sh fetch {preset}`, or run "
+                f"these weights as {name}_local --ckpt FILE"
+            )
         return Upstream(name, str(file))
     if demo:
         return Upstream(

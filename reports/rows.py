@@ -7,21 +7,27 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from reports import scores
 from reports.columns import COLUMNS, in_percent
-from reports.published import table1
+from reports.published import profiles, table1
 from reports.results import LABELS, Metric, Result
 
 SHORTENED = "shortened"
+
+#: The folder of the released checkpoints in the Hugging Face cache, and the endings of names that say
+#: themselves that the weights are a user's (another package's names, so only their spelling is known).
+RELEASED_FOLDER = "models--sungnyun--ARMHuBERT"
+OWN_WEIGHTS = ("_local", "_url", "_custom")
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table.
 
-    name: the model, for ours with its labels: "arm_hubert_random [demo, untrained]".
+    name: the model, for ours with the file of its weights, unless the upstream's name stands for them, and
+        its labels: "arm_hubert_random [demo, untrained]", "armhubert_local (student.ckpt, 1a2b3c4d)".
     params_m: parameters in millions as printed; empty when not known.
     cells: column key -> printed value; a column without a value is absent.
     source: "published: ..." or "ours".
@@ -40,8 +46,11 @@ class Row:
 
     @property
     def upstream(self) -> str:
-        """The upstream of a row of ours."""
-        return self.runs[0][1].upstream
+        """The upstream of a row of ours; what an earlier version called by a released name is no such one."""
+        result = self.runs[0][1]
+        name = result.upstream
+        bare = name == "arm_hubert" or name in profiles()
+        return f"{name}_local" if bare and not released(result) else name
 
     def percent(self) -> dict[str, float]:
         """Column key -> value in percent, of a row of ours."""
@@ -82,6 +91,31 @@ def our_rows(results: Sequence[tuple[Path, Result]]) -> list[Row]:
     return sorted(
         (_row(name, line) for name, line in zip(names, lines, strict=True)), key=lambda row: row.name
     )
+
+
+def released(result: Result) -> bool:
+    """Whether the upstream's name says which weights these are.
+
+    True without a file of weights, and for one of the authors' in the Hugging Face cache, where a file's name
+    is the hash that it was downloaded by.
+    """
+    if result.upstream_checkpoint is None:
+        return "ckpt_url" not in result.upstream_switches
+    path = Path(result.upstream_checkpoint)
+    return not result.upstream.endswith(OWN_WEIGHTS) and path.parts[-3:] == (
+        RELEASED_FOLDER,
+        "blobs",
+        result.upstream_checkpoint_sha256,
+    )
+
+
+def weights(result: Result) -> str:
+    """The file of the weights and the beginning of its SHA-256; empty where the upstream's name says it."""
+    if released(result):
+        return ""
+    sha256, url = result.upstream_checkpoint_sha256, result.upstream_switches.get("ckpt_url")
+    name = PurePosixPath(str(url or result.upstream_checkpoint)).name
+    return f"{name}, {sha256[:8]}" if sha256 else f"{name}, hash not known"
 
 
 def headlines(result: Result) -> dict[str, Metric]:
@@ -127,7 +161,10 @@ def _details(result: Result) -> dict[str, str]:
 
 def _names(results: list[Result]) -> list[str]:
     plain = [
-        result.upstream + (f" [{', '.join(_labels(result))}]" if result.labels else "") for result in results
+        result.upstream
+        + (f" ({file})" if (file := weights(result)) else "")
+        + (f" [{', '.join(_labels(result))}]" if result.labels else "")
+        for result in results
     ]
     same: dict[str, list[dict[str, str]]] = {}
     for name, result in zip(plain, results, strict=True):

@@ -30,9 +30,9 @@ class Bench:
     config: the recipe with all overrides, without any data path.
     labels: what keeps its numbers from being compared with published ones.
     folder: the run directory; what a test finishes goes there, so that a killed run goes on from it.
-    steps: optimizer steps done. best: step, value and scores of the selected checkpoint, where the task has
-    a rule. deviations: to be added to by the test. artefacts: files of `folder`, beside the task's own, that
-    the numbers need.
+    steps: optimizer steps done. skipped: those of them whose gradient was NaN. best: step, value and scores
+    of the selected checkpoint, where the task has a rule. deviations: to be added to by the test. artefacts:
+    files of `folder`, beside the task's own, that the numbers need.
     """
 
     plan: RunPlan
@@ -45,6 +45,7 @@ class Bench:
     reading: Reading
     labels: tuple[str, ...] = ()
     steps: int = 0
+    skipped: int = 0
     best: Mapping[str, Any] | None = None
     deviations: list[str] = field(default_factory=list)
     artefacts: list[str] = field(default_factory=list)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from downstream_runs.engine import batches
-from downstream_runs.engine.parts import Parts, ScalarLog, unreadable
+from downstream_runs.engine import batches, finite
+from downstream_runs.engine.parts import Parts, ScalarLog, unreadable, utterance_names
 from downstream_runs.engine.state import seed_everything
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
@@ -56,8 +56,8 @@ def evaluate(
     """Evaluate `split` with the current weights and leave the parts in the mode that they were in.
 
     s3prl's files go to `folder`. As in s3prl, the random generators are seeded with the run's seed first and
-    stay so afterwards. RunFailed if a batch cannot be read, an utterance was not scored, or our number and
-    s3prl's disagree.
+    stay so afterwards. RunFailed if a batch cannot be read, an utterance was not scored, our number and
+    s3prl's disagree, or a feature or score is not a finite number.
     """
     import torch
 
@@ -72,12 +72,15 @@ def evaluate(
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
     done = 0
-    with torch.no_grad():
+    with torch.no_grad(), finite.watched(parts.downstream, split, step) as watch:
         for wavs, *others in bar(
             _read(batches.read(part, reading, parts.memory(split)), split, step), desc=split, total=total
         ):
+            watch.names = utterance_names(others)
             features = parts.features(wavs)
+            watch.features(features)
             parts.downstream(split, features, *others, records=records, batch_id=done)
+            watch.records(records)
             done += 1
         parts.downstream.log_records(
             split,

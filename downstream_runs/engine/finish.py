@@ -93,21 +93,23 @@ def make_result(
     bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
 ) -> Result:
     """All that `result.json` holds."""
+    from downstream_runs import weights
     from reports.results import Corpus, Result
 
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if bench.steps and (bench.folder / METRICS).exists() else []
     names = [*artefacts, *training, *bench.artefacts]
     return Result(
-        upstream=plan.upstream,
+        upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=labels,
         deviations=_deviations(bench),
-        metrics=metrics,
+        metrics=(*metrics, *_skipped(bench)),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -115,7 +117,7 @@ def make_result(
         packages=_packages(),
         git_commit=_git_commit(),
         upstream_checkpoint=checkpoint,
-        upstream_checkpoint_sha256=None if checkpoint is None else sha256_file(Path(checkpoint)),
+        upstream_checkpoint_sha256=sha256,
         upstream_switches=_switches(plan, upstream),
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
         device=_device_name(bench.parts.device),
@@ -125,6 +127,27 @@ def make_result(
         ),
         artefacts={name: sha256_file(bench.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _skipped(bench: Bench) -> tuple[Metric, ...]:
+    """How many steps were left out, for information: s3prl leaves out the same, so it is no deviation."""
+    from reports.results import Metric
+
+    if not bench.skipped:
+        return ()
+    return (
+        Metric(
+            name="skipped_steps",
+            value=100 * bench.skipped / bench.steps,
+            unit="percent",
+            direction="lower",
+            counts={"skipped": bench.skipped, "steps": bench.steps},
+            split=str(bench.plan.task.train_split),
+            selection="steps whose gradient was not a number, left out as s3prl leaves them out",
+            official=False,
+            role="information",
+        ),
     )
 
 

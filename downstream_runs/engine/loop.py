@@ -12,20 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.engine import batches
+from downstream_runs.engine import batches, finite
 from downstream_runs.engine.evaluate import Bar, evaluate
 from downstream_runs.engine.parallel import ALONE, Ranks
 from downstream_runs.engine.parts import (
     Parts,
     ScalarLog,
-    make_optimizer,
-    make_scheduler,
     make_specaug,
     unreadable,
     utterance_names,
 )
 from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
+from downstream_runs.engine.updates import Updates
 from downstream_runs.errors import Diverged, RunFailed, UsageError
 from downstream_runs.tasks.spec import PreparedData, Selection, TaskSpec
 
@@ -85,11 +84,9 @@ class Trainer:
             raise UsageError(
                 f"precision {precision} needs a CUDA device, this run is on {parts.device}; leave it out"
             )
-        self.scaler = torch.amp.GradScaler(enabled=precision == "fp16")
         parts.train()
         self.trained = [*parts.featurizer.parameters(), *parts.downstream.parameters()]
-        self.optimizer = make_optimizer(parts, config)
-        self.scheduler = make_scheduler(self.optimizer, config)
+        self.updates = Updates(parts, self.trained, config, scaled=precision == "fp16")
         self.specaug = make_specaug(config)
         self.wrapped = ranks.wrap(parts)  # for the passes whose gradients are used
 
@@ -192,7 +189,7 @@ class Trainer:
                     f"out of memory at step {self.step + 1} with {len(wavs)} utterances in the batch; "
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
                 ) from error
-        self.optimizer.zero_grad()
+        self.updates.optimizer.zero_grad()
         torch.cuda.empty_cache()
         self.journal.event("out_of_memory", self.step + 1, utterances=utterance_names(others))
         self._deviate("batches that did not fit in memory were computed in two halves")
@@ -222,6 +219,7 @@ class Trainer:
         records: Records = defaultdict(list)
         with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
             features = self.wrapped.features(wavs)
+            good = finite.all_finite(features)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
             loss = self.wrapped.downstream(self.split, features, *others, records=records)
@@ -229,45 +227,37 @@ class Trainer:
         if share != 1.0:
             loss = loss * share
         value = float(loss.detach())
+        # Only now, when the loss was waited for. CTC would hide it: its infinite losses count as 0.
+        if not good:
+            raise self._bad_features(wavs, utterance_names(others))
         if not math.isfinite(value):
             raise self._not_finite("loss", value, utterance_names(others))
-        self.scaler.scale(loss).backward()
+        self.updates.scaler.scale(loss).backward()
         for key, items in records.items():
             self.records[key] += items
         return value
 
     def _update(self) -> None:
-        import torch
+        self.updates.update(self.journal, self.step + 1, self.step_names, self._not_finite)
 
-        self.scaler.unscale_(self.optimizer)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.runner["gradient_clipping"]))
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise self._not_finite("gradient", norm, self.step_names)
-        before = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < before:
-            # Normal while fp16 looks for its loss scale; without end it is divergence.
-            self.journal.event("fp16_step_skipped", self.step + 1, scale=self.scaler.get_scale())
-            if self.scaler.get_scale() < 1:
-                raise self._not_finite("gradient", norm, self.step_names)
-        self.optimizer.zero_grad()
-        if self.scheduler is not None:
-            self.scheduler.step()
+    def _bad_features(self, wavs: list[Any], names: list[str]) -> RunFailed:
+        bad = finite.not_finite(self.parts.features(wavs))
+        self.journal.event("not_finite", self.step + 1, what="features", utterances=names)
+        named = [names[row] for row in bad] if len(names) == len(wavs) else names
+        return finite.bad_features(named, self.split, self.step + 1)
 
     def _not_finite(self, what: str, value: float, names: list[str]) -> Diverged:
         self.journal.event("not_finite", self.step + 1, what=what, utterances=names)
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return Diverged(
-            f"the {what} is {value} at step {self.step + 1} (utterances {shown or 'unknown'}); "
+            f"the {what} is {value} at step {self.step + 1} (utterances {finite.shown(names)}); "
             "check these files, or start again with --rerun always and a lower optimizer.lr"
         )
 
     # What follows a step
 
     def _after_step(self) -> None:
-        runner, last = self.runner, self.step == self.runner["total_steps"]
-        evaluated = self.step % runner["eval_step"] == 0 or last
+        runner, last = self.runner, self.step == self.total
+        evaluated = self._is_evaluated()
         if self.ranks.leader:
             if self.step % runner["log_step"] == 0:
                 self._log_training()
@@ -277,10 +267,23 @@ class Trainer:
             self._keep_checkpoint()
         else:
             self.batch_ids, self.records = [], defaultdict(list)
-        if evaluated or self.step % runner["save_step"] == 0:
+        if evaluated or last or self.step % runner["save_step"] == 0:
             self._save()
         if evaluated and self.evaluated is not None:
             self.evaluated(self.step)
+
+    def _is_evaluated(self) -> bool:
+        """Where s3prl evaluates; a training that is too short for that, at its end, or it had no number."""
+        every = self.runner["eval_step"]
+        if self.total >= every or not self.runner["eval_dataloaders"]:
+            return bool(self.step % every == 0)
+        last: bool = self.step == self.total
+        if last:
+            self._deviate(
+                f"evaluated at the last step, {self.total}; s3prl evaluates every {every} steps and would "
+                "have had no checkpoint to test"
+            )
+        return last
 
     def _keep_checkpoint(self) -> None:
         """One of the evenly spaced checkpoints that a task's protocol chooses among."""
@@ -309,20 +312,13 @@ class Trainer:
             )
         self.batch_ids = []
         self.records = defaultdict(list)
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.journal.metric(self.split, self.step, {"scalars": log.scalars, "learning_rate": rate})
+        values = {"scalars": log.scalars, "learning_rate": self.updates.rate}
+        self.journal.metric(self.split, self.step, values)
 
     def _evaluate(self, split: str) -> None:
+        parts, data = self.parts, self.data
         found = evaluate(
-            self.parts,
-            self.task,
-            self.data,
-            split,
-            self.step,
-            self.folder,
-            self.bar,
-            self.reading,
-            self.fold,
+            parts, self.task, data, split, self.step, self.folder, self.bar, self.reading, self.fold
         )
         scores = {
             score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores
@@ -363,9 +359,7 @@ class Trainer:
             "batches_used": self.batches_used,
             "backwards": self.backwards,
             "trained": self.parts.trained_state(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **self.updates.state(),
             "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
             "batch_ids": self.batch_ids,
             "best": self.best,
@@ -389,10 +383,7 @@ class Trainer:
         self.backwards = state["backwards"]
         self.epoch_states = state["epoch_states"]
         self.parts.load_trained_state(state["trained"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.updates.restore(state)
         self.records = defaultdict(list, state["records"])
         self.batch_ids = list(state["batch_ids"])
         self.best = state["best"]

@@ -161,7 +161,8 @@ def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
 def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files.
 
-    A fold has a directory in that of its task, a run of a group one in that of its group.
+    A fold has a directory in that of its task, a run of a group one in that of its group. A run of one's own
+    weights that an earlier version began under a released name stays where it is.
     """
     whole = dataclasses.replace(plan, fold=None)
     config = resolve_config(whole) if config is None or plan.fold is not None else config
@@ -169,16 +170,34 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
-    folder = plan.out / upstream / plan.task.name / plan.group / f"{plan.recipe}-{digest[:8]}"
+    below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
+    folder = plan.out / upstream / below
+    earlier = plan.out / _before(upstream) / below
+    if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(f"{earlier.name}-sweep").is_dir()):
+        folder = earlier
     return folder if plan.fold is None else folder / plan.fold
 
 
+def _before(upstream: str) -> str:
+    """The name under which earlier versions ran such weights: that of the released ones, for ours."""
+    from downstream_runs import weights
+
+    stem = re.sub("_(local|url)$", "", upstream)
+    return stem if weights.is_released_name(stem) else upstream
+
+
 def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
-    """What `plan.json` holds: everything that must stay the same for a run to be continued."""
+    """What `plan.json` holds: everything that must stay the same for a run to be continued.
+
+    Beside it `weights`, the words for what `ckpt` is the hash of.
+    """
+    from downstream_runs import weights
+
     return {
         "task": plan.task.name,
         "recipe": plan.recipe,
         "upstream": plan.upstream,
+        "weights": weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt)),
         "ckpt": file_identity(plan.ckpt),
         "model_config": file_identity(plan.model_config),
         "switches": dict(plan.switches),
@@ -220,7 +239,9 @@ def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """UsageError that names what differs if the run in `folder` was started with another plan."""
-    differ = [key for key in wanted if key != "settings" and stored.get(key) != wanted[key]]
+    differ = [key for key in wanted if key not in ("settings", "weights") and stored.get(key) != wanted[key]]
+    if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):
+        differ.remove("upstream")  # an earlier version's name; `ckpt` says that the weights are the same
     if not differ:
         return
     if "config_sha256" in differ:

@@ -26,6 +26,7 @@ def train(bench: Bench, tell: Callable[[str], None], ranks: Ranks) -> None:
 def end(bench: Bench, trainer: Trainer) -> None:
     """Hand over what the training came to."""
     bench.steps, bench.best = trainer.step, trainer.best
+    bench.skipped = trainer.updates.skipped.total
     bench.deviations += trainer.deviations
 
 

@@ -27,7 +27,7 @@ FEW_UTTERANCES = 500
 MEMORY_BYTES = 4_000_000_000
 """What `memory` takes at most where no bound is given."""
 
-VERSION = 2
+VERSION = 3
 """To be raised when an item of the same key would hold something else."""
 
 
@@ -38,9 +38,9 @@ class Settings:
     mode: `off` computes them in every pass, as stock s3prl does; `memory` and `disk` store them; `auto`
     stores them where that changes no number but for rounding in fp32: for an upstream that does not depend on
     the batch, pooled items on disk, and the frames of a small corpus in memory.
-    precision: of stored frames; pooled items are always fp32. limit: bytes of all items. crops: of a training
-    item that is cropped at random in every epoch, use so many crops in turn; None: a new one each time.
-    autocast, compiled: of the upstream, when it computes what is stored.
+    precision: of stored frames, but for those that it does not hold; pooled items are always fp32. limit:
+    bytes of all items. crops: of a training item that is cropped at random in every epoch, use so many crops
+    in turn; None: a new one each time. autocast, compiled: of the upstream, when it computes what is stored.
     """
 
     mode: Mode = "off"
@@ -108,7 +108,7 @@ def deviations(choice: Choice, batch_free: bool) -> tuple[str, ...]:
         return ()
     found = []
     if choice.precision != "fp32":
-        found.append(f"stored features are rounded to {choice.precision}")
+        found.append(rounded(choice))
     if choice.autocast is not None:
         found.append(f"the upstream computes stored features under autocast to {choice.autocast}")
     if choice.compiled:
@@ -126,6 +126,12 @@ def deviations(choice: Choice, batch_free: bool) -> tuple[str, ...]:
     return tuple(found)
 
 
+def rounded(choice: Choice, widened: bool = False) -> str:
+    """What the precision changes; widened: some frames are in fp32, since it does not hold them."""
+    plain = f"stored features are rounded to {choice.precision}"
+    return f"{plain}, but for those that it does not hold, which stay in fp32" if widened else plain
+
+
 def held_bytes() -> int:
     """What pooled items on disk may take of memory too: a quarter of this machine's, at most MEMORY_BYTES."""
     return min(MEMORY_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
@@ -141,11 +147,13 @@ def folder(cache: Path, identity: str) -> Path:
     return cache / "features" / identity[:16]
 
 
-def identity(name: str, files: Sequence[str | None], weights_sha256: str, switches: Mapping[str, Any]) -> str:
+def identity(
+    name: str, files: Sequence[str | None], weights_sha256: str, switches: Mapping[str, Any], code: str
+) -> str:
     """SHA-256 over what decides an upstream's features.
 
     name: of the hub entry, since fbank and mfcc have no weights to tell them apart. files: the contents'
-    hashes of its checkpoint and model configuration.
+    hashes of its checkpoint and model configuration. code: `provenance.identity`.
     """
-    text = json.dumps([name, *files, weights_sha256, dict(switches)], sort_keys=True)
+    text = json.dumps([name, *files, weights_sha256, dict(switches), code], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.transfer import to_device
 from downstream_runs.errors import UsageError
-from downstream_runs.features import remembered, settings
+from downstream_runs.features import remembered, rounding, settings
 from downstream_runs.features.remembered import Memory, StoredWave
 from downstream_runs.features.store import Store
 
@@ -41,6 +41,9 @@ class Source:
         identity: tells one upstream's features from another's, see `settings.identity`.
         rate: samples from one frame to the next. seldom: a waveform that is given itself may be a random
         crop, which never comes again, so that it is stored only when it comes a second time.
+
+        widened counts how often frames were used in fp32 because the chosen precision does not hold them;
+        on_widened is called the first time.
         """
         import torch
 
@@ -53,6 +56,8 @@ class Source:
         self._prefix += " compiled" if choice.compiled else ""
         self._dtype: torch.dtype = getattr(torch, TYPES[choice.precision])
         self._seen: set[bytes] | None = set() if seldom else None
+        self.widened = 0
+        self.on_widened: Callable[[], None] | None = None
         self._last: tuple[Sequence[Any], Tensor] | None = None
         self._memories: dict[str, Memory] = {}
 
@@ -111,15 +116,25 @@ class Source:
         key = self._key(sha256, device.type)
         found = self.store.get(key)
         if found is not None:
+            self._count_widened(found)
             return found
         if known is not None:
             wav = known.read() if known.wave is None else known.wave
         item = self.compute(wav, device)
+        if not _is_finite(item):
+            return item  # what follows stops the run; nothing of it is to be found again
+        self._count_widened(item)
         if known is not None or self._seen is None or sha256 in self._seen:
             self.store.put(key, item)
         else:
             self._seen.add(sha256)
         return item
+
+    def _count_widened(self, item: Mapping[str, Tensor]) -> None:
+        if self.choice.kind == "frames" and item["frames"].dtype != self._dtype:
+            self.widened += 1
+            if self.widened == 1 and self.on_widened is not None:
+                self.on_widened()
 
     def _key(self, sha256: bytes, device: str) -> str:
         cast = " {} {} ".format(*self._cast(device))
@@ -149,7 +164,8 @@ class Source:
     def compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
         """The item of a waveform `[sample]`, on the CPU, whether it is stored or not.
 
-        Frames are `[layer, frame, feature]`. UsageError if the upstream cannot be compiled.
+        Frames are `[layer, frame, feature]`, in fp32 where the chosen precision does not hold them.
+        UsageError if the upstream cannot be compiled.
         """
         import torch
 
@@ -161,13 +177,18 @@ class Source:
             states = list(states.values())
         frames = torch.stack([state[0] for state in states]).float()
         if self.choice.kind == "frames":
-            return {"frames": frames.to(self._dtype).cpu().contiguous()}
+            dtype = self._dtype if rounding.holds(frames, self._dtype) else torch.float32
+            return {"frames": frames.to(dtype).cpu().contiguous()}
         kept = frames[:, : self._wanted(len(wav))]
         return {
             "sum": kept.sum(dim=1).cpu(),
             "last": frames[:, -1].cpu().contiguous(),
             "count": torch.tensor(frames.shape[1]),
         }
+
+
+def _is_finite(item: Mapping[str, Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in item.values())
 
 
 def _lengthen(frames: Tensor, count: int) -> Tensor:

@@ -75,19 +75,29 @@ class Chunk:
         return np.split(self.whole(layer), ends[:-1])
 
     def write(self, states: Sequence[list[torch.Tensor]], dtype: str) -> int:
-        """Store all layers of each recording; returns their bytes."""
+        """Store all layers of each recording; returns their bytes. RunFailed if `dtype` holds them not."""
         import numpy as np
+        import torch
+
+        from downstream_runs.features import rounding
 
         size = 0
         for layer in range(len(states[0])):
-            with np.errstate(over="ignore"):  # told below
-                found = [one[layer].numpy() for one in states]
-                frames = np.concatenate(found, dtype=dtype, casting="same_kind")
-            if not np.isfinite(frames).all():
+            found = [one[layer] for one in states]
+            bad = next((row for row, one in enumerate(found) if not one.isfinite().all()), None)
+            if bad is not None:
                 raise RunFailed(
-                    f"layer {layer} has values that are infinite or not a number in {dtype} (between "
-                    f"{self.names[0]} and {self.names[-1]}); check the upstream, or use feature_store=float32"
+                    f"layer {layer} of the upstream gives {self.names[bad]} features that are not finite "
+                    "numbers; check that file, and the upstream"
                 )
+            joined = torch.cat(found)
+            if not rounding.holds(joined[None], getattr(torch, dtype)):
+                raise RunFailed(
+                    f"{dtype} does not hold layer {layer} between {self.names[0]} and {self.names[-1]}: its "
+                    "values are too large, or too many below the type's normal range; start again with "
+                    "-o downstream_expert.feature_store=float32"
+                )
+            frames = joined.numpy().astype(dtype, copy=False)
             with atomic_path(self._file(layer)) as temporary, temporary.open("wb") as file:
                 np.save(file, frames)
             size += frames.nbytes

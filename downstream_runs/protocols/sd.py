@@ -118,6 +118,8 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     from s3prl.downstream.diarization.dataset import DiarizationDataset
     from torch.utils.data import DataLoader
 
+    from downstream_runs.engine import finite
+
     parts, expert = bench.parts, bench.parts.downstream
     dataset = DiarizationDataset("test", expert.loaderrc[f"{split}_dir"], **expert.datarc)
     names: list[str] = list(dataset.rec_list)
@@ -136,9 +138,11 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     expert.score_dir, expert.save_predictions = str(partial), True
     records: dict[str, list[Any]] = {"loss": [], "acc": [], "der": []}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), finite.watched(expert, split, bench.steps) as watch:
             for wavs, labels, lengths, name in bench.bar(loader, desc=f"predict {split}", total=len(left)):
+                watch.names = [name]
                 features = parts.features(wavs)
+                watch.features(features)
                 expert("test", features, labels, lengths, name, records=records)
                 os.replace(partial / "predictions" / f"{name}.h5", final / f"{name}.h5")
     finally:

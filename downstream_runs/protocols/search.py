@@ -59,10 +59,13 @@ class Search:
 
         queries, documents = self._names(self.split), self._names(DOCUMENTS)
         costs = self._costs(queries, documents, bar)
-        if not np.isfinite(costs).all():
+        wild = np.argwhere(~np.isfinite(costs))
+        if len(wild):
+            query, document = queries[wild[0][0]], documents[wild[0][1]]
             raise RunFailed(
-                f"layer {self.layer} gives scores that are not numbers: it has a frame of zeros, or worse; "
-                "check the upstream"
+                f"layer {self.layer} gives {len(wild)} scores of {self.split} that are not finite numbers, "
+                f"the first for query {query} in document {document}: one of the two has a frame of zeros, "
+                "or worse; check the upstream"
             )
         normal = z_normalised(-costs)
         return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.results import Metric
-from reports.rows import Row, headlines
+from reports.rows import Row, headlines, weights
 from reports.table import UNOFFICIAL, warning
 from reports.tables.model import Block, Cell, grouped_notes, listed, number
 
@@ -91,6 +91,7 @@ def notes(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
         )
     if len(columns) == len(COLUMNS):
         found += _incomplete(rows)
+    found += _weights(rows)
     said = _deviations(rows, tasks)
     if said:
         found.append("Deviations from the protocol, from the result files:")
@@ -98,6 +99,17 @@ def notes(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     elif rows:
         found.append("Deviations from the protocol, from the result files: none.")
     return found
+
+
+def _weights(rows: Sequence[Row]) -> list[str]:
+    """Which weights a row has whose upstream's name does not say it."""
+    return [
+        f"{row.name}: weights of {result.upstream_checkpoint or result.upstream_switches['ckpt_url']}, "
+        f"SHA-256 {result.upstream_checkpoint_sha256 or 'not known'}."
+        for row in rows
+        for _, result in row.runs[:1]
+        if weights(result)
+    ]
 
 
 def _deviations(rows: Sequence[Row], tasks: set[str]) -> dict[str, list[str]]:

@@ -126,7 +126,7 @@ def test_the_plan_of_a_run(tmp_path: Path) -> None:
     assert (found.task.name, found.recipe, found.upstream, found.ckpt) == (
         "asr",
         "paper",
-        "armhubert",
+        "armhubert_local",
         "a.ckpt",
     )
     assert (found.data, found.out) == (tmp_path, tmp_path / "runs")

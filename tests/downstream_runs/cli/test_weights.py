@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,67 @@ def test_only_the_demo_goes_on_without_the_checkpoint_and_says_so() -> None:
     assert chosen.name in names.names()
 
 
+def hub_cache(folder: Path, name: str, content: bytes) -> Path:
+    """A released file as the Hugging Face hub's client leaves it: a link to `blobs`, named by its hash."""
+    repository = folder / "models--sungnyun--ARMHuBERT"
+    blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
+    link = repository / "snapshots" / "abc" / names.RELEASED[name]
+    for path in (blob, link):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(content)
+    link.symlink_to(Path("..", "..", "blobs", blob.name))
+    return link
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    link = hub_cache(tmp_path, "maskhubert", b"released weights")
+    monkeypatch.setattr(download, "cached", lambda name: link if name == "maskhubert" else None)
+    return link
+
+
 @pytest.mark.parametrize("demo", [False, True])
-def test_a_fetched_checkpoint_is_used(monkeypatch: pytest.MonkeyPatch, demo: bool) -> None:
-    monkeypatch.setattr(download, "cached", lambda name: Path("/cache") / names.RELEASED[name])
-    chosen = weights.choose("maskhubert", None, demo)
-    assert chosen == weights.Upstream("maskhubert", "/cache/MaskHuBERT-960h.ckpt")
+def test_a_fetched_checkpoint_is_used(fetched: Path, demo: bool) -> None:
+    assert weights.choose("maskhubert", None, demo) == weights.Upstream("maskhubert", str(fetched))
 
 
-@pytest.mark.parametrize("name", ["armhubert", "armhubert_local", "hubert_local", "customized_upstream"])
+def test_a_fetched_checkpoint_that_was_changed_is_refused(fetched: Path) -> None:
+    fetched.resolve().write_bytes(b"other weights")
+    with pytest.raises(UsageError, match=r"is not what was downloaded.*fetch maskhubert.*maskhubert_local"):
+        weights.choose("maskhubert", None, demo=False)
+
+
+def test_a_file_that_the_cache_does_not_vouch_for_has_a_name_of_its_own(
+    tmp_path: Path, fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying = tmp_path / "MaskHuBERT-960h.ckpt"
+    lying.write_bytes(b"released weights")
+    monkeypatch.setattr(download, "cached", lambda name: lying)
+    chosen = weights.choose("maskhubert", None, demo=False)
+    assert (chosen.name, chosen.ckpt) == ("maskhubert_local", str(lying))
+
+
+def test_a_copy_of_the_released_checkpoint_is_the_released_one(tmp_path: Path, fetched: Path) -> None:
+    copy = tmp_path / "copy.ckpt"
+    copy.write_bytes(b"released weights")
+    assert weights.choose("maskhubert", str(copy), demo=False) == weights.Upstream("maskhubert", str(fetched))
+
+
+@pytest.mark.parametrize("name", ["maskhubert", "arm_hubert", "armwavlm_s_960h"])
+def test_other_weights_never_have_a_released_name(name: str, tmp_path: Path, fetched: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    chosen = weights.choose(name, str(other), demo=False)
+    assert (chosen.name, chosen.ckpt) == (f"{name}_local", str(other))
+    sha256 = hashlib.sha256(b"other weights").hexdigest()
+    for part in (sha256, f"{name}_local (other.safetensors, {sha256[:8]})"):
+        assert chosen.note is not None and part in chosen.note
+    address = weights.choose(name, "https://example.org/a.ckpt", demo=False)
+    assert (address.name, address.ckpt) == (f"{name}_url", "https://example.org/a.ckpt")
+    assert weights.told(address.name, address.ckpt, None) == "a.ckpt"
+
+
+@pytest.mark.parametrize("name", ["armhubert_local", "hubert_local", "customized_upstream"])
 def test_the_checkpoint_of_the_user_is_used(name: str) -> None:
     assert weights.choose(name, "a.ckpt", demo=False) == weights.Upstream(name, "a.ckpt")
 

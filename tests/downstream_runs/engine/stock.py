@@ -1,6 +1,7 @@
 """Trains with s3prl's own Runner: `python stock.py CONFIG.json OUT` writes scalars.json and end.pt there.
 
-`python stock.py CONFIG.json OUT N` does so on N processes, as its distributed runs do.
+`python stock.py CONFIG.json OUT N` does so on N processes, as its distributed runs do. A further argument, a
+JSON object, is what `toy.spoil` is given.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def fork(count: int, store: Path) -> int:
     return rank
 
 
-def main(config_path: str, out: str, count: str = "1") -> None:
+def main(config_path: str, out: str, count: str = "1", spoiled: str = "{}") -> None:
+    toy.spoil({int(batch): factor for batch, factor in json.loads(spoiled).items()})
     rank = fork(int(count), Path(out, "store")) if int(count) > 1 else 0
     runner.SummaryWriter = Writer
     config = json.loads(Path(config_path).read_text())

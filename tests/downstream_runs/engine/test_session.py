@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 
 import noise
 import pytest
+import soundfile
 import toy
 
-from downstream_runs.engine import lock, loop, parts, run, run_dir, session, state
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs import tasks
+from downstream_runs.engine import finite, lock, loop, parts, run, run_dir, session, state
+from downstream_runs.errors import Diverged, RunFailed, UsageError
+from downstream_runs.features.settings import Settings
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
 
@@ -219,22 +223,117 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         run(plan(corpus, tmp_path))
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run(
+def test_steps_without_a_gradient_are_skipped_and_counted_across_a_kill(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finite, "SKIPPED_IN_A_ROW", 3)
+    whole = plan(corpus, tmp_path / "whole", runner={"total_steps": 6})
+    undo = toy.spoil({1: math.nan, 2: math.nan, 4: math.nan, 5: math.nan})
+    run(whole)
+    undo()
+    killed = plan(corpus, tmp_path / "killed", runner={"total_steps": 6})
+    with monkeypatch.context() as patch:
+        undo = toy.spoil({1: math.nan, 2: math.nan, 4: math.nan})
+        fail_at(patch, loop.Trainer, "_update", 5, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+        undo()
+    undo = toy.spoil({1: math.nan})  # the fifth batch again
+    result = run(killed)
+    undo()
+    (skipped,) = (metric for metric in result.metrics if metric.name == "skipped_steps")
+    assert (skipped.counts, skipped.role) == ({"skipped": 4, "steps": 6}, "information")
+    for name in ("metrics.jsonl", "dev-clean-best.ckpt"):
+        assert (run_dir(whole) / name).read_bytes() == (run_dir(killed) / name).read_bytes()
+    assert [line["step"] for line in events(run_dir(killed), "step_skipped")] == [1, 2, 4, 5]
+
+
+def test_steps_without_a_gradient_one_after_another_stop_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after s3prl's zero_infinity, which may hide a NaN from the loss and not from the gradient."""
-
-    def nan_behind(loss: Any) -> Any:
-        if loss.requires_grad:
-            loss.register_hook(lambda gradient: gradient * float("nan"))
-        return loss
-
-    spoil_loss(monkeypatch, nan_behind)
+    monkeypatch.setattr(finite, "SKIPPED_IN_A_ROW", 2)
+    undo = toy.spoil(dict.fromkeys(range(1, 9), math.nan))
     wanted = plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2})
-    with pytest.raises(RunFailed, match="the gradient is nan at step 1"):
+    with pytest.raises(Diverged, match="the gradient of 2 steps one after another is nan at step 2"):
         run(wanted)
+    undo()
     # Both batches of the step are named.
     assert len(events(run_dir(wanted), "not_finite")[0]["utterances"]) >= 6
+
+
+@pytest.mark.parametrize(("total", "every", "evaluated"), [(5, 2, {2, 4}), (4, 2, {2, 4}), (3, 5, {3})])
+def test_evaluations_are_where_stock_has_them(
+    total: int, every: int, evaluated: set[int], corpus: Path, tmp_path: Path
+) -> None:
+    wanted = plan(corpus, tmp_path, runner={"total_steps": total, "eval_step": every, "save_step": total})
+    result = run(wanted)
+    lines = [json.loads(line) for line in (run_dir(wanted) / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in lines if line["split"] == "dev-clean"} == evaluated
+    said = [sentence for sentence in result.deviations if "evaluated at the last step" in sentence]
+    assert len(said) == (total < every)
+    assert result.steps == total and (run_dir(wanted) / "checkpoints" / f"step-{total:08d}.pt").is_file()
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_every_recipe_is_evaluated_at_its_last_step(name: str) -> None:
+    for recipe in tasks.get(name).recipes.values():
+        runner = recipe.config.get("runner") or {"total_steps": 0, "eval_step": 1}
+        assert runner["total_steps"] % runner["eval_step"] == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_not_finite_are_refused(
+    value: float, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have an argmax, class 0."""
+    import s3prl.downstream.asr.expert as asr
+
+    real = asr.DownstreamExpert.forward
+
+    def forward(expert: Any, split: str, *arguments: Any, **options: Any) -> Any:
+        if split == "dev-clean":
+            next(expert.model.parameters()).data.fill_(value)
+        return real(expert, split, *arguments, **options)
+
+    monkeypatch.setattr(asr.DownstreamExpert, "forward", forward)
+    with pytest.raises(Diverged, match=r"scores for 2-9-000\d .* evaluation of dev-clean at step 2"):
+        run(plan(corpus, tmp_path))
+
+
+@pytest.mark.parametrize("features", [Settings("off"), Settings("memory", "fp32")])
+@pytest.mark.parametrize("split", ["train", "dev-clean"])
+def test_features_that_are_not_finite_are_refused(
+    split: str, features: Settings, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chapter = "1" if split == "train" else "2"
+    path = next((corpus / ("train-clean-100" if split == "train" else split)).rglob(f"{chapter}-9-0001.flac"))
+    samples = len(soundfile.read(path)[0])
+    real = toy.Toy.forward
+
+    def forward(upstream: Any, wavs: Any) -> Any:
+        found = real(upstream, wavs)
+        for row, wav in enumerate(wavs):
+            if len(wav) == samples and upstream.spoiled:
+                found["hidden_states"][0][row, 3, 3] = math.nan
+        return found
+
+    monkeypatch.setattr(toy.Toy, "forward", forward)
+    monkeypatch.setattr(toy.Toy, "spoiled", True, raising=False)
+    # The corpus has a file of that length in each split: only that of this one is spoiled.
+    if split != "train":
+        train = loop.Trainer._backward
+
+        def whole(trainer: Any, *arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(toy.Toy, "spoiled", False)
+            try:
+                return train(trainer, *arguments, **options)
+            finally:
+                monkeypatch.setattr(toy.Toy, "spoiled", True)
+
+        monkeypatch.setattr(loop.Trainer, "_backward", whole)
+    with pytest.raises(RunFailed, match=rf"features of {chapter}-9-0001 in {split} are not finite"):
+        run(plan(corpus, tmp_path, features=features, runner={"eval_step": 4}))
 
 
 def test_a_batch_that_does_not_fit_is_halved(

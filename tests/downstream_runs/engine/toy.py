@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -41,3 +45,23 @@ def register() -> None:
     import s3prl.hub
 
     s3prl.hub.toy = lambda **kwargs: Toy()
+
+
+def spoil(factors: Mapping[int, float]) -> Callable[[], None]:
+    """Have s3prl's ASR expert scale the gradient of its n-th training batch by `factors[n]`.
+
+    The loss stays as it is, as after s3prl's zero_infinity. What is returned undoes it.
+    """
+    import s3prl.downstream.asr.expert as asr
+
+    real, count = asr.DownstreamExpert.forward, itertools.count(1)
+
+    def forward(expert: Any, split: str, *arguments: Any, **options: Any) -> Any:
+        loss = real(expert, split, *arguments, **options)
+        factor = factors.get(next(count)) if split == "train" else None
+        if factor is not None:
+            loss.register_hook(lambda gradient: gradient * factor)
+        return loss
+
+    asr.DownstreamExpert.forward = forward
+    return lambda: setattr(asr.DownstreamExpert, "forward", real)

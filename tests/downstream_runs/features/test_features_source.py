@@ -55,7 +55,7 @@ def taken(made: object) -> object:
 
 
 def source(
-    expert: UpstreamExpert, choice: Choice, folder: Path | None = None, seldom: bool = False
+    expert: torch.nn.Module, choice: Choice, folder: Path | None = None, seldom: bool = False
 ) -> Source:
     return Source(expert, "someone", choice, Store(folder), 320, seldom)
 
@@ -114,6 +114,73 @@ def test_half_precision_rounds_stored_and_new_items_alike() -> None:
     made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp16"))
     first, second = (stored.features(taken(made), waves(), CPU) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+class Scaled(torch.nn.Module):
+    """The small student with features `scale` times as large."""
+
+    switches = {"batching": "exact"}  # noqa: RUF012
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.student, self.scale = student(), scale
+
+    def get_downsample_rates(self, key: str) -> int:
+        return self.student.get_downsample_rates(key)
+
+    def forward(self, wavs: list[torch.Tensor]) -> dict[str, list[torch.Tensor]]:
+        states = self.student(wavs)["hidden_states"]
+        return {"hidden_states": [self.scale * state for state in states]}
+
+
+# The student's features are at most 4; bf16 has fp32's range but for the last 0.4 %.
+@pytest.mark.parametrize(
+    ("precision", "scale", "kept"),
+    [
+        ("fp16", 1.0, True),
+        ("fp16", 1e5, False),
+        ("fp16", 1e-4, False),
+        ("bf16", 1e5, True),
+        ("bf16", 1e-4, True),
+        ("bf16", 3.4e38, False),
+    ],
+)
+@pytest.mark.parametrize("where", ["memory", "disk"])
+@torch.no_grad()
+def test_frames_that_a_precision_does_not_hold_stay_in_fp32(
+    precision: str, scale: float, kept: bool, where: str, tmp_path: Path
+) -> None:
+    expert, wav = Scaled(scale), waves()[0]
+    if scale > 1e38:  # as large as fp32 allows
+        expert.scale = scale / max(float(state.abs().max()) for state in student()([wav])["hidden_states"])
+    folder = tmp_path if where == "disk" else None
+    stored = source(expert, Choice("disk", "frames", precision), folder)  # type: ignore[arg-type]
+    told: list[bool] = []
+    stored.on_widened = lambda: told.append(True)
+    exact = torch.stack([state[0] for state in expert([wav])["hidden_states"]])
+    for _ in range(2):
+        item = stored._item(wav, CPU)["frames"]
+        assert item.dtype != torch.float32 if kept else torch.equal(item, exact)
+        assert item.isfinite().all()
+    assert (stored.widened, told) == ((0, []) if kept else (2, [True]))
+
+
+@torch.no_grad()
+def test_pooled_items_are_of_fp32_whatever_their_size() -> None:
+    for scale in (1e-4, 1e5):
+        expert = Scaled(scale)
+        item = source(expert, Choice("memory", "pooled", "fp32"))._item(waves()[0], CPU)
+        frames = torch.stack([state[0] for state in expert([waves()[0]])["hidden_states"]])
+        torch.testing.assert_close(item["sum"], frames.sum(dim=1), rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("kind", ["frames", "pooled"])
+def test_features_that_are_not_finite_are_never_stored(kind: str) -> None:
+    precision = "fp16" if kind == "frames" else "fp32"
+    for scale in (float("nan"), float("inf"), 3e38):
+        stored = source(Scaled(scale), Choice("memory", kind, precision))  # type: ignore[arg-type]
+        stored._item(waves()[0], CPU)
+        assert (stored.store.written, stored.widened) == (0, 0)
 
 
 def test_autocast_is_of_the_extraction_alone_and_has_items_of_its_own(tmp_path: Path) -> None:
@@ -235,6 +302,23 @@ def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path,
 def _numbers(metrics: str) -> list[float]:
     """Every scalar of every line, in order."""
     return [value for line in metrics.splitlines() for value in json.loads(line)["scalars"].values()]
+
+
+@pytest.mark.parametrize(("scale", "fits"), [(1.0, True), (1e5, False)])
+def test_a_run_says_what_precision_its_features_have(
+    scale: float, fits: bool, corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import s3prl.hub
+
+    s3prl.hub.scaled = lambda **kwargs: Scaled(scale).eval()
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="scaled", features=Settings("disk", "fp16"))
+    result = run(plan)
+    said = [sentence for sentence in result.deviations if "fp16" in sentence]
+    assert len(said) == 1 and ("stay in fp32" in said[0]) == (not fits)
+    assert ("stored in fp32" in capfd.readouterr().err) == (not fits)
+    lines = [json.loads(line) for line in (run_dir(plan) / "events.jsonl").read_text().splitlines()]
+    assert sum(line["event"] == "features_in_fp32" for line in lines) == (not fits)
+    assert (next(line["in_fp32"] for line in lines if line["event"] == "features") > 0) == (not fits)
 
 
 def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:

@@ -90,9 +90,19 @@ def test_half_precision_is_near_and_half_the_size(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, states(recordings()[4])[0].numpy(), atol=2e-3)
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
-def test_what_is_no_number_stops_the_run(tmp_path: Path, value: float, dtype: str) -> None:
-    with pytest.raises(RunFailed, match="layer 0 has values that are infinite or not a number"):
+@pytest.mark.parametrize(
+    ("value", "dtype", "says"),
+    [
+        (float("nan"), "float32", "layer 0 of the upstream gives c features that are not finite numbers"),
+        (float("inf"), "float16", "layer 0 of the upstream gives c features that are not finite numbers"),
+        (1e5, "float16", "float16 does not hold layer 0 .*feature_store=float32"),
+        (1e-5, "float16", "float16 does not hold layer 0 .*feature_store=float32"),
+    ],
+)
+def test_what_is_no_number_or_cannot_be_held_stops_the_run(
+    tmp_path: Path, value: float, dtype: str, says: str
+) -> None:
+    with pytest.raises(RunFailed, match=says):
         store(tmp_path / "features", dtype).fill(lambda one: [torch.full((2, 2), value)], bar)
 
 

@@ -108,7 +108,7 @@ def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     groups = {group: [Recording(f"{group}-0", Path("x"), 1.0)] for group in ("documents", "dev")}
     made = LayerStore(tmp_path / "features", groups, "float32")
     made.fill(lambda one: [torch.ones(6, 2)], bar)
-    with pytest.raises(RunFailed, match="layer 0 gives scores that are not numbers"):
+    with pytest.raises(RunFailed, match=r"layer 0 gives 1 scores .* query dev-0 in document documents-0"):
         Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy").scores(bar)
 
 

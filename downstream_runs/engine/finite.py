@@ -1,0 +1,123 @@
+"""Numbers that are not finite, and what becomes of them.
+
+A NaN among scores has an argmax, class 0, and would count as an answer: an evaluation refuses it. A step of
+the training whose gradient is NaN is left out, as s3prl 0.4.18 leaves it out (downstream/runner.py, train).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import Diverged, RunFailed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SKIPPED_IN_A_ROW = 100
+"""So many steps without a gradient, one after another, end a run: s3prl would go on to the last step. Weights
+do not change in between, so the chance is small that other batches bring them back."""
+
+
+@dataclass
+class Skipped:
+    """Steps that were left out: of the whole training, and of the last steps without one in between."""
+
+    total: int = 0
+    in_a_row: int = 0
+
+    def count(self, skipped: bool) -> None:
+        """One step more."""
+        self.total += skipped
+        self.in_a_row = self.in_a_row + 1 if skipped else 0
+
+
+@dataclass
+class Watch:
+    """The batches of one evaluation. names: the utterances of the batch that is computed now."""
+
+    split: str
+    step: int
+    names: list[str] = field(default_factory=list)
+
+    def features(self, features: Sequence[Tensor]) -> None:
+        """Check the upstream's features `[frame, feature]` of the batch; RunFailed."""
+        found = not_finite(features)
+        if found:
+            raise bad_features([self._name(row) for row in found], self.split, self.step)
+
+    def records(self, records: Mapping[str, Any]) -> None:
+        """Check what s3prl keeps of each utterance of the batch by its name: speaker embeddings; Diverged."""
+        import torch
+
+        known = [name for name in self.names if isinstance(records.get(name), torch.Tensor)]
+        found = not_finite([records[name] for name in known])
+        if found:
+            raise self._diverged("embeddings", [known[row] for row in found])
+
+    def output(self, found: Any) -> None:
+        """Check what a part of the head gave, tensors `[utterance, ...]` in any nesting; Diverged."""
+        import torch
+
+        if isinstance(found, (list, tuple)):
+            for one in found:
+                self.output(one)
+        elif isinstance(found, torch.Tensor) and found.is_floating_point() and not found.isfinite().all():
+            rows = not_finite(list(found)) if found.ndim > 1 and len(found) == len(self.names) else ()
+            raise self._diverged("scores", [self.names[row] for row in rows] or self.names)
+
+    def _name(self, row: int) -> str:
+        # s3prl's diarization has one recording a batch, in pieces.
+        return self.names[row] if row < len(self.names) else ", ".join(self.names[:1]) or "unknown"
+
+    def _diverged(self, what: str, names: Sequence[str]) -> Diverged:
+        return Diverged(
+            f"the head's {what} for {shown(names)} are not finite numbers in the evaluation of {self.split} "
+            f"at step {self.step}, and would count as answers; check these files, or start again with "
+            "--rerun always and a lower optimizer.lr"
+        )
+
+
+@contextlib.contextmanager
+def watched(downstream: nn.Module, split: str, step: int) -> Iterator[Watch]:
+    """Check what all parts of an s3prl expert give, but for its loss, which may be infinite (CTC)."""
+    watch = Watch(split, step)
+    handles = [
+        part.register_forward_hook(lambda module, given, found: watch.output(found))
+        for name, part in downstream.named_children()
+        if name != "objective"
+    ]
+    try:
+        yield watch
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def all_finite(tensors: Sequence[Tensor]) -> Tensor:
+    """Whether all values are finite, as a tensor on their device: nothing is waited for."""
+    import torch
+
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).isfinite().all()
+
+
+def not_finite(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    """The places of tensors that hold a value that is not finite."""
+    if not tensors or all_finite(tensors):
+        return ()
+    return tuple(place for place, tensor in enumerate(tensors) if not tensor.isfinite().all())
+
+
+def bad_features(names: Sequence[str], split: str, step: int) -> RunFailed:
+    """The sentence for an upstream whose features are not finite."""
+    return RunFailed(
+        f"the upstream's features of {shown(names)} in {split} are not finite numbers (at step {step}); "
+        "check these files, the upstream's weights and --precision, and start the same command again"
+    )
+
+
+def shown(names: Sequence[str]) -> str:
+    """Utterances in a sentence: the first four."""
+    return ", ".join([*names[:4], *(["..."] if len(names) > 4 else [])]) or "unknown utterances"
