@@ -16,8 +16,8 @@ from xml.sax.saxutils import quoteattr
 
 from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import tlist, xmlfile
+from downstream_runs.scoring.inputs import lines
 from downstream_runs.scoring.names import ScoringError, first
-from downstream_runs.scoring.wer import lines
 
 KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}
 
