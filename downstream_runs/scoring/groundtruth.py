@@ -18,6 +18,7 @@ from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import tlist, xmlfile
 from downstream_runs.scoring.inputs import lines
 from downstream_runs.scoring.names import ScoringError, first
+from downstream_runs.scoring.sums import in_order
 
 KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}
 
@@ -135,7 +136,7 @@ def write(folder: Path, name: str, truth: GroundTruth, seconds: Mapping[str, flo
         f'dur="{seconds[document]:.3f}" language="multiple" source_type="cts"/>\n'
         for document in truth.documents
     )
-    total = sum(seconds[document] for document in truth.documents)
+    total = in_order(seconds[document] for document in truth.documents)
     atomic_write_text(
         folder / f"{name}.ecf.xml",
         f'<?xml version="1.0" encoding="UTF-8"?>\n<ecf source_signal_duration="{total:.3f}" version="1">\n'
