@@ -129,7 +129,7 @@ def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
         if not isinstance(node.test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
             yield _changed(node, test=ast.UnaryOp(ast.Not(), node.test))
-    elif isinstance(node, ast.Call):
+    elif isinstance(node, ast.Call) and not _makes(node):
         for place, keyword in enumerate(node.keywords):
             if keyword.arg in SKIPPED_KEYWORDS:
                 continue
@@ -154,6 +154,12 @@ def _constants(node: ast.Constant) -> Iterator[ast.AST]:
         yield ast.Constant(value + 1)
     elif isinstance(value, float):
         yield ast.Constant(1.5 * value if value else 1.0)
+
+
+def _makes(node: ast.Call) -> bool:
+    """Whether an object is made here, which cannot be done without its fields."""
+    name = ast.unparse(node.func).rpartition(".")[2].lstrip("_")
+    return name[:1].isupper() or name == "cls"
 
 
 def _about_text(node: ast.AST) -> bool:
