@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from downstream_runs.bridge import catalyst_compat, dtw_compat, lxml_compat
 from downstream_runs.errors import UsageError
+from downstream_runs.scoring.distance import rapidfuzz_distance
 
 
 class Transformer:
@@ -26,6 +27,7 @@ def _refuse_sox() -> NoReturn:
 _STAND_INS: dict[str, dict[str, object]] = {
     "catalyst.data.sampler": {"DistributedSamplerWrapper": catalyst_compat.DistributedSamplerWrapper},
     "dtw": {"dtw": dtw_compat.dtw},
+    "editdistance": {"eval": rapidfuzz_distance},
     "lxml.etree": {
         "Element": lxml_compat.Element,
         "SubElement": lxml_compat.SubElement,
