@@ -33,7 +33,7 @@ def _forward(featurizer: Any, stored: Tensor | Sequence[Tensor]) -> list[Tensor]
 
 
 def sum_pooled(weights: Tensor | None, means: Tensor) -> Tensor:
-    """Means over frames `[batch, layer, feature]` to `[batch, feature]`; weights of None are for one layer."""
+    """Means over frames `[batch, layer, feature]` to `[batch, feature]`; no weights are for one layer."""
     if weights is None:
         (only,) = means.unbind(1)
         return only

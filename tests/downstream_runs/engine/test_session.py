@@ -20,6 +20,8 @@ from downstream_runs import tasks
 from downstream_runs.engine import finite, lock, loop, parts, run, run_dir, session, state
 from downstream_runs.errors import Diverged, RunFailed, UsageError
 from downstream_runs.features.settings import Settings
+from reports.gather import gather
+from reports.tables import ours, table1
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
 
@@ -246,6 +248,8 @@ def test_steps_without_a_gradient_are_skipped_and_counted_across_a_kill(
     for name in ("metrics.jsonl", "dev-clean-best.ckpt"):
         assert (run_dir(whole) / name).read_bytes() == (run_dir(killed) / name).read_bytes()
     assert [line["step"] for line in events(run_dir(killed), "step_skipped")] == [1, 2, 4, 5]
+    notes = ours.notes(gather([tmp_path / "killed"]).rows, table1.COLUMNS)
+    assert any("(asr): 4 of 6 steps had no gradient" in note for note in notes)
 
 
 def test_steps_without_a_gradient_one_after_another_stop_the_run(
