@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from reports.results import Metric, Result
 
+SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "soundfile", "superb-arm")
 
 
@@ -109,7 +110,7 @@ def make_result(
         recipe=plan.recipe,
         labels=labels,
         deviations=_deviations(bench),
-        metrics=(*metrics, *_skipped(bench)),
+        metrics=(*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -130,20 +131,20 @@ def make_result(
     )
 
 
-def _skipped(bench: Bench) -> tuple[Metric, ...]:
-    """How many steps were left out, for information: s3prl leaves out the same, so it is no deviation."""
+def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
+    """How many of a training's steps were left out, for information: s3prl does the same, no deviation."""
     from reports.results import Metric
 
-    if not bench.skipped:
+    if not count:
         return ()
     return (
         Metric(
-            name="skipped_steps",
-            value=100 * bench.skipped / bench.steps,
+            name=SKIPPED,
+            value=100 * count / steps,
             unit="percent",
             direction="lower",
-            counts={"skipped": bench.skipped, "steps": bench.steps},
-            split=str(bench.plan.task.train_split),
+            counts={"skipped": count, "steps": steps},
+            split=str(split),
             selection="steps whose gradient was not a number, left out as s3prl leaves them out",
             official=False,
             role="information",

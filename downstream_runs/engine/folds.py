@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.engine import session
+from downstream_runs.engine import finish, session
 from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
 from downstream_runs.files import sha256_file
 from downstream_runs.scoring.sums import in_order
@@ -43,6 +43,11 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
     folds = plan.task.folds
     headlines = [metric.name for metric in found[0].metrics if metric.role == "headline"]
     metrics = [metric for name in headlines for metric in _metrics(name, folds, found)]
+    left_out = [metric for result in found for metric in result.metrics if metric.name == finish.SKIPPED]
+    steps = sum(result.steps for result in found)
+    metrics += finish.skipped(
+        sum(metric.counts["skipped"] for metric in left_out), steps, plan.task.train_split
+    )
     first = found[0]
     labels = dict.fromkeys(label for result in found for label in result.labels)
     deviations = dict.fromkeys(text for result in found for text in result.deviations)

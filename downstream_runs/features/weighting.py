@@ -33,15 +33,19 @@ def _forward(featurizer: Any, stored: Tensor | Sequence[Tensor]) -> list[Tensor]
 
 
 def sum_pooled(weights: Tensor | None, means: Tensor) -> Tensor:
-    """Means over frames `[batch, layer, feature]` to `[batch, feature]`."""
+    """Means over frames `[batch, layer, feature]` to `[batch, feature]`; no weights are for one layer."""
+    if weights is None:
+        (only,) = means.unbind(1)
+        return only
     # No matrix product: autocast would round its operands.
-    return means[:, 0] if weights is None else (weights[:, None] * means).sum(dim=1)
+    return (weights[:, None] * means).sum(dim=1)
 
 
 def sum_frames(weights: Tensor | None, frames: Tensor) -> Tensor:
-    """Frames `[layer, frame, feature]` in any precision to `[frame, feature]` in fp32."""
+    """Frames `[layer, frame, feature]` in any precision to `[frame, feature]` in fp32, as `sum_pooled`."""
     if weights is None:
-        return frames[0].float()
+        (only,) = frames
+        return only.float()
     found: Tensor = _Weighted.apply(weights, frames)
     return found
 

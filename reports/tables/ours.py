@@ -13,6 +13,8 @@ from reports.tables.model import Block, Cell, grouped_notes, listed, number
 
 #: Behind an official number that stands beside one selected on dev.
 DEV = "‡"
+#: The metric of steps without a gradient.
+SKIPPED = "skipped_steps"
 TITLE = "Ours"
 LABELLED = "Ours, not comparable to published rows"
 
@@ -92,6 +94,7 @@ def notes(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     if len(columns) == len(COLUMNS):
         found += _incomplete(rows)
     found += _weights(rows)
+    found += _skipped(rows, tasks)
     said = _deviations(rows, tasks)
     if said:
         found.append("Deviations from the protocol, from the result files:")
@@ -109,6 +112,18 @@ def _weights(rows: Sequence[Row]) -> list[str]:
         for row in rows
         for _, result in row.runs[:1]
         if weights(result)
+    ]
+
+
+def _skipped(rows: Sequence[Row], tasks: set[str]) -> list[str]:
+    """Steps that the training left out, which is no deviation: s3prl leaves out the same."""
+    return [
+        f"{row.name} ({result.task}): {metric.counts['skipped']} of {metric.counts['steps']} steps had no "
+        "gradient that is a number and were skipped, as s3prl does."
+        for row in rows
+        for _, result in row.runs
+        for metric in result.metrics
+        if metric.name == SKIPPED and result.task in tasks
     ]
 
 

@@ -15,7 +15,7 @@ from downstream_runs.engine import RunPlan
 
 WORDS = ("ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN")
 SPLITS = {"train-clean-100": 10, "dev-clean": 3, "test-clean": 3}
-# Accumulation in twos, so a checkpoint every 6 loader batches; evaluations at 5, 10 and the end.
+# Accumulation in twos, so a checkpoint every 6 loader batches; evaluations at 5 and 10, not at the end.
 KILL_STEPS = {"total_steps": 12, "eval_step": 5, "save_step": 3, "log_step": 2}
 
 

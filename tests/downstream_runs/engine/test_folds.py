@@ -12,7 +12,7 @@ import noise
 import pytest
 import toy
 
-from downstream_runs.engine import RunPlan, folds, run, run_dir
+from downstream_runs.engine import RunPlan, finish, folds, run, run_dir
 from downstream_runs.engine.bench import Bench
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.tasks.spec import MetricSpec, Score, Selection
@@ -66,6 +66,15 @@ def test_folds_are_runs_and_their_mean_is_the_result(corpus: Path, tmp_path: Pat
     assert set(result.artefacts) == {"fold1/result.json", "fold2/result.json"}
     assert result.corpus.counts["fold2 train"] == 10
     assert run(wanted) == result
+
+
+def test_the_skipped_steps_of_all_folds_are_counted(corpus: Path, tmp_path: Path) -> None:
+    # Two batches a step, two steps a fold.
+    undo = toy.spoil({1: math.nan, 5: math.nan, 7: math.nan})
+    result = run(folded(corpus, tmp_path / "out"))
+    undo()
+    counts = [metric.counts for metric in result.metrics if metric.name == finish.SKIPPED]
+    assert counts == [{"skipped": 3, "steps": 4}]
 
 
 def test_no_mean_before_every_fold_is_there(

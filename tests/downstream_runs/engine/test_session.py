@@ -20,6 +20,8 @@ from downstream_runs import tasks
 from downstream_runs.engine import finite, lock, loop, parts, run, run_dir, session, state
 from downstream_runs.errors import Diverged, RunFailed, UsageError
 from downstream_runs.features.settings import Settings
+from reports.gather import gather
+from reports.tables import ours, table1
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
 
@@ -246,6 +248,8 @@ def test_steps_without_a_gradient_are_skipped_and_counted_across_a_kill(
     for name in ("metrics.jsonl", "dev-clean-best.ckpt"):
         assert (run_dir(whole) / name).read_bytes() == (run_dir(killed) / name).read_bytes()
     assert [line["step"] for line in events(run_dir(killed), "step_skipped")] == [1, 2, 4, 5]
+    notes = ours.notes(gather([tmp_path / "killed"]).rows, table1.COLUMNS)
+    assert any("(asr): 4 of 6 steps had no gradient" in note for note in notes)
 
 
 def test_steps_without_a_gradient_one_after_another_stop_the_run(
@@ -266,7 +270,7 @@ def test_steps_without_a_gradient_one_after_another_stop_the_run(
 def test_evaluations_are_where_stock_has_them(
     total: int, every: int, evaluated: set[int], corpus: Path, tmp_path: Path
 ) -> None:
-    wanted = plan(corpus, tmp_path, runner={"total_steps": total, "eval_step": every, "save_step": total})
+    wanted = plan(corpus, tmp_path, runner={"total_steps": total, "eval_step": every, "save_step": 99})
     result = run(wanted)
     lines = [json.loads(line) for line in (run_dir(wanted) / "metrics.jsonl").read_text().splitlines()]
     assert {line["step"] for line in lines if line["split"] == "dev-clean"} == evaluated
@@ -280,6 +284,32 @@ def test_every_recipe_is_evaluated_at_its_last_step(name: str) -> None:
     for recipe in tasks.get(name).recipes.values():
         runner = recipe.config.get("runner") or {"total_steps": 0, "eval_step": 1}
         assert runner["total_steps"] % runner["eval_step"] == 0
+
+
+def test_what_s3prl_logs_of_a_training_is_of_all_batches_across_a_kill(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3prl.downstream.asr.expert as asr
+
+    logged: list[tuple[int, list[int], int]] = []
+    real = asr.DownstreamExpert.log_records
+
+    def log_records(expert: Any, split: str, **given: Any) -> Any:
+        if split == "train":
+            logged.append((given["global_step"], list(given["batch_ids"]), len(given["records"]["loss"])))
+        return real(expert, split, **given)
+
+    monkeypatch.setattr(asr.DownstreamExpert, "log_records", log_records)
+    run(plan(corpus, tmp_path / "whole", runner={"log_step": 4}))
+    killed = plan(corpus, tmp_path / "killed", runner={"log_step": 4})
+    with monkeypatch.context() as patch:
+        fail_at(patch, loop.Trainer, "_update", 4, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+    run(killed)
+    first, again = logged
+    assert first == again
+    assert first[0] == 4 and len(first[1]) == first[2] == 4
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -109,6 +109,16 @@ def test_pooled_items_are_means_over_what_the_featurizer_keeps(subset: tuple[int
             close(stored.features(taken(made), batch, CPU), expected)
 
 
+def test_without_weights_there_is_one_layer_and_no_other_is_taken() -> None:
+    frames = torch.randn(2, 5, 3)
+    assert torch.equal(weighting.sum_frames(None, frames[1:]), frames[1])
+    assert torch.equal(weighting.sum_pooled(None, frames[:, :1]), frames[:, 0])
+    with pytest.raises(ValueError, match="unpack"):
+        weighting.sum_frames(None, frames)
+    with pytest.raises(ValueError, match="unpack"):
+        weighting.sum_pooled(None, frames)
+
+
 def test_half_precision_rounds_stored_and_new_items_alike() -> None:
     expert = student()
     made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp16"))
