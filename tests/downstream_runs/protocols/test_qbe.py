@@ -78,8 +78,18 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     assert headline.value == pytest.approx(0.75 * english.value)
 
     trials = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
-    assert len(trials) == 27 and sum(int(trial["label"]) for trial in trials) == 9
+    searched, others = trials[:27], trials[27:]
+    assert sum(int(trial["label"]) for trial in searched) == 9
     assert trials[0]["item"] == "quesst14_eval_0001 quesst14_00001"
+    # All that the official number counts: what was not searched too, with the tool's default score.
+    assert {trial["split"] for trial in trials} == {"eval"}
+    assert {trial["score"] for trial in others} == {"-10.0000"}
+    assert sum(int(trial["count"]) for trial in trials) == headline.counts["trials"]
+    assert sum(int(trial["count"]) for trial in others) == headline.counts["defaulted"]
+    targets = [int(trial["count"]) for trial in trials if trial["label"] == "1"]
+    assert sum(targets) == headline.counts["targets"]
+    items = [trial["item"] for trial in trials]
+    assert len(set(items)) == len(items)
     assert set(result.artefacts) == {"benchmark.stdlist.xml", "layers.csv", "trials.csv"}
 
 
