@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from reports.columns import COLUMNS, in_percent
 from reports.errors import ReportError
+from reports.reading import TABLE_BYTES, read_bytes
 from reports.results import Result
 from reports.store import is_fold
 
@@ -46,13 +47,13 @@ class Item(NamedTuple):  # of which there are ten thousands: three times as quic
 
 
 class Trial(NamedTuple):
-    """A scored pair; label 1 for a target. count: how many of one group, label and score a row stands for."""
+    """A scored pair; label 1 for a target. number: of trials of this group, label and score that it is."""
 
     name: str
     group: str
     label: int
     score: float
-    count: int = 1
+    number: int = 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _read_trials(path: Path, result: Result) -> list[tuple[str, Trial]]:
 def _read(path: Path, result: Result, columns: tuple[str, ...], optional: str = "") -> list[list[str]]:
     """The cells of these columns in this order, then those of `optional` if the file has such a column."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TABLE_BYTES)
         _check_hash(path, content, result)
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
         header = next(reader, [])
@@ -213,4 +214,4 @@ def _signature(evidence: Evidence) -> tuple[Mapping[object, object], ...]:
     strata: list[Mapping[object, object]] = [
         {item.name: item.group for item in stratum} for stratum in evidence.items
     ]
-    return (*strata, {trial.name: (trial.group, trial.label, trial.count) for trial in evidence.trials})
+    return (*strata, {trial.name: (trial.group, trial.label, trial.number) for trial in evidence.trials})

@@ -107,7 +107,7 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
     scores = np.array([trial.score for trial in used])
     labels = np.array([trial.label for trial in used], dtype=bool)
     groups = np.array([names[trial.group] for trial in used], dtype=np.int64)
-    numbers = np.array([trial.count for trial in used], dtype=np.float64)
+    numbers = np.array([trial.number for trial in used], dtype=np.float64)
     thresholds = np.unique(scores[labels] if key == "qbe_mtwv" else scores)
     if limit is not None and len(thresholds) > limit:
         thresholds = thresholds[np.linspace(0, len(thresholds) - 1, limit).round().astype(np.int64)]
@@ -118,7 +118,7 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
         cell = groups[wanted] * (len(thresholds) + 1) + (len(thresholds) - reached[wanted])
         table = np.bincount(cell, numbers[wanted], minlength=len(names) * (len(thresholds) + 1))
         table = table.reshape(len(names), len(thresholds) + 1)
-        running = np.cumsum(table, axis=1)
+        running: Array = np.cumsum(table, axis=1, dtype=np.float64)
         if key == "qbe_mtwv":
             running /= np.maximum(running[:, -1:], 1)
         found.append(running)

@@ -69,7 +69,7 @@ def test_states_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ["superb-2", "done"],
         ["superb-3", "stopped"],
     ]
-    assert "asr/train-loss 2.500 at 30" in lines[2]
+    assert "result.json cannot be used" in lines[2], "no number of the journal for that of a result"
     assert lines[-1] == "1 done, 2 stopped"
 
 
