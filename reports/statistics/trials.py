@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from reports.statistics.resample import Array
 
 THRESHOLDS = 1000
+#: The share of draws that must have an EER for an interval to be made from them.
+MOSTLY = 0.95
 
 
 def point(evidence: Evidence) -> float:
@@ -61,8 +63,22 @@ def _draws(systems: Sequence[Evidence]) -> Draws | None:
         values.append(drawn + (points[-1] - near))
     sign = [1.0] if len(systems) == 1 else [-1.0, 1.0]
     total = sum(factor * value for factor, value in zip(sign, points, strict=True))
-    moved = np.sum([factor * value for factor, value in zip(sign, values, strict=True)], axis=0)
+    moved = _drawn_again(np.sum([factor * value for factor, value in zip(sign, values, strict=True)], axis=0))
     return Draws(total, widened(total, moved, count), count - 1, count, systems[0].unit)
+
+
+def _drawn_again(values: Array) -> Array:
+    """The values with those of another draw in place of the undefined ones, if these are few.
+
+    Speakers who are enrolled for targets only can make up a whole draw, which then has no false alarms.
+    """
+    import numpy as np
+
+    good = np.flatnonzero(np.isfinite(values))
+    if len(good) < MOSTLY * len(values):
+        return values
+    after: Array = values[good[np.searchsorted(good, np.arange(len(values))) % len(good)]]
+    return after
 
 
 @dataclass(frozen=True)

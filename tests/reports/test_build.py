@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from reports import figures, files, scores
+from reports import compare, figures, files, scores
 from reports.__main__ import main
 from reports.errors import ReportError
 from reports.figures import journal, labels, pareto, style
@@ -125,6 +125,17 @@ def test_a_list_of_old_files_that_points_elsewhere_removes_nothing_there(tmp_pat
     (tmp_path / "o" / files.MANIFEST).write_text(json.dumps(["../precious.txt", 3]))
     files.write_all(tmp_path / "o", {"a.txt": b"a"}, prune=True)
     assert (tmp_path / "precious.txt").exists() and (tmp_path / "o" / "a.txt").read_bytes() == b"a"
+
+
+def test_the_runs_folder_is_named_as_in_every_command(
+    capsys: pytest.CaptureFixture[str], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn(monkeypatch)
+    out, _ = say(capsys, "build", "--out", runs)
+    assert "40 results of ours" in out and Path("reports/out/index.html").exists()
+    assert not (runs / "index.html").exists()
+    _, err = say(capsys, "build", "--out", "mypage", code=2)
+    assert "mypage does not exist" in err and "--to" in err and err.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,6 +266,37 @@ def test_names_that_say_nothing_or_too_much(
 ) -> None:
     out, err = say(capsys, "compare", *names, "--runs", runs, code=2)
     assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_a_name_as_it_is_written_comes_first(tmp_path: Path) -> None:
+    kinds: list[tuple[str, tuple[str, ...]]] = [
+        ("fbank", ()),
+        ("fbank", ("demo",)),
+        ("FBank", ()),
+        ("hubert base", ()),
+    ]
+    for number, (name, kind) in enumerate(kinds):
+        synthetic.make(tmp_path / str(number), name, tasks=("ks",), labels=kind, journals=False)
+    collection = gather([tmp_path])
+    # A whole name before an upstream's (that of two rows), both before other cases (of three and of two).
+    asked = ["fbank", "FBank", "fbank [demo]", "HuBERT BASE", "hubert base"]
+    assert [(one.name, one.source == "ours") for one in compare.find(asked, collection)] == [
+        ("fbank", True),
+        ("FBank", True),
+        ("fbank [demo]", True),
+        ("HuBERT BASE", False),
+        ("hubert base", True),
+    ]
+    with pytest.raises(ReportError, match="'FBANK' is the name of"):
+        compare.find(["FBANK"], collection)
+    with pytest.raises(ReportError, match="'fBANK' is the name of"):
+        compare.find(["fBANK"], collection)
+    # An upstream's name as written before one of another case.
+    seeds = tmp_path / "seeds"
+    synthetic.make(seeds, "Mine", tasks=("ks",), labels=("demo",), journals=False)
+    synthetic.make(seeds, "mine", tasks=("ks",), labels=("sample",), journals=False)
+    assert compare.find(["mine"], gather([seeds]))[0].name == "mine [sample]"
+    assert compare.find(["MINE [demo]"], gather([seeds]))[0].name == "Mine [demo]"
 
 
 # Evidence
