@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.upstream,
         options.out.expanduser().absolute(),
         recipe=options.recipe,
-        chosen=[folder.expanduser().absolute() for folder in options.run],
+        chosen=[_run_folder(place.expanduser().absolute()) for place in options.run],
         labelled=options.labelled,
     )
     print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(FILES)} tasks")
@@ -111,6 +111,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print("its runs are labelled, so it is no entry for the leaderboard", file=sys.stderr)
     return 0
+
+
+def _run_folder(place: Path) -> Path:
+    """The folder of a run that is given as such or by its result; a finished run prints both."""
+    return place.parent if place.name == RESULT else place
 
 
 def _folder(upstream: str, runs: Path) -> Path:

@@ -65,7 +65,7 @@ def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
         if (found.st_dev, found.st_ino) in seen:
             continue
         seen.add((found.st_dev, found.st_ino))
-        below = [entry for entry in entries if os.path.isdir(entry.path)]
+        below = [entry for entry in entries if _is_folder(entry)]
         names = frozenset(entry.name for entry in entries) - {entry.name for entry in below}
         folds = tuple(sorted(entry.name for entry in below if is_fold(entry.name)))
         yield Folder(path, folds, names)
@@ -76,6 +76,11 @@ def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
                 waiting.append(path / entry.name)
             elif not path.resolve().is_relative_to(Path(entry.path).resolve()):
                 linked.append(path / entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # A link to itself is an error for the entry, and no folder for os.path.
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def find(places: Sequence[Path] = ()) -> Found:

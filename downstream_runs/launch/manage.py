@@ -76,7 +76,7 @@ def clean(argv: Sequence[str]) -> int:
     parser = _parser("clean", "Delete runs with their results. Without --yes it only says what would go.")
     parser.add_argument("--yes", action="store_true", help="delete what is listed")
     options = _parsed(parser, argv)
-    chosen = _chosen(options)
+    chosen = _chosen(options, links=False)
     going = []
     for run in chosen:
         if not _is_run(run.folder):
@@ -178,11 +178,11 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(options: argparse.Namespace) -> list[status.Status]:
-    """The runs that the arguments name; UsageError if there are none."""
+def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Status]:
+    """The runs that the arguments name; UsageError if there are none. links: also those behind links."""
     out = options.out.expanduser().absolute()
     wanted = _folder(options.what)
-    # The same folder may have been given by way of a link above it; a link itself is no run of ours.
+    # The same folder may have been given by way of a link above it, but a link itself is not its target.
     real = wanted if wanted.is_symlink() else wanted.resolve()
     found = []
     for run in status.find(out) if out.is_dir() else ():
@@ -191,9 +191,9 @@ def _chosen(options: argparse.Namespace) -> list[status.Status]:
         own_real = out.resolve() / run.folder.relative_to(out)
         within = wanted in (run.folder, *run.folder.parents) or real in (own_real, *own_real.parents)
         by_folder = options.task is None and within and real != out.resolve()
-        # A link could lead out of the folder; no run of ours is one.
-        own = run.folder.resolve() == own_real
-        if own and (by_name or by_folder):
+        # A link could lead out of the folder, to what is not ours to delete.
+        allowed = links or run.folder.resolve() == own_real
+        if allowed and (by_name or by_folder):
             found.append(run)
     if not found:
         what = " ".join(filter(None, (options.what, options.task)))

@@ -248,6 +248,7 @@ def test_an_unknown_upstream(upstream: str, runs: Path) -> None:
 
 
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert submission.main(["armhubert", "--out", str(runs)]) == 0
+    printed = runs / "armhubert" / "ks" / "superb-00000000" / "result.json"
+    assert submission.main(["armhubert", "--out", str(runs), "--run", str(printed)]) == 0
     told = capsys.readouterr().out
     assert "predict.zip" in told and "predictions of 10 tasks" in told

@@ -148,6 +148,14 @@ def test_a_run_is_found_by_the_folder_or_result_that_it_printed(
     assert cli.main(["cancel", str(er)]) == 0
     assert "done, nothing to stop" in capsys.readouterr().out
     assert cli.main(["logs", str(fold), "--out", str(tmp_path)]) == 2, "another folder was asked for"
+    capsys.readouterr()
+    # Behind a link in the folder of runs it is shown as status shows it, and never deleted.
+    (tmp_path / "runs" / "fbank_no_cmvn").mkdir(parents=True)
+    (tmp_path / "runs" / "fbank_no_cmvn" / "er").symlink_to(er.parent)
+    assert cli.main(["logs", "fbank_no_cmvn", "er", "--out", str(tmp_path / "runs")]) == 0
+    assert "the last line" in capsys.readouterr().out
+    assert cli.main(["clean", "fbank_no_cmvn", "er", "--out", str(tmp_path / "runs"), "--yes"]) == 2
+    assert fold.exists()
 
 
 def test_a_piped_log_is_said_and_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
