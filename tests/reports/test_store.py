@@ -84,6 +84,8 @@ def test_linked_folders_are_searched_once_and_loops_end(tmp_path: Path, make: Ma
     (elsewhere / "asr" / "loop").symlink_to(elsewhere)
     (out / "a" / "up").symlink_to(tmp_path)
     (out / "a" / "itself").symlink_to(out / "a" / "itself")
+    (out / "a" / "across").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(out / "a")
     # The second name of a run, and one that comes first: the folder's own name is taken.
     (out / "0").symlink_to(out / "a")
     (out / "nowhere").symlink_to(tmp_path / "absent")
@@ -93,6 +95,8 @@ def test_linked_folders_are_searched_once_and_loops_end(tmp_path: Path, make: Ma
         "b/asr/superb-2/result.json",
     ]
     assert found.problems == ()
+    visited = [folder.path.resolve() for folder in store.walk(out)]
+    assert len(visited) == len(set(visited))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "huge"])
