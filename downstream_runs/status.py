@@ -158,8 +158,9 @@ def find(out: Path) -> Iterator[Status]:
         )
     for folder in sorted(folders):
         parts = folder.relative_to(out).parts
-        if len(parts) < 3:  # no run of ours: they are in UPSTREAM/TASK/RUN
-            continue
+        run = parts[2:-1] if store.is_fold(parts[-1]) else parts[2:]
+        if not (len(run) == 1 or (len(run) == 3 and run[1] == "rates")):
+            continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])

@@ -29,7 +29,7 @@ def read_bytes(path: Path, limit: int = DOCUMENT_BYTES) -> bytes:
     """The content of a regular file of at most `limit` bytes; OSError for anything else."""
     # Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             kind = next((name for test, name in _KINDS if test(found.st_mode)), "no file")
@@ -37,7 +37,10 @@ def read_bytes(path: Path, limit: int = DOCUMENT_BYTES) -> bytes:
         if found.st_size > limit:
             size = f"it has {found.st_size:,} bytes, at most {limit:,} were expected"
             raise OSError(errno.EFBIG, size, str(path))
-        return file.read(limit)  # also where it has grown since
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit)  # not more where it has grown since
+    finally:
+        os.close(handle)
 
 
 def read_text(path: Path, limit: int = DOCUMENT_BYTES, errors: str = "strict") -> str:

@@ -90,11 +90,6 @@ def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
         assert len(spoken) == metric.counts["queries"]
         assert sum(trial.number for trial in found if trial.group in spoken) == metric.counts["trials"]
         assert sum(trial.number for trial in found if trial.label) == metric.counts["targets"]
-        # Another language's query is missed by every system: it counts, and no draw leaves it out.
-        unsearched = spoken - {trial.group for trial in found if trial.number == 1}
-        assert unsearched
-        drawn = trials.draws(items[name]["qbe_mtwv"])
-        assert drawn is not None and drawn.groups == len(spoken) - len(unsearched)
 
 
 def test_the_eer_is_the_scorers(items: Mapping[str, Mapping[str, Evidence]]) -> None:
