@@ -58,7 +58,7 @@ def main() -> int:
         print(f"{upstreams * TASKS} runs, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         print("round   report: clock  processor   imports alone: clock  processor")
         for number in range(arguments.rounds):
-            whole = seconds("-m", "reports", "build", str(place / "runs"), "--out", str(place / "out"))
+            whole = seconds("-m", "reports", "build", str(place / "runs"), "--to", str(place / "out"))
             floor = seconds("-c", FLOOR)
             print(f"{number + 1:>5} {whole[0]:>15.2f} {whole[1]:>10.2f} {floor[0]:>22.2f} {floor[1]:>10.2f}")
     return 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reports.results import Metric, Result
 
 GOOD, WRONG = 0, 1
+RESULT = "result.json"
 ITEMS, TRIALS, STDLIST = "items.csv", "trials.csv", "benchmark.stdlist.xml"
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
@@ -47,7 +48,7 @@ def verify(argv: Sequence[str]) -> int:
         description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
         "predictions, items and trials beside it.",
     )
-    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
     parser.add_argument(
         "--data",
         type=Path,
@@ -55,7 +56,7 @@ def verify(argv: Sequence[str]) -> int:
         help="QbE's corpus, whose ground truth is needed, where it has moved",
     )
     options = parser.parse_args(argv)
-    path = options.result
+    path = _result_file(options.result)
     from reports import results
 
     result = results.read(path)
@@ -82,6 +83,11 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         found = sha256_file(path) if path.is_file() else "absent"
         if found != expected:
             yield Check(False, f"{name}: its SHA-256 is {found}, the result has {expected}")
+    odd = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if _is_odd(path))
+    if odd:
+        # Scorers would wait for a named pipe for ever.
+        yield Check(False, f"no number is computed again: {', '.join(odd)}: neither a file nor a folder")
+        return
     folds = [name for name in result.artefacts if name.endswith("/result.json")]
     if not folds:
         scored_from_searches = (folder / STDLIST).is_file()
@@ -97,6 +103,16 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
             values = [part.headline(metric.name) for part in parts]
             mean = in_order(one.value for one in values if one) / len(values)
             yield _compared(metric, mean, f"mean of {len(parts)} folds")
+
+
+def _is_odd(path: Path) -> bool:
+    """Whether a name stands for a pipe, a device or a socket; a link to nothing is as good as absent."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _result_file(path: Path) -> Path:
+    """The result that is named, by itself or by its run's folder: a finished run prints both."""
+    return path / RESULT if path.is_dir() else path
 
 
 def _numbers(folder: Path, result: Result) -> Iterator[Check]:
@@ -188,7 +204,7 @@ def repeat(argv: Sequence[str]) -> int:
         description="Run what made a result once more, into a fresh folder, and compare the numbers.",
         allow_abbrev=False,
     )
-    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
     parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
@@ -204,7 +220,7 @@ def repeat(argv: Sequence[str]) -> int:
     from downstream_runs.launch import attempt
     from reports import results
 
-    old = results.read(options.result)
+    old = results.read(_result_file(options.result))
     plan, demo = _plan(old, options, out)
     if demo:
         attempt.make_demo(plan.task, plan.data)

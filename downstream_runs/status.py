@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine import hopeless, records
 from downstream_runs.errors import UsageError
@@ -24,13 +24,16 @@ from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 
+if TYPE_CHECKING:
+    from reports.results import Result
+
 STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
 WATCH_SECONDS, LEAST_SECONDS = 5.0, 0.2
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
-COLUMNS = ("upstream", "task", "run", "state", "step", "left", "last number", "log")
+COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
 
 
 PAGE = """\
@@ -53,6 +56,7 @@ th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 class Status:
     """One run.
 
+    number: of the result; before there is one, the newest that the run's journal has.
     state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
     rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
     end of training, if known. log: where to read on.
@@ -135,20 +139,41 @@ def _show(out: Path, options: argparse.Namespace) -> bool:
 
 
 def find(out: Path) -> Iterator[Status]:
-    """Every run below `out`, begun or in Slurm's queue, in the order of their folders."""
+    """Every run below `out`, begun or in Slurm's queue, in the order of their folders; where a result follows
+    from several runs (the mean of folds, the choice of a sweep), that too.
+    """
+    from reports import store
+
     out = out.absolute()
-    jobs = queue.recorded(out)
+    jobs = _jobs(out)
     states = queue.states() if jobs else None
-    # UPSTREAM/TASK/RUN, its folds, the runs of a sweep, their folds.
-    depths = ("*/*/*", "*/*/*/*", "*/*/*/rates/*", "*/*/*/rates/*/*")
-    files = (
-        path for depth in depths for name in ("plan.json", OUTCOME) for path in out.glob(f"{depth}/{name}")
-    )
-    for folder in sorted({*(path.parent for path in files), *(out / run for run in jobs)}):
-        found = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
-        upstream, task, *_ = folder.relative_to(out).parts
+    folders = {out / run for run in jobs}
+    for found in store.walk(out, rates=True):
+        if found.files & {store.PLAN, OUTCOME, store.FILE_NAME}:
+            folders.add(found.path)
+        folders.update(
+            fold
+            for fold in (found.path / name for name in found.folds)
+            if any((fold / name).exists() for name in (store.PLAN, OUTCOME))
+        )
+    for folder in sorted(folders):
+        parts = folder.relative_to(out).parts
+        run = parts[2:-1] if store.is_fold(parts[-1]) else parts[2:]
+        if not (len(run) == 1 or (len(run) == 3 and run[1] == "rates")):
+            continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
+        one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
-        yield found if found.task != "?" else dataclasses.replace(found, upstream=upstream, task=task)
+        yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
+
+
+def _jobs(out: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return queue.recorded(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out / queue.JOBS} cannot be read ({error.strerror}), the list of the jobs in Slurm was "
+            "expected; move it away"
+        ) from None
 
 
 def text(found: Sequence[Status], out: Path) -> str:
@@ -201,13 +226,14 @@ def of_run(
     it says nothing.
     """
     plan = read_json(folder / "plan.json") or {}
-    metrics = list(records.read(folder / records.METRICS))
-    events = list(records.read(folder / records.EVENTS))
-    step = max((line["step"] for line in [*metrics, *events]), default=0)
+    metrics, events = _journal(folder / records.METRICS), _journal(folder / records.EVENTS)
+    state = _state(folder, job, states)
+    result = _result(folder) if state == "done" else None
+    step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
     settings = plan.get("settings")
     total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
-    state = _state(folder, job, states)
     own = folder / "s3prl.log"
+    number = _last_number(metrics) if state != "done" else _headlines(result)
     return Status(
         folder=folder,
         upstream=_upstream(plan),
@@ -216,7 +242,7 @@ def of_run(
         step=step,
         total=total if isinstance(total, int) else None,
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
-        number=_last_number(metrics),
+        number=number,
         log=own if job is None or own.exists() else Path(job["log"]),
         said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
         if state in ("failed", "hopeless")
@@ -242,8 +268,9 @@ def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str
     over = job is not None and (states is not None or queue.ended(job))
     if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
-    if hopeless.stopped(folder) is not None:
-        return "hopeless"
+    with contextlib.suppress(OSError):
+        if hopeless.stopped(folder) is not None:
+            return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 
@@ -276,6 +303,32 @@ def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
         return None
     seconds = (end - begin).total_seconds()
     return seconds / (last["step"] - first["step"]) * (total - last["step"]) / 60
+
+
+def _journal(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(records.read(path))
+    except OSError:
+        return []
+
+
+def _result(folder: Path) -> Result | None:
+    from reports import results
+    from reports.errors import ReportError
+
+    try:
+        return results.read(folder / results.FILE_NAME)
+    except ReportError:
+        return None
+
+
+def _headlines(result: Result | None) -> str:
+    """The numbers of a finished run that tables print, or that its result cannot be used."""
+    if result is None:
+        return "result.json cannot be used"
+    shown = [metric for metric in result.metrics if metric.role == "headline"]
+    numbers = [f"{one.name} {one.value:.{2 if one.unit == 'percent' else 4}f}" for one in shown]
+    return f"{', '.join(numbers)} on {shown[0].split}"
 
 
 def _last_number(metrics: Sequence[dict[str, Any]]) -> str:

@@ -19,12 +19,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_path, sha256_file
+from downstream_runs.files import atomic_path, read_json, sha256_file
 
 if TYPE_CHECKING:
     from reports.results import Result
 
-RESULT = "result.json"
+RESULT, SWEEP = "result.json", "sweep.json"
+SWEPT = "-sweep"
+"""Behind the name of a run, the folder in which its learning rates were tried."""
 FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
 PREDICTIONS = "scoring/predictions"
 
@@ -100,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.upstream,
         options.out.expanduser().absolute(),
         recipe=options.recipe,
-        chosen=[folder.expanduser().absolute() for folder in options.run],
+        chosen=[_run_folder(place.expanduser().absolute()) for place in options.run],
         labelled=options.labelled,
     )
     print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(FILES)} tasks")
@@ -109,6 +111,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print("its runs are labelled, so it is no entry for the leaderboard", file=sys.stderr)
     return 0
+
+
+def _run_folder(place: Path) -> Path:
+    """The folder of a run that is given as such or by its result; a finished run prints both."""
+    return place.parent if place.name == RESULT else place
 
 
 def _folder(upstream: str, runs: Path) -> Path:
@@ -137,8 +144,8 @@ def _given(chosen: Sequence[Path]) -> dict[str, Run]:
 
 
 def _find(place: Path, task: str, recipe: str) -> Run:
-    """The one finished run of the recipe."""
-    wanted = re.compile(re.escape(recipe) + "-[0-9a-f]+")
+    """The one finished run of the recipe, or the one finished choice among learning rates."""
+    wanted = re.compile(re.escape(recipe) + f"-[0-9a-f]+({re.escape(SWEPT)})?")
     folders = sorted(path for path in place.glob("*") if path.is_dir() and wanted.fullmatch(path.name))
     finished = [path for path in folders if (path / RESULT).is_file()]
     if not finished:
@@ -153,13 +160,38 @@ def _find(place: Path, task: str, recipe: str) -> Run:
 
 
 def _read(folder: Path) -> Run:
+    """The run in a folder; of a sweep the one that was chosen, which has all files that a run has."""
     from reports import results
     from reports.errors import ReportError
 
     try:
-        return Run(folder, results.read(folder / RESULT))
+        run = Run(folder, results.read(folder / RESULT))
+        if SWEEP not in run.result.artefacts:
+            return run
+        rate, digest = _chosen_rate(folder)
+        if not (rate / RESULT).is_file():
+            return run  # the sweep has links to what the chosen run's number needs
+        run = Run(rate, results.read(rate / RESULT))
     except ReportError as error:
         raise UsageError(str(error)) from None
+    if run.result.content_sha256 != digest:
+        raise UsageError(
+            f"{rate} is not the run that {folder / SWEEP} names any more; run the same command again, which "
+            "chooses again"
+        )
+    return run
+
+
+def _chosen_rate(folder: Path) -> tuple[Path, str]:
+    """Folder and content hash of the run that a sweep has chosen."""
+    summary = read_json(folder / SWEEP) or {}
+    try:
+        one = next(one for one in summary["tried"] if one["lr"] == summary["chosen"])
+        return folder / one["run"], str(one["content_sha256"])
+    except (KeyError, TypeError, StopIteration):
+        raise UsageError(
+            f"{folder / SWEEP} does not name the learning rate that was chosen; run the same command again"
+        ) from None
 
 
 def _check(run: Run, task: str, labelled: bool) -> None:
@@ -201,13 +233,17 @@ def _unchanged(folder: Path, name: str, result: Result) -> None:
 def _all_predictions(run: Run) -> None:
     """A file of probabilities for each test mixture."""
     folder = run.folder / PREDICTIONS
-    found = len(list(folder.glob("*.h5"))) if folder.is_dir() else 0
+    found = len(_regular(folder))
     wanted = run.result.corpus.counts.get("test", 0)
     if not found or found != wanted:
         raise UsageError(
             f"{folder} holds predictions of {found:,} mixtures, {wanted:,} were expected; "
             "run the task again with --rerun always"
         )
+
+
+def _regular(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.h5") if path.is_file()]
 
 
 def _one_upstream(found: Mapping[str, Run]) -> list[str]:
@@ -227,7 +263,7 @@ def _write(path: Path, found: Mapping[str, Run], labels: tuple[str, ...]) -> Pat
         for name, target in FILES[task]:
             source = run.folder / name
             if source.is_dir():
-                members.update({f"{target}/{file.name}": file for file in source.glob("*.h5")})
+                members.update({f"{target}/{file.name}": file for file in _regular(source)})
             else:
                 members[target] = source
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -41,19 +41,23 @@ def _score(arguments: argparse.Namespace) -> int:
 def _paper(arguments: argparse.Namespace) -> int:
     from reports import build
 
-    return _made(arguments, *build.paper(arguments.place, arguments.out))
+    return _made(arguments, *build.paper(_places(arguments), arguments.to))
 
 
 def _build(arguments: argparse.Namespace) -> int:
     from reports import build
 
-    return _made(arguments, *build.build(arguments.place, arguments.out))
+    return _made(arguments, *build.build(_places(arguments), arguments.to))
+
+
+def _places(arguments: argparse.Namespace) -> list[Path]:
+    return [*arguments.place, *([] if arguments.out is None else [arguments.out])]
 
 
 def _made(arguments: argparse.Namespace, paths: list[Path], collection: Collection) -> int:
     from reports import build
 
-    print(build.summary(paths, collection, arguments.out))
+    print(build.summary(paths, collection, arguments.to))
     for note in collection.notes:
         print(f"note: {note}", file=sys.stderr)
     for problem in collection.problems:
@@ -150,7 +154,7 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _add_reports(commands: Commands) -> None:
-    out = Path("reports") / "out"
+    to = Path("reports") / "out"
     for name, run, about, text in (
         (
             "paper",
@@ -177,7 +181,12 @@ def _add_reports(commands: Commands) -> None:
             metavar="FOLDER_OR_RESULT",
             help="a result.json, or a folder to search for them (default: runs/)",
         )
-        command.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"default: {out}")
+        command.add_argument(
+            "--out", type=Path, metavar="DIR", help="where runs are, as in every command (default: runs)"
+        )
+        command.add_argument(
+            "--to", type=Path, default=to, metavar="DIR", help=f"where the report goes (default: {to})"
+        )
         command.set_defaults(run=run)
 
 
@@ -186,7 +195,8 @@ def _add_score(commands: Commands) -> None:
         "score",
         help="overall, superb_s and superb_r of any rows",
         description="Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row "
-        "that lacks a task has no overall and no superb_s; the task is named and counts 0 in superb_r.",
+        "that lacks a task has no overall and no superb_s; the task is named. A missing metric counts 0 in "
+        "superb_r.",
     )
     score.add_argument(
         "rows",

@@ -1,10 +1,10 @@
 """The test items and trials beside a result, from which its numbers are computed again and resampled.
 
 `items.csv` (columns metric, split, item, group, numerator, denominator): a metric is the sum of its
-numerators over that of its denominators. `trials.csv` (split, item, group, label, score): EER and MTWV, which
-are no such quotient. A task with folds has its files in `fold1/`, `fold2/`, ..., one stratum each, and is the
-mean of them. `group` is what is resampled as one: the speaker where the corpus names one, for trials the
-enrolled speaker or the query, else the item itself.
+numerators over that of its denominators. `trials.csv` (split, item, group, label, score, and `count` where
+rows stand for several trials): EER and MTWV, which are no such quotient. A task with folds has its files in
+`fold1/`, `fold2/`, ..., one stratum each, and is the mean of them. `group` is what is resampled as one: the
+speaker where the corpus names one, for trials the enrolled speaker or the query, else the item itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from reports.columns import COLUMNS, in_percent
 from reports.errors import ReportError
+from reports.reading import TABLE_BYTES, read_bytes
 from reports.results import Result
 from reports.store import is_fold
 
@@ -46,12 +47,13 @@ class Item(NamedTuple):  # of which there are ten thousands: three times as quic
 
 
 class Trial(NamedTuple):
-    """A scored pair; label 1 for a target."""
+    """A scored pair; label 1 for a target. number: of trials of this group, label and score that it is."""
 
     name: str
     group: str
     label: int
     score: float
+    number: int = 1
 
 
 @dataclass(frozen=True)
@@ -169,19 +171,23 @@ def _read_items(path: Path, result: Result) -> list[tuple[str, str, Item]]:
 
 
 def _read_trials(path: Path, result: Result) -> list[tuple[str, Trial]]:
-    rows = _read(path, result, ("split", "item", "group", "label", "score"))
+    rows = _read(path, result, ("split", "item", "group", "label", "score"), "count")
     try:
-        return [(row[0], Trial(row[1], row[2], int(row[3]), float(row[4]))) for row in rows]
+        return [
+            (row[0], Trial(row[1], row[2], int(row[3]), float(row[4]), *map(int, row[5:]))) for row in rows
+        ]
     except ValueError as error:
         raise ReportError(f"{path} holds no number where one was expected ({error})") from None
 
 
-def _read(path: Path, result: Result, columns: tuple[str, ...]) -> list[list[str]]:
+def _read(path: Path, result: Result, columns: tuple[str, ...], optional: str = "") -> list[list[str]]:
+    """The cells of these columns in this order, then those of `optional` if the file has such a column."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TABLE_BYTES)
         _check_hash(path, content, result)
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
         header = next(reader, [])
+        columns = (*columns, optional) if optional in header else columns
         order = _order(path, header, columns)
         rows = list(reader)
     except (OSError, csv.Error, UnicodeDecodeError) as error:
@@ -208,4 +214,4 @@ def _signature(evidence: Evidence) -> tuple[Mapping[object, object], ...]:
     strata: list[Mapping[object, object]] = [
         {item.name: item.group for item in stratum} for stratum in evidence.items
     ]
-    return (*strata, {trial.name: (trial.group, trial.label) for trial in evidence.trials})
+    return (*strata, {trial.name: (trial.group, trial.label, trial.number) for trial in evidence.trials})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reports.errors import ReportError
+from reports.reading import read_text
 
 #: Names the files of the last report in a folder, so that the next one removes what it no longer makes.
 MANIFEST = ".report.json"
@@ -28,8 +29,7 @@ def write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise ReportError(
             f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
-            f"another "
-            "with --out"
+            "another with --to"
         ) from None
 
 
@@ -47,7 +47,7 @@ def write_all(folder: Path, contents: Mapping[str, bytes], *, prune: bool) -> No
 
 def _earlier(folder: Path) -> list[str]:
     try:
-        names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        names = json.loads(read_text(folder / MANIFEST))
     except (OSError, ValueError):
         return []
     if not isinstance(names, list):

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from reports.errors import ReportError
 from reports.jsontypes import check_fields, from_mapping, json_value
+from reports.reading import read_text
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
@@ -255,7 +256,7 @@ def write(path: Path, result: Result) -> Result:
 def read(path: Path) -> Result:
     """Read and check the result at `path`; ReportError, one sentence with the file's name, if unusable."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique_keys)
+        content = json.loads(read_text(path), object_pairs_hook=_unique_keys)
     except OSError as error:
         raise ReportError(
             f"{path} cannot be read ({error.strerror}), a result file was expected; {AGAIN}"

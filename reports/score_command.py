@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import published, scores
@@ -14,6 +15,8 @@ from reports.errors import ReportError
 
 #: Columns of a rows file that are no metric.
 OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")
+#: Accuracies in percent that chance alone exceeds by far (12, 31 and 4 classes).
+NEVER_BELOW_ONE = frozenset({"ks_acc", "ic_acc", "er_acc"})
 HEADER = ("model", "distilled_on", "overall", "superb_s", "superb_r", "board", "missing")
 
 
@@ -52,7 +55,8 @@ def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], lis
     notes = _check_header(path, header)
     if not rows:
         raise ReportError(f"{path} has no rows below its header, one model a line was expected")
-    return [_row(path, line, row) for line, row in rows], notes
+    found = [_row(path, line, row) for line, row in rows]
+    return found, [*notes, *_small(path, found)]
 
 
 def _check_header(path: Path, header: list[str]) -> list[str]:
@@ -90,7 +94,35 @@ def _row(path: Path, line: int, row: dict[str, str]) -> tuple[dict[str, str], di
         if text:
             values[column.key] = factor * _number(f"{path}, line {line}, {name}", text)
             _check_range(f"{path}, line {line}, {name}", text, column.better, values[column.key])
+    _check_percent(f"{path}, line {line}", row, values)
     return row, values
+
+
+def _check_percent(where: str, row: dict[str, str], values: Mapping[str, float]) -> None:
+    """ReportError for fractions in columns of percents: a whole row of them, or accuracies below chance."""
+    rates = {key: value for key, value in values.items() if BY_KEY[key].unit == "percent"}
+    small = [key for key, value in rates.items() if 0 < value <= 1]
+    wrong = small if small and len(small) == len(rates) else [key for key in small if key in NEVER_BELOW_ONE]
+    if wrong:
+        key = wrong[0]
+        also = f" (and so are {', '.join(wrong[1:])})" if wrong[1:] else ""
+        raise ReportError(
+            f"{where}, {key} is {row[key].strip()}, which is a fraction{also}; percents were expected, here "
+            f"{100 * values[key]:g}: multiply by 100"
+        )
+
+
+def _small(path: Path, rows: Sequence[tuple[dict[str, str], dict[str, float]]]) -> list[str]:
+    """A note for each column in which a value is so small that it may be a fraction."""
+    notes = []
+    for key, column in BY_KEY.items():
+        found = [row for row, values in rows if column.unit == "percent" and 0 < values.get(key, 0.0) <= 1]
+        if found:
+            notes.append(
+                f"note: {path}: {key} of {found[0]['model']} is {found[0][key].strip()} and was read as "
+                "percent; a fraction has to be multiplied by 100"
+            )
+    return notes
 
 
 def _number(where: str, text: str) -> float:

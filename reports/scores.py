@@ -93,13 +93,11 @@ def superb_s(values: Values, reference: Mapping[str, ReferencePoint]) -> float |
 def superb_r(values: Values, board: Board) -> float:
     """The leaderboard's "Rank", higher is better: how many systems are strictly beaten, mean of ten tasks.
 
-    A missing task counts 0. Slot filling's two metrics are averaged first. Reproduces all 20 ranks that the
-    leaderboard displays on the board `reports.published.board`.
+    The board ranks each metric by itself, and a missing one counts 0: of slot filling, whose two metrics are
+    averaged, one alone counts half. Reproduces all 20 ranks that the leaderboard displays on the board
+    `reports.published.board`.
     """
-    absent = set(missing(values))
-    return _task_mean(
-        {key: 0.0 if BY_KEY[key].task in absent else _beaten(key, values[key], board) for key in KEYS}
-    )
+    return _task_mean({key: _beaten(key, values[key], board) if key in values else 0.0 for key in KEYS})
 
 
 def _beaten(key: str, percent: float, board: Board) -> float:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reports.errors import ReportError
+from reports.reading import read_text
 from reports.results import FILE_NAME, Result, read
 
 RUNS = Path("runs")
+PLAN = "plan.json"
+"""What a run that has begun has in its folder: its settings."""
 OUTCOME = "outcome.json"
 """What a failed attempt at a run leaves in its folder."""
 
@@ -32,11 +36,58 @@ class Found:
     unfinished: tuple[tuple[Path, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A folder below a place: the names of its folds, sorted, and of its files."""
+
+    path: Path
+    folds: tuple[str, ...]
+    files: frozenset[str]
+
+
+def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
+    """`place` and the folders below it in which results can be; links to folders are followed.
+
+    A folder that can be reached in several ways is visited once, under a name without links if it has one. A
+    link to a folder above itself is not followed. Hidden and temporary folders are passed over, as are
+    folds, which are named by the run that has them; a run's own folder holds no other run.
+    rates: whether to visit the runs of a sweep, whose result is that of the chosen one.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting, linked = [place], deque[Path]()
+    while waiting or linked:
+        path = waiting.pop() if waiting else linked.popleft()
+        try:
+            found = path.stat()
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+        except OSError:  # a folder of somebody else's
+            continue
+        if (found.st_dev, found.st_ino) in seen:
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        below = [entry for entry in entries if _is_folder(entry)]
+        names = frozenset(entry.name for entry in entries) - {entry.name for entry in below}
+        folds = tuple(sorted(entry.name for entry in below if is_fold(entry.name)))
+        yield Folder(path, folds, names)
+        for entry in below if PLAN not in names else ():
+            if is_fold(entry.name) or _passed_over(entry.name, rates):
+                continue
+            if not entry.is_symlink():
+                waiting.append(path / entry.name)
+            elif not path.resolve().is_relative_to(Path(entry.path).resolve()):
+                linked.append(path / entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # A link to itself is an error for the entry, and no folder for os.path.
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
 def find(places: Sequence[Path] = ()) -> Found:
     """Read every `result.json` in or below `places` (folders or result files); without places, below `runs/`.
 
-    Passes over hidden and temporary folders below a place, and over folds: a task with folds has one number,
-    their mean. A file that is found twice counts once. Raises ReportError for a place that is absent; only
+    Searches as `walk` does. A task with folds has one number, their mean. A file that is found twice counts
+    once. Raises ReportError for a place that is absent; only
     `runs/` may be.
     """
     files: dict[Path, Path] = {}
@@ -59,27 +110,25 @@ def is_fold(name: str) -> bool:
 
 
 def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
-    if place.is_file():
-        yield place
-    elif place.is_dir():
-        for folder, folders, names in os.walk(place):
-            folds = [name for name in folders if is_fold(name)]
-            # In place, so that os.walk does not go into them.
-            folders[:] = [name for name in folders if not (_passed_over(name) or is_fold(name))]
-            if FILE_NAME in names:
-                yield Path(folder) / FILE_NAME
-            elif folds:
-                done = sum((Path(folder) / name / FILE_NAME).is_file() for name in folds)
-                unfinished[Path(folder)] = (
+    if place.is_dir():
+        for found in walk(place):
+            folder = found.path
+            if FILE_NAME in found.files:
+                yield folder / FILE_NAME
+            elif found.folds:
+                done = sum((folder / name / FILE_NAME).is_file() for name in found.folds)
+                unfinished[folder] = (
                     f"{folder}: {done} of its folds are done and not all: no number before; "
-                    "run the same command again" + "".join(_reason(Path(folder) / name) for name in folds)
+                    "run the same command again" + "".join(_reason(folder / name) for name in found.folds)
                 )
-            elif OUTCOME in names:
-                unfinished[Path(folder)] = f"{folder}: no number" + _reason(Path(folder))
+            elif OUTCOME in found.files:
+                unfinished[folder] = f"{folder}: no number" + _reason(folder)
+    elif place.exists():
+        yield place
     else:
         raise ReportError(
             f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "
-            "./run_superb.sh UPSTREAM TASK makes one under runs/"
+            "./run_superb.sh UPSTREAM TASK makes one under runs/ (a report goes to the folder of --to)"
         )
 
 
@@ -88,12 +137,11 @@ def _reason(folder: Path) -> str:
     if (folder / FILE_NAME).exists():
         return ""
     try:
-        said = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["said"]
+        said = json.loads(read_text(folder / OUTCOME))["said"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f"; failed: {' '.join(str(said).split())}"
 
 
-def _passed_over(name: str) -> bool:
-    # `rates` holds the runs of a sweep; the chosen one's result is the sweep's.
-    return name.startswith(".") or name in ("tmp", "rates") or name.endswith(".tmp")
+def _passed_over(name: str, rates: bool) -> bool:
+    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == "rates" and not rates)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.files import atomic_write_text
+from reports.reading import TABLE_BYTES, read_text
 
 # Events about a process rather than a step: they stay when the steps after a checkpoint are done again.
 SESSION_EVENTS = ("start", "resume")
@@ -42,10 +43,10 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a journal; an unfinished last line is left out."""
+    """The whole lines of a journal; an unfinished last line is left out. OSError if it is no regular file."""
     if not path.exists():
         return
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in read_text(path, TABLE_BYTES, errors="replace").splitlines():
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):

@@ -2,10 +2,11 @@
 
 The official number is MTWV as the official command computes it: on the data set's whole ground truth, in
 which trials that were not searched get the score -10, so that a query in another language is missed in all of
-its documents, and counts. s3prl searches English queries in English documents only. What is not known:
-whether the data set's own tool (which we did not run on QUESST 2014) takes a query that the system's file
-does not name at all as missed everywhere, or leaves it out. Hence the same scores on the English part of the
-ground truth beside it, as information (`mtwv_english`), for the same layer, which the official number chose.
+its documents, and counts. s3prl searches English queries in English documents only. That the tool counts
+queries which the system's file does not name at all, and leaves none of them out, is seen in the
+leaderboard's own log of it: it reports a default score for the trials of every unnamed query. The same scores
+on the English part of the ground truth stand beside it, as information (`mtwv_english`), for the same layer,
+which the official number chose.
 
 What is kept in the run directory: `benchmark.stdlist.xml` (eval, best layer; what the leaderboard takes),
 `layers/dev-KK.stdlist.xml.gz` (every layer on dev), `layers.csv` (the values of all of them), `trials.csv`.
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
 ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
 DEV, EVAL = SPLITS
-TRIALS_SPLIT = "eval, English queries only"
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
 
 
@@ -238,17 +238,26 @@ def _write_layers(path: Path, dev: list[Values], best: int, found: Values) -> No
 
 
 def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
-    """Every searched trial of eval; group: the query, whose trials are to be resampled together.
+    """Every trial that the official MTWV of eval counts; group: the query, whose trials belong together.
 
-    The split says that they are the English queries' alone: they give the information beside the official
-    MTWV, which counts other queries as missed.
+    What was searched has a row for each trial. What was not has the default score: a row for all targets of a
+    query and one for all its other documents, `count` of them (millions of rows on the real corpus).
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "item", "group", "label", "score"])
-    targets = corpus.truth[EVAL].targets
-    for query, documents in stdlist.read(scored).scores.items():
+    writer.writerow(["split", "item", "group", "label", "score", "count"])
+    truth, scores = corpus.truth[EVAL], stdlist.read(scored).scores
+    for query, documents in scores.items():
         for document, score in documents.items():
-            label = int(document in targets[query])
-            writer.writerow([TRIALS_SPLIT, f"{query} {document}", query, label, f"{score:.4f}"])
+            label = int(document in truth.targets[query])
+            writer.writerow([EVAL, f"{query} {document}", query, label, f"{score:.4f}", 1])
+    default = f"{mtwv.DEFAULT_SCORE:.4f}"
+    for query in truth.queries:
+        targets, searched = truth.targets[query], scores.get(query, {}).keys()
+        if not targets:
+            continue  # the tool leaves such a query out
+        others = len(truth.documents) - len(targets) - len(searched - targets)
+        for label, what, count in ((1, "targets", len(targets - searched)), (0, "others", others)):
+            if count:
+                writer.writerow([EVAL, f"{query} {what} not searched", query, label, default, count])
     atomic_write_text(path, text.getvalue())

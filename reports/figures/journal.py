@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reports.reading import TABLE_BYTES, read_text
 from reports.store import is_fold
 
 NAME = "metrics.jsonl"
@@ -22,7 +23,7 @@ def folders(result: Path) -> list[Path]:
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """The whole lines; an absent file has none, and a line that a killed run left half is passed over."""
     try:
-        content = (folder / NAME).read_text(encoding="utf-8", errors="replace")
+        content = read_text(folder / NAME, TABLE_BYTES, errors="replace")
     except OSError:
         return
     for text in content.splitlines():

@@ -1,9 +1,13 @@
 """EER and MTWV from trials, themselves and under resampling of enrolled speakers or queries.
 
 EER: where the straight lines between the points of the ROC cross false accepts = false rejects, as s3prl
-0.4.18 has it. MTWV: the largest over all thresholds of the mean over queries of 1 - (P_miss + 12.49 P_fa),
-queries without a target left out; never below 0, which a threshold above every score gives. A maximum's
-bootstrap leans upwards, so the interval of an MTWV may reach further above the value than below it.
+0.4.18 has it. MTWV: as `downstream_runs.scoring.mtwv` defines it, whose constants are used; tests hold both
+values against that package's. It is the largest over all thresholds of the mean over queries of
+1 - (P_miss + beta P_fa), queries without a target left out; never below 0, which accepting nothing gives. A
+maximum's bootstrap leans upwards, so the interval of an MTWV may reach further above the value than below it.
+
+A query of which no trial was searched (on QUESST 2014 those in other languages) is missed by every system. It
+counts in the mean and is not resampled: how many such queries there are is no chance of the test set.
 
 Only the targets' own scores can be the best threshold of a TWV, and an ROC is nearly straight between close
 points: the draws look at THRESHOLDS of them at most, the value itself at all.
@@ -12,6 +16,7 @@ points: the draws look at THRESHOLDS of them at most, the value itself at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.evidence import Evidence, Trial
@@ -20,17 +25,17 @@ from reports.statistics.resample import Draws, weights, widened
 if TYPE_CHECKING:
     from reports.statistics.resample import Array
 
-#: (C_fa / C_miss) (1 - P_target) / P_target with P_target 0.0008, C_fa 1, C_miss 100 (SWS 2013).
-BETA = 0.01 * (1 - 0.0008) / 0.0008
 THRESHOLDS = 1000
+#: The share of draws that must have an EER for an interval to be made from them.
+MOSTLY = 0.95
 
 
 def point(evidence: Evidence) -> float:
     """The EER or MTWV of the trials, in percent."""
-    groups = _counted(evidence.trials, evidence.key, limit=None)
     import numpy as np
 
-    return float(_values(evidence.key, groups, np.ones((1, len(groups[0]))))[0])
+    counted = _counted(evidence.trials, evidence.key, limit=None)
+    return float(_values(evidence.key, counted, np.ones((1, counted.resampled)))[0])
 
 
 def draws(evidence: Evidence) -> Draws | None:
@@ -49,7 +54,7 @@ def _draws(systems: Sequence[Evidence]) -> Draws | None:
     points, values, count = [], [], 0
     for evidence in systems:
         counted = _counted(evidence.trials, evidence.key, limit=THRESHOLDS)
-        count = len(counted[0])
+        count = counted.resampled
         if count < 2:
             return None
         near = float(_values(evidence.key, counted, np.ones((1, count)))[0])
@@ -58,27 +63,67 @@ def _draws(systems: Sequence[Evidence]) -> Draws | None:
         values.append(drawn + (points[-1] - near))
     sign = [1.0] if len(systems) == 1 else [-1.0, 1.0]
     total = sum(factor * value for factor, value in zip(sign, points, strict=True))
-    moved = np.sum([factor * value for factor, value in zip(sign, values, strict=True)], axis=0)
+    moved = _drawn_again(np.sum([factor * value for factor, value in zip(sign, values, strict=True)], axis=0))
     return Draws(total, widened(total, moved, count), count - 1, count, systems[0].unit)
 
 
-def _values(key: str, counted: tuple[Array, Array], drawn: Array) -> Array:
-    return _eer(counted, drawn) if key == "asv_eer" else _mtwv(counted, drawn)
+def _drawn_again(values: Array) -> Array:
+    """The values with those of another draw in place of the undefined ones, if these are few.
 
-
-def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> tuple[Array, Array]:
-    """`[group, threshold]` twice: targets and nontargets at or above each threshold, thresholds falling.
-
-    For MTWV as shares of the query's targets and nontargets, and only queries with a target.
+    Speakers who are enrolled for targets only can make up a whole draw, which then has no false alarms.
     """
     import numpy as np
 
-    targets = {trial.group for trial in trials if trial.label == 1}
-    used = [trial for trial in trials if trial.group in targets] if key == "qbe_mtwv" else list(trials)
-    names = {name: number for number, name in enumerate(sorted({trial.group for trial in used}))}
+    good = np.flatnonzero(np.isfinite(values))
+    if len(good) < MOSTLY * len(values):
+        return values
+    after: Array = values[good[np.searchsorted(good, np.arange(len(values))) % len(good)]]
+    return after
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Targets and nontargets at or above each threshold, both `[group, threshold]`, thresholds falling.
+
+    For MTWV as shares of the query's targets and nontargets, and only queries with a target.
+    resampled: how many of the groups are; the others stand behind them.
+    """
+
+    targets: Array
+    nontargets: Array
+    resampled: int
+
+
+def _values(key: str, counted: _Counted, drawn: Array) -> Array:
+    import numpy as np
+
+    fixed = np.ones((len(drawn), len(counted.targets) - counted.resampled))
+    every = np.concatenate([drawn, fixed], axis=1) if fixed.size else drawn
+    return _eer(counted, every) if key == "asv_eer" else _mtwv(counted, every)
+
+
+def _used(trials: Sequence[Trial], key: str) -> tuple[list[Trial], list[str], int]:
+    """The trials that count, their groups, and how many of these, which come first, are resampled."""
+    if key != "qbe_mtwv":
+        names = sorted({trial.group for trial in trials})
+        return list(trials), names, len(names)
+    from downstream_runs.scoring.mtwv import DEFAULT_SCORE
+
+    spoken = {trial.group for trial in trials if trial.label == 1}
+    searched = {trial.group for trial in trials if trial.score != DEFAULT_SCORE} & spoken
+    used = [trial for trial in trials if trial.group in spoken]
+    return used, [*sorted(searched), *sorted(spoken - searched)], len(searched)
+
+
+def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
+    import numpy as np
+
+    used, ordered, resampled = _used(trials, key)
+    names = {name: number for number, name in enumerate(ordered)}
     scores = np.array([trial.score for trial in used])
     labels = np.array([trial.label for trial in used], dtype=bool)
     groups = np.array([names[trial.group] for trial in used], dtype=np.int64)
+    numbers = np.array([trial.number for trial in used], dtype=np.float64)
     thresholds = np.unique(scores[labels] if key == "qbe_mtwv" else scores)
     if limit is not None and len(thresholds) > limit:
         thresholds = thresholds[np.linspace(0, len(thresholds) - 1, limit).round().astype(np.int64)]
@@ -87,21 +132,21 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> tuple[Arra
     found = []
     for wanted in (labels, ~labels):
         cell = groups[wanted] * (len(thresholds) + 1) + (len(thresholds) - reached[wanted])
-        table = np.bincount(cell, minlength=len(names) * (len(thresholds) + 1)).astype(np.float64)
+        table = np.bincount(cell, numbers[wanted], minlength=len(names) * (len(thresholds) + 1))
         table = table.reshape(len(names), len(thresholds) + 1)
-        running = np.cumsum(table, axis=1)
+        running: Array = np.cumsum(table, axis=1, dtype=np.float64)
         if key == "qbe_mtwv":
             running /= np.maximum(running[:, -1:], 1)
         found.append(running)
-    return found[0], found[1]
+    return _Counted(found[0], found[1], resampled)
 
 
-def _eer(counted: tuple[Array, Array], drawn: Array) -> Array:
+def _eer(counted: _Counted, drawn: Array) -> Array:
     import numpy as np
 
     values = []
-    for part in np.array_split(drawn, max(1, len(drawn) * counted[0].shape[1] // 2_000_000)):
-        accepted, false = part @ counted[0], part @ counted[1]
+    for part in np.array_split(drawn, max(1, len(drawn) * counted.targets.shape[1] // 2_000_000)):
+        accepted, false = part @ counted.targets, part @ counted.nontargets
         with np.errstate(divide="ignore", invalid="ignore"):
             accepted /= accepted[:, -1:].copy()
             false /= false[:, -1:].copy()
@@ -114,10 +159,12 @@ def _eer(counted: tuple[Array, Array], drawn: Array) -> Array:
     return 100 * np.concatenate(values)
 
 
-def _mtwv(counted: tuple[Array, Array], drawn: Array) -> Array:
+def _mtwv(counted: _Counted, drawn: Array) -> Array:
     import numpy as np
 
-    worth = counted[0] - BETA * counted[1]
+    from downstream_runs.scoring.mtwv import BETA
+
+    worth = counted.targets - BETA * counted.nontargets
     # The last column is everything below the lowest target's score: no threshold of a best TWV.
     twv = (drawn @ worth[:, :-1]) / drawn.sum(axis=1, keepdims=True)
     return 100 * np.maximum(twv.max(axis=1), 0.0)

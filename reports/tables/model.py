@@ -35,12 +35,14 @@ class Cell:
     value: what the page sorts by and what is ranked; None for text.
     marks: signs behind the value that a note explains.
     emphasis: `best` is printed bold, `second` underlined.
+    competes: whether it can be the best of its column.
     """
 
     text: str
     value: float | None = None
     marks: str = ""
     emphasis: Literal["", "best", "second"] = ""
+    competes: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def printed(content: str) -> Cell:
 
 
 def number(value: float | None, digits: int, marks: str = "") -> Cell:
-    """A number of ours."""
-    return Cell(MISSING) if value is None else Cell(f"{value:.{digits}f}", value, marks)
+    """A number of ours; one with a mark is not a source's own and does not compete."""
+    return Cell(MISSING) if value is None else Cell(f"{value:.{digits}f}", value, marks, competes=not marks)
 
 
 def ranked(table: Table) -> Table:
@@ -102,14 +104,13 @@ def _ranked(block: Block, heads: Sequence[Head]) -> Block:
 
 
 def _emphasised(cells: list[Cell], better: str) -> list[Cell]:
-    # A number that is not the protocol's own (it has a mark) does not compete.
-    values = sorted({float(cell.text) for cell in cells if cell.value is not None and not cell.marks})
+    values = sorted({float(cell.text) for cell in cells if cell.value is not None and cell.competes})
     if not better or len(values) < 2:
         return cells
     best, second = (values[0], values[1]) if better == "lower" else (values[-1], values[-2])
     found = []
     for cell in cells:
-        own = None if cell.value is None or cell.marks else float(cell.text)
+        own = None if cell.value is None or not cell.competes else float(cell.text)
         if own == best:
             cell = dataclasses.replace(cell, emphasis="best")
         elif own == second:

@@ -36,7 +36,7 @@ def values(row: Row, columns: Sequence[Column]) -> list[Cell]:
             continue
         marks = ("" if metric.official else UNOFFICIAL) + (DEV if column.key in dev else "")
         shown = column.show(metric)
-        cells.append(Cell(shown, float(shown), marks))
+        cells.append(Cell(shown, float(shown), marks, competes=metric.official))
     return cells
 
 

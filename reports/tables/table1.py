@@ -43,6 +43,10 @@ def table(rows: Sequence[Row]) -> Table:
         "LightHuBERT is trained in two stages with a supernet of HuBERT's size, which the paper does not "
         "compare "
         "with the others.",
+        "SD: numbers published in 2021 may come from s3prl's tag of that year, whose frame_shift is 160 "
+        "samples; s3prl 0.4.18 takes the upstream's own, 320 for HuBERT and its students.",
+        "QbE: the official MTWV counts queries in other languages, which are not searched, as missed; the "
+        "leaderboard's own log of the official tool shows default scores for all of them.",
         *ours.notes(rows, COLUMNS),
         *ours.conflicts(rows),
     ]

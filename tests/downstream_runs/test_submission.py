@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
+import os
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "engine"))
+import noise
+
 from downstream_runs import submission, tasks
+from downstream_runs.engine import run
 from downstream_runs.errors import UsageError
+from downstream_runs.launch import expand, sweep
 from downstream_runs.submission import FOLDS
 from reports import results
 from reports.results import Corpus, Metric, Result
@@ -43,6 +52,9 @@ FILES = {
     "ic": ["test_predict.csv"],
     "sf": ["test-hyp.ark"],
 }
+
+
+UNTOLD = {"upstream_checkpoint": None, "upstream_checkpoint_sha256": None}
 
 
 def write_run(folder: Path, task: str, files: list[str], **changes: Any) -> None:
@@ -177,6 +189,47 @@ def test_two_runs_of_a_task_are_a_question(runs: Path) -> None:
         assert archive.read("predict/ks_public/predict.txt") == b"chosen\n"
 
 
+def test_the_run_that_a_sweep_has_chosen_is_taken(tmp_path: Path) -> None:
+    noise.make_corpus(tmp_path / "data")
+    runner = {"total_steps": 2, "eval_step": 2}
+    plan = noise.tiny_plan(tmp_path / "data", tmp_path / "runs", runner=runner)
+    row = expand.Row(plan, (0.01, 0.02))
+    for member in row.members():
+        run(member)
+    sweep.finish(row)
+    for task in [*FILES, "er"]:
+        if task != "asr":
+            write_task(tmp_path / "runs", task, "tiny", upstream="fbank", **UNTOLD)
+            (tmp_path / "runs" / "armhubert" / task).rename(tmp_path / "runs" / "fbank" / task)
+    path = submission.submit("fbank", tmp_path / "runs", recipe="tiny", labelled=True)
+    with zipfile.ZipFile(path) as archive:
+        written = archive.read("predict/asr_public/predict.ark")
+    summary = json.loads((row.folder() / "sweep.json").read_text())
+    chosen = row.folder() / next(one["run"] for one in summary["tried"] if one["lr"] == summary["chosen"])
+    assert written == (chosen / "test-clean-noLM-hyp.ark").read_bytes()
+    # By its folder too, and beside a run without a sweep only so.
+    given = {"recipe": "tiny", "labelled": True, "chosen": [row.folder()]}
+    assert submission.submit("fbank", tmp_path / "runs", **given) == path
+    run(plan)
+    with pytest.raises(UsageError, match=r"asr: .* holds 2 runs \(tiny-[0-9a-f]+, tiny-[0-9a-f]+-sweep\)"):
+        submission.submit("fbank", tmp_path / "runs", recipe="tiny", labelled=True)
+    # Another result in the place of the chosen one, or none any more.
+    other = results.read(chosen / "result.json")
+    results.write(chosen / "result.json", dataclasses.replace(other, seed=7))
+    with pytest.raises(UsageError, match=r"is not the run that .*sweep\.json names any more"):
+        submission.submit("fbank", tmp_path / "runs", **given)
+    shutil.rmtree(row.folder() / "rates")
+    assert submission.submit("fbank", tmp_path / "runs", **given) == path
+
+
+def test_a_pipe_among_the_predictions_is_none(runs: Path) -> None:
+    folder = runs / "armhubert" / "sd" / "superb-00000000" / "scoring" / "predictions"
+    (folder / "two.h5").unlink()
+    os.mkfifo(folder / "two.h5")
+    with pytest.raises(UsageError, match="holds predictions of 1 mixtures, 2 were expected"):
+        submission.submit("armhubert", runs)
+
+
 def test_runs_of_different_weights_are_refused(runs: Path) -> None:
     write_task(runs, "sf", upstream_checkpoint_sha256="c" * 64)
     with pytest.raises(UsageError, match=r"the runs are of different upstream weights .*cccccccccccc: sf"):
@@ -195,6 +248,7 @@ def test_an_unknown_upstream(upstream: str, runs: Path) -> None:
 
 
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert submission.main(["armhubert", "--out", str(runs)]) == 0
+    printed = runs / "armhubert" / "ks" / "superb-00000000" / "result.json"
+    assert submission.main(["armhubert", "--out", str(runs), "--run", str(printed)]) == 0
     told = capsys.readouterr().out
     assert "predict.zip" in told and "predictions of 10 tasks" in told

@@ -1,4 +1,7 @@
-"""Runs that nobody ran: results of all ten tasks with items, trials and journals, as the engine does."""
+"""Runs that nobody ran, of any skill: results of all ten tasks with items, trials and journals.
+
+That the engine's own files are read is tested with runs of its own, see record_runs.py.
+"""
 
 from __future__ import annotations
 
@@ -170,8 +173,9 @@ def _trials(
     folder: Path, task: str, rng: np.random.Generator, skill: float, speakers: int
 ) -> tuple[Metric, ...]:
     apart = (3.0 if task == "asv" else 1.6) * skill
+    split = "test" if task == "asv" else "eval"
     rows = [
-        ("test", f"s{group} {number}", f"s{group}", label, round(float(rng.normal(apart * label)), 4))
+        (split, f"s{group} {number}", f"s{group}", label, round(float(rng.normal(apart * label)), 4))
         for group in range(speakers)
         for number, label in enumerate((1, 0, 0, 0) * (3 if task == "asv" else 10))
     ]
@@ -180,7 +184,7 @@ def _trials(
     found = Evidence(key, task, trials=tuple(Trial(row[1], row[2], row[3], row[4]) for row in rows))
     value = statistics.point(found)
     if task == "qbe":
-        return (metric(name, value / 100, unit="fraction"),)
+        return (metric(name, value / 100, unit="fraction", split=split),)
     dev = metric(name, value + 0.3, selection="lowest EER on dev trials", official=False, role="information")
     return (metric(name, value, selection="lowest EER of ten checkpoints, on test"), dev)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from reports import figures, files, scores
+from reports import compare, figures, files, scores
 from reports.__main__ import main
 from reports.errors import ReportError
 from reports.figures import journal, labels, pareto, style
@@ -66,7 +66,7 @@ def test_paper_writes_four_tables_from_published_rows_alone(capsys: pytest.Captu
 
 
 def test_paper_adds_a_block_for_the_runs(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
-    out, _ = say(capsys, "paper", runs, "--out", "o")
+    out, _ = say(capsys, "paper", runs, "--to", "o")
     assert "40 results of ours in 4 rows" in out
     rows = list(csv.DictReader(io.StringIO(Path("o/tables/table1.csv").read_text())))
     blocks = {row["Model"]: row["Block"] for row in rows}
@@ -76,7 +76,7 @@ def test_paper_adds_a_block_for_the_runs(capsys: pytest.CaptureFixture[str], run
 
 
 def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
-    out, err = say(capsys, "build", runs, "--out", "a")
+    out, err = say(capsys, "build", runs, "--to", "a")
     assert err == "" and "open a/index.html in a browser" in out
     first = hashes(Path("a"))
     wanted = FIGURES | {"intervals", "intervals_labelled", "layer_weights", "curves_dev", "curves_loss"}
@@ -87,8 +87,10 @@ def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixtur
     assert {"index.html", "report.md"} < set(first)
     # Once more over it, in another process with other hash seeds and another zone of time.
     environment = {**os.environ, "PYTHONHASHSEED": "5", "PYTHONPATH": str(CHECKOUT), "TZ": "Asia/Seoul"}
-    code = f"import sys, reports.__main__ as m; m.main(['build', {str(runs)!r}, '--out', 'a'])\n"
-    code += "sys.exit(any(map(sys.modules.get, ['torch', 'pandas', 'downstream_runs', 'upstream_arm'])))"
+    code = f"import sys, reports.__main__ as m; m.main(['build', {str(runs)!r}, '--to', 'a'])\n"
+    # Of the runs' package the scorers' constants, and nothing that needs torch.
+    code += "heavy = ['torch', 's3prl', 'pandas', 'upstream_arm', 'downstream_runs.engine']\n"
+    code += "sys.exit(any(map(sys.modules.get, heavy)))"
     subprocess.run(
         [sys.executable, "-c", code], check=True, env=environment, capture_output=True, timeout=300
     )
@@ -106,12 +108,12 @@ def test_figures_and_tables_of_before_that_are_gone_are_removed(
     capsys: pytest.CaptureFixture[str], runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn(monkeypatch, "tasks", "layer_weights")
-    say(capsys, "build", runs / "armhubert" / "asr", "--out", "o")
+    say(capsys, "build", runs / "armhubert" / "asr", "--to", "o")
     assert Path("o/figures/layer_weights.svg").exists() and Path("o/tables/runs.csv").exists()
     Path("o/mine.txt").write_text("a file of the user's")
     Path("o/figures/mine.svg").write_text("another")
     drawn(monkeypatch, "tasks")
-    say(capsys, "build", "--out", "o")
+    say(capsys, "build", "--to", "o")
     assert not Path("o/figures/layer_weights.svg").exists() and not Path("o/tables/runs.csv").exists()
     assert Path("o/mine.txt").exists() and Path("o/figures/mine.svg").exists()
     assert Path("o/figures/tasks.png").read_bytes() == b"png"
@@ -125,10 +127,21 @@ def test_a_list_of_old_files_that_points_elsewhere_removes_nothing_there(tmp_pat
     assert (tmp_path / "precious.txt").exists() and (tmp_path / "o" / "a.txt").read_bytes() == b"a"
 
 
+def test_the_runs_folder_is_named_as_in_every_command(
+    capsys: pytest.CaptureFixture[str], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn(monkeypatch)
+    out, _ = say(capsys, "build", "--out", runs)
+    assert "40 results of ours" in out and Path("reports/out/index.html").exists()
+    assert not (runs / "index.html").exists()
+    _, err = say(capsys, "build", "--out", "mypage", code=2)
+    assert "mypage does not exist" in err and "--to" in err and err.count("\n") == 1
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     Path("o").write_text("a file where the folder should be")
-    out, err = say(capsys, "paper", "--out", "o", code=2)
-    assert out == "" and "cannot be written" in err and "--out" in err and err.count("\n") == 1
+    out, err = say(capsys, "paper", "--to", "o", code=2)
+    assert out == "" and "cannot be written" in err and "--to" in err and err.count("\n") == 1
 
 
 def test_an_unusable_result_is_said_and_the_rest_is_reported(
@@ -138,7 +151,7 @@ def test_an_unusable_result_is_said_and_the_rest_is_reported(
     bad = tmp_path / "runs" / "bad" / "result.json"
     bad.parent.mkdir(parents=True)
     bad.write_text("{")
-    out, err = say(capsys, "build", runs / "armhubert" / "ks", tmp_path / "runs", "--out", "o", code=2)
+    out, err = say(capsys, "build", runs / "armhubert" / "ks", tmp_path / "runs", "--to", "o", code=2)
     assert "1 results of ours in 1 rows" in out and err.startswith(f"error: {bad} is not JSON")
     assert f"Not used: {bad}" in Path("o/index.html").read_text()
 
@@ -162,7 +175,7 @@ def test_a_thousand_runs_are_reported_in_seconds(tmp_path: Path) -> None:
     # limit is about 9 seconds of one core; on two nearly all of it is done side by side.
     code = (
         "import resource, sys, time, reports.__main__ as m\n"
-        f"m.main(['build', {str(tmp_path / 'runs')!r}, '--out', 'o'])\n"
+        f"m.main(['build', {str(tmp_path / 'runs')!r}, '--to', 'o'])\n"
         "who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)\n"
         "spent = sum(sum(resource.getrusage(one)[:2]) for one in who)\n"
         "start, total = time.process_time(), 0\n"
@@ -253,6 +266,37 @@ def test_names_that_say_nothing_or_too_much(
 ) -> None:
     out, err = say(capsys, "compare", *names, "--runs", runs, code=2)
     assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_a_name_as_it_is_written_comes_first(tmp_path: Path) -> None:
+    kinds: list[tuple[str, tuple[str, ...]]] = [
+        ("fbank", ()),
+        ("fbank", ("demo",)),
+        ("FBank", ()),
+        ("hubert base", ()),
+    ]
+    for number, (name, kind) in enumerate(kinds):
+        synthetic.make(tmp_path / str(number), name, tasks=("ks",), labels=kind, journals=False)
+    collection = gather([tmp_path])
+    # A whole name before an upstream's (that of two rows), both before other cases (of three and of two).
+    asked = ["fbank", "FBank", "fbank [demo]", "HuBERT BASE", "hubert base"]
+    assert [(one.name, one.source == "ours") for one in compare.find(asked, collection)] == [
+        ("fbank", True),
+        ("FBank", True),
+        ("fbank [demo]", True),
+        ("HuBERT BASE", False),
+        ("hubert base", True),
+    ]
+    with pytest.raises(ReportError, match="'FBANK' is the name of"):
+        compare.find(["FBANK"], collection)
+    with pytest.raises(ReportError, match="'fBANK' is the name of"):
+        compare.find(["fBANK"], collection)
+    # An upstream's name as written before one of another case.
+    seeds = tmp_path / "seeds"
+    synthetic.make(seeds, "Mine", tasks=("ks",), labels=("demo",), journals=False)
+    synthetic.make(seeds, "mine", tasks=("ks",), labels=("sample",), journals=False)
+    assert compare.find(["mine"], gather([seeds]))[0].name == "mine [sample]"
+    assert compare.find(["MINE [demo]"], gather([seeds]))[0].name == "Mine [demo]"
 
 
 # Evidence

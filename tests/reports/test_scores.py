@@ -63,6 +63,10 @@ def test_a_missing_task_leaves_no_overall_and_is_named() -> None:
     assert scores.superb_s(some, published.reference_points()) is None
     whole = scores.superb_r(HUBERT, published.board())
     assert 0 < scores.superb_r(some, published.board()) < whole
+    # The board ranks each metric by itself: half of slot filling is half of its rank.
+    board = scores.Board("itself", {"HuBERT": HUBERT})
+    assert scores.superb_r({"sf_f1": 99.0}, board) == pytest.approx(0.05)
+    assert scores.superb_r({"sf_f1": 99.0, "sf_cer": 0.0}, board) == pytest.approx(0.1)
     assert scores.shared(some, HUBERT) == tuple(key for key in scores.KEYS if key in some)
     keys = ("asr_wer", "ks_acc")
     assert scores.partial_mean(some, keys) == pytest.approx((100 - 6.42 + 96.30) / 2)
@@ -144,6 +148,9 @@ def test_the_command_reads_both_ways_to_write_mtwv(
         ("model,asr_wer\nA\n", "line 2: more or fewer cells"),
         ("model,asr_wer\n,1\n", "has no name"),
         ('model,asr_wer\n"A,1\n', "no CSV"),
+        ("model,asr_wer\nA,0.0642\n", "line 2, asr_wer is 0.0642, which is a fraction; .* here 6.42: mul"),
+        ("model,asr_wer,sf_cer,qbe_mtwv\nB,6,25,0.07\nA,0.06,0.25,0.07\n", r"line 3, asr_wer .*are sf_cer\)"),
+        ("model,asr_wer,ks_acc\nA,6.42,0.963\n", "line 2, ks_acc is 0.963, .* percents were expected"),
     ],
 )
 def test_a_rows_file_that_cannot_be_used(
@@ -155,6 +162,17 @@ def test_a_rows_file_that_cannot_be_used(
     rows, err = run(path, capsys, code=2)
     assert rows == [] and str(path) in err and err.count("\n") == 1
     assert re.search(message, err)
+
+
+def test_a_value_that_may_be_a_fraction_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # FBANK's 8.5E-4 percent of the original paper is no fraction, and other rows are percents.
+    rows, err = run(published.TABLE1, capsys)
+    assert len(rows) == 17 and err.count("fraction") == 1
+    assert "sid_acc of FBANK is 8.5E-4 and was read as percent" in err
+    _, err = run(write(tmp_path, "model,asr_wer,asv_eer\nA,5.0,0.9\n"), capsys)
+    assert "asv_eer of A is 0.9" in err
+    _, err = run(write(tmp_path, "model,asr_wer,asv_eer\nA,0,5\n"), capsys)
+    assert err == ""
 
 
 def test_an_absent_rows_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

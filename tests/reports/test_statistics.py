@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from downstream_runs.scoring import eer, mtwv
+from downstream_runs.scoring.groundtruth import GroundTruth
 from reports.evidence import Evidence, Item, Trial
 from reports.statistics import paired, ratios, systems, trials
-from reports.statistics.resample import Draws, interval, plural, two_sided, weights
+from reports.statistics.resample import Draws, interval, plural, two_sided, weights, widened
 
 
 def corpus(
@@ -81,6 +83,45 @@ def test_folds_are_averaged_and_resampled_apart() -> None:
     )
 
 
+def test_strata_are_resampled_independently_of_each_other() -> None:
+    # Five strata with the same items: the mean of independent draws spreads by 1 / sqrt(5) of one's.
+    stratum = tuple(corpus(np.random.default_rng(2), 8)[0])
+    one = ratios.draws(Evidence("er_acc", "er", items=(stratum,)))
+    five = ratios.draws(Evidence("er_acc", "er", items=(stratum,) * 5))
+    assert one is not None and five is not None and five.point == pytest.approx(one.point)
+    assert five.values.std() / one.values.std() == pytest.approx(5**-0.5, rel=0.1)
+    other = tuple(Item(item.name, item.group, 0, item.denominator) for item in stratum)
+    both = [Evidence("er_acc", "er", items=(some,) * 5) for some in (other, stratum)]
+    difference = ratios.difference(*both)
+    assert difference is not None and difference.values.std() == pytest.approx(five.values.std())
+
+
+def test_few_groups_widen_what_resampling_shows() -> None:
+    assert widened(10.0, np.array([8.0, 10.0, 13.0]), 4) == pytest.approx(
+        [10 - 2 * math.sqrt(4 / 3), 10.0, 10 + 3 * math.sqrt(4 / 3)]
+    )
+    # Rates 0 and 100 of two speakers: of a draw 0, 1 or 2 times the second, and wider by sqrt(2 / 1).
+    two = [Item("a", "a", 0, 1), Item("b", "b", 1, 1)]
+    drawn = ratios.draws(wer(two))
+    assert drawn is not None
+    assert np.unique(drawn.values.round(9)) == pytest.approx([50 - 50 * 2**0.5, 50, 50 + 50 * 2**0.5])
+    # Of the mean of four normals the variance is 1/4; resampling shows 3/4 of that.
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        items = [Item(str(number), str(number), value, 1) for number, value in enumerate(rng.normal(size=4))]
+        one = ratios.draws(wer(items))
+        assert one is not None
+        found.append(one.values.var() / 100**2)
+    assert np.mean(found) == pytest.approx(1 / 4, rel=0.08)
+    # EER and MTWV are widened in the same way.
+    queries = mtwv_evidence({"a": {"x": 1.0, "y": 0.0}, "b": {"x": 0.0, "y": 1.0}}, {"a": "x", "b": "x"})
+    values = trials.draws(queries)
+    assert values is not None
+    assert values.point == 0, "what finds a's target is a false alarm of b"
+    assert values.values.max() == pytest.approx(100 * 2**0.5), "twice query a, which alone has 100"
+
+
 def test_the_order_of_the_items_does_not_matter() -> None:
     items, other = corpus(np.random.default_rng(3), 15, 0.01)
     shuffled = [items[index] for index in np.random.default_rng(4).permutation(len(items))]
@@ -125,6 +166,23 @@ def test_the_exact_permutation_against_counting_by_hand() -> None:
     assert found.p == pytest.approx(4 / 8)  # + + and - -, with either sign of the 0
     assert found.verdict("A", "B") == "no difference shown (p = 0.500)"
     assert found.method == "permutation by utterance; 3 of them cannot give less than p = 0.25"
+
+
+def test_each_group_is_swapped_for_itself_in_every_stratum() -> None:
+    # One speaker a fold, each 1 of 10 worse: the mean of the four sign patterns is +10, 0, 0, -10.
+    strata = [(Item(name, name, 1, 10),) for name in "ab"], [(Item(name, name, 2, 10),) for name in "ab"]
+    first, second = (Evidence("er_acc", "er", items=tuple(items)) for items in strata)
+    found = paired.compare(first, second)
+    assert isinstance(found, paired.Comparison)
+    assert found.difference == pytest.approx(10) and found.p == pytest.approx(2 / 4)
+
+
+def test_the_observed_order_is_among_random_swaps() -> None:
+    # 40 speakers who all got worse: of 10,000 random swaps none is as extreme, and p is never 0.
+    first = wer([Item(str(number), str(number), 1, 10) for number in range(40)])
+    second = wer([Item(str(number), str(number), 5, 10) for number in range(40)])
+    found = paired.compare(first, second)
+    assert isinstance(found, paired.Comparison) and found.p == pytest.approx(1 / paired.SWAPS)
 
 
 def test_matched_pairs_against_a_value_worked_out_by_hand() -> None:
@@ -203,6 +261,80 @@ def test_the_mtwv_is_that_of_the_oracle(shared_dir: Path, name: str, expected: f
     )
     assert trials.point(found) == pytest.approx(expected, abs=1e-4)
     assert found.unit == "query"
+
+
+def mtwv_evidence(
+    scores: dict[str, dict[str, float]], targets: dict[str, str], unsearched: tuple[Trial, ...] = ()
+) -> Evidence:
+    """Trials of query -> document -> score; targets: query -> its documents, as letters."""
+    found = [
+        Trial(f"{query} {document}", query, int(document in targets[query]), score)
+        for query, documents in scores.items()
+        for document, score in documents.items()
+    ]
+    return Evidence("qbe_mtwv", "qbe", trials=(*found, *unsearched))
+
+
+def truth_of(scores: dict[str, dict[str, float]], targets: dict[str, str]) -> GroundTruth:
+    documents = tuple(next(iter(scores.values())))
+    spoken = {query: frozenset(targets[query]) for query in scores}
+    return GroundTruth(tuple(scores), documents, spoken)
+
+
+def test_mtwv_and_eer_are_those_of_the_scorers_also_with_ties() -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        documents = "abcdefghij"[: int(rng.integers(3, 11))]
+        targets = {
+            f"q{number}": "".join(rng.choice(list(documents), int(rng.integers(0, 3)), replace=False))
+            for number in range(int(rng.integers(1, 6)))
+        }
+        targets["spoken"] = documents[0]
+        scores = {
+            query: {name: float(rng.integers(0, 6) + 4 * (name in spoken)) for name in documents}
+            for query, spoken in targets.items()
+        }
+        scores["spoken"][documents[-1]] = -1.0  # the scorer's lowest threshold rejects the lowest score
+        found = mtwv_evidence(scores, targets)
+        expected = mtwv.score(truth_of(scores, targets), scores).mtwv
+        assert trials.point(found) == pytest.approx(100 * expected, abs=1e-9)
+        asv = Evidence("asv_eer", "asv", trials=found.trials)
+        labels, values = [one.label for one in found.trials], [one.score for one in found.trials]
+        assert trials.point(asv) == pytest.approx(100 * eer.score(labels, values).eer, abs=1e-9)
+
+
+def test_accepting_everything_is_tried() -> None:
+    # Every document holds the query: accepting all of them misses nothing and alarms nowhere.
+    found = mtwv_evidence({"a": {"x": 1.0, "y": -3.0}}, {"a": "xy"})
+    assert trials.point(found) == pytest.approx(100)
+
+
+def test_a_query_that_nobody_searched_counts_and_is_never_drawn() -> None:
+    documents = "abcdef"
+    scores = {
+        f"q{number}": {name: float(name == "a") + number / 10 for name in documents} for number in range(4)
+    }
+    scores["q3"]["a"] = 0.0  # a miss
+    english = mtwv_evidence(scores, dict.fromkeys(scores, "a"))
+    default = mtwv.DEFAULT_SCORE
+    others = tuple(
+        trial
+        for query in ("r0", "r1")
+        for trial in (
+            Trial(f"{query} targets", query, 1, default, 2),
+            Trial(f"{query} rest", query, 0, default, 4),
+        )
+    )
+    whole = Evidence("qbe_mtwv", "qbe", trials=(*english.trials, *others))
+    # Four of six queries count for what they are worth, two are missed.
+    assert trials.point(whole) == pytest.approx(trials.point(english) * 4 / 6)
+    alone, drawn = trials.draws(english), trials.draws(whole)
+    assert alone is not None and drawn is not None and drawn.groups == alone.groups == 4
+    assert drawn.values == pytest.approx(alone.values * 4 / 6)
+    assert drawn.values.max() < 100 * 0.9, "no draw is without the two"
+    same = {**scores, "r0": dict.fromkeys(documents, default), "r1": dict.fromkeys(documents, default)}
+    truth = truth_of(same, {**dict.fromkeys(scores, "a"), "r0": "ab", "r1": "ab"})
+    assert trials.point(whole) == pytest.approx(100 * mtwv.score(truth, scores).mtwv, abs=1e-9)
 
 
 def speakers(shift: float, seed: int) -> Evidence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,3 +74,57 @@ def test_a_failed_run_is_a_hole_with_its_reason(tmp_path: Path, make: Make) -> N
     assert bad == f"{tmp_path / 'bad'}: no number; failed: the loss is nan at step 3"
     assert "0 of its folds are done" in er and er.endswith("; failed: the loss is nan at step 3")
     assert odd == f"{tmp_path / 'odd'}: no number"
+
+
+def test_linked_folders_are_searched_once_and_loops_end(tmp_path: Path, make: Make) -> None:
+    out, elsewhere = tmp_path / "runs", tmp_path / "other disk"
+    write(out / "a" / "asr" / "superb-1" / "result.json", make())
+    write(elsewhere / "asr" / "superb-2" / "result.json", make(seed=2))
+    (out / "b").symlink_to(elsewhere)
+    (elsewhere / "asr" / "loop").symlink_to(elsewhere)
+    (out / "a" / "up").symlink_to(tmp_path)
+    (out / "a" / "itself").symlink_to(out / "a" / "itself")
+    (out / "a" / "across").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(out / "a")
+    # The second name of a run, and one that comes first: the folder's own name is taken.
+    (out / "0").symlink_to(out / "a")
+    (out / "nowhere").symlink_to(tmp_path / "absent")
+    found = store.find([out])
+    assert [path.relative_to(out).as_posix() for path, _ in found.results] == [
+        "a/asr/superb-1/result.json",
+        "b/asr/superb-2/result.json",
+    ]
+    assert found.problems == ()
+    visited = [folder.path.resolve() for folder in store.walk(out)]
+    assert len(visited) == len(set(visited))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "huge"])
+def test_what_is_no_regular_file_is_told_and_not_waited_for(tmp_path: Path, make: Make, kind: str) -> None:
+    write(tmp_path / "good" / "result.json", make())
+    bad = tmp_path / "bad" / "result.json"
+    bad.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(bad)
+    elif kind == "zero":
+        bad.symlink_to("/dev/zero")
+    elif kind == "folder":
+        bad.mkdir()
+    else:
+        with bad.open("wb") as file:
+            file.truncate(1 << 40)  # sparse: it takes no space
+    found = store.find([tmp_path])
+    assert len(found.results) == 1
+    said = {"pipe": "a named pipe", "zero": "a device", "huge": "1,099,511,627,776 bytes"}
+    if kind == "folder":
+        assert found.problems == ()
+    else:
+        [(path, sentence)] = found.problems
+        assert path == bad and said[kind] in sentence and sentence.startswith(str(bad))
+
+
+def test_a_piped_outcome_gives_no_reason(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    os.mkfifo(tmp_path / "bad" / "outcome.json")
+    [(_, sentence)] = store.find([tmp_path]).unfinished
+    assert sentence == f"{tmp_path / 'bad'}: no number"

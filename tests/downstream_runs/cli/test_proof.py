@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -54,6 +55,27 @@ def test_a_good_result(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert part in out
     assert "MISMATCH" not in out
+
+
+def test_a_result_is_named_by_its_run_too(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", str(made.parent)]) == 0
+    assert " agree, 0 do not" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["test-clean-noLM-hyp.ark", "items.csv", "other"])
+def test_a_pipe_among_the_files_is_not_waited_for(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = copy(made, tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    assert cli.main(["verify", str(path)]) == 1
+    assert f"no number is computed again: {name}: neither a file nor a folder" in capsys.readouterr().out
+    path.unlink()
+    os.mkfifo(path)
+    for command in (["verify", str(path)], ["repeat", str(path), "--out", str(tmp_path / "again")]):
+        assert cli.main(command) == 2
+        assert "it is a named pipe" in capsys.readouterr().err
 
 
 def test_what_was_edited_is_found(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

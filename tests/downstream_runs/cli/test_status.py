@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from downstream_runs import cli, status
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
+from reports import store
 
 
 def make(out: Path, run: str, **files: Any) -> Path:
@@ -69,8 +71,58 @@ def test_states_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ["superb-2", "done"],
         ["superb-3", "stopped"],
     ]
-    assert "asr/train-loss 2.500 at 30" in lines[2]
+    assert "result.json cannot be used" in lines[2], "no number of the journal for that of a result"
     assert lines[-1] == "1 done, 2 stopped"
+
+
+def test_a_finished_run_shows_the_number_of_its_result(data_dir: Path, tmp_path: Path) -> None:
+    # Runs of the engine: SID's last evaluation is on dev, the result is the test's with the best checkpoint.
+    shutil.copytree(data_dir / "demo_runs", tmp_path / "runs")
+    found = {(one.upstream, one.task, one.folder.name): one for one in status.find(tmp_path / "runs")}
+    rows = store.find([tmp_path / "runs"]).results
+    assert len(rows) == 20
+    for path, result in rows:
+        one = found[result.upstream, result.task, path.parent.name]
+        assert (one.state, one.step) == ("done", result.steps)
+        for metric in result.metrics:
+            if metric.role == "headline":
+                assert f"{metric.name} {metric.value:.{2 if metric.unit == 'percent' else 4}f}" in one.number
+    # The mean of the folds and each fold by itself.
+    er = [one for one in found.values() if (one.upstream, one.task) == ("fbank_no_cmvn", "er")]
+    assert [one.folder.name for one in er][1:] == ["fold1", "fold2", "fold3", "fold4", "fold5"]
+    assert er[0].number.endswith("on test of fold1, fold2, fold3, fold4, fold5")
+    assert len(found) == 20 + 2 * 5
+
+
+def test_status_and_reports_find_the_same_runs_behind_links(data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    out.mkdir()
+    shutil.copytree(data_dir / "demo_runs" / "fbank_no_cmvn", tmp_path / "other disk")
+    (out / "fbank_no_cmvn").symlink_to(tmp_path / "other disk")
+    (tmp_path / "other disk" / "ks" / "loop").symlink_to(tmp_path / "other disk")
+    (out / "up").symlink_to(tmp_path)
+    shown = {one.folder for one in status.find(out) if not store.is_fold(one.folder.name)}
+    assert shown == {path.parent for path, _ in store.find([out]).results} and len(shown) == 10
+
+
+def test_files_that_are_none_are_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make(tmp_path, "superb-1")
+    for name in ("metrics.jsonl", "events.jsonl", "lock", OUTCOME):
+        os.mkfifo(folder / name)
+    zero = make(tmp_path, "superb-2")
+    for name in ("metrics.jsonl", "events.jsonl", "result.json"):
+        (zero / name).symlink_to("/dev/zero")
+    (zero / "plan.json").unlink()
+    os.mkfifo(zero / "plan.json")
+    assert cli.main(["status", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[2:5] == ["superb-1", "failed", "0"]
+    assert "done" in lines[2] and "result.json cannot be used" in lines[2]
+    (tmp_path / "slurm").mkdir()
+    os.mkfifo(tmp_path / queue.JOBS)
+    assert cli.main(["status", "--out", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "jobs.jsonl cannot be read (it is a named pipe" in err and err.count("\n") == 1
 
 
 def test_states_of_a_job(tmp_path: Path) -> None:

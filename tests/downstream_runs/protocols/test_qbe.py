@@ -16,6 +16,8 @@ from downstream_runs.engine import run, run_dir
 from downstream_runs.errors import UsageError
 from downstream_runs.protocols import dtw
 from downstream_runs.scoring import mtwv, stdlist
+from reports import evidence
+from reports.statistics import systems
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +80,25 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     assert headline.value == pytest.approx(0.75 * english.value)
 
     trials = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
-    assert len(trials) == 27 and sum(int(trial["label"]) for trial in trials) == 9
+    searched, others = trials[:27], trials[27:]
+    assert sum(int(trial["label"]) for trial in searched) == 9
     assert trials[0]["item"] == "quesst14_eval_0001 quesst14_00001"
+    # All that the official number counts: what was not searched too, with the tool's default score.
+    assert {trial["split"] for trial in trials} == {"eval"}
+    assert {trial["score"] for trial in others} == {"-10.0000"}
+    assert sum(int(trial["count"]) for trial in trials) == headline.counts["trials"]
+    assert sum(int(trial["count"]) for trial in others) == headline.counts["defaulted"]
+    targets = [int(trial["count"]) for trial in trials if trial["label"] == "1"]
+    assert sum(targets) == headline.counts["targets"]
+    items = [trial["item"] for trial in trials]
+    assert len(set(items)) == len(items)
+    # Reports compute the number again, and resample the three queries that were searched.
+    [(key, found)] = evidence.read(folder / "result.json", result)[0].items()
+    assert key == "qbe_mtwv"
+    assert evidence.recomputed(found) == pytest.approx(100 * headline.value, abs=1e-9)
+    drawn = systems.draws(found)
+    assert drawn is not None and (drawn.groups, drawn.unit) == (3, "query")
+    assert drawn.values.max() <= drawn.point + (75 - drawn.point) * 1.5**0.5 + 1e-9, "one of four is missed"
     assert set(result.artefacts) == {"benchmark.stdlist.xml", "layers.csv", "trials.csv"}
 
 
