@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora.markers import PARTIAL
 from downstream_runs.errors import UsageError
 from downstream_runs.files import sha256_file
 from downstream_runs.scoring.names import ScoringError
@@ -114,7 +115,8 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
     from downstream_runs.protocols import qbe
 
     try:
-        found = {(one.name, one.split): one for one in qbe.again(data or Path(result.corpus.root), folder)}
+        root, partial = data or Path(result.corpus.root), PARTIAL in result.labels
+        found = {(one.name, one.split): one for one in qbe.again(root, folder, partial)}
     except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
         yield Check(None, f"MTWV is not computed again: {error}")
         return
@@ -242,6 +244,7 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
         features=features_of(given),
+        partial=given.partial,
     )
     fold = _fold(old, task.folds, task.fold_key)
     return dataclasses.replace(plan, fold=fold), given.demo

@@ -35,6 +35,8 @@ LABELS: dict[str, str] = {
     "untrained": "the upstream has random weights",
     "untrained-teacher": "the upstream was distilled from a teacher with random weights",
     "shortened": "trained for fewer steps than the recipe says",
+    "partial": "trained or scored on a part of the task's corpus, or on other recordings in its layout",
+    "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 

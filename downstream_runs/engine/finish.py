@@ -43,6 +43,12 @@ def run_labels(
     return tuple(dict.fromkeys(labels))
 
 
+def shortfall(data: PreparedData) -> tuple[str, ...]:
+    """A line for whoever watches a run on a part of a corpus: how much of it there is."""
+    counts = ", ".join(f"{part} {count}" for part, count in data.partial.items())
+    return (f"partial corpus: {counts}",) if counts else ()
+
+
 def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
     from reports.results import Metric
@@ -131,6 +137,8 @@ def make_result(
 def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
     """The corpus, which for a made one is not the real one whose layout it has."""
     name = plan.task.corpus.name
+    if data.partial:
+        return f"part of {name}"
     made = " and ".join(data.labels)
     return f"{made} corpus in the layout of {name}" if made else name
 

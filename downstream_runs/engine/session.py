@@ -85,7 +85,7 @@ def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
             if rerun == "always":
                 _clear(folder)
             _remove_temporary(folder)
-            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config)
+            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config, plan.partial)
             _check_plan(plan, config, data, folder)
             result = _finished(folder) if (folder / RESULT).exists() else None
             if result is None and rerun == "never" and (folder / "events.jsonl").exists():
@@ -99,13 +99,15 @@ def _train_and_test(
     """Write the result; of several ranks only the leader does, the others are done when training is."""
     terminal = sys.stderr
     with logged(folder), memory_errors():
-        from downstream_runs.engine import training
+        from downstream_runs.engine import finish, training
 
+        for line in finish.shortfall(data):
+            print(line, file=terminal)
         with ranks.leader_first():
             bench = build(Work(plan, config, data, folder, None), terminal)
         if plan.task.train_split is None:
             bench.journal.rewind(0)
-            training.note(bench.journal, plan, 0, records.begun(folder))
+            training.note(bench, 0, records.begun(folder))
         else:
             training.train(bench, lambda message: print(message, file=terminal), ranks)
             if not ranks.leader:
@@ -124,6 +126,8 @@ def build(work: Work, terminal: IO[str]) -> Bench:
     built = parts.build(plan, _with_data(work.config, work.data), folder)
     labels = finish.run_labels(plan, work.config, work.data, built.upstream)
     print("labels:", ", ".join(labels) or "none", file=sys.stderr)
+    for line in finish.shortfall(work.data):
+        print(line, file=sys.stderr)
     bench = Bench(
         plan,
         work.config,

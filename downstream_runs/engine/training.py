@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.engine import hopeless
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.records import Journal
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer
@@ -50,7 +48,7 @@ def begin(
     step = 0 if resumed is None else resumed["step"]
     checkpoints.drop_after(step)
     journal.rewind(step)
-    note(journal, plan, step, resumed is not None)
+    note(bench, step, resumed is not None)
 
     def give_up_if_hopeless(at: int) -> None:
         total = bench.config["runner"]["total_steps"]
@@ -81,6 +79,8 @@ def begin(
     return trainer, resumed
 
 
-def note(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
-    """That the run begins or goes on, into its journal."""
-    journal.event("resume" if again else "start", step, pid=os.getpid(), command=list(plan.command))
+def note(bench: Bench, step: int, again: bool) -> None:
+    """That the run begins or goes on, into its journal, with the counts of a partial corpus."""
+    partial = {"partial": dict(bench.data.partial)} if bench.data.partial else {}
+    command = list(bench.plan.command)
+    bench.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)

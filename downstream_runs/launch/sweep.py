@@ -145,7 +145,7 @@ def _summary(
             "split": metric.split,
             "direction": metric.direction,
             "unit": metric.unit,
-            "mean_over": list(row.plan.task.folds),
+            "mean_over": list(row.plan.folds),
         },
         "chosen": best.rate,
         "tried": [
