@@ -79,7 +79,7 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         "--partial",
         action="store_true",
         help="take a part of a corpus, or recordings of your own in its layout, and label results partial, "
-        "with how many of the official utterances there are; a whole corpus gets no label (default: refuse a part)",
+        "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     parser.add_argument("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
     parser.add_argument(

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from downstream_runs.corpora.markers import PARTIAL, PARTIAL_TEXT
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, sha256_file
 
@@ -166,7 +167,8 @@ def _check(run: Run, task: str, labelled: bool) -> None:
     """Every file there and as it was when the result was written, and no label unless that is allowed."""
     if run.result.labels and not labelled:
         raise UsageError(
-            f"{run.folder} is labelled {', '.join(run.result.labels)}, which the leaderboard cannot compare; "
+            f"{run.folder} is labelled {', '.join(run.result.labels)}{_counts(run.result)}, which the "
+            "leaderboard cannot compare; "
             "use --labelled for a zip that says so in its name"
         )
     if task == "er":
@@ -182,6 +184,12 @@ def _check(run: Run, task: str, labelled: bool) -> None:
             _all_predictions(run)
         else:
             _unchanged(run.folder, name, run.result)
+
+
+def _counts(result: Result) -> str:
+    """What a result on a part of a corpus says of it."""
+    found = [text for text in result.deviations if PARTIAL in result.labels and text.startswith(PARTIAL_TEXT)]
+    return f" ({found[0]})" if found else ""
 
 
 def _unchanged(folder: Path, name: str, result: Result) -> None:
@@ -254,7 +262,10 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
     from reports.results import LABELS
 
     reasons = [f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels]
-    lines = [f"{task}: {', '.join(run.result.labels) or 'none'}" for task, run in found.items()]
+    lines = [
+        f"{task}: {', '.join(run.result.labels) or 'none'}{_counts(run.result)}"
+        for task, run in found.items()
+    ]
     return README.format(labels=" and ".join(labels), reasons="\n".join([*reasons, "", "By task:", *lines]))
 
 
@@ -281,6 +292,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--labelled",
         action="store_true",
-        help="take runs labelled demo, untrained or shortened too; the zip's name and README say so",
+        help="take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so",
     )
     return parser

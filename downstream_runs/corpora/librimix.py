@@ -20,7 +20,7 @@ from downstream_runs.corpora import kaldi
 from downstream_runs.corpora.audio import AudioProblem, length
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import Count, Standing, marks, read_manifest, standing
+from downstream_runs.corpora.markers import OTHER_DATA, Count, Standing, marks, read_manifest, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text
@@ -123,7 +123,8 @@ def look(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standi
     ]
     again = f"generate Libri2Mix again with generate_librimix_sd.sh of {FORK}"
     found = standing(root, counts, partial, again)
-    return place, given, found.and_also(_other_speech(root) if place.generated else ())
+    other = _other_speech(root) if place.generated else []
+    return place, given, found.and_also(other, [OTHER_DATA] if other else [])
 
 
 def prepare(data: Path, out: Path, speakers: int, partial: bool = False) -> Prepared:

@@ -43,6 +43,9 @@ PARTIAL = "partial"
 OPTION = "--partial"
 """What allows that."""
 
+PARTIAL_TEXT = "the corpus is partial: "
+"""How the sentence with its counts begins."""
+
 OTHER_DATA = "other-data"
 """The label of numbers that were trained, chosen or scored on other data than the task's own."""
 
@@ -127,9 +130,13 @@ def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> 
             f"{root} is not the whole official corpus: {listed}; {again}, or add {OPTION} to use what is "
             f"there, with results labelled {PARTIAL}"
         )
-    return Standing(
-        (PARTIAL,), (f"the corpus is partial: {listed}",), {count.part: count.text for count in counts}
-    )
+    return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
+
+
+def shortfall(partial: Mapping[str, str]) -> str:
+    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
+    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
+    return f"partial corpus: {counts}" if counts else ""
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
@@ -96,6 +97,7 @@ class RunPlan:
 def resolve_config(plan: RunPlan) -> dict[str, Any]:
     """The recipe's configuration with the plan's overrides; UsageError for a key or value that is wrong."""
     from downstream_runs import tasks
+    from downstream_runs.tasks import official
 
     config = tasks.recipe(plan.task, plan.recipe).copy_config()
     for key, value in plan.overrides.items():
@@ -111,6 +113,7 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
         _check_runner(config["runner"])
         if plan.devices > 1:
             config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
+    official.require(plan.task, config)
     # s3prl passes these to eval(): only plain names may get that far.
     for key, value in leaves(config):
         if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
@@ -243,7 +246,7 @@ def _part(partial: object) -> str:
     """In words, what a corpus was of which the plan says this."""
     if not isinstance(partial, dict) or not partial:
         return "the whole corpus"
-    return "a part of the corpus (" + ", ".join(f"{name} {count}" for name, count in partial.items()) + ")"
+    return f"a {shortfall(partial)}"
 
 
 def file_identity(name: str | None) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import lock, parallel, records
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
@@ -30,6 +31,7 @@ from downstream_runs.engine.plan import (
 )
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
+from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData
 
 if TYPE_CHECKING:
@@ -99,10 +101,10 @@ def _train_and_test(
     """Write the result; of several ranks only the leader does, the others are done when training is."""
     terminal = sys.stderr
     with logged(folder), memory_errors():
-        from downstream_runs.engine import finish, training
+        from downstream_runs.engine import training
 
-        for line in finish.shortfall(data):
-            print(line, file=terminal)
+        if data.partial and ranks.leader:
+            print(shortfall(data.partial), file=terminal)
         with ranks.leader_first():
             bench = build(Work(plan, config, data, folder, None), terminal)
         if plan.task.train_split is None:
@@ -126,8 +128,8 @@ def build(work: Work, terminal: IO[str]) -> Bench:
     built = parts.build(plan, _with_data(work.config, work.data), folder)
     labels = finish.run_labels(plan, work.config, work.data, built.upstream)
     print("labels:", ", ".join(labels) or "none", file=sys.stderr)
-    for line in finish.shortfall(work.data):
-        print(line, file=sys.stderr)
+    if work.data.partial:
+        print(shortfall(work.data.partial), file=sys.stderr)
     bench = Bench(
         plan,
         work.config,
@@ -135,7 +137,7 @@ def build(work: Work, terminal: IO[str]) -> Bench:
         folder,
         built,
         _Bars(terminal, labels),
-        records.Journal(folder, labels),
+        records.Journal(folder, labels, official.read(plan.task, work.config)),
         _reading(plan, work.config),
         labels,
     )
@@ -150,6 +152,7 @@ def conclude(bench: Bench) -> Result:
 
     metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
     bench.write_items()
+    bench.label_items()
     storing.say_stored(bench)
     result = finish.make_result(bench, metrics, bench.labels, records.seconds(bench.folder))
     written = results.write(bench.folder / RESULT, result)

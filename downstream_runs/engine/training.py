@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.engine import hopeless
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
+from downstream_runs.tasks import official
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer
@@ -54,7 +56,8 @@ def begin(
         total = bench.config["runner"]["total_steps"]
         if plan.rivals is None:
             return
-        found = hopeless.check(plan.task, plan.rivals, bench.folder, plan.fold, at, total)
+        task = dataclasses.replace(plan.task, selection=official.selection(plan.task, bench.config))
+        found = hopeless.check(task, plan.rivals, bench.folder, plan.fold, at, total)
         if found is not None:
             journal.event(hopeless.EVENT, at, **found)
             raise hopeless.Hopeless(hopeless.sentence(found, at))

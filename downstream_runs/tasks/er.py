@@ -143,6 +143,7 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     look=look,
+    data_keys=("downstream_expert.datarc.valid_ratio",),
     score=score,
     demo=demo,
     split_batches=True,

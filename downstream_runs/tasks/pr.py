@@ -211,6 +211,7 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     look=look,
+    split_keys={split: f"downstream_expert.corpus.{split}" for split in ("train", "dev", "test")},
     score=score,
     used=_ctc.used,
     demo=demo,

@@ -192,6 +192,10 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     look=look,
+    data_keys=tuple(
+        f"downstream_expert.datarc.{key}"
+        for key in ("chunk_size", "label_delay", "num_speakers", "frame_shift")
+    ),
     score=score,
     used=used,
     demo=demo,

@@ -220,6 +220,10 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     look=look,
+    fixed_keys=tuple(
+        f"downstream_expert.corpus.{key}"
+        for key in ("train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+    ),
     score=score,
     used=_ctc.used,
     demo=demo,

@@ -177,6 +177,7 @@ TASK = TaskSpec(
     recipes=RECIPES,
     prepare=prepare,
     look=look,
+    data_keys=("downstream_expert.datarc.max_timestep",),
     score=score,
     demo=demo,
     split_batches=True,

@@ -166,6 +166,9 @@ class TaskSpec:
     `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
     `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
     reported value is the mean over all folds; `folds_of(data)` gives those that a partial corpus has.
+    `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
+    `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
+    that no run may change. See `official`.
     `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
     """
 
@@ -193,6 +196,9 @@ class TaskSpec:
     folds: tuple[str, ...] = ()
     fold_key: str = ""
     folds_of: Callable[[Path], tuple[str, ...]] | None = None
+    split_keys: Mapping[str, str] = field(default_factory=dict)
+    data_keys: tuple[str, ...] = ()
+    fixed_keys: tuple[str, ...] = ()
     variant: str | None = None
     adjust: Callable[[Any], None] | None = None
     test: Callable[[Bench], tuple[Metric, ...]] | None = None
