@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.corpora.markers import PARTIAL
 from downstream_runs.errors import UsageError
 from downstream_runs.files import sha256_file
 from downstream_runs.scoring.names import ScoringError
@@ -115,8 +114,8 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
     from downstream_runs.protocols import qbe
 
     try:
-        root, partial = data or Path(result.corpus.root), PARTIAL in result.labels
-        found = {(one.name, one.split): one for one in qbe.again(root, folder, partial)}
+        root = data or Path(result.corpus.root)
+        found = {(one.name, one.split): one for one in qbe.again(root, folder, bool(result.shortfall))}
     except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
         yield Check(None, f"MTWV is not computed again: {error}")
         return

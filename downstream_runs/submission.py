@@ -18,7 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from downstream_runs.corpora.markers import PARTIAL, PARTIAL_TEXT
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, sha256_file
 
@@ -187,9 +186,8 @@ def _check(run: Run, task: str, labelled: bool) -> None:
 
 
 def _counts(result: Result) -> str:
-    """What a result on a part of a corpus says of it."""
-    found = [text for text in result.deviations if PARTIAL in result.labels and text.startswith(PARTIAL_TEXT)]
-    return f" ({found[0]})" if found else ""
+    """What a result on a part of a corpus says of it, in brackets."""
+    return f" ({result.shortfall})" if result.shortfall else ""
 
 
 def _unchanged(folder: Path, name: str, result: Result) -> None:

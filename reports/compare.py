@@ -12,6 +12,7 @@ from reports.columns import BY_KEY
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.gather import Collection, evidence_of
+from reports.results import PARTIAL
 from reports.rows import Row
 from reports.statistics import systems
 from reports.statistics.paired import Comparison, p_text
@@ -19,7 +20,6 @@ from reports.table import warning
 from reports.tables import ours
 from reports.tables.model import Block, Cell, Head, Table, number, text
 
-PARTIAL = "partial"
 OVERALL = "Overall ↑"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json, sha256_file
+from reports.results import PARTIAL, PARTIAL_TEXT
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,8 @@ DEMO = Mark("demo", "DEMO")
 SAMPLE = Mark("sample", "SAMPLE")
 MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
 
-PARTIAL = "partial"
-"""The label of numbers measured on a part of a corpus, or on recordings of one's own in its layout."""
-
 OPTION = "--partial"
-"""What allows that."""
-
-PARTIAL_TEXT = "the corpus is partial: "
-"""How the sentence with its counts begins."""
+"""What allows a part of a corpus, or recordings of one's own in its layout."""
 
 OTHER_DATA = "other-data"
 """The label of numbers that were trained, chosen or scored on other data than the task's own."""

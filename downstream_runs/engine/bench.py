@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora.markers import OTHER_DATA, PARTIAL
+from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
 from downstream_runs.engine.parts import Parts
@@ -21,6 +21,7 @@ from downstream_runs.errors import RunFailed
 from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData, Score
+from reports.results import PARTIAL
 
 ITEMS, TRIALS = "items.csv", "trials.csv"
 
