@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     good = True
     for task in asked:
         print(f"{task.name}: {task.title} on {task.corpus.name}")
-        for finding in corpus(task, root.path, options.out):
+        for finding in corpus(task, root.path, options.out, options.partial):
             good = good and finding.good
             print(f"  {'good   ' if finding.good else 'MISSING'} {finding.text}")
         print(f"  cost    {cost(task.recipes['superb'])}; {costs.sentence(task.name)}")
@@ -47,10 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if good else 2
 
 
-def corpus(task: TaskSpec, data: Path, out: Path) -> Iterator[Finding]:
-    """What there is of a task's corpus below `data`, complete or not."""
+def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iterator[Finding]:
+    """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault."""
+    config = task.recipes["superb"].copy_config()
+    if partial and task.folds_of is not None:
+        *parents, last = task.fold_key.split(".")
+        block = config
+        for name in parents:
+            block = block[name]
+        block[last] = task.folds_of(data)[0]
     try:
-        prepared = task.prepare(data, out / "cache", task.recipes["superb"].copy_config())
+        prepared = task.prepare(data, out / "cache", config, partial)
     except UsageError as error:
         yield Finding(False, str(error))
         about = task.corpus
@@ -59,7 +66,7 @@ def corpus(task: TaskSpec, data: Path, out: Path) -> Iterator[Finding]:
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(True, f"{prepared.root}: {counts} utterances")
     for label in prepared.labels:
-        yield Finding(True, f"labelled {label}: not the real corpus, and its numbers will say so")
+        yield Finding(True, f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(True, f"differs from the official corpus: {deviation}")
     yield decoded(prepared)
@@ -98,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the corpora")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a part of a corpus as it is, as a run with --partial does",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept"
     )

@@ -70,17 +70,22 @@ def _launch(options: argparse.Namespace) -> Launch:
 
 
 def _run_many(rows: Sequence[Row], options: argparse.Namespace) -> int:
-    from downstream_runs.launch import expand, job
+    from downstream_runs.launch import before, expand, job
 
-    ended = job.run(rows, options.rerun, _launch(options))
+    skipped = {} if options.demo else before.unusable(rows)
+    usable = [row for row in rows if row.plan.task.name not in skipped]
+    ended = job.run(usable, options.rerun, _launch(options)) if usable else []
     good = [row.result for row in ended if row.result is not None]
     if good:
         _reports(["table", *map(str, good)])
     bad = [row for row in ended if row.result is None]
     for row in bad:
         print(f"{expand.name(row.row.plan)}: {row.said}" + (f" (log: {row.log})" if row.log else ""))
-    print(f"\n{len(good)} of {len(ended)} runs have results, under {options.out}")
-    return FAILED if bad else DONE
+    for one in rows:
+        if one.plan.task.name in skipped:
+            print(f"{expand.name(one.plan)}: skipped: {skipped[one.plan.task.name]}")
+    print(f"\n{len(good)} of {len(rows)} runs have results, under {options.out}")
+    return WRONG_USE if not usable else FAILED if bad or skipped else DONE
 
 
 def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:

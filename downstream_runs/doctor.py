@@ -192,11 +192,9 @@ def _data(option: Path | None) -> Finding:
 
         root = librispeech.find_root(data.path)
         report = librispeech.check(root, SPLITS, decode=0)
+        librispeech.require_good(report)
     except UsageError as error:
         return finding(False, str(error), then)
-    if report.problems:
-        more = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
-        return finding(False, report.problems[0] + more, then)
     labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
     counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
     others = "./run_superb.sh check looks at the other tasks' corpora"

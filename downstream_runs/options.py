@@ -75,6 +75,12 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml"
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a part of a corpus, or recordings of your own in its layout, and label results partial, "
+        "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
+    )
     parser.add_argument("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
     parser.add_argument(
         "--recipe", help="superb (the default), paper, demo (the default of --demo) or sample"
@@ -269,6 +275,7 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
         overrides=overrides,
         command=(PROGRAM, *arguments),
         features=features_of(options),
+        partial=options.partial,
     )
     resolve_config(plan)
     return plan

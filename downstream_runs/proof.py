@@ -131,7 +131,8 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
     from downstream_runs.protocols import qbe
 
     try:
-        found = {(one.name, one.split): one for one in qbe.again(data or Path(result.corpus.root), folder)}
+        root = data or Path(result.corpus.root)
+        found = {(one.name, one.split): one for one in qbe.again(root, folder, bool(result.shortfall))}
     except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
         yield Check(None, f"MTWV is not computed again: {error}")
         return
@@ -147,20 +148,24 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
 def _test_splits(result: Result) -> tuple[str, ...]:
     """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
     from downstream_runs import tasks
+    from downstream_runs.tasks import official
 
-    return tasks.get(result.task).test_splits
+    task = tasks.get(result.task)
+    names = official.read(task, result.config)
+    return tuple(names.get(split, split) for split in task.test_splits)
 
 
 def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     from downstream_runs import tasks
     from downstream_runs.scoring import eer, trials
+    from downstream_runs.tasks import official
 
     factor = 100.0 if metric.unit == "percent" else 1.0
     task = tasks.get(result.task)
     if task.test is None:
         try:
-            scores = task.score(folder, metric.split, {})
+            scores = task.score(folder, official.original(task, result.config, metric.split), {})
         except (ScoringError, OSError, KeyError):  # its files are not kept, or the number is s3prl's own
             scores = ()
         yield from (("predictions", score.value) for score in scores if score.metric == metric.name)
@@ -259,6 +264,7 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
         features=features_of(given),
+        partial=given.partial,
     )
     fold = _fold(old, task.folds, task.fold_key)
     return dataclasses.replace(plan, fold=fold), given.demo

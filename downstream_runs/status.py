@@ -18,6 +18,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import hopeless, records
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json
@@ -47,7 +48,7 @@ th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 <h1>SUPERB runs</h1><p>{totals}, in {out}, at {now}</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {body}
-</tbody></table>{failed}
+</tbody></table>{partial}{failed}
 </body></html>
 """
 
@@ -59,7 +60,8 @@ class Status:
     number: of the result; before there is one, the newest that the run's journal has.
     state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
     rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
-    end of training, if known. log: where to read on.
+    end of training, if known. log: where to read on. labels: of the numbers. partial: of a part of a corpus,
+    how much of it there is.
     """
 
     folder: Path
@@ -72,13 +74,16 @@ class Status:
     number: str
     log: Path
     said: str = ""
+    labels: tuple[str, ...] = ()
+    partial: str = ""
 
     def cells(self, out: Path) -> tuple[str, ...]:
         """The columns of the table."""
         run = Path(*self.folder.relative_to(out).parts[2:])
         step = f"{self.step:,}" + (f" of {self.total:,}" if self.total else "")
         left = "" if self.left is None else f"{self.left:,.0f} min"
-        return (self.upstream, self.task, str(run), self.state, step, left, self.number, str(self.log))
+        number = " ".join(filter(None, (self.number, f"[{', '.join(self.labels)}]" if self.labels else "")))
+        return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,7 +189,8 @@ def text(found: Sequence[Status], out: Path) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
-    return "\n".join(line.rstrip() for line in [*lines, "", *failed, totals(found)])
+    parts = [f"{one.folder.relative_to(out)}: {one.partial}" for one in found if one.partial]
+    return "\n".join(line.rstrip() for line in [*lines, "", *parts, *failed, totals(found)])
 
 
 def totals(found: Sequence[Status]) -> str:
@@ -206,7 +212,13 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
         for one in found
         if one.said
     )
+    parts = "".join(
+        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.partial)}</li>"
+        for one in found
+        if one.partial
+    )
     return PAGE.format(
+        partial=f"<h2>On a part of the corpus</h2><ul>{parts}</ul>" if parts else "",
         out=escape(str(out)),
         now=now,
         totals=escape(totals(found)) or "no runs",
@@ -247,6 +259,8 @@ def of_run(
         said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
         if state in ("failed", "hopeless")
         else "",
+        labels=_labels(plan, [*events, *metrics]),
+        partial=_partial(plan),
     )
 
 
@@ -256,6 +270,17 @@ def _upstream(plan: Mapping[str, Any]) -> str:
     hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
     told = plan.get("weights", hashed)
     return str(plan.get("upstream", "?")) + (f" ({told})" if told else "")
+
+
+def _labels(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the newest line of the journals is labelled; before there is one, the plan's label of the data."""
+    found = lines[-1].get("labels") if lines else plan.get("labels")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def _partial(plan: Mapping[str, Any]) -> str:
+    found = plan.get("partial")
+    return shortfall(found) if isinstance(found, dict) else ""
 
 
 def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:

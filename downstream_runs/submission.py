@@ -198,7 +198,8 @@ def _check(run: Run, task: str, labelled: bool) -> None:
     """Every file there and as it was when the result was written, and no label unless that is allowed."""
     if run.result.labels and not labelled:
         raise UsageError(
-            f"{run.folder} is labelled {', '.join(run.result.labels)}, which the leaderboard cannot compare; "
+            f"{run.folder} is labelled {', '.join(run.result.labels)}{_counts(run.result)}, which the "
+            "leaderboard cannot compare; "
             "use --labelled for a zip that says so in its name"
         )
     if task == "er":
@@ -214,6 +215,11 @@ def _check(run: Run, task: str, labelled: bool) -> None:
             _all_predictions(run)
         else:
             _unchanged(run.folder, name, run.result)
+
+
+def _counts(result: Result) -> str:
+    """What a result on a part of a corpus says of it, in brackets."""
+    return f" ({result.shortfall})" if result.shortfall else ""
 
 
 def _unchanged(folder: Path, name: str, result: Result) -> None:
@@ -290,7 +296,10 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
     from reports.results import LABELS
 
     reasons = [f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels]
-    lines = [f"{task}: {', '.join(run.result.labels) or 'none'}" for task, run in found.items()]
+    lines = [
+        f"{task}: {', '.join(run.result.labels) or 'none'}{_counts(run.result)}"
+        for task, run in found.items()
+    ]
     return README.format(labels=" and ".join(labels), reasons="\n".join([*reasons, "", "By task:", *lines]))
 
 
@@ -317,6 +326,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--labelled",
         action="store_true",
-        help="take runs labelled demo, untrained or shortened too; the zip's name and README say so",
+        help="take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so",
     )
     return parser

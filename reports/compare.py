@@ -12,6 +12,7 @@ from reports.columns import BY_KEY
 from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.gather import Collection, evidence_of
+from reports.results import PARTIAL
 from reports.rows import Row
 from reports.statistics import systems
 from reports.statistics.paired import Comparison, p_text
@@ -137,13 +138,28 @@ def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> li
             rows, [BY_KEY[key] for key in scores.KEYS if any(key in row.cells for row in rows)]
         )
     if not all(_comparable(chosen[0], other) for other in chosen):
-        found.append("No difference is given between systems of which one has labels that the other has not.")
+        found.append(
+            "No difference is given between systems of which one has labels that the other has not, or that "
+            "were run on different parts of a corpus."
+        )
     return found
 
 
 def _comparable(first: System, other: System) -> bool:
-    """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one."""
-    return _kind(first) == _kind(other)
+    """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one.
+
+    Two on parts of a corpus only if they are the same parts.
+    """
+    return _kind(first) == _kind(other) and not (PARTIAL in first.labels and _other_parts(first, other))
+
+
+def _other_parts(first: System, other: System) -> bool:
+    """Whether any task was run on other data by the one than by the other."""
+    found = [
+        {result.task: result.corpus.hash for _, result in system.row.runs} if system.row else {}
+        for system in (first, other)
+    ]
+    return any(found[0][task] != found[1][task] for task in found[0].keys() & found[1].keys())
 
 
 def _line(key: str, chosen: Sequence[System]) -> tuple[Cell, ...]:
@@ -214,7 +230,10 @@ def _untestable(first: System, other: System) -> str:
     lacking = [system.name for system in (first, other) if not system.evidence]
     if lacking:
         return f"no test items of {' and '.join(lacking)} are at hand"
-    return "" if _comparable(first, other) else "one has labels that the other has not"
+    if _comparable(first, other):
+        return ""
+    same = _kind(first) == _kind(other)
+    return "they were run on different parts of a corpus" if same else "one has labels that the other has not"
 
 
 def alike(chosen: Sequence[System]) -> list[list[System]]:

@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
 AGAIN = "make it again with ./run_superb.sh UPSTREAM TASK"
 
+#: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.
+PARTIAL, PARTIAL_TEXT = "partial", "the corpus is partial: "
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -36,6 +39,8 @@ LABELS: dict[str, str] = {
     "untrained": "the upstream has random weights",
     "untrained-teacher": "the upstream was distilled from a teacher with random weights",
     "shortened": "trained for fewer steps than the recipe says",
+    PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
+    "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 
@@ -186,6 +191,12 @@ class Result:
     def headline(self, name: str) -> Metric | None:
         """The metric of this name that tables print, or None."""
         return next((item for item in self.metrics if item.role == "headline" and item.name == name), None)
+
+    @property
+    def shortfall(self) -> str:
+        """The deviation with the counts of a part of a corpus; empty for a result on another."""
+        found = (text for text in self.deviations if text.startswith(PARTIAL_TEXT))
+        return next(found, "") if PARTIAL in self.labels else ""
 
     def _check_labels(self) -> None:
         for label in self.labels:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from reports.columns import COLUMNS, Column
-from reports.results import LABELS, Metric, Result
+from reports.results import LABELS, PARTIAL_TEXT, Metric, Result
 from reports.rows import Row, headlines, published_rows
 
 MAKE_ONE = "./run_superb.sh armhubert asr --demo"
@@ -21,7 +21,19 @@ def warning(ours: Sequence[Row]) -> str | None:
     if not labels:
         return None
     reasons = "; ".join(f"{label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels)
-    return f"Warning: rows labelled {', '.join(labels)} are not comparable to the published rows ({reasons})."
+    said = f"Warning: rows labelled {', '.join(labels)} are not comparable to the published rows ({reasons})."
+    return said + partial_counts(ours)
+
+
+def partial_counts(ours: Sequence[Row]) -> str:
+    """A sentence, with a blank before it, of how much of their corpora partial rows had; else nothing."""
+    found: dict[str, list[str]] = {}
+    for row in ours:
+        for _, result in row.runs:
+            if result.shortfall:
+                found.setdefault(result.shortfall.removeprefix(PARTIAL_TEXT), []).append(result.task)
+    said = "; ".join(f"{', '.join(dict.fromkeys(tasks))}: {counts}" for counts, tasks in found.items())
+    return f" Partial corpora: {said}." if said else ""
 
 
 def _label_order(label: str) -> tuple[bool, int, str]:

@@ -131,15 +131,13 @@ def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode
     return found
 
 
-def deviations(root: Path, utterances: Mapping[str, tuple[Utterance, ...]]) -> tuple[str, ...]:
-    """How the corpus differs from the official one, a sentence each."""
-    if markers.marks(root):
-        return markers.deviations(root)
-    return tuple(
-        f"{split} has {len(utterances[split]):,} utterances, the official one {official:,}"
+def standing(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], partial: bool) -> markers.Standing:
+    """What the corpus is beside the official one; UsageError as of `markers.standing`."""
+    counts = [
+        markers.Count(split, len(utterances[split]), official)
         for split, official in OFFICIAL_UTTERANCES.items()
-        if len(utterances[split]) != official
-    )
+    ]
+    return markers.standing(root, counts, partial, "unpack Fluent Speech Commands again")
 
 
 def content_hash(root: Path, utterances: Mapping[str, tuple[Utterance, ...]]) -> str:

@@ -70,16 +70,32 @@ def find_root(data: Path) -> Path:
     )
 
 
-def read(root: Path) -> Mapping[int, tuple[Utterance, ...]]:
+def read(root: Path, partial: bool = False) -> Mapping[int, tuple[Utterance, ...]]:
     """The labelled utterances of the four classes, session by session, in the order of s3prl's metadata.
 
     UsageError for a session that is missing, a label line that cannot be read, and a labelled utterance
-    without audio (stock s3prl leaves it out without a word).
+    without audio (stock s3prl leaves it out without a word; so does `partial`). Of a corpus that is not made
+    the sessions that there are; `standing` counts them.
     """
-    return {number: _session(root, number) for number in SESSIONS}
+    numbers = SESSIONS if markers.marks(root) else present(root)
+    return {number: _session(root, number, partial) for number in numbers}
 
 
-def _session(root: Path, number: int) -> tuple[Utterance, ...]:
+def require_two(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> None:
+    """UsageError for a single session: what is tested on it must be trained on another."""
+    if len(sessions) < 2:
+        raise UsageError(
+            f"{root} has {len(sessions)} of {len(SESSIONS)} sessions, at least two were expected: emotion "
+            "recognition is tested on a session that it is not trained on; add another session of IEMOCAP"
+        )
+
+
+def present(root: Path) -> tuple[int, ...]:
+    """The sessions that there are folders of."""
+    return tuple(number for number in SESSIONS if (root / f"Session{number}").is_dir())
+
+
+def _session(root: Path, number: int, partial: bool) -> tuple[Utterance, ...]:
     folder = root / f"Session{number}"
     for part in (LABEL_FOLDER, AUDIO_FOLDER):
         if not (folder / part).is_dir():
@@ -92,7 +108,7 @@ def _session(root: Path, number: int) -> tuple[Utterance, ...]:
     found = [
         utterance
         for table in sorted(tables, key=lambda path: (order.get(path.stem, len(order)), path.stem))
-        for utterance in _dialogue(root, number, table)
+        for utterance in _dialogue(root, number, table, partial)
     ]
     if not found:
         raise UsageError(
@@ -101,7 +117,7 @@ def _session(root: Path, number: int) -> tuple[Utterance, ...]:
     return tuple(found)
 
 
-def _dialogue(root: Path, number: int, table: Path) -> list[Utterance]:
+def _dialogue(root: Path, number: int, table: Path, partial: bool) -> list[Utterance]:
     """The utterances of one dialogue by name, which is the order in its table."""
     found: dict[str, Utterance] = {}
     try:
@@ -122,6 +138,8 @@ def _dialogue(root: Path, number: int, table: Path) -> list[Utterance]:
             raise UsageError(f"{table} line {place} labels {name} a second time; unpack IEMOCAP again")
         if label is not None:
             path = f"Session{number}/{AUDIO_FOLDER}/{name.rpartition('_')[0]}/{name}.wav"
+            if partial and not (root / path).is_file():
+                continue
             if not (root / path).is_file():
                 raise UsageError(
                     f"{table} line {place} labels {name}, and there is no {root / path}; unpack "
@@ -147,7 +165,7 @@ def check(root: Path, sessions: Mapping[int, tuple[Utterance, ...]], *, decode: 
 
 def metadata(sessions: Mapping[int, Sequence[Utterance]], fold: int) -> tuple[str, str]:
     """s3prl's `train_meta_data.json` and `test_meta_data.json` of a fold: all sessions but `fold`, and it."""
-    train = [one for number in SESSIONS if number != fold for one in sessions[number]]
+    train = [one for number in sessions if number != fold for one in sessions[number]]
     return _json(train), _json(sessions[fold])
 
 
@@ -164,31 +182,30 @@ def write_metadata(sessions: Mapping[int, Sequence[Utterance]], folder: Path) ->
     from downstream_runs.files import atomic_write_text
 
     with writing(folder):
-        for fold in SESSIONS:
+        for fold in sessions:
             train, test = metadata(sessions, fold)
             atomic_write_text(folder / f"Session{fold}" / "train_meta_data.json", train)
             atomic_write_text(folder / f"Session{fold}" / "test_meta_data.json", test)
     return folder
 
 
-def deviations(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> tuple[str, ...]:
-    """How the corpus differs from the one that SUPERB's numbers come from, a sentence each."""
-    if markers.marks(root):
-        return markers.deviations(root)
-    counts = tuple(
-        f"Session{number} has {len(sessions[number]):,} utterances of the four classes, the official one "
-        f"{official:,}"
+def standing(root: Path, sessions: Mapping[int, Sequence[Utterance]], partial: bool) -> markers.Standing:
+    """What the corpus is beside the one of SUPERB's numbers; UsageError as of `markers.standing`."""
+    counts = [
+        markers.Count(f"Session{number}", len(sessions.get(number, ())), official)
         for number, official in OFFICIAL_UTTERANCES.items()
-        if len(sessions[number]) != official
-    )
+    ]
+    found = markers.standing(root, counts, partial, "unpack IEMOCAP again")
+    if markers.marks(root):
+        return found
+    if found.partial:
+        absent = len(SESSIONS) - len(sessions)
+        mean = f"the mean is over {len(sessions)} of {len(SESSIONS)} folds"
+        return found.and_also([mean] if absent else [])
     others = [fold for fold in SESSIONS if not _is_official(metadata(sessions, fold), fold)]
-    if others:
-        named = ", ".join(f"fold{fold}" for fold in others)
-        counts += (
-            f"the metadata derived for {named} differ from s3prl's, so that other utterances may be drawn "
-            "for dev",
-        )
-    return counts
+    named = ", ".join(f"fold{fold}" for fold in others)
+    differ = f"the metadata derived for {named} differ from s3prl's, so that other utterances may be drawn"
+    return found.and_also([f"{differ} for dev"] if others else [])
 
 
 def _is_official(texts: tuple[str, str], fold: int) -> bool:
@@ -198,4 +215,4 @@ def _is_official(texts: tuple[str, str], fold: int) -> bool:
 def content_hash(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> str:
     """Over the names and sizes of the audio, and the classes."""
     files = [root / utterance.path for utterances in sessions.values() for utterance in utterances]
-    return wavs.listing_hash(root, files, [_json(sessions[number]) for number in SESSIONS])
+    return wavs.listing_hash(root, files, [_json(listed) for listed in sessions.values()])

@@ -93,6 +93,8 @@ def _own(folder: Path) -> Lexicon:
     made = f"the {' and '.join(labels)} lexicon" if labels else f"the lexicon in {folder}"
     deviations = [f"{made} is not s3prl's: other content in {' and '.join(other)}"] if other else []
     deviations += markers.deviations(folder)
+    if other and not labels:
+        labels = (markers.OTHER_DATA,)
     phones = PHONES
     if (folder / VOCABULARY).is_file():
         phones = tuple((folder / VOCABULARY).read_text(encoding="utf-8").split())

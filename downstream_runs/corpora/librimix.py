@@ -20,7 +20,7 @@ from downstream_runs.corpora import folders, kaldi
 from downstream_runs.corpora.audio import AudioProblem, length
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
+from downstream_runs.corpora.markers import OTHER_DATA, Count, Standing, marks, read_manifest, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import blob_id
 from downstream_runs.errors import UsageError
@@ -68,7 +68,7 @@ class Place:
 class Prepared:
     """Kaldi-style folders, one a split, that may be given to s3prl.
 
-    `recordings` per split, their files, a hash over all that the tables say, and how the corpus differs from
+    `recordings` per split, their files, a hash over all that the tables say, and what the corpus is beside
     SUPERB's.
     """
 
@@ -77,8 +77,10 @@ class Prepared:
     recordings: Mapping[str, int]
     audio: tuple[Path, ...]
     sha256: str
-    labels: tuple[str, ...]
-    deviations: tuple[str, ...]
+    standing: Standing
+
+
+Given = Mapping[str, tuple[Recording, ...]]
 
 
 def find(data: Path) -> Place:
@@ -114,20 +116,44 @@ def _other_versions(root: Path) -> list[str]:
     return [f"{rate.name}/{mode.name}" for rate in rates for mode in folders.subfolders(rate)]
 
 
-def prepare(data: Path, out: Path, speakers: int) -> Prepared:
-    """Find the corpus, write its checked Kaldi-style folders below `out`, and look at every file's header.
+def look(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standing]:
+    """Find the corpus and read its tables; its recordings of each split, and what it is beside SUPERB's.
 
-    Raises UsageError for tables and audio that cannot be used and for a split that is not complete; nothing
-    is written before all tables were found good. Headers are read once: while names, sizes and times of the
-    files stay the same, they are not read again.
+    Raises UsageError for tables that cannot be used, and for a split that is not complete unless `partial`
+    allows it: mixtures of a generated Libri2Mix that are not there are left out then.
     """
     place = find(data)
     root = place.root
+    given = {split: _recordings(place, split, speakers) for split in SPLITS}
+    if partial and place.generated and not marks(root):
+        given = {
+            split: tuple(recording for recording in recordings if recording.audio.is_file())
+            for split, recordings in given.items()
+        }
+    if marks(root) or not all(given.values()):
+        for split, recordings in given.items():
+            _check_number(root, split, len(recordings))
+    counts = [
+        Count(split, len(recordings), OFFICIAL_RECORDINGS[split], "recordings")
+        for split, recordings in given.items()
+    ]
+    again = f"generate Libri2Mix again with generate_librimix_sd.sh of {FORK}"
+    found = standing(root, counts, partial, again)
+    other = _other_speech(root) if place.generated else []
+    return place, given, found.and_also(other, [OTHER_DATA] if other else [])
+
+
+def prepare(data: Path, out: Path, speakers: int, partial: bool = False) -> Prepared:
+    """Find the corpus, write its checked Kaldi-style folders below `out`, and look at every file's header.
+
+    Raises UsageError for audio that cannot be used, and as `look` does; nothing is written before all tables
+    were found good. Headers are read once: while names, sizes and times of the files stay the same, they are
+    not read again.
+    """
+    place, given, found = look(data, speakers, partial)
+    root = place.root
     # s3prl reads the tables of test only after training: another corpus must not have replaced them by then.
     out = out / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    given = {split: _recordings(place, split, speakers) for split in SPLITS}
-    for split, recordings in given.items():
-        _check_number(root, split, len(recordings))
     folders = {split: (out / split).absolute() for split in SPLITS}
     for split, recordings in given.items():
         with writing(folders[split]):
@@ -142,8 +168,7 @@ def prepare(data: Path, out: Path, speakers: int) -> Prepared:
         recordings={split: len(recordings) for split, recordings in given.items()},
         audio=tuple(recording.audio for recordings in given.values() for recording in recordings),
         sha256=_content_hash(folders, given),
-        labels=labels(root),
-        deviations=(*deviations(root), *(_other_speech(root) if place.generated else ())),
+        standing=found,
     )
 
 

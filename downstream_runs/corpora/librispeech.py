@@ -20,7 +20,15 @@ from downstream_runs.corpora.layout import (
     find_root,
 )
 from downstream_runs.corpora.lengths import write_lengths
-from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
+from downstream_runs.corpora.markers import (
+    Count,
+    Standing,
+    deviations,
+    labels,
+    marks,
+    read_manifest,
+    standing,
+)
 from downstream_runs.corpora.problems import Problem
 
 __all__ = [
@@ -65,37 +73,51 @@ class CorpusReport:
         return tuple(problem for report in self.splits.values() for problem in report.problems)
 
 
-def check(root: Path, splits: Sequence[str], *, decode: int | None) -> CorpusReport:
+def check(root: Path, splits: Sequence[str], *, decode: int | None, partial: bool = False) -> CorpusReport:
     """Compare `splits` under `root` with what LibriSpeech holds, and decode audio.
 
     Counts, transcripts and empty files are checked in full. `decode` files of each split, spread evenly, are
     decoded whole; None decodes all. Counts are the official ones, but those of the manifest where the root is
-    marked as a demo or sample corpus. Problems are collected, never raised: see `require_good`.
+    marked as a demo or sample corpus; with `partial` any number will do, and lines of transcripts may lack
+    their audio. Problems are collected, never raised: see `require_good`.
     """
-    reports = {split: _check_split(root, split, decode) for split in splits}
+    reports = {split: _check_split(root, split, decode, partial) for split in splits}
     return CorpusReport(root, labels(root), reports)
 
 
-def require_good(report: CorpusReport) -> None:
-    """Raise UsageError with the first problem and the number of others, if there are any."""
+def require_good(report: CorpusReport, partial: bool = False) -> Standing:
+    """Raise UsageError with the first problem and the number of others, if there are any.
+
+    Returns what the corpus is; UsageError also for one that is not whole, unless `partial` allows it.
+    """
     if report.labels:
         advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
     else:
         named = " and ".join(split for split, found in report.splits.items() if found.problems)
         advice = f"unpack the archive of {named} from openslr.org/12 again, or try the path first with --demo"
+    counts = [
+        Count(split, found.utterances, OFFICIAL_UTTERANCES[split])
+        for split, found in report.splits.items()
+        if split in OFFICIAL_UTTERANCES
+    ]
+    if report.labels or not all(found.utterances for found in report.splits.values()):
+        wavs.require_good(report.problems, advice)
+    found = standing(report.root, counts, partial, "unpack the archives of openslr.org/12 again")
     wavs.require_good(report.problems, advice)
+    return found
 
 
 _WANTED = "<speaker>/<chapter>/*.flac was expected, as the archives of openslr.org/12 have it"
 
 
-def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
+def _check_split(root: Path, split: str, decode: int | None, partial: bool) -> SplitReport:
     if not (root / split).is_dir():
         return SplitReport(split, 0, 0, None, (f"{split} is missing: there is no folder {root / split}",))
     problems: list[str] = []
     files: list[AudioFile] = []
     for folder, audio in chapters(root, split):
-        problems.extend(transcripts.check_chapter(folder, (file.utterance for file in audio)))
+        named = (file.utterance for file in audio)
+        problems.extend(transcripts.check_chapter(folder, named, partial and not marks(root)))
         files.extend(audio)
     if not files and (lies := folders.what_lies_there(root / split)):
         return SplitReport(split, 0, 0, None, (f"{root / split} holds {lies}, {_WANTED}",))
@@ -116,14 +138,18 @@ def _check_split(root: Path, split: str, decode: int | None) -> SplitReport:
     whole = len(chosen) == len(files) and not failed
     seconds = samples / SAMPLE_RATE if whole else None
     return SplitReport(
-        split, len(files), len(chosen), seconds, (*_count_problems(root, split, len(files)), *problems)
+        split,
+        len(files),
+        len(chosen),
+        seconds,
+        (*_count_problems(root, split, len(files), partial), *problems),
     )
 
 
-def _count_problems(root: Path, split: str, found: int) -> Iterator[str]:
+def _count_problems(root: Path, split: str, found: int, partial: bool) -> Iterator[str]:
     marked = marks(root)
     if not marked:
-        expected: int | None = OFFICIAL_UTTERANCES.get(split)
+        expected: int | None = None if partial else OFFICIAL_UTTERANCES.get(split)
     else:
         mark = marked[0]
         manifest = read_manifest(root, mark)

@@ -1,19 +1,21 @@
-"""Marks in a corpus folder that say it is not the real corpus, and when it is whole.
+"""What a corpus is beside the official one: made, with marks in its folder, or a part of it.
 
 A made corpus carries `DEMO.txt` or `SAMPLE.txt`, in words, from the moment its making begins, and
-`DEMO.json` or `SAMPLE.json`, the list of its files with their hashes, once it is whole.
+`DEMO.json` or `SAMPLE.json`, the list of its files with their hashes, once it is whole. A corpus without
+marks is held against the official counts, and one that has others is used only where that was asked for.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json, sha256_file
+from reports.results import PARTIAL, PARTIAL_TEXT
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,50 @@ class Mark:
 DEMO = Mark("demo", "DEMO")
 SAMPLE = Mark("sample", "SAMPLE")
 MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
+
+OPTION = "--partial"
+"""What allows a part of a corpus, or recordings of one's own in its layout."""
+
+OTHER_DATA = "other-data"
+"""The label of numbers that were trained, chosen or scored on other data than the task's own."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many items a part of a corpus has, of how many in the official corpus; `what` the items are."""
+
+    part: str
+    found: int
+    official: int
+    what: str = "utterances"
+
+    @property
+    def text(self) -> str:
+        """Such as `2,850 of 28,539 utterances`."""
+        return f"{self.found:,} of {self.official:,} {self.what}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What sets a corpus apart from the official one.
+
+    labels: every number measured on it carries them. deviations: a sentence each. partial: of a part of a
+    corpus the `Count.text` of each of its parts; empty for any other.
+    """
+
+    labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    partial: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of the same names, for `PreparedData`."""
+        return {"labels": self.labels, "deviations": self.deviations, "partial": self.partial}
+
+    def and_also(self, deviations: Sequence[str] = (), labels: Sequence[str] = ()) -> Standing:
+        """The same with more labels and deviations."""
+        known = tuple(dict.fromkeys((*self.labels, *labels)))
+        return Standing(known, tuple(dict.fromkeys((*self.deviations, *deviations))), self.partial)
 
 
 def marks(root: Path) -> tuple[Mark, ...]:
@@ -60,6 +106,32 @@ def deviations(root: Path) -> tuple[str, ...]:
                 f"{split} of the {mark.label} corpus holds {what}" for split, what in instead.items()
             ]
     return tuple(sentences)
+
+
+def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> Standing:
+    """What the corpus at `root` is: made, official, or a part, which `partial` must allow.
+
+    `again`: what to do for a whole corpus, as the beginning of a sentence. Raises UsageError, with all
+    counts and the option, where there are not as many items as in the official corpus and that is not
+    allowed.
+    """
+    if marks(root):
+        return Standing(labels(root), deviations(root))
+    if all(count.found == count.official for count in counts):
+        return Standing()
+    listed = ", ".join(f"{count.part} has {count.text}" for count in counts)
+    if not partial:
+        raise UsageError(
+            f"{root} is not the whole official corpus: {listed}; {again}, or add {OPTION} to use what is "
+            f"there, with results labelled {PARTIAL}"
+        )
+    return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
+
+
+def shortfall(partial: Mapping[str, str]) -> str:
+    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
+    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
+    return f"partial corpus: {counts}" if counts else ""
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

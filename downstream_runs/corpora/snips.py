@@ -63,7 +63,7 @@ class Snips:
     root: Path
     slots: tuple[str, ...]
     splits: Mapping[str, tuple[Utterance, ...]]
-    deviations: tuple[str, ...]
+    standing: markers.Standing
 
 
 def speaker(utterance: str) -> str:
@@ -85,19 +85,30 @@ def find_root(data: Path) -> Path:
     )
 
 
-def load(root: Path, parts: Sequence[str] = tuple(SPEAKERS)) -> Snips:
-    """Check the corpus and list the utterances of `parts`. UsageError with the first problem found."""
+def load(root: Path, parts: Sequence[str] = tuple(SPEAKERS), partial: bool = False) -> Snips:
+    """Check the corpus and list the utterances of `parts`. UsageError with the first problem found.
+
+    Any number of utterances will do where `partial` allows it.
+    """
     if markers.marks(root) and not any(markers.read_manifest(root, mark) for mark in markers.marks(root)):
         raise UsageError(f"{root} is a half made corpus (no readable manifest); delete it and make it again")
     slots = read_slots(root / SLOTS)
     lines = read_transcripts(root / TRANSCRIPTS)
     splits = {part: tuple(_utterances(root, part, lines)) for part in parts}
     deviations: list[str] = []
+    standing = _standing(root, splits, partial)
     for part, utterances in splits.items():
-        _check_count(root, part, len(utterances))
         deviations += _check_lines(root, part, utterances, slots)
         _check_audio(utterances)
-    return Snips(root, slots, splits, (*markers.deviations(root), *deviations))
+    return Snips(root, slots, splits, standing.and_also(deviations))
+
+
+def _standing(root: Path, splits: Mapping[str, Sequence[Utterance]], partial: bool) -> markers.Standing:
+    if markers.marks(root) or not all(splits.values()):
+        for part, utterances in splits.items():
+            _check_count(root, part, len(utterances))
+    counts = [markers.Count(part, len(found), OFFICIAL_UTTERANCES[part]) for part, found in splits.items()]
+    return markers.standing(root, counts, partial, "unpack Audio SNIPS again")
 
 
 def read_slots(path: Path) -> tuple[str, ...]:

@@ -190,21 +190,18 @@ def labels(listing: Listing) -> tuple[str, ...]:
     return tuple(dict.fromkeys(both))
 
 
-def deviations(listing: Listing) -> tuple[str, ...]:
-    """How the corpus differs from the official one, a sentence each."""
-    made = [*markers.deviations(listing.train_root), *markers.deviations(listing.test_root)]
+def standing(listing: Listing, partial: bool) -> markers.Standing:
+    """What the corpus is beside the official one; UsageError as of `markers.standing`."""
     if labels(listing):
-        return tuple(dict.fromkeys(made))
+        made = [*markers.deviations(listing.train_root), *markers.deviations(listing.test_root)]
+        return markers.Standing(labels(listing), tuple(dict.fromkeys(made)))
     counts = (
-        (listing.train_root, listing.words, OFFICIAL_WORDS, "words"),
-        (listing.train_root / NOISE, len(listing.noise), OFFICIAL_NOISES, "files of noise"),
-        (listing.test_root, len(listing.test), OFFICIAL_TEST, "test words"),
+        markers.Count(listing.train_root.name, listing.words, OFFICIAL_WORDS, "words"),
+        markers.Count(NOISE, len(listing.noise), OFFICIAL_NOISES, "files"),
+        markers.Count(listing.test_root.name, len(listing.test), OFFICIAL_TEST, "words"),
     )
-    return tuple(
-        f"{folder.name} has {found:,} {what}, the official one {official:,}"
-        for folder, found, official, what in counts
-        if found != official
-    )
+    again = "unpack both archives of Speech Commands v0.01 again"
+    return markers.standing(listing.train_root, counts, partial, again)
 
 
 def content_hash(listing: Listing) -> str:

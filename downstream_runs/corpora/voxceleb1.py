@@ -21,7 +21,15 @@ from downstream_runs.corpora.audio import RESTORE, AudioProblem
 from downstream_runs.corpora.audio import decode as decode_file
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
-from downstream_runs.corpora.markers import deviations, labels, marks, read_manifest
+from downstream_runs.corpora.markers import (
+    Count,
+    Standing,
+    deviations,
+    labels,
+    marks,
+    read_manifest,
+    standing,
+)
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.problems import Problem
 from downstream_runs.errors import UsageError
@@ -175,29 +183,40 @@ def content_hash(files: Sequence[Recording], *lists: Path) -> str:
     return digest.hexdigest()
 
 
-def check(root: Path, parts: Sequence[str], *, decode: int | None) -> CorpusReport:
+def check(root: Path, parts: Sequence[str], *, decode: int | None, partial: bool = False) -> CorpusReport:
     """Compare `parts` (of `PARTS`) under `root` with what VoxCeleb1 holds, and decode audio.
 
     Every file is counted and none may be empty. `decode` files of each part, spread evenly, are decoded
     whole; None decodes all. Counts are the official ones, but those of the manifest where the root is marked
-    as a demo or sample corpus. Problems are collected, never raised: see `require_good`.
+    as a demo or sample corpus; with `partial` any number will do. Problems are collected, never raised: see
+    `require_good`.
     """
     groups = archives(root)
-    reports = {name: _check_part(root, name, recordings(groups[name]), decode) for name in parts}
+    reports = {name: _check_part(root, name, recordings(groups[name]), decode, partial) for name in parts}
     return CorpusReport(root, labels(root), reports)
 
 
-def require_good(report: CorpusReport) -> None:
-    """Raise UsageError with the first problem and the number of others, if there are any."""
+def require_good(report: CorpusReport, partial: bool = False) -> Standing:
+    """Raise UsageError with the first problem and the number of others, if there are any.
+
+    Returns what the archives are; UsageError also if they are not whole, unless `partial` allows it.
+    """
     if report.labels:
         advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
     else:
         named = " and ".join(f"vox1_{name}_wav" for name, found in report.splits.items() if found.problems)
         advice = f"unpack {named} ({SITE}) again, or try the path first with --demo"
+        if not all(found.utterances for found in report.splits.values()):
+            wavs.require_good(report.problems, advice)
+    counts = [Count(f"part {name}", found.utterances, PARTS[name]) for name, found in report.splits.items()]
+    found = standing(report.root, counts, partial, f"unpack vox1_dev_wav and vox1_test_wav ({SITE}) again")
     wavs.require_good(report.problems, advice)
+    return found
 
 
-def _check_part(root: Path, name: str, files: list[Recording], decode: int | None) -> SplitReport:
+def _check_part(
+    root: Path, name: str, files: list[Recording], decode: int | None, partial: bool
+) -> SplitReport:
     if not files and (other := _other_audio(root, name)):
         return SplitReport(name, 0, 0, None, (other,))
     problems: list[str] = [
@@ -216,7 +235,7 @@ def _check_part(root: Path, name: str, files: list[Recording], decode: int | Non
     expected, manifest_problem = _expected(root, name)
     if manifest_problem:
         problems.insert(0, manifest_problem)
-    elif len(files) != expected:
+    elif len(files) != expected and (marks(root) or not partial):
         problems.insert(0, f"part {name} has {len(files):,} of {expected:,} utterances in {root}")
     return SplitReport(name, len(files), len(chosen), seconds if whole else None, tuple(problems))
 

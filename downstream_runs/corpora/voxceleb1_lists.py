@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora.markers import labels
+from downstream_runs.corpora.markers import Count, Standing, labels, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import PinnedFile, bytes_id, obtain
 from downstream_runs.errors import UsageError
@@ -30,6 +30,9 @@ TRIALS_SHA256 = "303b2b657042a27bf465d4c8aa84e12765373cdc01046665241ccd5783bd597
 
 IDENTIFICATION_UTTERANCES: Mapping[str, int] = {"train": 138_361, "dev": 6_904, "test": 8_251}
 """Speaker identification's splits as the corpus's site counts them."""
+
+TRIALS, TRIAL_UTTERANCES = 37_720, 4_708
+"""SUPERB's trials of speaker verification, and the utterances that they are of."""
 
 PINNED_SPLIT_LIST = PinnedFile(
     "s3prl/downstream/voxceleb1/veri_test_class.txt", "bff103cfe2b4e0ec42b2ed658ead99cea5e6cf51"
@@ -73,26 +76,29 @@ class Trial:
         return f"{self.label} {self.enrol} {self.test}\n"
 
 
-def find_split_list(root: Path, cache: Path) -> Path:
+def find_split_list(root: Path, cache: Path | None) -> Path | None:
     """Speaker identification's list: of the corpus folder or the one above it, else s3prl's.
 
-    Raises UsageError if neither can be had.
+    Raises UsageError if neither can be had; None where it would have to be downloaded and `cache` is None.
     """
     for path in _present(root, SPLIT_LIST):
         return path
     return _fetch(root, SPLIT_LIST[0], PINNED_SPLIT_LIST, cache)
 
 
-def find_trials(root: Path, cache: Path) -> Path:
+def find_trials(root: Path, cache: Path | None, partial: bool = False) -> Path | None:
     """SUPERB's trials: a list with their hash in the corpus folder or the one above it, else s3prl's.
 
-    A demo or sample corpus brings trials of its own. Raises UsageError if none can be had; the message says
-    so where only the cleaned list is there, whose EERs are other numbers.
+    A demo or sample corpus brings trials of its own, and a `partial` one may. Raises UsageError if none can
+    be had; the message says so where only the cleaned list is there, whose EERs are other numbers. None where
+    they would have to be downloaded and `cache` is None.
     """
     present = _present(root, TRIAL_LIST)
     for path in present:
         if labels(root) or trials_hash(read_trials(path)) == TRIALS_SHA256:
             return path
+    if partial and present:
+        return present[0]
     others = [f"{path.name} has {len(read_trials(path)):,} other trials" for path in present]
     return _fetch(root, "veri_test.txt", PINNED_TRIALS, cache, ", ".join(others))
 
@@ -111,13 +117,18 @@ def read_split_list(path: Path) -> dict[str, list[str]]:
             raise UsageError(f"{path} line {number} gives {fields[1]} a second time; restore the list")
         seen.add(fields[1])
         splits[_SPLITS[fields[0]]].append(fields[1])
+    require_utterances(splits, path)
+    return splits
+
+
+def require_utterances(splits: Mapping[str, Sequence[str]], source: Path) -> None:
+    """UsageError for a split without an utterance."""
     for split, names in splits.items():
         if not names:
             raise UsageError(
-                f"{path} has no utterance for {split}, expected lines of 1 (train), 2 (dev) and 3 (test); "
-                f"restore it from {META}/{SPLIT_LIST[0]}"
+                f"{source} has no utterance for {split} that is there, expected lines of 1 (train), 2 (dev) "
+                f"and 3 (test); restore it from {META}/{SPLIT_LIST[0]}, or name the utterances that there are"
             )
-    return splits
 
 
 def require_labels(splits: Mapping[str, Sequence[str]], source: Path) -> None:
@@ -147,15 +158,31 @@ def write_split_list(splits: Mapping[str, Sequence[str]], cache: Path) -> Path:
     return write_once(cache, "identification", text)
 
 
-def other_counts(root: Path, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """A sentence where the list of a real corpus is not SUPERB's."""
-    if labels(root) or dict(counts) == dict(IDENTIFICATION_UTTERANCES):
-        return ()
-    found = ", ".join(
-        f"{counts[split]:,} of {number:,} {split} utterances"
-        for split, number in IDENTIFICATION_UTTERANCES.items()
-    )
-    return (f"the speaker identification list is not SUPERB's: it has {found}",)
+def present_of(splits: Mapping[str, Sequence[str]], names: Collection[str]) -> dict[str, list[str]]:
+    """What a part of the corpus has of a list: its own files, and in dev and test only trained speakers."""
+    found = {split: [name for name in listed if name in names] for split, listed in splits.items()}
+    trained = {name[:7] for name in found["train"]}
+    return {split: [name for name in listed if name[:7] in trained] for split, listed in found.items()}
+
+
+def identification(root: Path, splits: Mapping[str, Sequence[str]], partial: bool) -> Standing:
+    """What the listed utterances are beside SUPERB's; UsageError as of `markers.standing`."""
+    counts = [Count(split, len(splits[split]), number) for split, number in IDENTIFICATION_UTTERANCES.items()]
+    return standing(root, counts, partial, f"restore the list of speaker identification from {META}")
+
+
+def trials_of(trials: Sequence[Trial], names: Collection[str]) -> list[Trial]:
+    """The trials that a part of the corpus has both utterances of."""
+    return [trial for trial in trials if trial.enrol in names and trial.test in names]
+
+
+def verification(root: Path, training: Count, trials: Sequence[Trial], partial: bool) -> Standing:
+    """What training and trials are beside SUPERB's; UsageError as of `markers.standing`."""
+    counts = [training]
+    if trials_hash(trials) != TRIALS_SHA256:
+        counts.append(Count("test", len(utterances(trials)), TRIAL_UTTERANCES))
+        counts.append(Count("the list", len(trials), TRIALS, "trials"))
+    return standing(root, counts, partial, f"restore the trials from {META}")
 
 
 def other_list(root: Path, path: Path) -> tuple[str, ...]:
@@ -256,11 +283,13 @@ def _present(root: Path, names: Sequence[str]) -> list[Path]:
     return [folder / name for folder in (root, root.parent) for name in names if (folder / name).is_file()]
 
 
-def _fetch(root: Path, name: str, file: PinnedFile, cache: Path, found: str = "") -> Path:
+def _fetch(root: Path, name: str, file: PinnedFile, cache: Path | None, found: str = "") -> Path | None:
     instead = f" ({found})" if found else ""
     missing = f"{root / name} is not there{instead}"
     if labels(root):
         raise UsageError(f"{missing}; delete {root} and make the {' and '.join(labels(root))} corpus again")
+    if cache is None:
+        return None
     try:
         return obtain(file, cache)
     except UsageError as error:

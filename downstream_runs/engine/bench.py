@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
 from downstream_runs.engine.parts import Parts
@@ -18,9 +19,11 @@ from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import read_tensors
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import atomic_write_text
+from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData, Score
+from reports.results import PARTIAL
 
-ITEMS = "items.csv"
+ITEMS, TRIALS = "items.csv", "trials.csv"
 
 
 @dataclass
@@ -71,6 +74,10 @@ class Bench:
         finally:
             downstream.expdir = before
 
+    def name(self, split: str) -> str:
+        """What one of s3prl's splits is called in all that is written: by what was read."""
+        return official.read(self.plan.task, self.config).get(split, split)
+
     def keep_items(self, split: str, scores: Sequence[Score]) -> None:
         """Have the test items of `scores` written to `items.csv`."""
         self._items += [(split, score) for score in scores if score.items]
@@ -85,9 +92,24 @@ class Bench:
         for split, score in self._items:
             for item in score.items:
                 group = self.data.groups.get(item.name, item.group)
-                writer.writerow([score.metric, split, item.name, group, item.numerator, item.denominator])
+                writer.writerow(
+                    [score.metric, self.name(split), item.name, group, item.numerator, item.denominator]
+                )
         atomic_write_text(self.folder / ITEMS, text.getvalue())
         self.artefacts.append(ITEMS)
+
+    def label_items(self) -> None:
+        """Add the labels to each line of the files of test items where the data are not the official ones."""
+        about = [label for label in self.labels if label in (PARTIAL, OTHER_DATA)]
+        for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
+            if path.is_file():
+                with path.open(newline="", encoding="utf-8") as file:
+                    header, *rows = csv.reader(file)
+                text = io.StringIO()
+                writer = csv.writer(text, lineterminator="\n")
+                writer.writerow([*header, "labels"])
+                writer.writerows([*row, " ".join(about)] for row in rows)
+                atomic_write_text(path, text.getvalue())
 
     def say(self, message: str) -> None:
         """A line for s3prl's log and the journal."""

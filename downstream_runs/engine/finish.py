@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
+from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
 from downstream_runs.engine.records import METRICS
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import sha256_file
+from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def run_labels(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
 ) -> tuple[str, ...]:
     """Everything that keeps the numbers from being compared with published ones, each once."""
-    labels = [*plan.labels, *data.labels, *plan.task.recipes[plan.recipe].labels]
+    labels = [*plan.labels, *data.labels, *official.labels(plan.task, config)]
+    labels += plan.task.recipes[plan.recipe].labels
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
     labels += getattr(upstream, "labels", ())
@@ -71,7 +75,7 @@ def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
             unit=task.metric(name).unit,
             direction=task.metric(name).better,
             counts=counts,
-            split=split,
+            split=bench.name(split),
             selection=selection(bench),
             official=tested and task.metric(name).official,
             role="headline" if tested and task.metric(name).official else "information",
@@ -87,7 +91,7 @@ def selection(bench: Bench) -> str:
         raise ValueError(f"task {task.name} selects no checkpoint on dev")
     metric = task.metric(task.selection.metric)
     how = "lowest" if metric.better == "lower" else "highest"
-    return f"{how} {metric.name} on {task.selection.split}: step {best['step']} of {bench.steps}"
+    return f"{how} {metric.name} on {bench.name(task.selection.split)}: step {best['step']} of {bench.steps}"
 
 
 def make_result(
@@ -110,7 +114,7 @@ def make_result(
         recipe=plan.recipe,
         labels=labels,
         deviations=_deviations(bench),
-        metrics=(*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)),
+        metrics=_standing((*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), labels),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -124,7 +128,10 @@ def make_result(
         device=_device_name(bench.parts.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
-            name=_corpus_name(plan, data), root=str(data.root), counts=data.utterances, hash=data.sha256
+            name=_corpus_name(plan, data),
+            root=str(data.root),
+            counts={bench.name(split): number for split, number in data.utterances.items()},
+            hash=data.sha256,
         ),
         artefacts={name: sha256_file(bench.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -152,9 +159,18 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
     )
 
 
+def _standing(metrics: tuple[Metric, ...], labels: tuple[str, ...]) -> tuple[Metric, ...]:
+    """No number is official whose data are not the task's own."""
+    if OTHER_DATA not in labels:
+        return metrics
+    return tuple(dataclasses.replace(metric, official=False) for metric in metrics)
+
+
 def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
     """The corpus, which for a made one is not the real one whose layout it has."""
     name = plan.task.corpus.name
+    if data.partial:
+        return f"part of {name}"
     made = " and ".join(data.labels)
     return f"{made} corpus in the layout of {name}" if made else name
 
@@ -167,6 +183,7 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]
+    sentences += official.deviations(plan.task, bench.config)
     sentences += parallel.deviations(plan, bench.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
@@ -175,8 +192,9 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
         value = bench.best["value"]
         lower = plan.task.metric(rule.metric).better == "lower"
         if value >= rule.s3prl_bound if lower else value <= rule.s3prl_bound:
+            split = bench.name(rule.split)
             sentences.append(
-                f"the best {rule.metric} on {rule.split} is {value:.2f}; s3prl keeps a checkpoint only if it "
+                f"the best {rule.metric} on {split} is {value:.2f}; s3prl keeps a checkpoint only if it "
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
     return tuple(dict.fromkeys([*sentences, *bench.deviations]))

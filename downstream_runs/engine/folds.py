@@ -26,7 +26,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     """
     if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
-    found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.task.folds]
+    found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
     from reports import results
 
     path = run_dir(plan) / session.RESULT
@@ -40,7 +40,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
 
 
 def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
-    folds = plan.task.folds
+    folds = plan.folds
     headlines = [metric.name for metric in found[0].metrics if metric.role == "headline"]
     metrics = [metric for name in headlines for metric in _metrics(name, folds, found)]
     left_out = [metric for result in found for metric in result.metrics if metric.name == finish.SKIPPED]

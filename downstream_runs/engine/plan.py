@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
@@ -33,6 +34,8 @@ class RunPlan:
     ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
     switches: further settings for an upstream that takes them, e.g. `batching` of this project's students.
     data: the corpus folder.
+    partial: whether the corpus may be a part of the official one. It says nothing of the run where the corpus
+        is whole: what is part of the run's identity is the data that there is.
     out: the folder that run directories go to.
     device: auto, cpu, cuda or cuda:N.
     devices: how many processes train data-parallel, each on a device of its own (see `engine.parallel`).
@@ -68,6 +71,14 @@ class RunPlan:
     group: str = ""
     rivals: Rivals | None = None
     together: tuple[RunPlan, ...] = ()
+    partial: bool = False
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The task's folds, of a partial corpus those that there are data for."""
+        if self.partial and self.task.folds_of is not None:
+            return self.task.folds_of(self.data)
+        return self.task.folds
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -86,6 +97,7 @@ class RunPlan:
 def resolve_config(plan: RunPlan) -> dict[str, Any]:
     """The recipe's configuration with the plan's overrides; UsageError for a key or value that is wrong."""
     from downstream_runs import tasks
+    from downstream_runs.tasks import official
 
     config = tasks.recipe(plan.task, plan.recipe).copy_config()
     for key, value in plan.overrides.items():
@@ -101,6 +113,7 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
         _check_runner(config["runner"])
         if plan.devices > 1:
             config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
+    official.require(plan.task, config)
     # s3prl passes these to eval(): only plain names may get that far.
     for key, value in leaves(config):
         if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
@@ -208,6 +221,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
         "seed": plan.seed,
         "precision": plan.precision,
         "features": _stored(plan.features),
+        **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
     }
 
 
@@ -239,11 +253,22 @@ def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
 
 def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """UsageError that names what differs if the run in `folder` was started with another plan."""
-    differ = [key for key in wanted if key not in ("settings", "weights") and stored.get(key) != wanted[key]]
+    # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
+    # are the same.
+    named = dict.fromkeys([*wanted, *(key for key in ("labels", "partial") if key in stored)])
+    differ = [
+        key for key in named if key not in ("settings", "weights") and stored.get(key) != wanted.get(key)
+    ]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):
         differ.remove("upstream")  # an earlier version's name; `ckpt` says that the weights are the same
     if not differ:
         return
+    if "partial" in differ:
+        before, now = (_part(one.get("partial")) for one in (stored, wanted))
+        raise UsageError(
+            f"{folder} holds a run on {before}, now there is {now}, and two runs are never mixed; use "
+            "--rerun always to discard it, or another --out"
+        )
     if "config_sha256" in differ:
         old, new = stored.get("settings", {}), wanted["settings"]
         keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
@@ -252,6 +277,13 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
         f"{folder} holds a run with other {', '.join(differ)}, and two runs are never mixed; "
         "use --rerun always to discard it, or another --out"
     )
+
+
+def _part(partial: object) -> str:
+    """In words, what a corpus was of which the plan says this."""
+    if not isinstance(partial, dict) or not partial:
+        return "the whole corpus"
+    return f"a {shortfall(partial)}"
 
 
 def file_identity(name: str | None) -> str | None:

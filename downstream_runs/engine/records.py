@@ -17,12 +17,16 @@ EVENTS, METRICS = "events.jsonl", "metrics.jsonl"
 
 
 class Journal:
-    """Appends to one run's journals; every line carries the step, the time and the run's labels."""
+    """Appends to one run's journals; every line carries the step, the time and the run's labels.
 
-    def __init__(self, folder: Path, labels: tuple[str, ...]) -> None:
+    names: what splits are called in it, where that is another name than s3prl's.
+    """
+
+    def __init__(self, folder: Path, labels: tuple[str, ...], names: Mapping[str, str] | None = None) -> None:
         self._events = folder / EVENTS
         self._metrics = folder / METRICS
         self._labels = list(labels)
+        self._names = names or {}
 
     def event(self, name: str, step: int, **fields: Any) -> None:
         """Something that happened: start, resume, checkpoint, best, end, a retried batch."""
@@ -30,7 +34,7 @@ class Journal:
 
     def metric(self, split: str, step: int, values: Mapping[str, Any]) -> None:
         """Numbers of a split at a step; no time in it, so that equal runs have equal files."""
-        self._append(self._metrics, {"split": split, "step": step, **values})
+        self._append(self._metrics, {"split": self._names.get(split, split), "step": step, **values})
 
     def rewind(self, step: int) -> None:
         """Forget what came after `step`, and any line that a killed process left unfinished."""

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from downstream_runs.corpora import contents
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import lock, parallel, records
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
@@ -32,6 +33,7 @@ from downstream_runs.engine.plan import (
 )
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
+from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
             if rerun == "always":
                 _clear(folder)
             _remove_temporary(folder)
-            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config)
+            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             result = _finished(folder) if (folder / RESULT).exists() else None
@@ -104,11 +106,13 @@ def _train_and_test(
     with logged(folder), memory_errors():
         from downstream_runs.engine import training
 
+        if data.partial and ranks.leader:
+            print(shortfall(data.partial), file=terminal)
         with ranks.leader_first():
             bench = build(Work(plan, config, data, folder, None), terminal)
         if plan.task.train_split is None:
             bench.journal.rewind(0)
-            training.note(bench.journal, plan, 0, records.begun(folder))
+            training.note(bench, 0, records.begun(folder))
         else:
             training.train(bench, lambda message: print(message, file=terminal), ranks)
             if not ranks.leader:
@@ -127,6 +131,8 @@ def build(work: Work, terminal: IO[str]) -> Bench:
     built = parts.build(plan, _with_data(work.config, work.data), folder)
     labels = finish.run_labels(plan, work.config, work.data, built.upstream)
     print("labels:", ", ".join(labels) or "none", file=sys.stderr)
+    if work.data.partial:
+        print(shortfall(work.data.partial), file=sys.stderr)
     bench = Bench(
         plan,
         work.config,
@@ -134,7 +140,7 @@ def build(work: Work, terminal: IO[str]) -> Bench:
         folder,
         built,
         _Bars(terminal, labels),
-        records.Journal(folder, labels),
+        records.Journal(folder, labels, official.read(plan.task, work.config)),
         _reading(plan, work.config),
         labels,
     )
@@ -149,6 +155,7 @@ def conclude(bench: Bench) -> Result:
 
     metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
     bench.write_items()
+    bench.label_items()
     storing.say_stored(bench)
     result = finish.make_result(bench, metrics, bench.labels, records.seconds(bench.folder))
     written = results.write(bench.folder / RESULT, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.engine import hopeless
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.records import Journal
+from downstream_runs.tasks import official
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer
@@ -51,13 +51,14 @@ def begin(
     step = 0 if resumed is None else resumed["step"]
     checkpoints.drop_after(step)
     journal.rewind(step)
-    note(journal, plan, step, resumed is not None)
+    note(bench, step, resumed is not None)
 
     def give_up_if_hopeless(at: int) -> None:
         total = bench.config["runner"]["total_steps"]
         if plan.rivals is None:
             return
-        found = hopeless.check(plan.task, plan.rivals, bench.folder, plan.fold, at, total)
+        task = dataclasses.replace(plan.task, selection=official.selection(plan.task, bench.config))
+        found = hopeless.check(task, plan.rivals, bench.folder, plan.fold, at, total)
         if found is not None:
             journal.event(hopeless.EVENT, at, **found)
             raise hopeless.Hopeless(hopeless.sentence(found, at))
@@ -82,6 +83,8 @@ def begin(
     return trainer, resumed
 
 
-def note(journal: Journal, plan: RunPlan, step: int, again: bool) -> None:
-    """That the run begins or goes on, into its journal."""
-    journal.event("resume" if again else "start", step, pid=os.getpid(), command=list(plan.command))
+def note(bench: Bench, step: int, again: bool) -> None:
+    """That the run begins or goes on, into its journal, with the counts of a partial corpus."""
+    partial = {"partial": dict(bench.data.partial)} if bench.data.partial else {}
+    command = list(bench.plan.command)
+    bench.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs import costs, status
+from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.plan import resolve_config, run_dir
-from downstream_runs.launch import expand, sweep
+from downstream_runs.errors import UsageError
+from downstream_runs.launch import before, expand, sweep
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
@@ -143,10 +145,23 @@ def _needs(rows: Sequence[expand.Row], options: argparse.Namespace) -> Iterator[
     plans = {row.plan.task.name: row.plan for row in rows}
     for plan in plans.values():
         where = "made on first use in" if options.demo else f"{plan.task.corpus.name}, expected in"
+        if not options.demo:
+            yield from _corpus(plan)
         yield f"{plan.task.name} needs: {'a synthetic corpus, ' if options.demo else ''}{where} {plan.data}"
     for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
         if plan.ckpt is not None:
             yield f"{upstream} needs: {plan.ckpt}"
+
+
+def _corpus(plan: RunPlan) -> Iterator[str]:
+    """What is wrong with a task's corpus, or how much there is of a partial one."""
+    try:
+        found = before.look(plan, None)
+    except (UsageError, OSError) as error:
+        yield f"{plan.task.name} would be skipped: {error}"
+        return
+    if found.partial:
+        yield f"{plan.task.name}: {shortfall(found.partial)}; labelled {', '.join(found.labels)}"
 
 
 def _takes(found: Sequence[Line]) -> Iterator[str]:

@@ -66,7 +66,7 @@ class Row:
 
 def folds(plan: RunPlan) -> tuple[RunPlan, ...]:
     """The runs of a task's folds, or the run itself."""
-    return tuple(dataclasses.replace(plan, fold=fold) for fold in plan.task.folds) or (plan,)
+    return tuple(dataclasses.replace(plan, fold=fold) for fold in plan.folds) or (plan,)
 
 
 def sweep_folder(plan: RunPlan) -> Path:

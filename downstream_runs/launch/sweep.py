@@ -96,7 +96,9 @@ def lost(plan: RunPlan) -> bool:
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    rule = task.selection
+    from downstream_runs.tasks import official
+
+    rule = official.selection(task, result.config)
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]
     splits = (rule.split,) if rule else task.dev_splits
     for metric in result.metrics:
@@ -146,7 +148,7 @@ def _summary(
             "split": metric.split,
             "direction": metric.direction,
             "unit": metric.unit,
-            "mean_over": list(row.plan.task.folds),
+            "mean_over": list(row.plan.folds),
         },
         "chosen": best.rate,
         "tried": [

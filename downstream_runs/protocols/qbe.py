@@ -65,7 +65,7 @@ def test(bench: Bench) -> tuple[Metric, ...]:
         raise UsageError(
             f"--precision {bench.plan.precision} is for training, and QbE trains nothing; leave it out"
         )
-    corpus = quesst14.load(bench.data.root)
+    corpus = quesst14.load(bench.data.root, bool(bench.data.partial))
     search = _Searches(bench, corpus)
     dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
     best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
@@ -77,13 +77,13 @@ def test(bench: Bench) -> tuple[Metric, ...]:
     return _metrics(dev, best, found)
 
 
-def again(root: Path, folder: Path) -> tuple[Metric, ...]:
+def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]:
     """All metrics once more, from the scores that a run kept in `folder` and the corpus's ground truth.
 
-    root: of the corpus, or a folder that holds it. UsageError if the corpus, or a file of scores, is absent
-    or damaged.
+    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`. UsageError if the corpus,
+    or a file of scores, is absent or damaged.
     """
-    corpus = quesst14.load(quesst14.find_root(root))
+    corpus = quesst14.load(quesst14.find_root(root), partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
     names = [f"{DEV}-{layer:02d}.stdlist.xml.gz" for layer in range(len(files))]
     if not files or [path.name for path in files] != names or not (folder / BENCHMARK).is_file():

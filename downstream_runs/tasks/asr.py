@@ -20,6 +20,7 @@ from downstream_runs.tasks.spec import (
 )
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
     from downstream_runs.scoring.wer import Unit
 
 
@@ -112,15 +113,32 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold LibriSpeech under `data` against its counts and transcripts."""
+    from downstream_runs.corpora import librispeech
+
+    _, every = _parts(config)
+    root = librispeech.find_root(data).resolve()
+    report = librispeech.check(root, every, decode=0, partial=partial)
+    return librispeech.require_good(report, partial)
+
+
+def _parts(config: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The corpus's folders of each split, and all of them."""
+    datarc = config["downstream_expert"]["datarc"]
+    parts = {split: tuple(datarc[split]) for split in ("train", "dev-clean", "test-clean")}
+    return parts, tuple(dict.fromkeys(part for names in parts.values() for part in names))
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
     """Find LibriSpeech under `data` and write the length tables and character dictionary that s3prl reads."""
     from downstream_runs.corpora import librispeech, vocabulary
 
-    datarc = config["downstream_expert"]["datarc"]
-    parts = {split: tuple(datarc[split]) for split in ("train", "dev-clean", "test-clean")}
-    every = tuple(dict.fromkeys(part for names in parts.values() for part in names))
+    standing = look(data, cache, config, partial)
+    parts, every = _parts(config)
     root = librispeech.find_root(data).resolve()
-    librispeech.require_good(librispeech.check(root, every, decode=0))
     tables = librispeech.write_lengths(root, every, cache).resolve()
     dictionary = vocabulary.write_char_dict(cache / "char.dict").resolve()
     listed = {part: _rows(tables / f"{part}.csv") for part in every}
@@ -136,8 +154,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
             root / path for part in every for path in sorted(row["file_path"] for row in listed[part])
         ),
         sha256=_content_hash(root, listed, dictionary),
-        labels=librispeech.labels(root),
-        deviations=librispeech.deviations(root),
+        **standing.facts,
     )
 
 
@@ -224,6 +241,9 @@ TASK = TaskSpec(
     ),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    split_keys={split: f"downstream_expert.datarc.{split}" for split in ("train", "dev-clean", "test-clean")},
+    fixed_keys=("downstream_expert.datarc.decoder_args.decoder_type",),
     score=score,
     used=used,
     demo=demo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from downstream_runs.tasks import _blocks
 from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
+    from downstream_runs.corpora.voxceleb1 import Recording
+    from downstream_runs.corpora.voxceleb1_lists import Trial
     from downstream_runs.engine.bench import Bench
     from reports.results import Metric
 
@@ -100,21 +104,55 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold VoxCeleb1 under `data` against the archives and its trials."""
+    return _listed(data, cache and cache.resolve() / "voxceleb1", partial).standing
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A corpus with its trials; none where they would have to be downloaded."""
+
+    root: Path
+    training: Sequence[Recording]
+    trials: Sequence[Trial]
+    testing: Sequence[Recording]
+    standing: markers.Standing
+
+
+def _listed(data: Path, cache: Path | None, partial: bool) -> _Listed:
+    from downstream_runs.corpora import markers, voxceleb1, voxceleb1_lists
+
+    root = voxceleb1.find_root(data).resolve()
+    report = voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=0, partial=partial)
+    archives = voxceleb1.require_good(report, partial)
+    part = bool(archives.partial)
+    training, testing = (voxceleb1.recordings(group) for group in voxceleb1.archives(root).values())
+    source = voxceleb1_lists.find_trials(root, cache, part)
+    if source is None:
+        return _Listed(root, training, (), (), archives)
+    trials = voxceleb1_lists.read_trials(source)
+    if part:
+        trials = voxceleb1_lists.trials_of(trials, {file.name for file in testing})
+    voxceleb1_lists.require_both_labels(trials, source)
+    testing = voxceleb1.require_listed(testing, voxceleb1_lists.utterances(trials), source)
+    if not part:
+        return _Listed(root, training, trials, testing, archives)
+    count = markers.Count("train", len(training), voxceleb1.PARTS["dev"])
+    standing = voxceleb1_lists.verification(root, count, trials, partial)
+    return _Listed(root, training, trials, testing, standing)
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
     """Find VoxCeleb1 under `data`, trim it once, draw dev trials, and show it to s3prl in s3prl's layout."""
     from downstream_runs.corpora import voxceleb1, voxceleb1_lists, voxceleb1_trims
 
     cache = cache.resolve() / "voxceleb1"
-    root = voxceleb1.find_root(data).resolve()
-    voxceleb1.require_good(voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=0))
+    found = _listed(data, cache, partial)
+    root, training, trials, testing = found.root, found.training, found.trials, found.testing
     groups = voxceleb1.archives(root)
-    training = voxceleb1.recordings(groups["dev"])
-    source = voxceleb1_lists.find_trials(root, cache)
-    trials = voxceleb1_lists.read_trials(source)
-    voxceleb1_lists.require_both_labels(trials, source)
-    testing = voxceleb1.require_listed(
-        voxceleb1.recordings(groups["test"]), voxceleb1_lists.utterances(trials), source
-    )
     lengths = voxceleb1_trims.trimmed_lengths([*training, *testing], cache)
     voxceleb1_trims.too_short(lengths, [file.name for file in testing], LEAST_SAMPLES)
     least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
@@ -140,8 +178,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances=counts,
         audio=tuple(file.path for file in (*training, *testing)),
         sha256=voxceleb1.content_hash([*training, *testing], lists["dev_meta_data"], lists["test_meta_data"]),
-        labels=voxceleb1.labels(root),
-        deviations=(*voxceleb1.deviations(root), *_not_used(len(training), len(kept), least)),
+        **found.standing.and_also(_not_used(len(training), len(kept), least)).facts,
     )
 
 
@@ -196,6 +233,8 @@ TASK = TaskSpec(
     artefacts=("test_predict.txt", "report.txt", "trials.csv"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    data_keys=("downstream_expert.datarc.vad_config.min_sec", "downstream_expert.datarc.max_timestep"),
     score=score,
     demo=demo,
     split_batches=True,

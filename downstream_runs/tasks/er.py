@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import RunFailed
+from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.tasks import _labels
 from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+
+if TYPE_CHECKING:
+    from downstream_runs.corpora import iemocap, markers
 
 FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
 _DATARC = {"test_fold": "fold1", "pre_load": True, "valid_ratio": 0.2}
@@ -38,21 +41,53 @@ RECIPES = _labels.recipes(
 )
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Find IEMOCAP under `data`, check all five sessions, and derive the metadata that s3prl reads."""
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold IEMOCAP under `data` against its labels and counts."""
+    return _read(data, partial, decode=0)[2]
+
+
+Sessions = Mapping[int, "Sequence[iemocap.Utterance]"]
+
+
+def _read(data: Path, partial: bool, decode: int) -> tuple[Path, Sessions, markers.Standing]:
+    """The root, the utterances of each session, and what the corpus is."""
     from downstream_runs.corpora import iemocap, markers, wavs
 
-    datarc = config["downstream_expert"]["datarc"]
-    fold = FOLDS.index(datarc["test_fold"]) + 1
     root = iemocap.find_root(data).resolve()
-    sessions = iemocap.read(root)
+    partial = partial and not markers.marks(root)
+    sessions = iemocap.read(root, partial)
     made = markers.labels(root)
+    standing = iemocap.standing(root, sessions, partial)
+    iemocap.require_two(root, sessions)
     wavs.require_good(
-        iemocap.check(root, sessions, decode=4),
+        iemocap.check(root, sessions, decode=decode),
         f"delete {root} and make the {' and '.join(made)} corpus again"
         if made
         else "unpack IEMOCAP again, or try the path first with --demo",
     )
+    return root, sessions, standing
+
+
+def folds_of(data: Path) -> tuple[str, ...]:
+    """The folds of the sessions that are there, where there are two or more; else all, to be refused."""
+    from downstream_runs.corpora import iemocap
+
+    try:
+        there = iemocap.present(iemocap.find_root(data))
+    except UsageError:
+        return FOLDS
+    return tuple(FOLDS[number - 1] for number in there) if len(there) > 1 else FOLDS
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find IEMOCAP under `data`, check all five sessions, and derive the metadata that s3prl reads."""
+    from downstream_runs.corpora import iemocap
+
+    datarc = config["downstream_expert"]["datarc"]
+    fold = FOLDS.index(datarc["test_fold"]) + 1
+    root, sessions, standing = _read(data, partial, decode=4)
     digest = iemocap.content_hash(root, sessions)
     metadata = iemocap.write_metadata(sessions, cache.resolve() / f"iemocap-{digest[:12]}")
     others = sum(len(utterances) for number, utterances in sessions.items() if number != fold)
@@ -64,8 +99,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances={"train": train, "dev": others - train, "test": len(sessions[fold])},
         audio=tuple(root / one.path for utterances in sessions.values() for one in utterances),
         sha256=digest,
-        labels=made,
-        deviations=iemocap.deviations(root, sessions),
+        **standing.facts,
         groups={utterance.name: utterance.speaker for utterance in sessions[fold]},
     )
 
@@ -109,10 +143,13 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test_{fold}_predict.txt", "test_{fold}_truth.txt"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    data_keys=("downstream_expert.datarc.valid_ratio",),
     score=score,
     demo=demo,
     split_batches=True,
     pooled=True,
     folds=FOLDS,
     fold_key="downstream_expert.datarc.test_fold",
+    folds_of=folds_of,
 )

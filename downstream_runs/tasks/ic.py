@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.tasks import _labels
 from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+
+if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
+    from downstream_runs.corpora.fluent_commands import Utterance
 
 RECIPES = _labels.recipes(
     superb={
@@ -33,27 +37,44 @@ RECIPES = _labels.recipes(
 )
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Find Fluent Speech Commands under `data` and check its tables and audio."""
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold Fluent Speech Commands under `data` against its tables and counts."""
+    return _read(data, partial, decode=0)[2]
+
+
+def _read(
+    data: Path, partial: bool, decode: int
+) -> tuple[Path, Mapping[str, tuple[Utterance, ...]], markers.Standing]:
+    """The root, the utterances of each split, and what the corpus is."""
     from downstream_runs.corpora import fluent_commands, markers, wavs
 
     root = fluent_commands.find_root(data).resolve()
     utterances = fluent_commands.read(root)
     made = markers.labels(root)
+    standing = fluent_commands.standing(root, utterances, partial)
     wavs.require_good(
-        fluent_commands.check(root, utterances, decode=8),
+        fluent_commands.check(root, utterances, decode=decode),
         f"delete {root} and make the {' and '.join(made)} corpus again"
         if made
         else "unpack Fluent Speech Commands again, or try the path first with --demo",
     )
+    return root, utterances, standing
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find Fluent Speech Commands under `data` and check its tables and audio."""
+    from downstream_runs.corpora import fluent_commands
+
+    root, utterances, standing = _read(data, partial, decode=8)
     return PreparedData(
         root=root,
         settings={"datarc.file_path": str(root)},
         utterances={split: len(listed) for split, listed in utterances.items()},
         audio=tuple(utterance.path for listed in utterances.values() for utterance in listed),
         sha256=fluent_commands.content_hash(root, utterances),
-        labels=made,
-        deviations=fluent_commands.deviations(root, utterances),
+        **standing.facts,
         groups={utterance.path.stem: utterance.speaker for utterance in utterances["test"]},
     )
 
@@ -91,6 +112,7 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test_predict.csv", "test_truth.csv"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
     score=score,
     demo=demo,
     split_batches=True,

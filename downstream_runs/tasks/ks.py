@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.tasks import _labels
 from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+
+if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
+    from downstream_runs.corpora.speech_commands import Listing
 
 RECIPES = _labels.recipes(
     superb={
@@ -34,27 +38,43 @@ RECIPES = _labels.recipes(
 )
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Find both folders of Speech Commands under `data` and check them."""
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold both folders of Speech Commands under `data` against their classes and counts."""
+    return _read(data, partial, decode=0)[1]
+
+
+def _read(data: Path, partial: bool, decode: int) -> tuple[Listing, markers.Standing]:
+    """The files of both folders, and what the corpus is."""
     from downstream_runs.corpora import speech_commands, wavs
 
     train, test = (root.resolve() for root in speech_commands.find_roots(data))
     listing = speech_commands.read(train, test)
     made = speech_commands.labels(listing)
+    standing = speech_commands.standing(listing, partial)
     wavs.require_good(
-        speech_commands.check(listing, decode=8),
+        speech_commands.check(listing, decode=decode),
         f"delete {train} and {test} and make the {' and '.join(made)} corpus again"
         if made
         else "unpack both archives of Speech Commands v0.01 again, or try the path first with --demo",
     )
+    return listing, standing
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find both folders of Speech Commands under `data` and check them."""
+    from downstream_runs.corpora import speech_commands
+
+    listing, standing = _read(data, partial, decode=8)
+    train, test = listing.train_root, listing.test_root
     return PreparedData(
         root=train,
         settings={"datarc.speech_commands_root": str(train), "datarc.speech_commands_test_root": str(test)},
         utterances=listing.utterances,
         audio=(*listing.train, *listing.dev, *listing.noise, *listing.test),
         sha256=speech_commands.content_hash(listing),
-        labels=made,
-        deviations=speech_commands.deviations(listing),
+        **standing.facts,
     )
 
 
@@ -116,6 +136,7 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
     score=score,
     demo=demo,
     split_batches=True,

@@ -20,6 +20,7 @@ from downstream_runs.tasks.spec import (
 )
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
     from downstream_runs.corpora.lexicon import Lexicon
 
 
@@ -99,16 +100,37 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Find LibriSpeech and the lexicon, and write the list of phones that s3prl reads."""
-    from downstream_runs.corpora import layout, lexicon, librispeech, transcripts
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold LibriSpeech under `data` against its counts and transcripts, and find the lexicon."""
+    from downstream_runs.corpora import lexicon, librispeech
 
+    root = librispeech.find_root(data).resolve()
+    _, every = _parts(config)
+    report = librispeech.check(root, every, decode=0, partial=partial)
+    standing = librispeech.require_good(report, partial)
+    if cache is None:
+        return standing
+    found = lexicon.find(data.expanduser(), root, cache)
+    return standing.and_also(found.deviations, found.labels)
+
+
+def _parts(config: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The corpus's folders of each split, and all of them; UsageError for a setting that is fixed."""
     expert = config["downstream_expert"]
     _ctc.require_fixed(expert, RECIPES["superb"].config["downstream_expert"])
     parts = _ctc.parts(expert)
-    every = tuple(dict.fromkeys(part for names in parts.values() for part in names))
+    return parts, tuple(dict.fromkeys(part for names in parts.values() for part in names))
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find LibriSpeech and the lexicon, and write the list of phones that s3prl reads."""
+    from downstream_runs.corpora import layout, lexicon, librispeech, transcripts
+
+    standing = look(data, cache, config, partial)
+    parts, every = _parts(config)
     root = librispeech.find_root(data).resolve()
-    librispeech.require_good(librispeech.check(root, every, decode=0))
     # Opens each file once and keeps what it found in the cache; s3prl would meet a bad file in mid-training.
     librispeech.write_lengths(root, every, cache)
     found = lexicon.find(data.expanduser(), root, cache)
@@ -128,8 +150,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances={split: sum(len(files[part]) for part in names) for split, names in parts.items()},
         audio=tuple(file.path for audio in files.values() for file in audio),
         sha256=_content_hash(files, said, found),
-        labels=tuple(dict.fromkeys((*librispeech.labels(root), *found.labels))),
-        deviations=(*librispeech.deviations(root), *found.deviations),
+        **standing.facts,
     )
 
 
@@ -190,6 +211,8 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test-hyp.ark", "test-ref.ark"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    split_keys={split: f"downstream_expert.corpus.{split}" for split in ("train", "dev", "test")},
     score=score,
     used=_ctc.used,
     demo=demo,

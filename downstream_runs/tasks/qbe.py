@@ -10,6 +10,8 @@ from downstream_runs.errors import UsageError
 from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
+    from downstream_runs.corpora.quesst14 import Quesst14
     from downstream_runs.engine.bench import Bench
     from reports.results import Metric
 
@@ -42,12 +44,18 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Find QUESST 2014 under `data` and check what is searched; nothing is written."""
-    from downstream_runs.corpora import markers, quesst14
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """The same checks as `prepare`: they decode nothing."""
+    return _load(data, config, partial)[1]
 
-    _check_config(config)
-    corpus = quesst14.load(quesst14.find_root(data).resolve())
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find QUESST 2014 under `data` and check what is searched; nothing is written."""
+    from downstream_runs.corpora import quesst14
+
+    corpus, standing = _load(data, config, partial)
     return PreparedData(
         root=corpus.root,
         settings={},
@@ -57,9 +65,17 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         },
         audio=tuple(one.path for part in (corpus.documents, *corpus.queries.values()) for one in part),
         sha256=quesst14.content_hash(corpus),
-        labels=markers.labels(corpus.root),
-        deviations=markers.deviations(corpus.root),
+        **standing.facts,
     )
+
+
+def _load(data: Path, config: Mapping[str, Any], partial: bool) -> tuple[Quesst14, markers.Standing]:
+    """The searched part of the data set, and what it is beside the official one."""
+    from downstream_runs.corpora import quesst14
+
+    _check_config(config)
+    corpus = quesst14.load(quesst14.find_root(data).resolve(), partial)
+    return corpus, quesst14.standing(corpus, partial)
 
 
 def _check_config(config: Mapping[str, Any]) -> None:
@@ -125,6 +141,7 @@ TASK = TaskSpec(
     artefacts=("benchmark.stdlist.xml", "layers.csv", "trials.csv"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
     score=score,
     demo=demo,
     test=test,

@@ -18,6 +18,7 @@ from downstream_runs.tasks.spec import (
 )
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
     from downstream_runs.engine.bench import Bench
     from reports.results import Metric
 
@@ -85,9 +86,32 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Find Libri2Mix or Kaldi-style folders under `data` and hold their tables against the counts."""
+    from downstream_runs.corpora import librimix
+
+    return librimix.look(data, _speakers(config), partial)[2]
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
     """Find Libri2Mix or Kaldi-style folders under `data`, check them, and write what s3prl reads."""
     from downstream_runs.corpora import librimix
+
+    prepared = librimix.prepare(data, cache / "librimix", _speakers(config), partial)
+    return PreparedData(
+        root=prepared.root,
+        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
+        utterances=prepared.recordings,
+        audio=prepared.audio,
+        sha256=prepared.sha256,
+        **prepared.standing.facts,
+    )
+
+
+def _speakers(config: Mapping[str, Any]) -> int:
+    """How many speakers a recording may have; UsageError for settings that s3prl's scoring does not know."""
     from downstream_runs.errors import UsageError
 
     datarc = config["downstream_expert"]["datarc"]
@@ -98,16 +122,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
                 f"downstream_expert.datarc.{key} is {datarc[key]!r}, {expected} was expected: s3prl's "
                 "scoring knows no other; leave that setting out"
             )
-    prepared = librimix.prepare(data, cache / "librimix", datarc["num_speakers"])
-    return PreparedData(
-        root=prepared.root,
-        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
-        utterances=prepared.recordings,
-        audio=prepared.audio,
-        sha256=prepared.sha256,
-        labels=prepared.labels,
-        deviations=prepared.deviations,
-    )
+    return int(datarc["num_speakers"])
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -177,6 +192,11 @@ TASK = TaskSpec(
     artefacts=("best-states-dev.ckpt", "frame_shift"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    data_keys=tuple(
+        f"downstream_expert.datarc.{key}"
+        for key in ("chunk_size", "label_delay", "num_speakers", "frame_shift")
+    ),
     score=score,
     used=used,
     demo=demo,

@@ -20,6 +20,7 @@ from downstream_runs.tasks.spec import (
 )
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
     from downstream_runs.corpora.snips import Snips
 
 _METRICS = (
@@ -115,15 +116,27 @@ RECIPES["sample"] = _blocks.own(
 )
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold Audio SNIPS under `data` against its transcripts and counts."""
+    return _load(data, config, partial).standing
+
+
+def _load(data: Path, config: Mapping[str, Any], partial: bool) -> Snips:
+    from downstream_runs.corpora import snips
+
+    _ctc.require_fixed(config["downstream_expert"], RECIPES["superb"].config["downstream_expert"])
+    return snips.load(snips.find_root(data).resolve(), partial=partial)
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
     """Find and check Audio SNIPS, and write the characters and slots that s3prl reads."""
-    from downstream_runs.corpora import markers, snips
+    from downstream_runs.corpora import snips
     from downstream_runs.corpora.outputs import writing
 
-    expert = config["downstream_expert"]
-    _ctc.require_fixed(expert, RECIPES["superb"].config["downstream_expert"])
-    parts = _ctc.parts(expert)
-    corpus = snips.load(snips.find_root(data).resolve())
+    corpus = _load(data, config, partial)
+    parts = _ctc.parts(config["downstream_expert"])
     digest = _content_hash(corpus)
     with writing(cache):
         characters = snips.write_characters(cache / "snips-characters.txt").resolve()
@@ -138,8 +151,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances={split: sum(len(corpus.splits[part]) for part in names) for split, names in parts.items()},
         audio=tuple(utterance.path for part in corpus.splits.values() for utterance in part),
         sha256=digest,
-        labels=markers.labels(corpus.root),
-        deviations=corpus.deviations,
+        **corpus.standing.facts,
     )
 
 
@@ -208,6 +220,11 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test-hyp.ark", "test-ref.ark"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    fixed_keys=tuple(
+        f"downstream_expert.corpus.{key}"
+        for key in ("train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+    ),
     score=score,
     used=_ctc.used,
     demo=demo,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.tasks import _blocks, _labels
 from downstream_runs.tasks.spec import (
@@ -15,6 +16,10 @@ from downstream_runs.tasks.spec import (
     Selection,
     TaskSpec,
 )
+
+if TYPE_CHECKING:
+    from downstream_runs.corpora import markers
+    from downstream_runs.corpora.voxceleb1 import Recording
 
 
 def _config(
@@ -78,20 +83,53 @@ RECIPES = {
 }
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
+def look(
+    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+) -> markers.Standing:
+    """Hold VoxCeleb1 under `data` against the archives and its list."""
+    return _listed(data, cache and cache.resolve() / "voxceleb1", partial, decode=0).standing
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A corpus with what its list names of it; no splits where the list would have to be downloaded."""
+
+    root: Path
+    splits: Mapping[str, Sequence[str]]
+    files: Sequence[Recording]
+    standing: markers.Standing
+
+
+def _listed(data: Path, cache: Path | None, partial: bool, decode: int) -> _Listed:
+    from downstream_runs.corpora import voxceleb1, voxceleb1_lists
+
+    root = voxceleb1.find_root(data).resolve()
+    report = voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=decode, partial=partial)
+    archives = voxceleb1.require_good(report, partial)
+    source = voxceleb1_lists.find_split_list(root, cache)
+    if source is None:
+        return _Listed(root, {}, (), archives)
+    splits = voxceleb1_lists.read_split_list(source)
+    recordings = voxceleb1.recordings(voxceleb1.speakers(root))
+    if archives.partial:
+        splits = voxceleb1_lists.present_of(splits, {file.name for file in recordings})
+        voxceleb1_lists.require_utterances(splits, source)
+    files = voxceleb1.require_listed(
+        recordings, [name for names in splits.values() for name in names], source
+    )
+    voxceleb1_lists.require_labels(splits, source)
+    standing = voxceleb1_lists.identification(root, splits, partial)
+    return _Listed(root, splits, files, standing.and_also(voxceleb1_lists.other_list(root, source)))
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
     """Find VoxCeleb1 under `data`, hold it against its list, and show it to s3prl in s3prl's layout."""
     from downstream_runs.corpora import voxceleb1, voxceleb1_lists
 
     cache = cache.resolve() / "voxceleb1"
-    root = voxceleb1.find_root(data).resolve()
-    voxceleb1.require_good(voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=4))
+    found = _listed(data, cache, partial, decode=4)
+    root, splits, files = found.root, found.splits, found.files
     folders = voxceleb1.speakers(root)
-    source = voxceleb1_lists.find_split_list(root, cache)
-    splits = voxceleb1_lists.read_split_list(source)
-    files = voxceleb1.require_listed(
-        voxceleb1.recordings(folders), [name for names in splits.values() for name in names], source
-    )
-    voxceleb1_lists.require_labels(splits, source)
     listed = voxceleb1_lists.write_split_list(splits, cache)
     counts = {split: len(names) for split, names in splits.items()}
     return PreparedData(
@@ -103,12 +141,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any]) -> PreparedData:
         utterances=counts,
         audio=tuple(file.path for file in files),
         sha256=voxceleb1.content_hash(files, listed),
-        labels=voxceleb1.labels(root),
-        deviations=(
-            *voxceleb1.deviations(root),
-            *voxceleb1_lists.other_counts(root, counts),
-            *voxceleb1_lists.other_list(root, source),
-        ),
+        **found.standing.facts,
     )
 
 
@@ -145,6 +178,8 @@ TASK = TaskSpec(
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=RECIPES,
     prepare=prepare,
+    look=look,
+    data_keys=("downstream_expert.datarc.max_timestep",),
     score=score,
     demo=demo,
     split_batches=True,

@@ -6,9 +6,10 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from downstream_runs.corpora.markers import Standing
     from downstream_runs.engine.bench import Bench
     from reports.results import Metric
 
@@ -84,6 +85,7 @@ class PreparedData:
     they were looked at.
     `labels` and `deviations` say how a made corpus differs from the real one.
     `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
+    `partial`: of a part of a corpus, what each of its parts has and the official one (`markers.Standing`).
     """
 
     root: Path
@@ -95,6 +97,26 @@ class PreparedData:
     labels: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+    partial: Mapping[str, str] = field(default_factory=dict)
+
+
+class Prepare(Protocol):
+    """Checks a corpus and writes what s3prl needs; `partial` allows one that is not the whole official."""
+
+    def __call__(
+        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False, /
+    ) -> PreparedData: ...
+
+
+class Look(Protocol):
+    """The part of `prepare` that takes seconds on a whole corpus: no audio is decoded.
+
+    With `cache` None nothing is written or downloaded, and what would have to be is taken for good.
+    """
+
+    def __call__(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False, /
+    ) -> Standing: ...
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,8 @@ class TaskSpec:
 
     `train_split`: None for a task that trains nothing; its `test` then does all the work.
     `selection`: None where the task's `test` chooses among the kept checkpoints.
-    `prepare(data, cache, config)` checks the corpus and writes what s3prl needs (UsageError for bad data);
+    `prepare(data, cache, config, partial)` checks the corpus and writes what s3prl needs (UsageError for bad
+    data); `look`, with the same arguments, does the quick part of it;
     `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
     that s3prl logged and nothing else holds (scoring errors are UsageErrors);
     `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items;
@@ -147,7 +170,10 @@ class TaskSpec:
     utterance's features serves as well as all of them.
     `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
     `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
-    reported value is the mean over all folds.
+    reported value is the mean over all folds; `folds_of(data)` gives those that a partial corpus has.
+    `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
+    `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
+    that no run may change. See `official`.
     `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
     """
 
@@ -163,9 +189,10 @@ class TaskSpec:
     selection: Selection | None
     artefacts: tuple[str, ...]
     recipes: Mapping[str, Recipe]
-    prepare: Callable[[Path, Path, Mapping[str, Any]], PreparedData]
+    prepare: Prepare
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
     demo: Callable[[Path], Path]
+    look: Look | None = None
     used: Callable[[Any], int] = len
     split_batches: bool = False
     random_items: bool = False
@@ -173,6 +200,10 @@ class TaskSpec:
     kept_checkpoints: int = 0
     folds: tuple[str, ...] = ()
     fold_key: str = ""
+    folds_of: Callable[[Path], tuple[str, ...]] | None = None
+    split_keys: Mapping[str, str] = field(default_factory=dict)
+    data_keys: tuple[str, ...] = ()
+    fixed_keys: tuple[str, ...] = ()
     variant: str | None = None
     adjust: Callable[[Any], None] | None = None
     test: Callable[[Bench], tuple[Metric, ...]] | None = None

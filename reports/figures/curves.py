@@ -10,6 +10,7 @@ from reports.figures import journal, style
 from reports.figures.style import Picture
 from reports.results import Result
 from reports.rows import Row
+from reports.table import partial_counts
 
 Curve = list[tuple[int, float]]
 
@@ -88,6 +89,7 @@ def _figure(
         style.shared_legend(figure, (row.name for row in rows))
         if any(row.labels for row in rows):
             caption += " Rows with labels in brackets are not comparable to the others."
+            caption += partial_counts(rows)
         if left_out:
             caption += f" {left_out} more rows are not drawn."
         return [style.finish(figure, key, caption)]

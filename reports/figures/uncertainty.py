@@ -9,6 +9,7 @@ from reports.figures import style
 from reports.figures.style import Picture
 from reports.rows import Row
 from reports.statistics.resample import Interval
+from reports.table import partial_counts
 
 
 def draw(rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], shown: int) -> list[Picture]:
@@ -69,7 +70,7 @@ def _figure(
             "better; the paired tests do."
         )
         if any(row.labels for row in rows):
-            caption += " These rows are not comparable to published numbers."
+            caption += f" These rows are not comparable to published numbers.{partial_counts(rows)}"
         if left_out > 0:
             caption += f" {left_out} more rows are not drawn."
         return [style.finish(figure, key, caption)]

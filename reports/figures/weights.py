@@ -8,6 +8,7 @@ from reports.columns import TASKS
 from reports.figures import journal, style
 from reports.figures.style import Picture
 from reports.rows import Row
+from reports.table import partial_counts
 from reports.tables.model import listed
 
 
@@ -47,6 +48,7 @@ def draw(rows: Sequence[Row], left_out: int) -> list[Picture]:
             "where "
             "layers differ in scale."
         )
+        caption += partial_counts([row for row in rows if row.name in dict(found)])
         if left_out:
             caption += f" {left_out} more rows are not drawn."
         return [style.finish(figure, "layer_weights", caption)]

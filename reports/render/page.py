@@ -98,8 +98,8 @@ GUIDE = (
     "<b>Published</b> rows are the digits that others printed, each with its source. <b>Ours</b> are runs "
     "of this "
     "toolkit, computed from their result files. The two never share a block.",
-    "A row in a block with a <b>warning</b> (demo, untrained, shortened, sample) shows that the pipeline "
-    "runs. It "
+    "A row in a block with a <b>warning</b> (demo, untrained, shortened, sample, partial, other-data) "
+    "shows that the pipeline runs. It "
     "says nothing about a model and cannot be compared with a published number.",
     "<b>Overall</b> is the mean of eleven metrics with error rates as 100 minus the rate; slot filling "
     "counts twice. "

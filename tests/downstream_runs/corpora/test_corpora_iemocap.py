@@ -28,10 +28,10 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
     return root
 
 
-def prepare(data: Path, fold: str = "fold1") -> object:
+def prepare(data: Path, fold: str = "fold1", partial: bool = True) -> object:
     config = TASK.recipes["demo"].copy_config()
     config["downstream_expert"]["datarc"]["test_fold"] = fold
-    return TASK.prepare(data, data.parent / "cache", config)
+    return TASK.prepare(data, data.parent / "cache", config, partial)
 
 
 def test_the_metadata_hold_four_classes_of_all_sessions(label_demos: Path) -> None:
@@ -77,10 +77,28 @@ def test_the_official_metadata_are_known_by_their_git_names() -> None:
     assert sum(corpus.OFFICIAL_UTTERANCES.values()) == 5_531
 
 
-def test_another_content_is_a_deviation(copy: Path) -> None:
-    deviations = prepare(copy).deviations  # type: ignore[attr-defined]
-    assert "Session1 has 30 utterances of the four classes, the official one 1,085" in deviations
-    assert any("differ from s3prl's" in sentence for sentence in deviations)
+def test_another_content_is_partial_or_a_deviation(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare(copy)
+    assert prepared.labels == ("partial",)  # type: ignore[attr-defined]
+    assert "Session1 has 30 of 1,085 utterances" in prepared.deviations[0]  # type: ignore[attr-defined]
+    monkeypatch.setattr(corpus, "OFFICIAL_UTTERANCES", dict.fromkeys(corpus.SESSIONS, 30))
+    [sentence] = prepare(copy).deviations  # type: ignore[attr-defined]
+    assert "differ from s3prl's" in sentence and prepare(copy).labels == ()  # type: ignore[attr-defined]
+
+
+def test_two_sessions_make_two_folds_and_one_none(copy: Path) -> None:
+    for number in (1, 3, 4):
+        shutil.rmtree(copy / f"Session{number}")
+    assert TASK.folds_of is not None and TASK.folds_of(copy) == ("fold2", "fold5")
+    prepared = prepare(copy, "fold5")
+    assert prepared.utterances == {"train": 24, "dev": 6, "test": 30}  # type: ignore[attr-defined]
+    assert prepared.deviations[1] == "the mean is over 2 of 5 folds"  # type: ignore[attr-defined]
+    sorted((copy / "Session5/sentences/wav").rglob("*F000.wav"))[0].unlink()
+    assert prepare(copy, "fold5").utterances["test"] == 29  # type: ignore[attr-defined]
+    shutil.rmtree(copy / "Session5")
+    assert TASK.folds_of(copy) == TASK.folds
+    with pytest.raises(UsageError, match="has 1 of 5 sessions, at least two were expected"):
+        prepare(copy, "fold2")
 
 
 def _no_session(root: Path) -> None:
@@ -121,24 +139,24 @@ def _change(root: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "partial", "says"),
     [
-        (_no_session, "there is no folder .*Session4.* all five sessions are needed"),
-        (_no_audio, r"labels Ses02F_impro01_F000, and there is no .*Ses02F_impro01_F000.wav; unpack"),
-        (_bad_line, "impro01.txt line 3 is .* expected .start - end., an utterance such as"),
-        (_twice, "line 6 labels Ses01F_impro01_F000 a second time"),
-        (_one_class_less, "Session1.* labels no utterance as sad; unpack"),
-        (_no_labels, "labels no utterance as one of neu, hap, ang, sad, exc"),
-        (_binary, "Ses01F_impro01.txt cannot be read as text"),
+        (_no_session, False, r"Session4 has 0 of 1,031 utterances.* unpack .* or add --partial"),
+        (_no_audio, False, r"labels Ses02F_impro01_F000, and there is no .*Ses02F_impro01_F000.wav; unpack"),
+        (_bad_line, True, "impro01.txt line 3 is .* expected .start - end., an utterance such as"),
+        (_twice, True, "line 6 labels Ses01F_impro01_F000 a second time"),
+        (_one_class_less, True, "Session1.* labels no utterance as sad; unpack"),
+        (_no_labels, True, "labels no utterance as one of neu, hap, ang, sad, exc"),
+        (_binary, True, "Ses01F_impro01.txt cannot be read as text"),
     ],
 )
 @pytest.mark.parametrize("fold", ["fold1", "fold5"])
 def test_what_is_wrong_is_said_whatever_the_fold(
-    copy: Path, spoil: Callable[[Path], None], says: str, fold: str
+    copy: Path, spoil: Callable[[Path], None], partial: bool, says: str, fold: str
 ) -> None:
     spoil(copy)
     with pytest.raises(UsageError, match=says):
-        prepare(copy, fold)
+        prepare(copy, fold, partial)
 
 
 def test_files_of_macos_are_passed_over(copy: Path) -> None:

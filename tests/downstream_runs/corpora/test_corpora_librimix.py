@@ -53,8 +53,8 @@ def test_tables_are_those_of_the_recipe(data: Path, tmp_path: Path) -> None:
     assert (dev / "wav.scp").read_text().splitlines()[0] == f"{FIRST} {wav}"
     assert prepared.recordings == {"train": 2, "dev": 2, "test": 2}
     # The files of speech times are two lines of the real ones.
-    assert len(prepared.deviations) == 3
-    assert "train_clean_100.rttm are not those of SUPERB's recipe" in prepared.deviations[0]
+    assert len(prepared.standing.deviations) == 3
+    assert "train_clean_100.rttm are not those of SUPERB's recipe" in prepared.standing.deviations[0]
 
 
 def test_own_kaldi_folders_give_the_same_tables(data: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_split_that_is_not_whole_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(librimix, "OFFICIAL_RECORDINGS", {"train": 13_900, "dev": 3_000, "test": 3_000})
-    with pytest.raises(UsageError, match=r"train of .* has 2 recordings, 13,900 were expected"):
+    with pytest.raises(UsageError, match=r"train has 2 of 13,900 recordings, dev has .* add --partial"):
         librimix.prepare(data, tmp_path / "out", 2)
 
 
@@ -200,7 +200,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo_is_prepared_like_the_real_corpus(made: Path, tmp_path: Path) -> None:
     prepared = librimix.prepare(made.parent, tmp_path, 2)
     assert prepared.recordings == dict(demo.RECORDINGS)
-    assert (prepared.labels, prepared.deviations) == (("demo",), ())
+    assert (prepared.standing.labels, prepared.standing.deviations) == (("demo",), ())
 
 
 def test_the_demo_has_speech_exactly_where_its_times_say(made: Path) -> None:
@@ -246,8 +246,8 @@ def test_real_recordings_are_laid_out(
     assert (root / "SAMPLE.json").stat().st_mtime_ns == written
     prepared = librimix.prepare(tmp_path / "corpus", tmp_path / "out", 2)
     assert prepared.recordings == sizes
-    assert prepared.labels == ("sample",)
-    assert len(prepared.deviations) == 3
+    assert prepared.standing.labels == ("sample",)
+    assert len(prepared.standing.deviations) == 3
     assert markers.is_whole(root, markers.SAMPLE, {})
 
 

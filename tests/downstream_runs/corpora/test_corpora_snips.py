@@ -33,7 +33,7 @@ def test_what_a_whole_corpus_holds(root: Path) -> None:
     assert {part: len(there) for part, there in found.splits.items()} == {"train": 6, "valid": 6, "test": 6}
     names = [utterance.name for utterance in found.splits["valid"]]
     assert names == sorted(names) and {snips.speaker(name) for name in names} == {"Aditi", "Amy"}
-    assert found.deviations == ()
+    assert found.standing.deviations == ()
     assert snips.find_root(root) == root
 
 
@@ -83,7 +83,10 @@ def test_small_letters_and_a_split_without_slots(tmp_path: Path) -> None:
 def test_unequal_words_and_tags_are_told(tmp_path: Path) -> None:
     lines = (*snips_files.LINES, "BOS PLAY IT EOS\tO O Intent")
     found = snips.load(snips_files.make(tmp_path, lines))
-    assert found.deviations[0] == "2 of 8 transcripts of train have unequal words and tags, cut by s3prl"
+    assert (
+        found.standing.deviations[0]
+        == "2 of 8 transcripts of train have unequal words and tags, cut by s3prl"
+    )
 
 
 def test_missing_empty_and_wrong_audio(root: Path) -> None:

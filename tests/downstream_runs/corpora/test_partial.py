@@ -1,0 +1,138 @@
+"""A part of a corpus: refused by every task in one sentence, or taken and labelled with its counts."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import libri2mix
+import pytest
+import snips_files
+import voxceleb1_files
+
+from downstream_runs import tasks
+from downstream_runs.corpora import lexicon
+from downstream_runs.errors import UsageError
+
+# Task -> what its sentence counts, and the official numbers that make the same corpus a whole one.
+COUNTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "pr": (
+        "train-clean-100 has 3 of 28,539 utterances",
+        {"librispeech.OFFICIAL_UTTERANCES": {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}},
+    ),
+    "asr": (
+        "train-clean-100 has 3 of 28,539 utterances",
+        {"librispeech.OFFICIAL_UTTERANCES": {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}},
+    ),
+    "ks": (
+        "_background_noise_ has 2 of 6 files",
+        {
+            "speech_commands.OFFICIAL_WORDS": 112,
+            "speech_commands.OFFICIAL_NOISES": 2,
+            "speech_commands.OFFICIAL_TEST": 29,
+        },
+    ),
+    "qbe": (
+        "documents has 48 of 2,438 recordings",
+        {"quesst14.OFFICIAL": {"documents": 48, "dev": 8, "eval": 8}},
+    ),
+    "sid": (
+        "part dev has 16 of 148,642 utterances",
+        {
+            "voxceleb1.PARTS": {"dev": 16, "test": 12},
+            "voxceleb1_lists.IDENTIFICATION_UTTERANCES": {"train": 14, "dev": 7, "test": 7},
+        },
+    ),
+    "asv": (
+        "part dev has 16 of 148,642 utterances",
+        {"voxceleb1.PARTS": {"dev": 16, "test": 12}, "voxceleb1_lists.TRIALS_SHA256": "of its trials"},
+    ),
+    "sd": ("train has 2 of 13,900 recordings", {"librimix.OFFICIAL_RECORDINGS": libri2mix.OFFICIAL}),
+    "ic": (
+        "train has 70 of 23,132 utterances",
+        {"fluent_commands.OFFICIAL_UTTERANCES": {"train": 70, "dev": 14, "test": 28}},
+    ),
+    "sf": (
+        "train has 6 of 104,672 utterances",
+        {"snips.OFFICIAL_UTTERANCES": {"train": 6, "valid": 6, "test": 6}},
+    ),
+    "er": (
+        "Session1 has 30 of 1,085 utterances",
+        {"iemocap.OFFICIAL_UTTERANCES": dict.fromkeys(range(1, 6), 30)},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic QUESST 2014."""
+    pytest.importorskip("espeakng_loader")
+    folder = tmp_path_factory.mktemp("spoken")
+    tasks.get("qbe").demo(folder)
+    return folder
+
+
+@pytest.fixture
+def parts(spoken: Path, label_demos: Path, tmp_path: Path, make_split: Callable[..., list[Path]]) -> Path:
+    """Small corpora of all ten tasks, without the marks of made ones."""
+    data = tmp_path / "data"
+    for made in (spoken, label_demos):
+        shutil.copytree(made, data, dirs_exist_ok=True)
+    for split, lengths in (("train-clean-100", (800, 2400, 1600)), ("dev-clean", (800, 900))):
+        make_split(data / "LibriSpeech", split, lengths)
+    make_split(data / "LibriSpeech", "test-clean", (800, 900))
+    (data / "lexicon").mkdir()
+    words = ("IT'S", "WORD", "A", "B", "C")
+    lexicon.write(data / "lexicon", {word: ("AH1",) for word in words})
+    voxceleb1_files.make(data)
+    libri2mix.make(data)
+    snips_files.make(data)
+    for mark in [*data.rglob("DEMO.txt"), *data.rglob("DEMO.json")]:
+        mark.unlink()
+    return data
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
+    name: str, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, (counted, whole) = tasks.get(name), COUNTS[name]
+    config, cache = task.recipes["superb"].copy_config(), tmp_path / "cache"
+    assert task.look is not None
+    for check in (task.look, task.prepare):
+        with pytest.raises(UsageError) as caught:
+            check(parts, cache, config)
+        said = str(caught.value)
+        assert "is not the whole official corpus: " in said and counted in said
+        assert said.endswith("or add --partial to use what is there, with results labelled partial")
+    found, seen = task.prepare(parts, cache, config, True), task.look(parts, cache, config, True)
+    assert found.labels == seen.labels and found.labels[0] == "partial"
+    assert found.partial == seen.partial and found.partial
+    listed = ", ".join(f"{part} has {count}" for part, count in found.partial.items())
+    assert found.deviations[0] == f"the corpus is partial: {listed}"
+
+    from downstream_runs.corpora import voxceleb1_lists
+
+    trials = voxceleb1_lists.read_trials(parts / "VoxCeleb1" / "veri_test.txt")
+    for place, numbers in whole.items():
+        module, attribute = place.split(".")
+        value = voxceleb1_lists.trials_hash(trials) if attribute == "TRIALS_SHA256" else numbers
+        monkeypatch.setattr(importlib.import_module(f"downstream_runs.corpora.{module}"), attribute, value)
+    for partial in (False, True):
+        official = task.prepare(parts, cache, config, partial)
+        assert "partial" not in official.labels and not official.partial
+        assert not any("partial" in sentence for sentence in official.deviations)
+        assert official.sha256 == found.sha256
+
+
+@pytest.mark.parametrize("name", ["ks", "ic", "er", "qbe"])
+def test_made_corpora_keep_their_own_label(
+    name: str, spoken: Path, label_demos: Path, tmp_path: Path
+) -> None:
+    task = tasks.get(name)
+    data = spoken if name == "qbe" else label_demos
+    found = task.prepare(data, tmp_path, task.recipes["superb"].copy_config(), True)
+    assert found.labels == ("demo",) and not found.partial
