@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import noise
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+import noise
 
 from downstream_runs import cli, proof, tasks
 from downstream_runs.engine import RunPlan, run, run_dir
