@@ -23,6 +23,7 @@ from downstream_runs.tasks import official
 from reports import results, table
 from reports.columns import COLUMNS
 from reports.rows import our_rows
+from reports.tables import ours
 
 EXPERT, DATARC, CORPUS = "downstream_expert", "downstream_expert.datarc", "downstream_expert.corpus"
 REFUSED = "refused"
@@ -143,6 +144,8 @@ def test_tables_mark_the_number_and_name_the_split(other: RunPlan) -> None:
     rows = our_rows([(path, results.read(path))])
     columns = [column for column in COLUMNS if column.task == "asr"]
     text = table.markdown(columns, rows, "none")
+    [cell] = ours.values(rows[0], columns)
+    assert cell.marks == table.UNOFFICIAL, "one choice, on what stands for dev and for test"
     assert "other-data" in text and table.UNOFFICIAL in text
     assert "on dev-clean, checkpoint" in text and "on test-clean, checkpoint" not in text
 
