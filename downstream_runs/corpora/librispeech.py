@@ -22,7 +22,6 @@ from downstream_runs.corpora.lengths import write_lengths
 from downstream_runs.corpora.markers import (
     Count,
     Standing,
-    deviations,
     labels,
     marks,
     read_manifest,
@@ -34,7 +33,6 @@ __all__ = [
     "CorpusReport",
     "SplitReport",
     "check",
-    "deviations",
     "find_root",
     "labels",
     "require_good",

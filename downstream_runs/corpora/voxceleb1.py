@@ -22,7 +22,6 @@ from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
 from downstream_runs.corpora.markers import (
     Count,
     Standing,
-    deviations,
     labels,
     marks,
     read_manifest,
@@ -37,7 +36,6 @@ __all__ = [
     "archives",
     "check",
     "content_hash",
-    "deviations",
     "find_root",
     "labels",
     "recordings",
