@@ -51,7 +51,7 @@ examples:
   {PROGRAM} armhubert,fbank all --demo
   {PROGRAM} armhubert_local asr --data /corpora --ckpt student.ckpt --model-config student.yaml
 
-exit codes: 0 done, 1 a run failed, 2 wrong use or missing input, 130 interrupted
+exit codes: 0 done, 1 a run failed or was skipped, 2 wrong use or missing input, 130 interrupted
 """
 
 

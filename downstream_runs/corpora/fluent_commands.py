@@ -34,11 +34,12 @@ OFFICIAL_UTTERANCES: Mapping[str, int] = MappingProxyType({"train": 23_132, "dev
 
 @dataclass(frozen=True)
 class Utterance:
-    """One line of a table."""
+    """One line of a table, and its number there."""
 
     path: Path
     speaker: str
     slots: tuple[str, str, str]
+    line: int
 
 
 def find_root(data: Path) -> Path:
@@ -53,15 +54,17 @@ def find_root(data: Path) -> Path:
     )
 
 
-def read(root: Path) -> Mapping[str, tuple[Utterance, ...]]:
+def read(root: Path, partial: bool = False) -> Mapping[str, tuple[Utterance, ...]]:
     """The lines of the three tables; UsageError for a table that s3prl would trip over.
 
-    The tables are read as s3prl reads them, with pandas' rules for empty fields.
+    The tables are read as s3prl reads them, with pandas' rules for empty fields. With `partial` a corpus that
+    is not made may lack audio: its lines are left out, see `write_tables`.
     """
-    return {split: _read(root, root / table) for split, table in TABLES.items()}
+    partial = partial and not markers.marks(root)
+    return {split: _read(root, root / table, partial) for split, table in TABLES.items()}
 
 
-def _read(root: Path, table: Path) -> tuple[Utterance, ...]:
+def _read(root: Path, table: Path, partial: bool) -> tuple[Utterance, ...]:
     import pandas
 
     again = "unpack the tables of Fluent Speech Commands again"
@@ -79,10 +82,37 @@ def _read(root: Path, table: Path) -> tuple[Utterance, ...]:
     _require_text(frame, table, again)
     speakers = frame[SPEAKER].astype(str) if SPEAKER in frame.columns else frame["path"]
     columns = [frame["path"], speakers, *(frame[slot] for slot in SLOTS)]
-    return tuple(
-        Utterance(root / path, speaker, (action, thing, place))
-        for path, speaker, action, thing, place in zip(*columns, strict=True)
+    found = tuple(
+        Utterance(root / path, speaker, (action, thing, place), line)
+        for line, (path, speaker, action, thing, place) in enumerate(zip(*columns, strict=True), start=2)
+        if not partial or (root / path).is_file() or ".." in Path(path).parts  # that is refused
     )
+    if not found:
+        raise UsageError(f"{table} names no wav that is there; unpack some of its speakers' folders")
+    return found
+
+
+def write_tables(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], folder: Path) -> Path:
+    """Where s3prl is to read the tables: `root`, or `folder` with tables of what there is of a part.
+
+    Raises UsageError if these cannot be written.
+    """
+    import csv
+    import io
+
+    from downstream_runs.corpora.outputs import writing
+    from downstream_runs.files import atomic_write_text
+
+    if all(len(read(root)[split]) == len(listed) for split, listed in utterances.items()):
+        return root
+    with writing(folder):
+        for split, listed in utterances.items():
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow((*COLUMNS, SPEAKER))
+            writer.writerows((str(one.path), *one.slots, one.speaker) for one in listed)
+            atomic_write_text(folder / TABLES[split], text.getvalue())
+    return folder
 
 
 def _require_text(frame: DataFrame, table: Path, again: str) -> None:
@@ -107,7 +137,8 @@ def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode
     known = [{utterance.slots[slot] for utterance in utterances["train"]} for slot in range(len(SLOTS))]
     for split, listed in utterances.items():
         table = root / TABLES[split]
-        for number, utterance in enumerate(listed, start=2):
+        for utterance in listed:
+            number = utterance.line
             for slot, name in enumerate(SLOTS):
                 if utterance.slots[slot] not in known[slot]:
                     found.append(
@@ -123,7 +154,8 @@ def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode
                 found.append(f"{table} line {number} names {utterance.path}, which is hidden: rename it")
             folders.require_writable(utterance.path, f"{table} line {number}")
         seen: dict[tuple[str, str], int] = {}
-        for number, utterance in enumerate(listed, start=2):
+        for utterance in listed:
+            number = utterance.line
             first = seen.setdefault((utterance.path.stem, str(utterance.path)), number)
             if first != number:
                 found.append(f"{table} line {number} gives {utterance.path.name} again, as line {first} does")

@@ -23,7 +23,6 @@ from downstream_runs.corpora.lengths import write_lengths
 from downstream_runs.corpora.markers import (
     Count,
     Standing,
-    deviations,
     labels,
     marks,
     read_manifest,
@@ -36,7 +35,6 @@ __all__ = [
     "CorpusReport",
     "SplitReport",
     "check",
-    "deviations",
     "find_root",
     "labels",
     "require_good",

@@ -24,7 +24,6 @@ from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
 from downstream_runs.corpora.markers import (
     Count,
     Standing,
-    deviations,
     labels,
     marks,
     read_manifest,
@@ -40,7 +39,6 @@ __all__ = [
     "archives",
     "check",
     "content_hash",
-    "deviations",
     "find_root",
     "labels",
     "recordings",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -54,10 +53,9 @@ def begin(
     note(bench, step, resumed is not None)
 
     def give_up_if_hopeless(at: int) -> None:
-        total = bench.config["runner"]["total_steps"]
         if plan.rivals is None:
             return
-        task = dataclasses.replace(plan.task, selection=official.selection(plan.task, bench.config))
+        task, total = official.named(plan.task, bench.config), bench.config["runner"]["total_steps"]
         found = hopeless.check(task, plan.rivals, bench.folder, plan.fold, at, total)
         if found is not None:
             journal.event(hopeless.EVENT, at, **found)

@@ -51,7 +51,7 @@ def _read(
     from downstream_runs.corpora import fluent_commands, markers, wavs
 
     root = fluent_commands.find_root(data).resolve()
-    utterances = fluent_commands.read(root)
+    utterances = fluent_commands.read(root, partial)
     made = markers.labels(root)
     standing = fluent_commands.standing(root, utterances, partial)
     wavs.require_good(
@@ -68,12 +68,14 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = 
     from downstream_runs.corpora import fluent_commands
 
     root, utterances, standing = _read(data, partial, decode=8)
+    digest = fluent_commands.content_hash(root, utterances)
+    tables = fluent_commands.write_tables(root, utterances, cache.resolve() / f"fluent-{digest[:12]}")
     return PreparedData(
         root=root,
-        settings={"datarc.file_path": str(root)},
+        settings={"datarc.file_path": str(tables)},
         utterances={split: len(listed) for split, listed in utterances.items()},
         audio=tuple(utterance.path for listed in utterances.values() for utterance in listed),
-        sha256=fluent_commands.content_hash(root, utterances),
+        sha256=digest,
         **standing.facts,
         groups={utterance.path.stem: utterance.speaker for utterance in utterances["test"]},
     )

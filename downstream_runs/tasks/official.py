@@ -71,6 +71,11 @@ def selection(task: TaskSpec, config: Mapping[str, Any]) -> Selection | None:
     return dataclasses.replace(rule, split=read(task, config).get(rule.split, rule.split))
 
 
+def named(task: TaskSpec, config: Mapping[str, Any]) -> TaskSpec:
+    """The task with its rule as `selection` gives it."""
+    return dataclasses.replace(task, selection=selection(task, config))
+
+
 def original(task: TaskSpec, config: Mapping[str, Any], name: str) -> str:
     """The test split of s3prl's that is called `name`; `name` itself where none is."""
     names = read(task, config)

@@ -48,6 +48,8 @@ def dev_selected(metrics: Iterable[Metric], official: Metric) -> Metric | None:
             for metric in metrics
             if metric.name == official.name
             and metric.split == official.split
+            # Where dev was read from the test set, the same choice stands there for both.
+            and metric.selection != official.selection
             and metric.role == "information"
             and not metric.official
         ),

@@ -136,3 +136,26 @@ def test_made_corpora_keep_their_own_label(
     data = spoken if name == "qbe" else label_demos
     found = task.prepare(data, tmp_path, task.recipes["superb"].copy_config(), True)
     assert found.labels == ("demo",) and not found.partial
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_files_may_be_missing_from_a_part(name: str, parts: Path, tmp_path: Path) -> None:
+    """As where a tenth of a corpus was copied and its lists were not shortened."""
+    task = tasks.get(name)
+    config, cache = task.recipes["superb"].copy_config(), tmp_path / "cache"
+    before = task.prepare(parts, cache, config, True)
+    places = {"qbe": "quesst14Database/Audio", "sd": "Libri2Mix/wav16k/max/train-100", "sf": "SNIPS/train"}
+    gone = {
+        "asv": "VoxCeleb1/test/wav/id10270/video-2/*.wav",
+        "er": "IEMOCAP_full_release/Session3/sentences/wav/*/*F002.wav",
+        "ic": "fluent_speech_commands_dataset/wavs/speakers/demoDevA/*.wav",
+        "ks": "speech_commands_v0.01/bird/*.wav",
+        "sid": "VoxCeleb1/dev/wav/id10008/video-2/*.wav",
+    }
+    pattern = gone.get(name, f"{places.get(name, 'LibriSpeech/train-clean-100')}/**/*")
+    files = sorted(path for path in parts.glob(pattern) if path.suffix in (".wav", ".flac"))
+    files[-1].unlink()
+    after = task.prepare(parts, cache, config, True)
+    assert after.labels == before.labels and after.partial != before.partial
+    assert after.sha256 != before.sha256
+    assert sum(after.utterances.values()) < sum(before.utterances.values())

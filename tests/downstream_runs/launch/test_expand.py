@@ -23,7 +23,7 @@ def rows(arguments: list[str]) -> tuple[expand.Row, ...]:
 
 
 def folded(plan: RunPlan) -> RunPlan:
-    key = "downstream_expert.datarc.decoder_args.decoder_type"
+    key = "downstream_expert.modelrc.select"
     task = dataclasses.replace(plan.task, folds=("fold1", "fold2"), fold_key=key)
     return dataclasses.replace(plan, task=task)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import noise
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+import noise
 
 from downstream_runs import cli, proof, tasks
 from downstream_runs.engine import RunPlan, run, run_dir
@@ -20,6 +24,7 @@ from downstream_runs.tasks import official
 from reports import results, table
 from reports.columns import COLUMNS
 from reports.rows import our_rows
+from reports.tables import ours
 
 EXPERT, DATARC, CORPUS = "downstream_expert", "downstream_expert.datarc", "downstream_expert.corpus"
 REFUSED = "refused"
@@ -106,13 +111,15 @@ def test_every_setting_of_the_data_is_known_and_official_in_every_recipe(name: s
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
-    """A run that is tested on dev-clean, as `-o downstream_expert.datarc.test-clean='["dev-clean"]'` asks."""
+    """A run that is tested on dev-clean, as `-o downstream_expert.datarc.test-clean='["dev-clean"]'` asks.
+
+    Its checkpoint is chosen on test-clean.
+    """
     folder = tmp_path_factory.mktemp("other")
     noise.make_corpus(folder)
     steps = {"total_steps": 2, "eval_step": 2}
-    plan = noise.tiny_plan(
-        folder, folder / "out", runner=steps, overrides={f"{DATARC}.test-clean": ["dev-clean"]}
-    )
+    overrides = {f"{DATARC}.test-clean": ["dev-clean"], f"{DATARC}.dev-clean": ["test-clean"]}
+    plan = noise.tiny_plan(folder, folder / "out", runner=steps, overrides=overrides)
     run(plan)
     return plan
 
@@ -121,27 +128,34 @@ def test_a_run_names_what_it_read_in_every_file(other: RunPlan) -> None:
     folder = run_dir(other)
     result = results.read(folder / "result.json")
     assert "other-data" in result.labels
-    assert {metric.split for metric in result.metrics} == {"dev-clean"}
+    found = {(metric.split, metric.role) for metric in result.metrics if metric.name == "wer"}
+    assert found == {("dev-clean", "headline"), ("test-clean", "information")}
+    assert all(metric.selection.startswith("lowest wer on test-clean") for metric in result.metrics)
     assert not any(metric.official for metric in result.metrics)
-    assert result.corpus.counts == {"train": 10, "dev-clean": 3}
+    assert result.corpus.counts == {"train": 10, "test-clean": 3, "dev-clean": 3}
     assert "test-clean was not read: dev-clean was, in its place" in result.deviations
     with (folder / "items.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["split"], row["labels"]) for row in rows} == {("dev-clean", "other-data")}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert {line["split"] for line in lines} == {"train", "dev-clean"}
+    assert {line["split"] for line in lines} == {"train", "test-clean"}, "nothing but dev in training"
     assert all("other-data" in line["labels"] for line in lines)
     assert all(check.good is not False for check in proof.checks(folder, result))
-    assert sweep.dev_metric(other.task, result).split == "dev-clean"
+    assert sweep.dev_metric(other.task, result).split == "test-clean"
 
 
 def test_tables_mark_the_number_and_name_the_split(other: RunPlan) -> None:
     path = run_dir(other) / "result.json"
-    rows = our_rows([(path, results.read(path))])
+    result = results.read(path)
+    rows = our_rows([(path, result)])
     columns = [column for column in COLUMNS if column.task == "asr"]
     text = table.markdown(columns, rows, "none")
+    [cell] = ours.values(rows[0], columns)
+    assert cell.marks == table.UNOFFICIAL
+    same = tuple(dataclasses.replace(metric, split="dev-clean") for metric in result.metrics)
+    assert ours.dev_selected(same, same[0]) is None, "one choice, on what stands for dev and for test"
     assert "other-data" in text and table.UNOFFICIAL in text
-    assert "on dev-clean, checkpoint" in text and "on test-clean, checkpoint" not in text
+    assert "wer on dev-clean, checkpoint: lowest wer on test-clean" in text
 
 
 def test_the_command_line_names_it_too(other: RunPlan, capsys: pytest.CaptureFixture[str]) -> None:

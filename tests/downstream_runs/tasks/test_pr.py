@@ -92,7 +92,7 @@ def test_superb_is_the_stock_recipe() -> None:
 def test_what_is_prepared(corpus: Path) -> None:
     data = prepare(corpus)
     assert data.utterances == {"train": 2, "dev": 1, "test": 1}
-    assert data.labels == ("demo",)
+    assert data.labels == ("demo", "other-data"), "a lexicon of its own"
     assert data.settings["corpus.path"] == str(data.root)
     assert [Path(file).name for file in data.settings["corpus.lexicon"]] == [f.name for f in lexicon.FILES]
     lines = Path(data.settings["text.vocab_file"]).read_text().split("\n")
