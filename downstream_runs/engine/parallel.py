@@ -21,7 +21,6 @@ The random states of all ranks are in each checkpoint, and the end of one rank e
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import math
 import multiprocessing
@@ -39,6 +38,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from downstream_runs import processes
 from downstream_runs.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ GRACE_SECONDS = 3.0
 
 EVALUATION_TIME = timedelta(days=7)
 """Waiting ranks give up after this; one that died is noticed by the process that started it, and at once."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -233,10 +231,9 @@ class _Seat:
                 return said
         if code is None:
             return None
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        how = processes.how_it_ended(code)
         sentence = (
-            f"process {self.ranks.rank + 1} of {self.ranks.count} {how}{hint}, and the run ended with it; "
+            f"process {self.ranks.rank + 1} of {self.ranks.count} {how}, and the run ended with it; "
             "start the same command again, it goes on from its last checkpoint"
         )
         return _Word(RunFailed(sentence), weight=_DIED)
@@ -280,7 +277,7 @@ def _rank_main(
     It does not leave torch.distributed: the end of a process group waits for gloo's thread with Python's lock
     held, and that thread may want the lock to let go of a tensor (seen with torch 2.11).
     """
-    _die_with(parent)
+    processes.die_with(parent, signal.SIGKILL)
     # A terminal and a batch system signal every process of a run; the one that started the ranks ends them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -345,11 +342,3 @@ def _join(plan: RunPlan, ranks: Ranks, store: Path) -> RunPlan:
         timeout=EVALUATION_TIME,
     )
     return dataclasses.replace(plan, device=device)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

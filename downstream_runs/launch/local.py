@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import processes
 from downstream_runs.launch import attempt
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
 POLL_SECONDS = 0.2
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> list[attempt.Outcome]:
@@ -83,7 +81,7 @@ def _start(plan: RunPlan, rerun: str, demo: bool, slot: int, jobs: int) -> _Acti
 
 
 def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, slot: int, jobs: int, parent: int) -> None:
-    _die_with(parent)
+    processes.die_with(parent, signal.SIGTERM)
     with attempt.into(log, "w"):
         _use_devices(slot, jobs, plan.devices)
         sys.exit(attempt.run(plan, rerun, demo))
@@ -96,11 +94,3 @@ def _use_devices(slot: int, jobs: int, each: int) -> None:
         names = given.split(",") if given else [str(number) for number in range(jobs * each)]
         own = [names[(slot * each + number) % len(names)] for number in range(each)]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(own))
-
-
-def _die_with(parent: int) -> None:
-    """Have this process ended when its parent is killed, so that no run goes on unseen."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(attempt.FAILED)
