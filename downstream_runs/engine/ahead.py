@@ -102,7 +102,8 @@ class _Reading:
         how = processes.how_it_ended(self.process.exitcode)
         return RunFailed(
             f"a process that reads batches {how}; start the same command again, it goes on from its last "
-            "checkpoint, and a lower num_workers takes less memory (the run's s3prl.log may have more)"
+            "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers takes "
+            "less memory"
         )
 
     def stop(self) -> None:
