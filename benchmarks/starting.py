@@ -46,7 +46,7 @@ TINY = StudentConfig(
 STEPS = ("total_steps=4", "eval_step=2", "save_step=2", "log_step=2")
 STORES = ("off", "auto", "disk")
 WORKERS = "downstream_expert.datarc.num_workers"
-CORES = 4
+CORES = 6
 """What the machine is taken to have: a run has no more loading processes than cores beside its own."""
 
 
@@ -118,13 +118,14 @@ def same(left: Result, right: Result) -> bool:
     return left.metrics == right.metrics and left.artefacts == right.artefacts and left.steps == right.steps
 
 
-def start(command: Sequence[str], apart: bool) -> None:
-    """Run a command to its end, in this process or in one of its own."""
+def start(command: Sequence[str], apart: bool, cores: Path) -> None:
+    """Run a command to its end, in this process or in one of its own.
+
+    cores: a folder whose module Python imports first, in every process.
+    """
     if apart:
-        code = f"import os, sys; os.sched_getaffinity = lambda pid: set(range({CORES}))\n"
-        code += "from downstream_runs import cli; sys.exit(cli.main())"
-        words = [sys.executable, "-c", code, *command]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        words = [sys.executable, "-m", "downstream_runs", *command]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(cores)])}
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1800)
         if done.returncode != 0:
             raise SystemExit(
@@ -144,7 +145,7 @@ def rows(
 ) -> Iterator[str]:
     """The rows of one case; `reference` is filled by the runs alone without loading processes."""
     for way in ways:
-        start(case.command(way, place), way.apart)
+        start(case.command(way, place), way.apart, place / "cores")
     for way in dict.fromkeys(dataclasses.replace(way, more=()) for way in ways):
         out = Path(case.command(way, place)[case.command(way, place).index("--out") + 1])
         got = found(out)
@@ -168,6 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     place: Path = options.place.expanduser().absolute()
     place.mkdir(parents=True, exist_ok=True)
     os.sched_getaffinity = lambda pid: set(range(CORES))
+    (place / "cores").mkdir(exist_ok=True)
+    (place / "cores" / "sitecustomize.py").write_text(
+        f"import os\n\nos.sched_getaffinity = lambda pid: set(range({CORES}))\n", encoding="utf-8"
+    )
     from downstream_runs import tasks
     from upstream_arm.distillation import state
     from upstream_arm.expert import from_seed
@@ -183,12 +188,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("| upstream | store | loading processes | started as | equal | all |")
     print("| --- | --- | ---: | --- | --- | --- |")
     cells = [(name, store) for name in upstreams for store in options.stores.split(",")]
-    parts = [
-        (cell, part) for cell in cells for part in ((0, (*ALONE, DEVICES)), (2, (*ALONE, *WAYS, DEVICES)))
-    ]
-    parts += [(cell, (0, WAYS)) for cell in cells]
+    parts: list[tuple[tuple[str, str], int, tuple[Way, ...]]] = []
+    for cell in cells:
+        parts += [(cell, 0, (*ALONE, DEVICES)), (cell, 2, (*ALONE, *WAYS, DEVICES))]
+    parts += [(cell, 0, WAYS) for cell in cells]
     bad = 0
-    for (name, store), (workers, ways) in parts:
+    for (name, store), workers, ways in parts:
         for row in rows(Case(name, upstreams[name], store, workers), ways, place, reference):
             bad += "NO" in row
             print(row, flush=True)
