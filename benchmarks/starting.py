@@ -160,14 +160,8 @@ def rows(
         yield f"| {where} | {equal} of {len(got)} | {said} |"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 0 if all is equal."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--place", type=Path, required=True, metavar="DIR", help="where all goes")
-    parser.add_argument("--stores", default=",".join(STORES), help="default: all three")
-    options = parser.parse_args(argv)
-    place: Path = options.place.expanduser().absolute()
-    place.mkdir(parents=True, exist_ok=True)
+def prepare(place: Path) -> dict[str, tuple[str, ...]]:
+    """Make the corpora and the student; returns the command's words for each upstream."""
     os.sched_getaffinity = lambda pid: set(range(CORES))
     (place / "cores").mkdir(exist_ok=True)
     (place / "cores" / "sitecustomize.py").write_text(
@@ -180,10 +174,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     state.export(from_seed(TINY).student, place / "tiny.safetensors", {})
     for name in ("ic", "er"):
         tasks.get(name).demo(place / "data")
-    upstreams = {
+    return {
         "fbank": ("fbank",),
         "student": ("armhubert_local", "--ckpt", str(place / "tiny.safetensors")),
     }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; 0 if all is equal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--place", type=Path, required=True, metavar="DIR", help="where all goes")
+    parser.add_argument("--stores", default=",".join(STORES), help="default: all three")
+    options = parser.parse_args(argv)
+    place: Path = options.place.expanduser().absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    upstreams = prepare(place)
     reference: dict[str, dict[tuple[object, ...], Result]] = {}
     print("| upstream | store | loading processes | started as | equal | all |")
     print("| --- | --- | ---: | --- | --- | --- |")

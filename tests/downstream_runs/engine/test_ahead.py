@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import noise
 import numpy as np
 import pytest
 import torch
 
-from downstream_runs.engine import ahead
+from downstream_runs import bridge
+from downstream_runs.engine import RunPlan, ahead, run
 from downstream_runs.errors import RunFailed, UsageError
 
 JOBS = list(range(9))
@@ -180,3 +182,42 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
     except OSError:
         return False
+
+
+def test_a_run_says_that_its_loading_process_was_killed_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = noise.make_corpus(tmp_path / "data")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
+    bridge.apply()
+    from s3prl.downstream.asr.dataset import SequenceDataset
+
+    def plan(out: str, workers: int) -> RunPlan:
+        config = noise.tiny_config(total_steps=4)
+        config["downstream_expert"]["datarc"]["num_workers"] = workers
+        return noise.tiny_plan(corpus, tmp_path / out, config=config)
+
+    calm, load = run(plan("calm", 0)), SequenceDataset._load_wav
+    parent, calls = os.getpid(), [0]
+
+    def load_or_die(self: Any, path: str) -> Any:
+        calls[0] += 1
+        if os.getpid() != parent and calls[0] > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load(self, path)
+
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(SequenceDataset, "_load_wav", load_or_die)
+            with pytest.raises(
+                RunFailed, match="batches was killed by signal 9, perhaps for want of memory"
+            ) as told:
+                run(plan("killed", 2))
+        assert "repair" not in str(told.value)
+        found = run(plan("killed", 2))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert found.metrics == calm.metrics
+    assert found.artefacts == calm.artefacts
