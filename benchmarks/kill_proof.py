@@ -8,6 +8,9 @@ when and where each kill struck, then a row for each result: whether its numbers
 checkpoints are those of the undisturbed job, bit for bit. Exit code 1 if any is not. The undisturbed job is
 kept and used again.
 
+With `--warm` each start that is to be killed is a fork of this process, which has imported everything: on a
+busy machine most kills would strike a program that is still importing. The last start is the command itself.
+
 One thread a process, unless OMP_NUM_THREADS says otherwise: another number of threads rounds sums otherwise.
 """
 
@@ -17,6 +20,8 @@ import argparse
 import contextlib
 import importlib
 import json
+import math
+import multiprocessing
 import os
 import random
 import shlex
@@ -25,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +94,65 @@ def start(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+class Fork:
+    """A command in a process forked from this one; as much of `subprocess.Popen` as is needed here."""
+
+    def __init__(self, words: Sequence[str], log: Path) -> None:
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid:
+            return
+        code = 1
+        try:
+            os.setsid()
+            with log.open("ab") as file:
+                for stream in (1, 2):
+                    os.dup2(file.fileno(), stream)
+            code = run_forked(words)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def wait(self, timeout: float = math.inf) -> int:
+        """Its exit code; TimeoutExpired after so many seconds."""
+        deadline = time.monotonic() + timeout
+        while self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("", timeout)
+            else:
+                time.sleep(0.05)
+        return self.returncode
+
+
+def run_forked(words: Sequence[str]) -> int:
+    """The command within this process, its runs forks too, which need not import anything again."""
+    from downstream_runs import cli
+
+    real = multiprocessing.get_context
+    multiprocessing.get_context = lambda method=None: real("fork")  # type: ignore[assignment]
+    return cli.main(list(words))
+
+
+def warm(words: Sequence[str]) -> None:
+    """Import what the command's runs import."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from downstream_runs import bridge
+    from downstream_runs.launch import expand
+
+    bridge.apply()
+    for name in expand.tasks(words[1]):
+        from downstream_runs import tasks
+
+        importlib.import_module(f"s3prl.downstream.{tasks.get(name).s3prl_name}.expert")
+    for name in ("engine.finish", "engine.training", "engine.loop", "engine.together", "features.source"):
+        importlib.import_module(f"downstream_runs.{name}")
+
+
+def kill(process: subprocess.Popen[bytes] | Fork) -> None:
     """Kill the whole group, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -115,15 +178,22 @@ def kill_jobs(out: Path) -> None:
         running = [job for job in running if states.get(job) in queue.RUNNING]
 
 
-def disturb(words: Sequence[str], out: Path, kills: int, seconds: float, chance: random.Random) -> list[Kill]:
+def disturb(
+    words: Sequence[str],
+    out: Path,
+    kills: int,
+    seconds: float,
+    chance: random.Random,
+    begin: Callable[[Sequence[str], Path], subprocess.Popen[bytes] | Fork] = start,
+) -> list[Kill]:
     """Start the command, kill it, start it again; after the last kill let it end. Returns the kills.
 
-    seconds: mean time from a start to a kill.
+    seconds: mean time from a start to a kill. begin: starts the command; `start` does where it is to end.
     """
     log = out.with_name(f"{out.name}.log")
     found: list[Kill] = []
     while len(found) < kills:
-        process = start(words, log)
+        process = begin(words, log)
         delay = chance.uniform(0, 2 * seconds)
         try:
             process.wait(delay)
@@ -282,6 +352,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, help="mean time to a kill (default: spread over the undisturbed job's time)"
     )
+    parser.add_argument(
+        "--warm", action="store_true", help="fork this process instead of a new one each time"
+    )
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local")
     parser.add_argument("command", nargs="+", metavar="-- UPSTREAM TASK [options]")
     return parser.parse_args(argv)
@@ -306,8 +379,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.launcher == "slurm":
         words += ["--launcher", "slurm", "--slurm-cpus", "1"]
     mean = options.seconds or START_SECONDS + record["seconds"] / (options.kills + 1)
+    if options.warm:
+        warm(options.command)
     with cluster(options.launcher):
-        kills = disturb(words, out, options.kills, mean, random.Random(options.seed))
+        begin = Fork if options.warm else start
+        kills = disturb(words, out, options.kills, mean, random.Random(options.seed), begin)
     rows = list(compare(calm, out))
     show(kills, rows)
     left = [path for path in out.rglob("*.tmp") if "demo-data" not in path.parts]

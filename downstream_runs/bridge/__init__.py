@@ -11,13 +11,14 @@ import functools
 
 @functools.cache
 def supply() -> None:
-    """Supply what s3prl misses; later calls do nothing.
+    """Supply what s3prl misses, here and in the processes started from here; later calls do nothing.
 
     Call it before the first import of any s3prl module: some of them bind torchaudio's functions by name.
     """
     from downstream_runs.bridge import (
         absent_packages,
         checkpoint_compat,
+        child_processes,
         ctc_corpora,
         diarization_audio,
         huggingface_compat,
@@ -33,6 +34,7 @@ def supply() -> None:
     numpy_compat.install()
     checkpoint_compat.install()
     absent_packages.install()
+    child_processes.install()
     voxceleb_caches.install()
     listed_folders.install()
     diarization_audio.install()

@@ -6,14 +6,14 @@ the numbers of s3prl and a resumed run those of an undisturbed one.
 
 from __future__ import annotations
 
-import random
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.engine.state import random_states, restore_random_states
+from downstream_runs.engine import ahead
 from downstream_runs.features.remembered import Job, Memory, Read, Reader
+from downstream_runs.generators import random_states, reading_undone, restore_random_states, seed_reading
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,27 @@ def read(part: Part, reading: Reading, memory: Memory | None = None) -> Iterator
     return _read_all(part, reading) if memory is None else _read_new(part, reading, memory)
 
 
-def _read_all(part: Part, reading: Reading) -> Iterator[Any]:
-    from torch.utils.data import DataLoader
+def of(
+    dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
+) -> Iterator[Any]:
+    """The batches of `order`, of a data set that draws no random numbers."""
+    return ahead.in_order(_Whole(dataset, collate), [(None, batch) for batch in order], workers, seed=0)
 
-    dataset, batches = part.loader.dataset, list(part.order[part.skip :])
-    if reading.seed is not None:
-        seeds = [part.seed(reading.seed, number) for number in range(part.skip, len(part.order))]
-        dataset = _SeededItems(dataset)
-        batches = [[(seed, index) for index in batch] for seed, batch in zip(seeds, batches, strict=True)]
-    rest = DataLoader(
-        dataset, batch_sampler=batches, num_workers=reading.workers, collate_fn=part.loader.collate_fn
-    )
+
+def _read_all(part: Part, reading: Reading) -> Iterator[Any]:
+    numbers = range(part.skip, len(part.order))
+    jobs = [(part.seed(reading.seed, number), part.order[number]) for number in numbers]
+    yield from _start(part, _Whole(part.loader.dataset, part.loader.collate_fn), jobs, reading.workers)
+
+
+def _start(part: Part, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+    """Reading begins in the states that follow the order; processes are seeded from those before it."""
+    import torch
+
     restore_random_states(dict(part.before))
-    started = iter(rest)
+    seed = int(torch.empty((), dtype=torch.int64).random_())
     restore_random_states(dict(part.after))
-    yield from started
+    return ahead.in_order(read, jobs, workers, seed)
 
 
 def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
@@ -89,38 +95,16 @@ def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
     crop = None if reading.crops is None or part.epoch is None else part.epoch % reading.crops
     plans = [_Planned(part, number, reading, memory, crop) for number in range(part.skip, len(part.order))]
     reader = Reader(part.loader.dataset, part.loader.collate_fn)
-    jobs = _jobs(reader, [planned.job for planned in plans if planned.job.keys], reading.workers, part)
+    new = [planned.job for planned in plans if planned.job.keys]
+    jobs = _start(part, reader.__getitem__, new, reading.workers)
     for planned in plans:
-        new = iter(next(jobs) if planned.job.keys else ())
+        found = iter(next(jobs) if planned.job.keys else ())
         contents = [
-            memory[place] if place is not None else planned.keep(next(new), reader)
+            memory[place] if place is not None else planned.keep(next(found), reader)
             for place in planned.places
         ]
         whole = len(contents) == 1
         yield contents[0] if whole else part.loader.collate_fn(contents)
-
-
-def _jobs(reader: Reader, jobs: list[Job], workers: int, part: Part) -> Iterator[list[Read]]:
-    from torch.utils.data import DataLoader
-
-    if not jobs or workers == 0:
-        restore_random_states(dict(part.after))
-        return (reader[job] for job in jobs)
-    loader: Any = DataLoader(
-        reader,  # type: ignore[arg-type]  # it has what a loader with a sampler asks for
-        sampler=jobs,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-    )
-    restore_random_states(dict(part.before))
-    started = iter(loader)
-    restore_random_states(dict(part.after))
-    return started
-
-
-def _as_it_is(content: Any) -> Any:
-    return content
 
 
 class _Planned:
@@ -162,28 +146,29 @@ def whole(loader: Any, split: str, together: int = 1) -> Part:
     return Part(loader, order, 0, before, random_states(), split)
 
 
-class _SeededItems:
-    """A data set whose batches, lists of (seed, index), are each read with generators of that seed."""
+class _Whole:
+    """Reads batches: of a (seed, indices), with generators of that seed, or as they are if it is None."""
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
+        self._dataset, self._collate = dataset, collate
 
-    def __len__(self) -> int:
-        return len(self._dataset)
+    def __call__(self, job: tuple[int | None, list[Any]]) -> Any:
+        seed, indices = job
+        if seed is None:
+            return self._batch(self._items(indices))
+        with reading_undone():
+            seed_reading(seed)
+            items = self._items(indices)
+        return self._batch(items)
 
-    def __getitems__(self, items: list[tuple[int, Any]]) -> list[Any]:
-        import numpy as np
-        import torch
+    def _items(self, indices: list[Any]) -> list[Any]:
+        if hasattr(self._dataset, "__getitems__"):
+            return list(self._dataset.__getitems__(indices))
+        return [self._dataset[index] for index in indices]
 
-        seed = items[0][0]
-        states = random_states()
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            return [self._dataset[index] for _, index in items]
-        finally:
-            restore_random_states(states)
+    def _batch(self, items: list[Any]) -> Any:
+        batch = self._collate(items)
+        return tuple(batch) if isinstance(batch, zip) else batch  # s3prl's are good for one pass
 
 
 def _seed(seed: int, key: str, number: int) -> int:

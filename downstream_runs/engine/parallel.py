@@ -21,7 +21,6 @@ The random states of all ranks are in each checkpoint, and the end of one rank e
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import math
 import multiprocessing
@@ -39,6 +38,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from downstream_runs import processes
 from downstream_runs.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ GRACE_SECONDS = 3.0
 
 EVALUATION_TIME = timedelta(days=7)
 """Waiting ranks give up after this; one that died is noticed by the process that started it, and at once."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -190,15 +188,20 @@ def train(work: Work, plan: RunPlan, config: Mapping[str, Any], data: PreparedDa
         seats: list[_Seat] = []
         try:
             for rank in range(plan.devices):
-                inbox, outbox = context.Pipe(duplex=False)
+                link, theirs = context.Pipe()
                 ranks = Ranks(rank, plan.devices)
                 process: Any = context.Process(  # type: ignore[attr-defined]
                     target=_rank_main,
-                    args=(work, plan, config, data, folder, ranks, Path(scratch), outbox, os.getpid()),
+                    args=(work, plan, folder, ranks, Path(scratch), theirs, os.getpid()),
                 )
                 process.start()
-                outbox.close()
-                seats.append(_Seat(ranks, process, inbox))
+                theirs.close()
+                seats.append(_Seat(ranks, process, link))
+            for seat in seats:
+                # Not among the arguments: `start` waits for ever for one that ends before it has read them
+                # all, since it holds that pipe's other end too. Here the pipe breaks, and `_wait` says why.
+                with contextlib.suppress(OSError):
+                    seat.link.send((config, data))
             _wait(seats)
         finally:
             for seat in seats:
@@ -222,21 +225,20 @@ _SAID, _DIED, _BROKE = 0, 1, 2
 class _Seat:
     ranks: Ranks
     process: Any
-    inbox: Any
+    link: Any
 
     def word(self) -> _Word | None:
         """What the rank said last, or that it ended without a word; None while it works."""
         code = self.process.exitcode  # asked first: a rank speaks before it ends
-        with contextlib.suppress(EOFError):
-            if self.inbox.poll():
-                said: _Word = self.inbox.recv()
+        with contextlib.suppress(EOFError, OSError):
+            if self.link.poll():
+                said: _Word = self.link.recv()
                 return said
         if code is None:
             return None
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        how = processes.how_it_ended(code)
         sentence = (
-            f"process {self.ranks.rank + 1} of {self.ranks.count} {how}{hint}, and the run ended with it; "
+            f"process {self.ranks.rank + 1} of {self.ranks.count} {how}, and the run ended with it; "
             "start the same command again, it goes on from its last checkpoint"
         )
         return _Word(RunFailed(sentence), weight=_DIED)
@@ -246,7 +248,7 @@ def _wait(seats: Sequence[_Seat]) -> None:
     """Return when all ranks are done; raise what is wrong with the first that is not well."""
     waiting, problems, deadline = list(seats), list[_Word](), math.inf
     while waiting and time.monotonic() < deadline:
-        connection.wait([seat.inbox for seat in waiting], POLL_SECONDS)
+        connection.wait([seat.link for seat in waiting], POLL_SECONDS)
         for seat in list(waiting):
             word = seat.word()
             if word is None:
@@ -267,24 +269,24 @@ def _wait(seats: Sequence[_Seat]) -> None:
 def _rank_main(
     work: Work,
     plan: RunPlan,
-    config: Mapping[str, Any],
-    data: PreparedData,
     folder: Path,
     ranks: Ranks,
     scratch: Path,
-    outbox: Any,
+    link: Any,
     parent: int,
 ) -> None:
-    """The whole life of one rank: it works, sends its last word to `outbox`, and waits to be killed.
+    """The whole life of one rank: it reads configuration and data from `link`, works, sends its last word
+    back, and waits to be killed.
 
     It does not leave torch.distributed: the end of a process group waits for gloo's thread with Python's lock
     held, and that thread may want the lock to let go of a tensor (seen with torch 2.11).
     """
-    _die_with(parent)
+    processes.die_with(parent, signal.SIGKILL)
     # A terminal and a batch system signal every process of a run; the one that started the ranks ends them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    outbox.send(_last_word(work, plan, config, data, folder, ranks, scratch))
+    config, data = link.recv()
+    link.send(_last_word(work, plan, config, data, folder, ranks, scratch))
     while True:
         signal.pause()
 
@@ -345,11 +347,3 @@ def _join(plan: RunPlan, ranks: Ranks, store: Path) -> RunPlan:
         timeout=EVALUATION_TIME,
     )
     return dataclasses.replace(plan, device=device)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -250,5 +250,5 @@ def unreadable(split: str, step: int, error: Exception) -> RunFailed:
     reason = " ".join(str(error).split())
     return RunFailed(
         f"a batch of split {split} could not be read after step {step}: {type(error).__name__}: {reason}; "
-        "repair that file and start the same command again, it goes on from its last checkpoint"
+        "repair what this names and start the same command again, it goes on from its last checkpoint"
     )

@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import atomic_write_bytes, atomic_write_text
+from downstream_runs.generators import random_states as random_states
+from downstream_runs.generators import restore_random_states as restore_random_states
+from downstream_runs.generators import seed_everything as seed_everything
 
 FORMAT = 1
 KEPT = 2
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch (all devices), as s3prl does before a run and before each evaluation."""
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def random_states() -> dict[str, Any]:
-    """The states of every random generator, in types that torch.load(weights_only=True) reads."""
-    import numpy as np
-    import torch
-
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    version, internal, gauss = random.getstate()
-    return {
-        "python": [version, list(internal), gauss],
-        "numpy": [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
-        "torch": torch.get_rng_state(),
-        "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` took; states of devices that this machine lacks are left out."""
-    import numpy as np
-    import torch
-
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ from downstream_runs.engine import session, training
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.hopeless import Hopeless
 from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.state import random_states, restore_random_states
 from downstream_runs.errors import Diverged, RunFailed, UsageError
+from downstream_runs.generators import random_states, restore_random_states
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer

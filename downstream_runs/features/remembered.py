@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.engine.state import random_states, restore_random_states, seed_everything
+from downstream_runs.generators import reading_undone, seed_reading
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,15 @@ class Reader:
     def __getitem__(self, job: Job) -> list[Read]:
         if job.seed is None and job.seeds is None:
             return [self._read(key) for key in job.keys]
-        states = random_states()
-        try:
+        with reading_undone():
             if job.seed is not None:
-                seed_everything(job.seed)
+                seed_reading(job.seed)
             return list(self._seeded(job))
-        finally:
-            restore_random_states(states)
 
     def _seeded(self, job: Job) -> Iterator[Read]:
         for number, key in enumerate(job.keys):
             if job.seeds is not None:
-                seed_everything(job.seeds[number])
+                seed_reading(job.seeds[number])
             yield self._read(key)
 
     def _read(self, key: Any) -> Read:

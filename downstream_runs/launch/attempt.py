@@ -101,7 +101,8 @@ def _tell_error(error: BaseException) -> int:
         print(f"failed: {error}", file=sys.stderr)
     else:
         traceback.print_exception(error)
-        print(f"failed: {type(error).__name__}: {error} (a fault of this program; its log is above)")
+        said = " ".join(str(error).split())  # in one line, since the launcher shows the last
+        print(f"failed: {type(error).__name__}: {said} (a fault of this program; its log is above)")
     return FAILED
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,37 +12,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import processes
 from downstream_runs.launch import attempt
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
 POLL_SECONDS = 0.2
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+Devices = tuple[str, ...]
+"""The CUDA devices of a run, in the words of CUDA_VISIBLE_DEVICES; none: those that it would see anyway."""
 
 
 def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> list[attempt.Outcome]:
     """Do what is missing of every run, `jobs` at a time, and tell how each ended, in the order of the plans.
 
-    One run's failure does not stop the others. With several CUDA devices each of the jobs has its own.
-    An interrupt stops all of them.
+    One run's failure does not stop the others. Where runs take CUDA devices by themselves each of the jobs
+    has its own, and there are no more jobs than devices for them. An interrupt stops all of them.
     """
     waiting = list(enumerate(plans))
     active: dict[int, _Active] = {}
     ended: dict[int, attempt.Outcome] = {}
-    slots = list(range(jobs))
+    slots: list[Devices] = _places(plans[0], min(jobs, len(plans))) if jobs > 1 and plans else [()]
     try:
         while waiting or active:
             while waiting and slots:
                 number, plan = waiting.pop(0)
-                active[number] = _start(plan, rerun, demo, slots.pop(0), jobs)
+                active[number] = _start(plan, rerun, demo, slots.pop(0))
                 attempt.tell(number, plans, f"started, log: {active[number].log}")
             for number, run in list(active.items()):
                 if run.process.is_alive():
                     continue
                 outcome = run.outcome()
                 ended[number] = outcome
-                slots.append(active.pop(number).slot)
+                slots.append(active.pop(number).devices)
                 attempt.tell(number, plans, attempt.ending(outcome))
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -61,7 +63,7 @@ class _Active:
     plan: RunPlan
     process: Any
     log: Path
-    slot: int
+    devices: Devices
     started: float
 
     def outcome(self) -> attempt.Outcome:
@@ -72,35 +74,47 @@ class _Active:
         )
 
 
-def _start(plan: RunPlan, rerun: str, demo: bool, slot: int, jobs: int) -> _Active:
+def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
     log = attempt.log_file(plan)
     # Spawned: a fork would share CUDA and threads with this process.
     process = multiprocessing.get_context("spawn").Process(
-        target=_child, args=(plan, rerun, demo, log, slot, jobs, os.getpid())
+        target=_child, args=(plan, rerun, demo, log, devices, os.getpid())
     )
     process.start()
-    return _Active(plan, process, log, slot, time.monotonic())
+    return _Active(plan, process, log, devices, time.monotonic())
 
 
-def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, slot: int, jobs: int, parent: int) -> None:
-    _die_with(parent)
+def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, parent: int) -> None:
+    processes.die_with(parent, signal.SIGTERM)
     with attempt.into(log, "w"):
-        _use_devices(slot, jobs, plan.devices)
+        if devices:  # the variable counts until CUDA is first used
+            os.environ[VISIBLE] = ",".join(devices)
         sys.exit(attempt.run(plan, rerun, demo))
 
 
-def _use_devices(slot: int, jobs: int, each: int) -> None:
-    """With several jobs, the CUDA devices of this slot; the variable counts until CUDA is first used."""
-    if jobs > 1:
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = given.split(",") if given else [str(number) for number in range(jobs * each)]
-        own = [names[(slot * each + number) % len(names)] for number in range(each)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(own))
+def _places(plan: RunPlan, jobs: int) -> list[Devices]:
+    """What each of the jobs has for its runs, of which `plan` is one, and a line that says so."""
+    names = _cuda_devices() if plan.device in ("auto", "cuda") else ()
+    if not names:
+        where = "the CPU" if plan.device in ("auto", "cpu") else plan.device
+        print(f"{jobs} runs at a time, all on {where}", file=sys.stderr)
+        return [()] * jobs
+    count = max(min(jobs, len(names) // plan.devices), 1)
+    found = [names[plan.devices * number : plan.devices * (number + 1)] for number in range(count)]
+    fewer = ""
+    if count < jobs:
+        fewer = f" and not {jobs}, for there are {len(names)} in all and a run takes {plan.devices}"
+        fewer += " (with --device cuda:0 all share that one)" if plan.devices == 1 else ""
+    each = " | ".join(",".join(devices) for devices in found)
+    print(f"{count} at a time, on the CUDA devices {each}{fewer}", file=sys.stderr)
+    return found
 
 
-def _die_with(parent: int) -> None:
-    """Have this process ended when its parent is killed, so that no run goes on unseen."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(attempt.FAILED)
+def _cuda_devices() -> Devices:
+    """All that torch sees."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    given = os.environ.get(VISIBLE)
+    names = [name.strip() for name in given.split(",")] if given else [str(number) for number in range(count)]
+    return tuple(names[:count])

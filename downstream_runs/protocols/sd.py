@@ -116,7 +116,8 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     """
     import torch
     from s3prl.downstream.diarization.dataset import DiarizationDataset
-    from torch.utils.data import DataLoader
+
+    from downstream_runs.engine import batches
 
     from downstream_runs.engine import finite
 
@@ -127,12 +128,7 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     _claim(folder, sha256_file(bench.folder / CHECKPOINT))
     (partial / "predictions").mkdir(parents=True, exist_ok=True)
     left = [[index] for index, name in enumerate(names) if not (final / f"{name}.h5").is_file()]
-    loader = DataLoader(
-        dataset,
-        batch_sampler=left,
-        num_workers=bench.reading.workers,
-        collate_fn=dataset.collate_fn_rec_infer,
-    )
+    loader = batches.of(dataset, dataset.collate_fn_rec_infer, left, bench.reading.workers)
     parts.eval()
     before = expert.score_dir, expert.save_predictions
     expert.score_dir, expert.save_predictions = str(partial), True

@@ -14,7 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import noise
 
-from downstream_runs import cli
+from downstream_runs import cli, tasks
+from downstream_runs.engine import RunPlan
+from downstream_runs.launch import local
 
 SHORT = ["total_steps=2", "eval_step=2", "save_step=1", "log_step=1"]
 OPTIONS = [argument for setting in SHORT for argument in ("-o", f"runner.{setting}")]
@@ -69,3 +71,90 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
 def _children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
+
+
+@pytest.mark.parametrize(
+    ("device", "each", "jobs", "count", "visible", "places", "said"),
+    [
+        ("auto", 1, 2, 0, None, [(), ()], "2 runs at a time, all on the CPU"),
+        ("cpu", 1, 3, 4, None, [(), (), ()], "3 runs at a time, all on the CPU"),
+        ("cuda:1", 1, 2, 2, None, [(), ()], "2 runs at a time, all on cuda:1"),
+        ("auto", 1, 2, 2, None, [("0",), ("1",)], "2 at a time, on the CUDA devices 0 | 1"),
+        (
+            "auto",
+            1,
+            2,
+            1,
+            None,
+            [("0",)],
+            "1 at a time, on the CUDA devices 0 and not 2, for there are 1 in all and a run takes 1 (with "
+            "--device cuda:0 all share that one)",
+        ),
+        ("cuda", 1, 3, 2, "GPU-a, GPU-b,-1", [("GPU-a",), ("GPU-b",)], "on the CUDA devices GPU-a | GPU-b "),
+        (
+            "cuda",
+            2,
+            4,
+            5,
+            None,
+            [("0", "1"), ("2", "3")],
+            "2 at a time, on the CUDA devices 0,1 | 2,3 and not 4",
+        ),
+        ("cuda", 2, 2, 1, "3", [("3",)], "1 at a time, on the CUDA devices 3 and not 2"),
+        ("auto", 1, 2, 0, "", [(), ()], "2 runs at a time, all on the CPU"),
+    ],
+)
+def test_no_more_jobs_than_devices(
+    device: str,
+    each: int,
+    jobs: int,
+    count: int,
+    visible: str | None,
+    places: list[tuple[str, ...]],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path, device=device, devices=each)
+    assert local._places(plan, jobs) == places
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_on_one_device_runs_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running: list[int] = []
+    most: list[int] = []
+
+    class Process:
+        exitcode = 0
+
+        def is_alive(self) -> bool:
+            most.append(len(running))
+            running.pop()
+            return False
+
+        def join(self) -> None:
+            pass
+
+    def start(plan: RunPlan, rerun: str, demo: bool, devices: local.Devices) -> local._Active:
+        assert devices == ("0",)
+        running.append(1)
+        return local._Active(plan, Process(), tmp_path / "log", devices, 0.0)
+
+    monkeypatch.setattr(local, "_cuda_devices", lambda: ("0",))
+    monkeypatch.setattr(local, "_start", start)
+    monkeypatch.setattr(local.attempt, "ending", lambda outcome: "done")
+    plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path)
+    assert len(local.run_all([plan] * 3, rerun="missing", jobs=2, demo=True)) == 3
+    assert most == [1, 1, 1]
+    assert "1 at a time" in capsys.readouterr().err
