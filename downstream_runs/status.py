@@ -23,6 +23,7 @@ from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
+from downstream_runs.parser import Parser
 
 STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
 WATCH_SECONDS, LEAST_SECONDS = 5.0, 0.2
@@ -79,7 +80,7 @@ class Status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a line for each run."""
-    parser = argparse.ArgumentParser(prog="./run_superb.sh status", description="Show the runs of a folder.")
+    parser = Parser(prog="./run_superb.sh status", description="Show the runs of a folder.")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
     )

@@ -17,6 +17,7 @@ from downstream_runs import status
 from downstream_runs.errors import UsageError
 from downstream_runs.files import read_json
 from downstream_runs.launch import queue
+from downstream_runs.parser import Parser
 
 PATIENCE_SECONDS = 30.0
 """How long a run may take to end in good order."""
@@ -91,9 +92,7 @@ def clean(argv: Sequence[str]) -> int:
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"./run_superb.sh {command}", description=description, allow_abbrev=False
-    )
+    parser = Parser(prog=f"./run_superb.sh {command}", description=description, allow_abbrev=False)
     parser.add_argument("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
     parser.add_argument("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
     parser.add_argument(
@@ -105,7 +104,7 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 def _chosen(options: argparse.Namespace) -> list[status.Status]:
     """The runs that the arguments name; UsageError if there are none."""
     out = options.out.expanduser().absolute()
-    wanted = Path(options.what).expanduser().absolute()
+    wanted = Path(os.path.expanduser(options.what)).absolute()
     found = []
     for run in status.find(out) if out.is_dir() else ():
         upstream, task, *_ = run.folder.relative_to(out).parts

@@ -8,18 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
+from downstream_runs.errors import UsageError, sentence
+from downstream_runs.parser import Parser
 from downstream_runs.scoring.entries import ENTRIES, Entry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one JSON object with rate and counts; 2 and one sentence for input that cannot be used."""
-    arguments = _parser().parse_args(argv)
-    entry = ENTRIES[arguments.metric]
     try:
+        arguments = _parser().parse_args(argv)
+        entry = ENTRIES[arguments.metric]
         found = entry.run(arguments)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     printed = {
         "metric": arguments.metric,
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m downstream_runs score", description="Score predictions that already exist."
     )
     commands = parser.add_subparsers(dest="metric", required=True, metavar="METRIC")
