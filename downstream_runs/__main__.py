@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 SENTENCE = "interrupted; the same command continues from the last checkpoint"
@@ -45,7 +46,7 @@ def _run(interrupts: _Interrupts) -> int:
 
     interrupts.begun = True
     try:
-        code = main()
+        code = _ended(main)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` for example, wants no more
         _discard_output()
@@ -59,6 +60,14 @@ def _run(interrupts: _Interrupts) -> int:
             raise
         return say(SENTENCE, INTERRUPTED)
     return code
+
+
+def _ended(main: Callable[[], int]) -> int:
+    """The exit code of a command, also of one that argparse or a signal ended."""
+    try:
+        return main()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
 
 
 def _discard_output() -> None:

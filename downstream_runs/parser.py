@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **settings)
         for kind, convert in ((int, whole), (float, number), (Path, path)):
             self.register("type", kind, convert)
+
+    def print_help(self, file: Any = None) -> None:
+        """As argparse does, but for errors of writing, which it swallows."""
+        print(self.format_help(), end="", file=file or sys.stdout)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError for arguments that do not fit."""
