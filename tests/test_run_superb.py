@@ -170,7 +170,17 @@ def test_through_a_symlink(shell: Shell) -> None:
     assert f"| {shell.checkout} |" in out
 
 
-LIGHT = (("help",), ("--version",), ("lst",), ("list",), ("doctor",), ("status",), ("logs", "fbank"), ("cancel", "fbank"), ("clean", "fbank"))
+LIGHT = (
+    ("help",),
+    ("--version",),
+    ("lst",),
+    ("list",),
+    ("doctor",),
+    ("status",),
+    ("logs", "fbank"),
+    ("cancel", "fbank"),
+    ("clean", "fbank"),
+)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("fbank", "asr", "-h"), *LIGHT])
@@ -347,9 +357,8 @@ def test_interrupted_while_a_python_is_chosen(
 
 def test_an_interrupt_waits_until_the_program_takes_it(shell: Shell) -> None:
     """Python's own answer while it starts would be a traceback."""
-    shell.python.write_text(
-        FAKE_PYTHON.replace('"-m downstream_runs" |', '"-m downstream_runs") grep SigBlk /proc/self/status ;;')
-    )
+    tells = '"-m downstream_runs") grep SigBlk /proc/self/status ;;'
+    shell.python.write_text(FAKE_PYTHON.replace('"-m downstream_runs" |', tells))
     code, out, _ = shell.run("list")
     assert code == 0
     blocked = int(out.split()[-1], 16)
