@@ -231,7 +231,7 @@ def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optim
         optimizer: torch.optim.Optimizer = get_optimizer(
             [parts.featurizer, parts.downstream], config["runner"]["total_steps"], config["optimizer"]
         )
-    except (TypeError, AttributeError, NameError, ValueError) as error:
+    except (TypeError, AttributeError, NameError, LookupError, ValueError) as error:
         raise UsageError(f"the optimizer block does not fit: {error}") from error
     return optimizer
 
@@ -244,7 +244,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any]) 
         return None
     try:
         return get_scheduler(optimizer, config["runner"]["total_steps"], config["scheduler"])
-    except (TypeError, NameError, KeyError, ValueError) as error:
+    except (TypeError, NameError, LookupError, ValueError) as error:
         raise UsageError(f"the scheduler block does not fit: {error}") from error
 
 

@@ -164,8 +164,8 @@ def make_demo(task: TaskSpec, data: Path) -> None:
             task.demo(data)
     except OSError as error:
         raise UsageError(
-            f"the demo's corpus cannot be made in {data} ({error.strerror or error}): give --out a folder "
-            "that can be written, with 1 GB of room"
+            f"the demo's corpus cannot be made in {data.absolute()} ({error.strerror or error}): work in a "
+            "folder that can be written, with 1 GB of room, or give --out one"
         ) from error
 
 
