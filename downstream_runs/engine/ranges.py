@@ -93,8 +93,8 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "valid_ratio": Range(0, 1, whole=False, open_="low, high"),
         "dropout": Range(0, 1, whole=False, many=True),
         **dict.fromkeys(("dropout_p", "adaptive_number_ratio", "adaptive_size_ratio"), SHARE),
-        **dict.fromkeys(("gradient_clipping", "lr", "s"), POSITIVE),
-        "m": NOT_NEGATIVE,
+        **dict.fromkeys(("gradient_clipping", "s"), POSITIVE),
+        **dict.fromkeys(("lr", "m"), NOT_NEGATIVE),  # a rate of 0 keeps the head as it was drawn
         # Of torch's optimizers and s3prl's schedulers, which no recipe names but -o may.
         "betas": Range(0, 1, whole=False, open_="high", many=True),
         **dict.fromkeys(("eps", "weight_decay", "momentum", "lr_decay", "lr_end"), NOT_NEGATIVE),

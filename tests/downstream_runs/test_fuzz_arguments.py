@@ -158,8 +158,8 @@ WRONG_NUMBERS = (
     {"a": 1},
     -0.5,
 )
-# Zero means something for these: no loading process, no warm-up, no delay, no mask, no dropout, no margin.
-MAY_BE_ZERO = {"num_workers", "num_warmup_steps", "label_delay", "min_sec", "m", "dropout", "dropout_p"}
+# Zero means something for these: no training, no loading process, no warm-up, no delay, no mask, no dropout.
+MAY_BE_ZERO = {"lr", "num_workers", "num_warmup_steps", "label_delay", "min_sec", "m", "dropout", "dropout_p"}
 MAY_BE_ZERO |= {"num_freq_mask", "num_time_mask", "max_n_time_masks", "frame_shift"}
 MAY_BE_ZERO |= {"adaptive_number_ratio", "adaptive_size_ratio"}
 
@@ -224,6 +224,7 @@ def test_no_setting_takes_a_number_that_no_run_can_have() -> None:
     [
         ("asr", "runner.gradient_clipping", 0.5),
         ("asr", "optimizer.lr", 1),
+        ("asr", "optimizer.lr", 0.0),
         ("asr", "optimizer.betas", [0.9, 0.98]),
         ("asr", "optimizer.weight_decay", 0),
         ("asr", "optimizer.eps", 1e-8),
