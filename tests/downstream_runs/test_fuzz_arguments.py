@@ -27,6 +27,7 @@ HOSTILE: Mapping[str, str] = {
     "nan": "nan",
     "inf": "inf",
     "overflow": "1e400",
+    "a long wait": "1e300",
     "ten to the twenty": str(10**20),
     "5,000 digits": "9" * 5000,
     "5,000 letters": "x" * 5000,

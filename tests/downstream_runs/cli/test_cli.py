@@ -256,3 +256,26 @@ def test_a_reader_that_wants_no_more_gets_no_traceback(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
     process.stderr.close()
+
+
+def test_a_current_folder_whose_name_is_not_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "r\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "named by --out, is not UTF-8" in error(capsys, "fbank", "asr", "--demo")
+    assert "named by --data, is not UTF-8" in error(capsys, "fbank", "asr", "--data", ".", "--out", "/tmp")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("~nobody77/x", "write the whole path"), ("/dev/null", "is not a folder")]
+)
+def test_a_variable_that_names_no_folder(
+    value: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUPERB_DATA", value)
+    message = error(capsys, "fbank", "asr")
+    assert "the variable SUPERB_DATA" in message and says in message
+    monkeypatch.setenv("SUPERB_DATA", "")
+    assert "no data folder is given" in error(capsys, "fbank", "asr")
