@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,6 +234,12 @@ def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optim
         )
     except (TypeError, AttributeError, NameError, LookupError, ValueError) as error:
         raise UsageError(f"the optimizer block does not fit: {error}") from error
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UsageError(
+            f"the optimizer {type(optimizer).__name__} computes the loss itself, which has no place in s3prl's "
+            "training: choose another, such as Adam"
+        )
     return optimizer
 
 

@@ -80,7 +80,9 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         **dict.fromkeys(("train_batchsize", "eval_batchsize", "chunk_size", "subsampling", "rate"), COUNT),
         **dict.fromkeys(("num_speakers", "max_timestep", "time_warp_window"), COUNT),
         **dict.fromkeys(("label_delay", "min_sec", "num_warmup_steps"), MAYBE),
-        **dict.fromkeys(("num_freq_mask", "num_time_mask", "max_n_time_masks"), MAYBE),
+        "max_n_time_masks": MAYBE,
+        # s3prl takes a maximum over the masks: `apply_time_mask` and `apply_freq_mask` switch them off.
+        **dict.fromkeys(("num_freq_mask", "num_time_mask"), COUNT),
         **dict.fromkeys(("time_mask_width_range", "freq_mask_width_range"), Range(0, MOST, pair=True)),
         **dict.fromkeys(("project_dim", "projector_dim", "input_dim", "agg_dim", "hidden_size"), WIDTH),
         **dict.fromkeys(("dim", "hiddens"), Range(1, WIDEST, many=True)),

@@ -161,7 +161,7 @@ WRONG_NUMBERS = (
 )
 # Zero means something for these: no training, no loading process, no warm-up, no delay, no mask, no dropout.
 MAY_BE_ZERO = {"lr", "num_workers", "num_warmup_steps", "label_delay", "min_sec", "m", "dropout", "dropout_p"}
-MAY_BE_ZERO |= {"num_freq_mask", "num_time_mask", "max_n_time_masks", "frame_shift"}
+MAY_BE_ZERO |= {"max_n_time_masks"}
 MAY_BE_ZERO |= {"adaptive_number_ratio", "adaptive_size_ratio"}
 
 

@@ -116,6 +116,7 @@ def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp
         ("optimizer.nonsense", 1, "the optimizer block does not fit"),
         ("optimizer.betas", [0.5], "the optimizer block does not fit"),
         ("optimizer.torch_optim_name", "Nowhere", "the optimizer block does not fit"),
+        ("optimizer.torch_optim_name", "LBFGS", "the optimizer LBFGS computes the loss itself"),
         ("scheduler", {"name": "nowhere"}, "the scheduler block does not fit"),
         ("specaug.nonsense", 1, "the specaug block does not fit"),
     ],
