@@ -237,8 +237,8 @@ def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optim
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise UsageError(
-            f"the optimizer {type(optimizer).__name__} computes the loss itself, which has no place in s3prl's "
-            "training: choose another, such as Adam"
+            f"the optimizer {type(optimizer).__name__} computes the loss itself, which s3prl's runner "
+            "does not offer: choose another, such as Adam"
         )
     return optimizer
 
