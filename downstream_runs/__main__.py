@@ -1,7 +1,7 @@
 """`python -m downstream_runs`: what can happen to any command, from its first moment to its last.
 
 An interrupt is answered while modules are still loading, and output that cannot be written is no traceback.
-Only small modules of the standard library are imported before that is settled.
+Only small modules are imported before that is settled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-SENTENCE = "interrupted; the same command continues from the last checkpoint"
+from downstream_runs.errors import INTERRUPTION
+
 INTERRUPTED, WRONG_USE = 130, 2
 
 
@@ -30,7 +31,7 @@ class _Interrupts:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not self.begun:
-            os.write(2, f"{SENTENCE}\n".encode())
+            os.write(2, f"{INTERRUPTION}\n".encode())
             os._exit(INTERRUPTED)
         self.seen = True
         raise KeyboardInterrupt
@@ -58,7 +59,7 @@ def _run(interrupts: _Interrupts) -> int:
         # Modules that are interrupted while they load raise errors of their own.
         if not interrupts.seen:
             raise
-        return say(SENTENCE, INTERRUPTED)
+        return say(INTERRUPTION, INTERRUPTED)
     return code
 
 

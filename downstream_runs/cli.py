@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed, UsageError, sentence
+from downstream_runs.errors import INTERRUPTION, RunFailed, UsageError, sentence
 from downstream_runs.options import DEMO_DATA, PROGRAM, plan_of, run_parser, slurm_options
 from downstream_runs.parser import Parser, check_words, shown
 from reports.errors import ReportError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["main", "plan_of", "run_parser"]
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-INTERRUPTION = "interrupted; the same command continues from the last checkpoint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

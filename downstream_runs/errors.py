@@ -2,6 +2,8 @@
 
 import re
 
+INTERRUPTION = "interrupted; the same command continues from the last checkpoint"
+
 
 def sentence(error: object) -> str:
     """An error as it is printed: words that no terminal could show whole lose their middle."""
