@@ -18,25 +18,42 @@ fail() {
     exit "$status"
 }
 
+# Ctrl-C and the like, whatever is being done: nothing that was stopped half-way is blamed on something else.
+# Work that takes time is run by `quietly`, since bash acts on a signal only between commands, but at once in `wait`.
+child=
+stopped() {
+    if [[ -n $child ]]; then kill "$child" 2>/dev/null || true; fi
+    fail 130 "interrupted."
+}
+trap stopped INT TERM HUP
+quietly() {
+    local status=0
+    "$@" >/dev/null 2>&1 </dev/null &
+    child=$!
+    wait "$child" || status=$?
+    child=
+    return "$status"
+}
+
 # Does Python $1 have all the distributions that follow? Asked from / and without the checkout on the path:
 # the checkout's own superb_arm.egg-info would answer for any Python.
+from_root() { cd / && exec "$@"; }
 has() {
     local python=$1
     shift
-    (cd / && "$python" -c 'import importlib.metadata as m, sys; [m.version(n) for n in sys.argv[1:]]' "$@") \
-        >/dev/null 2>&1
+    quietly from_root "$python" -c 'import importlib.metadata as m, sys; [m.version(n) for n in sys.argv[1:]]' "$@"
 }
 
 supported() {
-    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1
+    quietly "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 }
 
-# The first supported Python on the path. $1 is a further module it must be able to import.
+# Set `python` to the first supported one on the path. $1 is a further module it must be able to import.
 base_python() {
     local name
     for name in "${pythons[@]}"; do
-        if supported "$name" && "$name" -c "import ${1:-sys}" >/dev/null 2>&1; then
-            command -v "$name"
+        if supported "$name" && quietly "$name" -c "import ${1:-sys}"; then
+            python=$(command -v "$name")
             return
         fi
     done
@@ -98,7 +115,7 @@ with_progress() {
         fi
     done
     wait "$pid" || status=$?
-    trap - INT TERM HUP
+    trap stopped INT TERM HUP
     [[ -t 2 ]] && printf '\r\033[K' >&2
     return "$status"
 }
@@ -137,7 +154,7 @@ install_own() {
     exec 9>"$env_dir/lock"
     if command -v flock >/dev/null && ! flock -n 9; then
         say "another call is installing into $env_dir; waiting for it."
-        flock 9
+        quietly flock 9
     fi
     if own_ready "$extras"; then
         exec 9>&-
@@ -151,7 +168,7 @@ install_own() {
         : >"$log"
     else
         if command -v uv >/dev/null; then module=sys; fi
-        python=$(base_python "$module") ||
+        base_python "$module" ||
             fail 2 "no Python 3.10, 3.11 or 3.12 with venv was found on PATH: install one (Debian: apt install" \
                 "python3 python3-venv), or set SUPERB_PYTHON to a Python that has the packages."
         free_mb=$(df -Pm -- "$env_dir" | awk 'NR == 2 {print $4}')
@@ -190,7 +207,7 @@ choose_python() {
     python=$env_dir/bin/python
     own_ready "$extras" && return
     if [[ $1 == light ]]; then
-        python=$(base_python) ||
+        base_python ||
             fail 2 "no Python 3.10, 3.11 or 3.12 was found on PATH: install one, or set SUPERB_PYTHON to one."
     else
         install_own "$extras"
@@ -199,9 +216,11 @@ choose_python() {
 
 mode=run
 case ${1:-} in
-    '' | list | doctor | status | logs | cancel | clean) mode=light ;;
+    '' | list | doctor | status | logs | cancel | clean | help | -V | --version) mode=light ;;
     test) mode='test' ;;
     distill) mode=distill ;;
+    check | table | report) ;;
+    *) (($# > 1)) || mode=light ;; # a run is two words: one alone is mistyped, and nothing is installed to say so
 esac
 for argument in "$@"; do
     case $argument in
@@ -215,5 +234,8 @@ if [[ $mode == 'test' ]]; then
     cd "$checkout"
     exec "$python" -m pytest "${@:2}"
 fi
+# While Python itself starts it answers Ctrl-C with a traceback: the signal waits until downstream_runs takes it.
+later=()
+if env --block-signal=INT env >/dev/null 2>&1; then later=(env --block-signal=INT); fi
 # A folder of the caller's that happens to be called s3prl or reports must not be imported.
-PYTHONSAFEPATH=1 exec "$python" -m downstream_runs "$@"
+PYTHONSAFEPATH=1 exec ${later[@]+"${later[@]}"} "$python" -m downstream_runs "$@"

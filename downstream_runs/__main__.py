@@ -1,22 +1,97 @@
-"""`python -m downstream_runs`."""
+"""`python -m downstream_runs`: what can happen to any command, from its first moment to its last.
+
+An interrupt is answered while modules are still loading, and output that cannot be written is no traceback.
+Only small modules are imported before that is settled.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
 
-from downstream_runs.cli import main
+from downstream_runs.errors import INTERRUPTION
+
+INTERRUPTED, WRONG_USE = 130, 2
 
 
-def _run() -> int:
+class _Interrupts:
+    """Ctrl-C: at once while nothing has been begun, then as a KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.begun = self.seen = False
+        # Ignored by whoever started this, such as nohup: stays ignored.
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self)
+        # The shell script holds it back until here, since Python itself answers it with a traceback.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.begun:
+            os.write(2, f"{INTERRUPTION}\n".encode())
+            os._exit(INTERRUPTED)
+        self.seen = True
+        raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """From here on there is nothing to tell."""
+        if signal.getsignal(signal.SIGINT) is self:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run(interrupts: _Interrupts) -> int:
+    from downstream_runs.cli import main, say
+
+    interrupts.begun = True
     try:
-        code = main()
+        code = _ended(main)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` for example, wants no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        _discard_output()
+        return say(f"error: the output cannot be written ({error.strerror or error})", WRONG_USE)
+    except (Exception, KeyboardInterrupt):
+        # Modules that are interrupted while they load raise errors of their own.
+        if not interrupts.seen:
+            raise
+        return say(INTERRUPTION, INTERRUPTED)
     return code
 
 
+def _ended(main: Callable[[], int]) -> int:
+    """The exit code of a command, also of one that argparse or a signal ended."""
+    try:
+        return main()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+
+
+def _discard_output() -> None:
+    """What is still to be written goes nowhere: Python would try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _open_standard_streams() -> None:
+    """Closed ones (`>&-`) become /dev/null, lest a file that is opened takes their number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8 is shown as Python writes it
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 if __name__ == "__main__":
-    sys.exit(_run())
+    _interrupts = _Interrupts()
+    _open_standard_streams()
+    _code = _run(_interrupts)
+    _interrupts.end()
+    sys.exit(_code)

@@ -6,14 +6,16 @@ Only the standard library is imported up here: `--help` and a mistyped name answ
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.errors import INTERRUPTION, RunFailed, UsageError, sentence
 from downstream_runs.options import DEMO_DATA, PROGRAM, plan_of, run_parser, slurm_options
+from downstream_runs.parser import Parser, check_words, shown
 from reports.errors import ReportError
 from upstream_arm.errors import UpstreamError
 
@@ -28,24 +30,68 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code and prints every error of the user's as one sentence."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns the exit code and prints every error of the user's as one sentence.
+
+    BrokenPipeError passes through: whoever reads the output wants no more of it.
+    """
+    arguments = _plain(list(sys.argv[1:] if argv is None else argv))
     try:
+        # distill takes '' for no validation.
+        check_words(arguments, ("--dev", "--train") if arguments[:1] == ["distill"] else ())
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments)
         if not arguments:
             run_parser().print_help(sys.stderr)
             return WRONG_USE
-        return _run(run_parser().parse_args(arguments), arguments)
+        return _run(_run_options(arguments), arguments)
     except (UsageError, UpstreamError, ReportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USE
+        return say(f"error: {sentence(error)}", WRONG_USE)
     except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return FAILED
+        return say(f"failed: {sentence(error)}", FAILED)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
+        return say(INTERRUPTION, INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return say(f"error: {_of_file(error)}", WRONG_USE)
+
+
+def say(text: str, code: int) -> int:
+    """Print a sentence on standard error, if that can be written; returns `code`."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+    return code
+
+
+def _of_file(error: OSError) -> str:
+    """A sentence for a file that cannot be read or written."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"the output, or a file of it, cannot be written ({reason}): make room, or write it elsewhere"
+    name = shown(str(error.filename))
+    return f"{name} cannot be used ({reason}): check the path and its permissions, or name another"
+
+
+def _plain(arguments: list[str]) -> list[str]:
+    """`help` and `help COMMAND` as the option --help, and the other way of asking for the version."""
+    if arguments[:1] == ["help"]:
+        return [*(name for name in arguments[1:2] if name in COMMANDS), "--help"]
+    return ["--version"] if arguments == ["-V"] else arguments
+
+
+def _run_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a run; UsageError, where a command was meant with its name."""
+    try:
+        return run_parser().parse_args(arguments)
+    except UsageError:
+        from downstream_runs.tasks import near
+
+        hint = near(arguments[0], COMMANDS)
+        if not hint or arguments[0].startswith("-"):
+            raise
+        raise UsageError(
+            f"{arguments[0]} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
+        ) from None
 
 
 def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -119,8 +165,19 @@ def _estimate(arguments: Sequence[str]) -> int:
     return command.main(arguments[1:])
 
 
+def _version(arguments: Sequence[str]) -> int:
+    import platform
+
+    from downstream_runs.bridge.command import version_of
+
+    Parser(prog=f"{PROGRAM} --version").parse_args(arguments[1:])
+    packages = map(version_of, ("superb-arm", "s3prl", "torch", "torchaudio"))
+    print(", ".join([*packages, f"Python {platform.python_version()}"]))
+    return DONE
+
+
 def _list(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} list", description="Show upstreams, tasks and recipes.")
+    parser = Parser(prog=f"{PROGRAM} list", description="Show upstreams, tasks and recipes.")
     parser.parse_args(arguments[1:])
     from downstream_runs import listing
 
@@ -202,6 +259,7 @@ def _reports(arguments: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "--version": _version,
     "plan": _plan,
     "estimate": _estimate,
     "list": _list,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import importlib.metadata
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
+from downstream_runs.parser import Parser
 
 PYTHONS = ((3, 10), (3, 12))
 S3PRL = "0.4.18"
@@ -44,7 +44,7 @@ class Finding:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every finding; 0 if the demo has all that it needs, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./run_superb.sh doctor",
         description="Check what a run needs. Exit code 0 if all that --demo needs is there, else 1.",
     )
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse_args(arguments)
     good = True
-    for finding in findings(options.data, options.out.expanduser().absolute()):
+    for finding in findings(options.data, settings.out_folder(options.out)):
         print(_line(finding), flush=True)
         good = good and (finding.good or not finding.for_demo)
     print(

@@ -6,7 +6,7 @@ Only the standard library is imported up here: `--help` and a mistyped name answ
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
+from downstream_runs.parser import Parser, between, shown, whole
 from upstream_arm import names
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "./run_superb.sh"
 DEMO_DATA = "demo-data"
+MOST_GB = 1_000_000
 
 EPILOG = f"""\
 other commands:
@@ -57,7 +59,7 @@ exit codes: 0 done, 1 a run failed or was skipped, 2 wrong use or missing input,
 
 def run_parser(command: str = "") -> argparse.ArgumentParser:
     """The parser of `UPSTREAM TASK [options]`, of a run or of the command `plan` that only tells of it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} {command}".strip(),
         description="Print the runs that these arguments stand for; nothing is written."
         if command
@@ -106,7 +108,7 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=between(1, 10_000),
         metavar="N",
         help="of several runs, how many at a time (default: 1; on Slurm as many as it has room for)",
     )
@@ -156,7 +158,7 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices",
-        type=int,
+        type=between(1, 1024),
         default=1,
         metavar="N",
         help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
@@ -197,7 +199,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--features-crops",
-        type=int,
+        type=between(1, 10_000),
         metavar="N",
         help="of each training item that is cropped at random, store N crops and take them in turn; a stated "
         "deviation (default: a new crop each time, computed each time)",
@@ -214,12 +216,15 @@ def _add_launcher(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--slurm-partition", metavar="NAME")
     group.add_argument(
-        "--slurm-time", type=int, metavar="MINUTES", help="of one job; what is left goes on in a further one"
+        "--slurm-time",
+        type=between(1, 10_000_000),
+        metavar="MINUTES",
+        help="of one job; what is left goes on in a further one",
     )
     group.add_argument("--slurm-gres", metavar="GRES", help="e.g. gpu:1")
     group.add_argument("--slurm-mem", metavar="SIZE", help="e.g. 32G")
     group.add_argument("--slurm-constraint", metavar="FEATURES")
-    group.add_argument("--slurm-cpus", type=int, metavar="N", help="of one job (default: 4)")
+    group.add_argument("--slurm-cpus", type=between(1, 100_000), metavar="N", help="of one job (default: 4)")
 
 
 def slurm_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -231,14 +236,15 @@ def slurm_options(options: argparse.Namespace) -> dict[str, Any]:
     }
     if given and options.launcher != "slurm":
         raise UsageError(f"--slurm-{next(iter(given))} is for --launcher slurm: add that, or leave it out")
-    for name in ("time", "cpus"):
-        if given.get(name, 1) < 1:
-            raise UsageError(f"--slurm-{name} is {given[name]}, expected at least 1")
+    for name, value in given.items():
+        # They become lines of a script, where a space begins another option.
+        if isinstance(value, str) and not re.fullmatch(r"[^\s-]\S*", value):
+            raise UsageError(f"--slurm-{name} is {shown(value)}, expected one word as Slurm takes it")
     return given
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(int(number) for number in text.split(",")))
+    return tuple(dict.fromkeys(whole(number) for number in text.split(",")))
 
 
 def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | None = None) -> RunPlan:
@@ -247,21 +253,21 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used.
     """
-    from downstream_runs import tasks, weights
-    from downstream_runs.engine.plan import RunPlan, resolve_config
+    from downstream_runs import overrides, tasks, weights
+    from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb")).name
-    overrides = dict(_override(text) for text in options.overrides)
+    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb"))
+    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     upstream = weights.choose(options.upstream, options.ckpt, options.demo)
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
-    out = options.out.expanduser().absolute()
+    out = settings.out_folder(options.out)
     plan = RunPlan(
         task=task,
-        recipe=recipe,
+        recipe=recipe.name,
         upstream=upstream.name,
         data=out / DEMO_DATA if options.demo else _data(task, options.data),
         out=out,
@@ -272,7 +278,7 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
         device=options.device,
         devices=options.devices,
         precision=options.precision,
-        overrides=overrides,
+        overrides=changed,
         command=(PROGRAM, *arguments),
         features=features_of(options),
         partial=options.partial,
@@ -285,7 +291,10 @@ def features_of(options: argparse.Namespace) -> Settings:
     """What the options say of stored features; UsageError if they cannot go together."""
     from downstream_runs.features.settings import Settings
 
-    limit = None if options.features_gb is None else int(options.features_gb * 1e9)
+    gb = options.features_gb
+    if gb is not None and not 0 < gb <= MOST_GB:
+        raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
+    limit = None if gb is None else int(gb * 1e9)
     return Settings(
         options.features,
         options.features_precision,
@@ -311,13 +320,3 @@ def _data(task: TaskSpec, option: Path | None) -> Path:
         corpus = task.corpus
         raise settings.no_data(task.name, f"{corpus.name} ({corpus.size}, {corpus.licence}, {corpus.url})")
     return found.path
-
-
-def _override(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise UsageError(f"-o {text} is not KEY=VALUE, e.g. -o optimizer.lr=5e-4")
-    try:
-        return key, json.loads(value)
-    except ValueError:  # a plain word is a string
-        return key, value

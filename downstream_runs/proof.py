@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.errors import UsageError
 from downstream_runs.files import read_json, sha256_file
+from downstream_runs.parser import Parser
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 
@@ -43,7 +44,7 @@ class Check:
 
 def verify(argv: Sequence[str]) -> int:
     """Recompute a result's numbers from the files beside it; 0 if all agree, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./run_superb.sh verify",
         description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
         "predictions, items and trials beside it.",
@@ -204,7 +205,7 @@ def _compared(metric: Metric, value: float, source: str) -> Check:
 
 def repeat(argv: Sequence[str]) -> int:
     """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./run_superb.sh repeat",
         description="Run what made a result once more, into a fresh folder, and compare the numbers.",
         allow_abbrev=False,
@@ -298,7 +299,7 @@ def _options(old: Result) -> argparse.Namespace:
         if words[0] != PROGRAM:
             raise ValueError(words[0])
         return run_parser().parse_args(words[1:])
-    except (SystemExit, ValueError):
+    except (SystemExit, ValueError, UsageError):
         raise UsageError(
             f"the result was made by {' '.join(words)!r}, no run's command of {PROGRAM}, so it cannot "
             "be repeated; run it by hand"

@@ -46,6 +46,18 @@ def data_root(
     return None
 
 
+def out_folder(option: Path) -> Path:
+    """The folder that `--out` names, absolute; UsageError where a folder cannot be.
+
+    It need not exist: nothing is made.
+    """
+    folder = _nameable(option.expanduser().absolute(), "--out")
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise UsageError(f"{there} is no folder, so --out {option} cannot be one: give another --out")
+    return folder
+
+
 def no_data(task: str, corpus: str, folder: Path | None = None) -> UsageError:
     """The error for a task whose corpus nobody has named; `corpus` says what it is and where to get it."""
     places = " and ".join(str(place) for place in dict.fromkeys((folder or Path.cwd(), CHECKOUT)))
@@ -57,7 +69,10 @@ def no_data(task: str, corpus: str, folder: Path | None = None) -> UsageError:
 
 
 def _existing(path: Path, base: Path, source: str) -> DataRoot:
-    path = base / path.expanduser()
+    try:
+        path = _nameable(base / path.expanduser(), source)
+    except RuntimeError as error:  # the home of a user that there is not
+        raise UsageError(f"{path}, named by {source}: {error}; write the whole path") from None
     if not path.is_dir():
         found = "is not a folder" if path.exists() else "does not exist"
         raise UsageError(
@@ -65,6 +80,17 @@ def _existing(path: Path, base: Path, source: str) -> DataRoot:
             "with --data DIR, or try the task on synthetic speech with --demo"
         )
     return DataRoot(path.resolve(), source)
+
+
+def _nameable(path: Path, source: str) -> Path:
+    """The path itself; UsageError if its name is not UTF-8, since results are and have to name it."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{str(path)!a}, named by {source}, is not UTF-8, and results could not name it: rename it"
+        ) from None
+    return path
 
 
 def _data_of(file: Path) -> Path:
@@ -86,7 +112,8 @@ def _read_toml(file: Path) -> dict[str, object]:
             continue
         try:
             settings: dict[str, object] = toml.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        # TOMLDecodeError and UnicodeDecodeError are ValueErrors, and so is a number of too many digits.
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f'{file} is no TOML file ({error}): its one line is: data = "DIR"') from error
         return settings
     raise UsageError(

@@ -24,12 +24,13 @@ from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
+from downstream_runs.parser import Parser
 
 if TYPE_CHECKING:
     from reports.results import Result
 
 STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
-WATCH_SECONDS, LEAST_SECONDS = 5.0, 0.2
+WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -88,7 +89,7 @@ class Status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a line for each run."""
-    parser = argparse.ArgumentParser(prog="./run_superb.sh status", description="Show the runs of a folder.")
+    parser = Parser(prog="./run_superb.sh status", description="Show the runs of a folder.")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
     )
@@ -102,8 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="show it again every so many seconds (default: 5) until no run is running or waiting, or Ctrl-C",
     )
     options = parser.parse_args(argv)
-    if options.watch is not None and not options.watch >= LEAST_SECONDS:
-        raise UsageError(f"--watch is {options.watch:g}, expected at least {LEAST_SECONDS:g} seconds")
+    if options.watch is not None and not LEAST_SECONDS <= options.watch <= MOST_SECONDS:
+        raise UsageError(
+            f"--watch is {options.watch:g}, expected at least {LEAST_SECONDS:g} seconds and at most a day"
+        )
     out = options.out.expanduser().absolute()
     if not out.is_dir():
         raise UsageError(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, read_json, sha256_file
+from downstream_runs.parser import Parser
 
 if TYPE_CHECKING:
     from reports.results import Result
@@ -304,7 +305,7 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./run_superb.sh submit",
         description="Write the predict.zip that the SUPERB leaderboard takes, from the finished runs of all "
         "ten tasks; what is missing is named, and then nothing is written.",

@@ -72,11 +72,14 @@ class Shell:
         path.chmod(0o755)
         return path
 
-    def start(self, *arguments: str, script: Path | None = None, **extra: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, script: Path | None = None, start_new_session: bool = False, **extra: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(script or self.script), *arguments],
             cwd=self.cwd,
             env={**self.environment, **extra},
+            start_new_session=start_new_session,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -167,7 +170,17 @@ def test_through_a_symlink(shell: Shell) -> None:
     assert f"| {shell.checkout} |" in out
 
 
-LIGHT = (("list",), ("doctor",), ("status",), ("logs", "fbank"), ("cancel", "fbank"), ("clean", "fbank"))
+LIGHT = (
+    ("help",),
+    ("--version",),
+    ("lst",),
+    ("list",),
+    ("doctor",),
+    ("status",),
+    ("logs", "fbank"),
+    ("cancel", "fbank"),
+    ("clean", "fbank"),
+)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("fbank", "asr", "-h"), *LIGHT])
@@ -178,7 +191,7 @@ def test_light_commands_install_nothing(shell: Shell, arguments: tuple[str, ...]
     assert not shell.env.exists()
 
 
-@pytest.mark.parametrize("arguments", [one for one in LIGHT if one != ("doctor",)])
+@pytest.mark.parametrize("arguments", [one for one in LIGHT if one not in (("doctor",), ("help",), ("lst",))])
 def test_light_commands_need_the_standard_library_only(arguments: tuple[str, ...], tmp_path: Path) -> None:
     run = tmp_path / "fbank" / "asr" / "superb-1"
     run.mkdir(parents=True)
@@ -187,7 +200,7 @@ def test_light_commands_need_the_standard_library_only(arguments: tuple[str, ...
     (tmp_path / "slurm" / "jobs.jsonl").write_text(
         '{"run": "fbank/asr/superb-1", "job": "1", "log": "/x", "end": "/y", "step": 0}\n'
     )
-    place = [] if arguments == ("list",) else ["--out", str(tmp_path)]
+    place = [] if arguments[0] in ("list", "--version") else ["--out", str(tmp_path)]
     done = subprocess.run(
         # -S: without the installed packages.
         [sys.executable, "-S", "-m", "downstream_runs", *arguments, *place],
@@ -297,6 +310,59 @@ def test_interrupted(shell: Shell) -> None:
     assert "interrupted" in err
     assert not shell.stamp.exists()
     assert shell.run("fbank", "asr")[0] == 0
+
+
+# A Python that takes half a minute for whatever it is asked in the step that SLOW names; ASKED tells that it
+# was asked. Its children end with it, as a Python's own would.
+SLOW_PYTHON = FAKE_PYTHON.replace(
+    "#!/bin/bash\n",
+    """#!/bin/bash
+case "$*" in *"$SLOW"*) touch "$ASKED"; exec sleep 30 ;; esac
+""",
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("everybody", [False, True], ids=["the script", "its group, as Ctrl-C"])
+@pytest.mark.parametrize(
+    ("slow", "which"),
+    [
+        ("importlib.metadata", "SUPERB_PYTHON"),
+        ("importlib.metadata", "VIRTUAL_ENV"),
+        ("version_info", "PATH"),
+        ("import ensurepip", "PATH"),
+        ("-m venv", "PATH"),
+    ],
+)
+def test_interrupted_while_a_python_is_chosen(
+    slow: str, which: str, everybody: bool, number: signal.Signals, shell: Shell
+) -> None:
+    python = shell.bin / "python3.11"
+    asked = shell.cwd / "asked"
+    environment = {"SLOW": slow, "ASKED": str(asked)}
+    if which != "PATH":
+        python = shell.cwd / "venv" / "bin" / "python"
+        environment[which] = str(python if which == "SUPERB_PYTHON" else shell.cwd / "venv")
+    shell.fake(python).write_text(SLOW_PYTHON)
+    process = shell.start("fbank", "asr", start_new_session=True, **environment)
+    _until(asked.exists)
+    begun = time.monotonic()
+    (os.killpg if everybody else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=25)
+    assert time.monotonic() - begun < 10
+    assert (process.returncode, out) == (130, ""), err
+    assert err.splitlines()[-1].startswith("run_superb.sh: interrupted")
+    assert "has not all of" not in err and "no Python 3" not in err and "failed" not in err
+
+
+def test_an_interrupt_waits_until_the_program_takes_it(shell: Shell) -> None:
+    """Python's own answer while it starts would be a traceback."""
+    tells = '"-m downstream_runs") grep SigBlk /proc/self/status ;;'
+    shell.python.write_text(FAKE_PYTHON.replace('"-m downstream_runs" |', tells))
+    code, out, _ = shell.run("list")
+    assert code == 0
+    blocked = int(out.split()[-1], 16)
+    assert blocked >> (signal.SIGINT - 1) & 1
 
 
 def test_two_at_once_install_once(shell: Shell) -> None:

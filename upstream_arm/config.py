@@ -251,7 +251,7 @@ def load_yaml(path: Path | str) -> StudentConfig:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
     if isinstance(document, Mapping):

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if arguments else 2
     try:
         if arguments[0] == "--version":
-            print(_versions())
+            print(f"{version_of('s3prl')}, run by {version_of('superb-arm')}")
             return 0
         _check_script(arguments[0])
         from downstream_runs.bridge.stock_run import run
@@ -45,16 +45,14 @@ def main(argv: list[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
 
 
-def _versions() -> str:
+def version_of(package: str) -> str:
+    """The name of a package and its installed version."""
     from importlib.metadata import PackageNotFoundError, version
 
-    def of(package: str) -> str:
-        try:
-            return f"{package} {version(package)}"
-        except PackageNotFoundError:
-            return f"{package} (not installed)"
-
-    return f"{of('s3prl')}, run by {of('superb-arm')}"
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} (not installed)"
 
 
 def _check_script(name: str) -> None:

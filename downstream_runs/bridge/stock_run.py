@@ -204,7 +204,7 @@ def _check_config(given: argparse.Namespace) -> None:
 
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of too many digits
         raise UsageError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(config, dict):
         raise UsageError(

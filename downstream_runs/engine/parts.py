@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import hashlib
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import seed_everything
 from downstream_runs.engine.transfer import to_device
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.errors import RunFailed, UsageError, sentence
+from downstream_runs.parser import shown
 
 if TYPE_CHECKING:
     import torch
@@ -162,20 +165,40 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
     expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
-    downstream = expert.DownstreamExpert(
-        upstream_dim=featurizer.output_dim,
-        upstream_rate=featurizer.downsample_rate,
-        **config,
-        expdir=str(folder),
-        seed=plan.seed,
-        device=str(device),
-        upstream=plan.upstream,
-        downstream=plan.task.s3prl_name,
-        downstream_variant=plan.task.variant,
-    ).to(device)
+    with _changed_settings(plan, f"the model of {plan.task.name}"):
+        downstream = expert.DownstreamExpert(
+            upstream_dim=featurizer.output_dim,
+            upstream_rate=featurizer.downsample_rate,
+            **config,
+            expdir=str(folder),
+            seed=plan.seed,
+            device=str(device),
+            upstream=plan.upstream,
+            downstream=plan.task.s3prl_name,
+            downstream_variant=plan.task.variant,
+        ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)
     return Parts(upstream, featurizer, downstream, device, plan.seed)
+
+
+@contextlib.contextmanager
+def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
+    """Where settings were changed by the user, they are what s3prl cannot build `what` from: UsageError."""
+    import torch
+
+    try:
+        yield
+    except (UsageError, RunFailed, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if not plan.overrides:
+            raise
+        given = ", ".join(f"{key}={shown(value)}" for key, value in plan.overrides.items())
+        reason = sentence(" ".join(str(error).split())) or "no reason given"
+        raise UsageError(
+            f"{what} cannot be built with {given}: {type(error).__name__}: {reason}; change these settings"
+        ) from error
 
 
 def _upstream(plan: RunPlan) -> Any:
@@ -211,8 +234,14 @@ def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optim
         optimizer: torch.optim.Optimizer = get_optimizer(
             [parts.featurizer, parts.downstream], config["runner"]["total_steps"], config["optimizer"]
         )
-    except (TypeError, AttributeError, NameError) as error:
+    except (TypeError, AttributeError, NameError, LookupError, ValueError) as error:
         raise UsageError(f"the optimizer block does not fit: {error}") from error
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UsageError(
+            f"the optimizer {type(optimizer).__name__} computes the loss itself, which s3prl's runner "
+            "does not offer: choose another, such as Adam"
+        )
     return optimizer
 
 
@@ -224,7 +253,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any]) 
         return None
     try:
         return get_scheduler(optimizer, config["runner"]["total_steps"], config["scheduler"])
-    except (TypeError, NameError, KeyError) as error:
+    except (TypeError, NameError, LookupError, ValueError) as error:
         raise UsageError(f"the scheduler block does not fit: {error}") from error
 
 
@@ -234,7 +263,10 @@ def make_specaug(config: Mapping[str, Any]) -> Any | None:
         return None
     from s3prl.downstream.specaug import SpecAug
 
-    return SpecAug(**config["specaug"])
+    try:
+        return SpecAug(**config["specaug"])
+    except (TypeError, AssertionError) as error:  # none of its three parts applied
+        raise UsageError(f"the specaug block does not fit: {error or 'nothing in it applies'}") from error
 
 
 def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:

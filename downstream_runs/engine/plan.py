@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.corpora.markers import shortfall
+from downstream_runs.engine import ranges
 from downstream_runs.engine.hopeless import Rivals
+from downstream_runs.engine.ranges import MOST
 from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
 from downstream_runs.files import sha256_file
+from downstream_runs.parser import shown
 
 if TYPE_CHECKING:
     from downstream_runs.tasks.spec import PreparedData, TaskSpec
 
 DEFAULT_SEED = 1337  # s3prl's
+LARGEST_SEED = 2**32 - 1  # numpy's
 PRECISIONS = ("fp32", "bf16", "fp16")
 # Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added.
 OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
@@ -83,10 +87,12 @@ class RunPlan:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise UsageError(
-                f"precision {self.precision!r} is unknown, expected one of {', '.join(PRECISIONS)}"
+                f"precision {shown(self.precision)} is unknown, expected one of {', '.join(PRECISIONS)}"
             )
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"device {self.device!r} is unknown, expected auto, cpu, cuda or cuda:N")
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
+            raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
         if self.devices < 1:
             raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
@@ -109,22 +115,11 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
         _override(config, key, value)
     if plan.fold is not None:
         _override(config, plan.task.fold_key, plan.fold)
-    if plan.task.train_split is not None:
-        _check_runner(config["runner"])
-        if plan.devices > 1:
-            config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
+    if plan.task.train_split is not None and plan.devices > 1:
+        config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
+    ranges.check(config)
     official.require(plan.task, config)
-    # s3prl passes these to eval(): only plain names may get that far.
-    for key, value in leaves(config):
-        if key.endswith((".name", ".select")) and not re.fullmatch(r"[A-Za-z_]\w*", str(value)):
-            raise UsageError(f"{key} is {value!r}, expected a plain name of letters, digits and underscores")
     return config
-
-
-def _check_runner(runner: Mapping[str, Any]) -> None:
-    for key in ("total_steps", "gradient_accumulate_steps", "log_step", "eval_step", "save_step"):
-        if not isinstance(runner[key], int) or runner[key] < 1:
-            raise UsageError(f"runner.{key} is {runner[key]!r}, expected a whole number of at least 1")
 
 
 def _override(config: dict[str, Any], key: str, value: Any) -> None:
@@ -133,17 +128,31 @@ def _override(config: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     block: Any = config
     for depth, name in enumerate(parents):
-        if depth == 0 and name in OPEN_BLOCKS:
+        if depth == 0 and name in OPEN_BLOCKS and "optimizer" in config:  # a task that trains
             block.setdefault(name, {})
         block = block.get(name) if isinstance(block, dict) else None
-    if not isinstance(block, dict) or (last not in block and not (parents and parents[0] in OPEN_BLOCKS)):
-        hint = near(key, [name for name, _ in leaves(config)])
-        raise UsageError(f"the recipe has no setting {key!r}{hint}")
+    opened = (parents or [last])[0] in OPEN_BLOCKS and "optimizer" in config
+    if not isinstance(block, dict) or (last not in block and not opened):
+        known = [name for name, _ in leaves(config)]
+        ending = [name for name in known if name.endswith(f".{key}")]
+        hint = f", did you mean {ending[0]!r}?" if ending else near(key[:200], known)
+        raise UsageError(f"the recipe has no setting {shown(key)}{hint}")
     old = block.get(last)
+    if isinstance(old, dict) and not (opened and not parents):
+        raise UsageError(
+            f"{key} is a block of settings, set them one by one: {key}.{next(leaves(old))[0]} is one"
+        )
+    if isinstance(value, dict) is not (opened and not parents):
+        raise UsageError(
+            f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
+        )
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if old is not None and type(old) is not type(value):
-        raise UsageError(f"{key} is {value!r}, expected a value like {old!r}")
+        value = float(value) if abs(value) < MOST else value  # what is more is refused as it was written
+    alike = old is None or ranges.alike(old, value)
+    if isinstance(old, list) and old and alike:
+        alike = all(ranges.alike(old[0], one) for one in value)
+    if not alike:
+        raise UsageError(f"{key} is {shown(value)}, expected a value like {json.dumps(old)}")
     block[last] = value
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs import costs
 from downstream_runs.errors import UsageError
+from downstream_runs.parser import Parser
 from upstream_arm import names
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./run_superb.sh estimate",
         description="Predict the hours and the disk of full runs on this machine from about a minute of "
         "measurement, with and without stored features. Heads are built on the demo corpora.",

@@ -154,11 +154,20 @@ def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
 
 
 def make_demo(task: TaskSpec, data: Path) -> None:
-    """Make a task's synthetic corpus; tasks share corpora, so one process at a time."""
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        task.demo(data)
+    """Make a task's synthetic corpus; tasks share corpora, so one process at a time.
+
+    UsageError where it cannot be written.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with (data / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            task.demo(data)
+    except OSError as error:
+        raise UsageError(
+            f"the demo's corpus cannot be made in {data.absolute()} ({error.strerror or error}): work in a "
+            "folder that can be written, with 1 GB of room, or give --out one"
+        ) from error
 
 
 def log_file(plan: RunPlan) -> Path:

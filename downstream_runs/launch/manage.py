@@ -17,6 +17,7 @@ from downstream_runs import status
 from downstream_runs.errors import UsageError
 from downstream_runs.files import read_json
 from downstream_runs.launch import queue
+from downstream_runs.parser import Parser
 from reports.reading import TABLE_BYTES, read_text
 
 RESULT, SWEEP = "result.json", "sweep.json"
@@ -156,7 +157,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Na
 
 def _folder(what: str) -> Path:
     """A run's folder, given as such or by its result file: a finished run prints both."""
-    path = Path(what).expanduser().absolute()
+    path = Path(os.path.expanduser(what)).absolute()
     return path.parent if path.name == RESULT else path
 
 
@@ -167,9 +168,7 @@ def _runs_of(folder: Path) -> Path | None:
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"./run_superb.sh {command}", description=description, allow_abbrev=False
-    )
+    parser = Parser(prog=f"./run_superb.sh {command}", description=description, allow_abbrev=False)
     parser.add_argument("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
     parser.add_argument("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
     parser.add_argument(

@@ -117,9 +117,7 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
     import torch
     from s3prl.downstream.diarization.dataset import DiarizationDataset
 
-    from downstream_runs.engine import batches
-
-    from downstream_runs.engine import finite
+    from downstream_runs.engine import batches, finite
 
     parts, expert = bench.parts, bench.parts.downstream
     dataset = DiarizationDataset("test", expert.loaderrc[f"{split}_dir"], **expert.datarc)

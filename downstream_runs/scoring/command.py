@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
+from downstream_runs.errors import UsageError, sentence
+from downstream_runs.parser import Parser
 from downstream_runs.scoring.entries import ENTRIES, Entry
 
 
@@ -17,12 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns 2, after one sentence, for input that cannot be used.
     """
-    arguments = _parser().parse_args(argv)
-    entry = ENTRIES[arguments.metric]
     try:
+        arguments = _parser().parse_args(argv)
+        entry = ENTRIES[arguments.metric]
         found = entry.run(arguments)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     for note in found["notes"]:
         print(f"note: {note}", file=sys.stderr)
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m downstream_runs score", description="Score predictions that already exist."
     )
     commands = parser.add_subparsers(dest="metric", required=True, metavar="METRIC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -13,8 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
 import noise
 
-from downstream_runs import status
+from downstream_runs import cli, status
 from downstream_runs.engine import loop, records, run, run_dir
+from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
 from reports import results
 
@@ -103,3 +105,49 @@ def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp
     said = next(line for line in events if line["event"] == "features")
     assert (said["computed"], said["stored"]) == (5, 5)
     assert {path: path.read_bytes() for path in items} == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("downstream_expert.modelrc.RNNs.module", "Nowhere", "modelrc.RNNs.module='Nowhere'"),
+        ("downstream_expert.modelrc.RNNs.dim", [8, 8], "modelrc.RNNs.dim=[8, 8]"),
+        ("downstream_expert.modelrc.select", "Nowhere", "modelrc.select='Nowhere'"),
+        ("optimizer.nonsense", 1, "the optimizer block does not fit"),
+        ("optimizer.betas", [0.5], "the optimizer block does not fit"),
+        ("optimizer.torch_optim_name", "Nowhere", "the optimizer block does not fit"),
+        ("optimizer.torch_optim_name", "LBFGS", "the optimizer LBFGS computes the loss itself"),
+        ("scheduler", {"name": "nowhere"}, "the scheduler block does not fit"),
+        ("specaug.nonsense", 1, "the specaug block does not fit"),
+    ],
+)
+def test_settings_that_only_s3prl_can_judge(
+    key: str, value: object, says: str, corpus: Path, tmp_path: Path
+) -> None:
+    plan = noise.tiny_plan(corpus, tmp_path, overrides={key: value})
+    with pytest.raises(UsageError) as caught:
+        run(plan)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENAMETOOLONG])
+@pytest.mark.parametrize(
+    "command", [("fbank", "ks", "--demo"), ("fbank", "ks,ic", "--demo"), ("distill", "--demo")]
+)
+def test_a_place_that_takes_no_demo(
+    command: tuple[str, ...],
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Root may write everywhere, so a read-only checkout is one whose calls answer as it would."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert cli.main(command) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and os.strerror(number) in said and str(tmp_path) in said

@@ -95,9 +95,11 @@ def run(options: argparse.Namespace, arguments: list[str]) -> int:
 
         print(plan(options.ablation, arguments))
         return 0
-    for name in ("workers", "save_every", "validate_every"):
-        if getattr(options, name) < (name != "workers"):
-            raise UpstreamError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected more")
+    for name, least in (("workers", 0), ("save_every", 1), ("validate_every", 1), ("seed", 0)):
+        if not least <= getattr(options, name) < 2**32:  # numpy takes no larger seed
+            raise UpstreamError(
+                f"--{name.replace('_', '-')} is {getattr(options, name)}, expected {least} to {2**32 - 1:,}"
+            )
     settings = settings_of(options)
     folder = options.out or default_folder(settings)
 
@@ -121,7 +123,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
     recipe = _recipe(options)
     masks = options.objective not in UNMASKED
-    effective = options.effective_batch or recipe.effective_batch
+    effective = recipe.effective_batch if options.effective_batch is None else options.effective_batch
     ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
     return Settings(
         preset=recipe.name,
@@ -136,7 +138,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         epochs=recipe.epochs if options.epochs is None else options.epochs,
         batch_size=_batch_size(recipe, effective) if options.batch_size is None else options.batch_size,
         effective_batch=effective,
-        learning_rate=options.learning_rate or recipe.learning_rate,
+        learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
         precision=options.precision or _precision(options.device),
         seed=options.seed,
         full_epochs=recipe.epochs,

@@ -88,11 +88,55 @@ def test_wrong_names_are_named_with_near_ones(capsys: pytest.CaptureFixture[str]
     assert list(tmp_path.iterdir()) == [], "a wrong command made something"
 
 
-def test_argparse_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong in (["fbank"], ["fbank", "asr", "--seed", "x"], ["fbank", "asr", "--dat", "x"], ["list", "x"]):
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["fbank"], "the following arguments are required: TASK"),
+        (["fbank", "asr", "--seed", "x"], "'x' is no whole number"),
+        (["fbank", "asr", "--seed", "-1"], "expected 0 to 4,294,967,295"),
+        (["fbank", "asr", "--seed", str(10**20)], "is no whole number of at most 18 digits"),
+        (["fbank", "asr", "--dat", "x"], "unrecognized arguments: --dat x"),
+        (["list", "x"], "unrecognized arguments: x"),
+        (["lst"], "lst is no command, and a run is UPSTREAM TASK, did you mean 'list'?"),
+        (["statsu", "--html", "x"], "did you mean 'status'?"),
+        (["fbank", "asr", "--jobs", "0"], "--jobs: 0 was given, expected at least 1"),
+        (["fbank", "asr", "--devices", "0"], "--devices: 0 was given, expected at least 1"),
+        (["fbank", "asr", "--features-gb", "nan"], "'nan' is no finite number"),
+        (["fbank", "asr", "--features-gb", "-1"], "--features-gb is -1, expected more than 0"),
+        (["fbank", "asr", "--data", ""], "--data is empty: is a variable not set?"),
+        (["fbank", "asr", "--data="], "--data is empty: is a variable not set?"),
+        (["table", ""], "an argument is empty"),
+        (["fbank", "asr", "--out", "\udcff"], "which is not UTF-8"),
+        (["fbank", "asr", "--out", "/dev/null"], "/dev/null is no folder, so --out /dev/null cannot be one"),
+        (["fbank", "asr", "--out", "/dev/null/x"], "/dev/null is no folder"),
+        (["fbank", "asr", "-o", "lr=1e-3"], "no setting 'lr', did you mean 'optimizer.lr'?"),
+        (
+            ["fbank", "asr", "-o", "optimizer.lr=1e-3x"],
+            "optimizer.lr is '1e-3x', expected a value like 0.003",
+        ),
+        (["fbank", "qbe", "-o", "optimizer.lr=1e-3"], "no setting 'optimizer.lr'"),
+        (["fbank", "asr", "--launcher", "slurm", "--slurm-partition", "a b"], "expected one word"),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_sentence(
+    wrong: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if wrong[0] == "fbank" and len(wrong) > 2 and "--data" not in " ".join(wrong):
+        wrong = [*wrong, "--demo"]
+    assert says in error(capsys, *wrong)
+
+
+def test_the_ways_of_asking_for_help_and_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, part in ((["help"], "other commands"), (["help", "status"], "run_superb.sh status")):
         with pytest.raises(SystemExit) as caught:
-            cli.main(wrong)
-        assert caught.value.code == 2
+            cli.main(asked)
+        assert caught.value.code == 0
+        assert part in capsys.readouterr().out
+    for asked in (["--version"], ["-V"]):
+        assert cli.main(asked) == 0
+        out = capsys.readouterr().out
+        assert out.count("\n") == 1
+        assert "superb-arm 0" in out and "s3prl 0.4.18" in out and "Python 3" in out
 
 
 def test_no_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -212,3 +256,26 @@ def test_a_reader_that_wants_no_more_gets_no_traceback(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
     process.stderr.close()
+
+
+def test_a_current_folder_whose_name_is_not_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "r\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "named by --out, is not UTF-8" in error(capsys, "fbank", "asr", "--demo")
+    assert "named by --data, is not UTF-8" in error(capsys, "fbank", "asr", "--data", ".", "--out", "/tmp")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("~nobody77/x", "write the whole path"), ("/dev/null", "is not a folder")]
+)
+def test_a_variable_that_names_no_folder(
+    value: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUPERB_DATA", value)
+    message = error(capsys, "fbank", "asr")
+    assert "the variable SUPERB_DATA" in message and says in message
+    monkeypatch.setenv("SUPERB_DATA", "")
+    assert "no data folder is given" in error(capsys, "fbank", "asr")

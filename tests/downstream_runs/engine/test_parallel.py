@@ -106,7 +106,7 @@ def test_the_command_trains_on_two_processes(corpus: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--devices", "0"], "--devices 0 is too few, expected at least 1"),
+        (["--devices", "0"], "--devices: 0 was given, expected at least 1"),
         (["--devices", "99"], r"--devices 99 needs as many CUDA devices and torch sees \d+; ask for fewer"),
         (["--devices", "99", "--device", "cuda"], r"torch sees \d+; .* or add --device cpu"),
         (["--devices", "2", "--device", "cuda:1"], "--device cuda:1 names one; use --device cuda"),

@@ -34,7 +34,9 @@ def test_overrides_reach_the_config_and_nothing_else() -> None:
     [
         ("optimiser.lr", 1e-3, "did you mean 'optimizer.lr'"),
         ("runner.steps", 10, "no setting 'runner.steps'"),
-        ("runner", 10, "expected a value like"),
+        ("runner", 10, "runner is a block of settings, set them one by one: runner.total_steps is one"),
+        ("runner", {}, "runner is a block of settings"),
+        ("optimizer", {}, "have no optimizer.name"),
         ("runner.total_steps", "ten", "expected a value like 8"),
         ("runner.total_steps", 0, "at least 1"),
         ("optimizer.name", "__import__('os').system('x')", "expected a plain name"),

@@ -76,7 +76,7 @@ def test_more_rates_go_to_the_same_sweep(command: Callable[..., list[str]]) -> N
         (["--lr", "1e-2,-1"], "--lr has '-1'"),
         (["--lr", "1e-2,nan"], "--lr has 'nan'"),
         (["--lr", "1e-2", "-o", "optimizer.lr=1"], "both set the learning rate"),
-        (["--jobs", "0"], "--jobs is 0"),
+        (["--jobs", "0"], "--jobs: 0 was given"),
     ],
 )
 def test_wrong_options(command: Callable[..., list[str]], arguments: list[str], says: str) -> None:

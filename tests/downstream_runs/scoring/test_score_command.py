@@ -150,7 +150,7 @@ def test_turns(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert round(found["percent"], 2) == 21.53
     assert (found["collar"], found["ignore_overlaps"]) == (0.25, True)
     assert "--collar -1.0 is no time" in refused(capsys, "der", *pair, "--collar", "-1")
-    assert "--collar nan is no time" in refused(capsys, "der", *pair, "--collar", "nan")
+    assert "--collar: 'nan' is no finite number" in refused(capsys, "der", *pair, "--collar", "nan")
 
 
 def test_files_in_which_nobody_was_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,6 +136,11 @@ def test_deeper_teachers_are_shared_out_evenly() -> None:
         ("--preset tiny --data DATA --epochs 0", "epochs is 0"),
         ("--preset tiny --data DATA --learning-rate -1", "learning rate"),
         ("--preset tiny --data DATA --save-every 0", "--save-every is 0"),
+        ("--preset tiny --data DATA --workers -1", "--workers is -1, expected 0 to"),
+        ("--preset tiny --data DATA --seed -1", "--seed is -1, expected 0 to"),
+        (f"--preset tiny --data DATA --seed {10**20}", "expected 0 to 4,294,967,295"),
+        ("--preset tiny --data DATA --effective-batch 0", "effective_batch is 0"),
+        ("--preset tiny --data DATA --learning-rate 0", "the learning rate is 0"),
         ("--preset armhubert --data DATA", "6 layers and the student 12"),
     ],
 )
