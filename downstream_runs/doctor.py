@@ -18,10 +18,8 @@ from pathlib import Path
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
 
-PYTHONS = ((3, 10), (3, 12))
+OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
-# torch loads torchaudio only of its own release, and PyPI's newest of each do not fit each other.
-PAIRS = ("2.11",)
 # The demo's corpus and run directory stay far below this.
 DEMO_BYTES = 1_000_000_000
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
@@ -91,10 +89,9 @@ def _line(finding: Finding) -> str:
 
 
 def _python() -> Finding:
-    low, high = PYTHONS
-    good = low <= sys.version_info[:2] <= high
+    good = sys.version_info[:2] >= OLDEST_PYTHON
     found = f"{platform.python_version()} at {sys.executable}"
-    then = f"set SUPERB_PYTHON to a Python {low[0]}.{low[1]} to {high[0]}.{high[1]}"
+    then = f"set SUPERB_PYTHON to a Python {'.'.join(map(str, OLDEST_PYTHON))} or later"
     return Finding("Python", good, found, then)
 
 
@@ -106,22 +103,17 @@ def _version(package: str) -> str | None:
 
 
 def _torch() -> Finding:
-    name = "torch"
+    from downstream_runs.bridge import pair
+
     torch, torchaudio = _version("torch"), _version("torchaudio")
     if torch is None or torchaudio is None:
         absent = " and ".join(p for p, v in (("torch", torch), ("torchaudio", torchaudio)) if v is None)
-        return Finding(name, False, f"{absent} not installed", INSTALL)
-    found = f"torch {torch} with torchaudio {torchaudio}"
-    releases = [version.split("+")[0].rsplit(".", 1)[0] for version in (torch, torchaudio)]
-    pin = f"pip install 'torch=={PAIRS[0]}.*' 'torchaudio=={PAIRS[0]}.*'"
-    if releases[0] != releases[1]:
-        return Finding(name, False, f"{found}: they do not fit each other", pin)
-    problem = _import("torch") or _import("torchaudio")
+        return Finding("torch", False, f"{absent} not installed", INSTALL)
+    problem = pair.problem()
     if problem:
-        return Finding(name, False, f"{found}: {problem}", pin)
-    if releases[0] not in PAIRS:
-        found += f", not the tested {' or '.join(PAIRS)}"
-    return Finding(name, True, found)
+        found, _, then = problem.partition("): ")
+        return Finding("torch", False, found + ")", then)
+    return Finding("torch", True, f"torch {torch} with torchaudio {torchaudio}")
 
 
 def _s3prl() -> Finding:
