@@ -61,7 +61,7 @@ class Shell:
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.python = self.fake(self.bin / "python3.11")
-        # Those of POSIX and of BSD and macOS too, but for flock, which the script does without where it is not.
+        # macOS has all of these but flock, which the script can do without.
         tools = "bash awk cat chmod cksum cp df dirname env find flock grep kill mkdir mv readlink rm sed "
         tools += "sleep tail touch"
         for tool in tools.split():
