@@ -1,14 +1,21 @@
-"""`python -m downstream_runs`."""
+"""`python -m downstream_runs`, and the console command `superb`: what ./run_superb.sh runs."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from downstream_runs.cli import main
+from downstream_runs.program import shadowed
 
 
-def _run() -> int:
+def run() -> int:
+    """Run the command line; returns its exit code."""
+    problem = shadowed()
+    if problem is not None:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    from downstream_runs.cli import main
+
     try:
         code = main()
         sys.stdout.flush()
@@ -19,4 +26,4 @@ def _run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_run())
+    sys.exit(run())

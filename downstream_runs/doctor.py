@@ -17,13 +17,18 @@ from pathlib import Path
 
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
+from downstream_runs.program import PROGRAM
 
 OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
 # The demo's corpus and run directory stay far below this.
 DEMO_BYTES = 1_000_000_000
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
-INSTALL = "./run_superb.sh UPSTREAM TASK --demo installs it beside the checkout, or: pip install -e '.[demo]'"
+INSTALL = (
+    "./run_superb.sh UPSTREAM TASK --demo installs it beside the checkout, or: pip install -e '.[demo]'"
+    if PROGRAM.endswith(".sh")
+    else "pip install 'superb-arm[demo]'"
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Finding:
 def main(arguments: Sequence[str]) -> int:
     """Print every finding; 0 if the demo has all that it needs, else 1."""
     parser = argparse.ArgumentParser(
-        prog="./run_superb.sh doctor",
+        prog=f"{PROGRAM} doctor",
         description="Check what a run needs. Exit code 0 if all that --demo needs is there, else 1.",
     )
     parser.add_argument(
@@ -58,9 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_line(finding), flush=True)
         good = good and (finding.good or not finding.for_demo)
     print(
-        "The demo can run: ./run_superb.sh armhubert asr --demo"
-        if good
-        else "The demo cannot run yet: see above."
+        f"The demo can run: {PROGRAM} armhubert asr --demo" if good else "The demo cannot run yet: see above."
     )
     return 0 if good else 1
 
@@ -165,7 +168,7 @@ def _gpu() -> Finding:
 def _synthesiser() -> Finding:
     problem = _import("espeakng_loader")
     if problem:
-        return Finding("synthesiser", False, "espeakng-loader is not installed", "pip install -e '.[demo]'")
+        return Finding("synthesiser", False, "espeakng-loader is not installed", INSTALL)
     return Finding("synthesiser", True, f"espeakng-loader {_version('espeakng-loader')}")
 
 
@@ -191,7 +194,7 @@ def _data(option: Path | None) -> Finding:
         return finding(False, report.problems[0] + more, then)
     labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
     counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
-    others = "./run_superb.sh check looks at the other tasks' corpora"
+    others = f"{PROGRAM} check looks at the other tasks' corpora"
     return finding(True, f"{root} by {data.source}: {counts}{labels}; {others}")
 
 
@@ -202,7 +205,7 @@ def _checkpoint() -> Finding:
         return Finding("checkpoint", False, "huggingface_hub is not installed", INSTALL, for_demo=False)
     there = [name for name in names.RELEASED if download.cached(name) is not None]
     if not there:
-        then = "./run_superb.sh fetch armhubert"
+        then = f"{PROGRAM} fetch armhubert"
         return Finding("checkpoint", False, "no released one in the Hugging Face cache", then, for_demo=False)
     return Finding("checkpoint", True, f"in the Hugging Face cache: {', '.join(there)}", for_demo=False)
 
