@@ -7,7 +7,10 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parents[1]
 
-PROGRAM = "./run_superb.sh" if (_FOLDER / "run_superb.sh").is_file() else "superb"
+NAMES = ("./run_superb.sh", "superb")
+"""What results of this project may name as the command that made them."""
+
+PROGRAM = NAMES[0] if (_FOLDER / "run_superb.sh").is_file() else NAMES[1]
 """The script of a checkout; without one, the console command that the wheel installs."""
 
 SIBLINGS = ("reports", "upstream_arm")
