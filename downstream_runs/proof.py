@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.errors import UsageError
 from downstream_runs.files import sha256_file
 from downstream_runs.scoring.names import ScoringError
+from downstream_runs.scoring.sums import in_order
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
@@ -94,7 +95,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
     for metric in result.metrics:
         if metric.role == "headline" and tasks.get(result.task).folds:
             values = [part.headline(metric.name) for part in parts]
-            mean = sum(one.value for one in values if one) / len(values)
+            mean = in_order(one.value for one in values if one) / len(values)
             yield _compared(metric, mean, f"mean of {len(parts)} folds")
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from downstream_runs.bridge import catalyst_compat, distutils_compat, dtw_compat, lxml_compat
 from downstream_runs.errors import UsageError
+from downstream_runs.scoring.distance import rapidfuzz_distance
 
 
 class Transformer:
@@ -28,6 +29,7 @@ _STAND_INS: dict[str, dict[str, object]] = {
     # setuptools brings one along, but not for ever and not to every environment.
     "distutils.util": {"strtobool": distutils_compat.strtobool},
     "dtw": {"dtw": dtw_compat.dtw},
+    "editdistance": {"eval": rapidfuzz_distance},
     "lxml.etree": {
         "Element": lxml_compat.Element,
         "SubElement": lxml_compat.SubElement,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from downstream_runs.engine import session
 from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
 from downstream_runs.files import sha256_file
+from downstream_runs.scoring.sums import in_order
 
 if TYPE_CHECKING:
     from reports.results import Metric, Result
@@ -77,7 +78,7 @@ def _metrics(name: str, folds: Sequence[str], found: Sequence[Result]) -> list[M
     }
     mean = dataclasses.replace(
         single[0],
-        value=sum(metric.value for metric in single) / len(single),
+        value=in_order(metric.value for metric in single) / len(single),
         counts=counts,
         split=f"{single[0].split} of {', '.join(folds)}",
         selection=f"mean over {len(folds)} folds; in each: "

@@ -19,6 +19,7 @@ from downstream_runs.engine.plan import RunPlan, run_dir
 from downstream_runs.errors import RunFailed
 from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
 from downstream_runs.launch import expand
+from downstream_runs.scoring.sums import in_order
 
 if TYPE_CHECKING:
     from downstream_runs.tasks.spec import TaskSpec
@@ -124,7 +125,7 @@ def _tried(plan: RunPlan, rate: float) -> Tried:
             "the same command goes on with it"
         )
     found = [dev_metric(plan.task, results.read(folder / RESULT)) for folder in units]
-    value = sum(metric.value for metric in found) / len(found)
+    value = in_order(metric.value for metric in found) / len(found)
     return Tried(rate, member, results.read(run_dir(member) / RESULT), found[0], value)
 
 

@@ -13,7 +13,10 @@ from downstream_runs.scoring.entries import ENTRIES, Entry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one JSON object with rate and counts; 2 and one sentence for input that cannot be used."""
+    """Print one JSON object with rate, counts and notes (the notes on stderr too).
+
+    Returns 2, after one sentence, for input that cannot be used.
+    """
     arguments = _parser().parse_args(argv)
     entry = ENTRIES[arguments.metric]
     try:
@@ -21,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    for note in found["notes"]:
+        print(f"note: {note}", file=sys.stderr)
     printed = {
         "metric": arguments.metric,
         **found,

@@ -15,11 +15,11 @@ returns the rejection rate at the first of them that lies above the matching non
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def _check(labels: Sequence[int], scores: Sequence[float]) -> None:
     odd = next((label for label in labels if label not in (0, 1)), None)
     if odd is not None:
         raise ScoringError(f"a trial's label is {odd!r}, 1 (target) or 0 (nontarget) was expected")
-    wild = next((place for place, value in enumerate(scores) if not math.isfinite(value)), None)
+    wild = next((place for place, value in enumerate(scores) if not abs(value) <= NUMBER_LIMIT), None)
     if wild is not None:
-        raise ScoringError(f"the score of trial {wild + 1} is {scores[wild]}, a finite number was expected")
+        raise ScoringError(f"the score of trial {wild + 1} is {scores[wild]}, {FINITE}")
     targets = sum(int(label) for label in labels)
     if targets in (0, len(labels)):
         raise ScoringError(

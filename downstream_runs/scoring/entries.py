@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from downstream_runs.scoring import wer
+from downstream_runs.scoring import notes, rttm, wer
 from downstream_runs.scoring.counts import ErrorCounts
+from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError, first, same
+from downstream_runs.scoring.notes import Texts
+from downstream_runs.scoring.rttm import Turn
+
+if TYPE_CHECKING:
+    from downstream_runs.scoring.groundtruth import GroundTruth
+    from downstream_runs.scoring.stdlist import Stdlist
 
 S3PRL = "s3prl 0.4.18 (s3prl/metric/{file}.py) and the SUPERB leaderboard"
 TRANSCRIPTS = (
     "The two files must hold the same utterances: s3prl's .ark or .txt (NAME TEXT ...), .tsv (NAME<TAB>TEXT) "
-    "or .csv (NAME,TEXT), also .gz. Text is compared as it stands."
+    "or .csv (NAME,TEXT; quotation marks around a cell are not read), also .gz. A first line of column names "
+    "is left out, with a note. Text is compared as it stands; a note says what another way of writing costs."
 )
 EDITS = (
     "edit distance (substitutions + insertions + deletions) summed over all utterances / "
@@ -45,77 +53,123 @@ class Entry:
     ref_needed: bool = True
 
 
-def _texts(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
-    return wer.read_transcripts(arguments.ref), wer.read_transcripts(arguments.hyp)
+def _texts(arguments: argparse.Namespace) -> tuple[Texts, Texts, list[str]]:
+    """References, hypotheses, and what is to be noted of their files."""
+    ref, header = notes.without_header(arguments.ref, wer.read_transcripts(arguments.ref))
+    hyp, other = notes.without_header(arguments.hyp, wer.read_transcripts(arguments.hyp))
+    if not ref or not hyp:
+        raise ScoringError(f"{arguments.hyp if ref else arguments.ref} holds column names and nothing below")
+    return ref, hyp, [*header, *other]
 
 
-def _counted(counts: ErrorCounts, arguments: argparse.Namespace, wrong: bool = True) -> Found:
+def _counted(
+    counts: ErrorCounts, arguments: argparse.Namespace, said: list[str], wrong: bool = True
+) -> Found:
     if counts.length == 0:
         raise ScoringError(
             f"{arguments.ref} holds only empty transcripts, so {arguments.metric} is undefined"
         )
     above = counts.errors if wrong else counts.length - counts.errors
     rate = above / counts.length
-    return {"rate": rate, "percent": 100 * above / counts.length, "counts": counts.as_dict()}
+    return {"rate": rate, "percent": 100 * above / counts.length, "counts": counts.as_dict(), "notes": said}
+
+
+def _edits(arguments: argparse.Namespace, unit: wer.Unit, punctuation: bool = True) -> Found:
+    ref, hyp, said = _texts(arguments)
+    counts = wer.score(ref, hyp, unit)
+    for path, texts in ((arguments.ref, ref), (arguments.hyp, hyp)) if unit == "word" else ():
+        number = wer.empty_words(texts.values())
+        if number:
+            said.append(
+                f"{number} transcripts of {path} have a leading or doubled space; "
+                "each makes an empty word, which counts as a word"
+            )
+
+    def errors(ref: Texts, hyp: Texts) -> int:
+        return wer.score(ref, hyp, unit).errors
+
+    said += notes.empty(arguments.ref, ref) + notes.written_otherwise(ref, hyp, errors, punctuation)
+    return _counted(counts, arguments, said)
 
 
 def _words(arguments: argparse.Namespace) -> Found:
-    references, hypotheses = _texts(arguments)
-    counts = wer.score(references, hypotheses, "word")
-    for path, texts in ((arguments.ref, references), (arguments.hyp, hypotheses)):
-        number = wer.empty_words(texts.values())
-        if number:
-            print(
-                f"note: {number} transcripts of {path} have a leading or doubled space; "
-                "each makes an empty word, which counts as a word",
-                file=sys.stderr,
-            )
-    return _counted(counts, arguments)
+    return _edits(arguments, "word")
 
 
 def _characters(arguments: argparse.Namespace) -> Found:
-    return _counted(wer.score(*_texts(arguments), "char"), arguments)
+    return _edits(arguments, "char")
 
 
 def _phones(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import per
-
-    return _counted(per.score(*_texts(arguments)), arguments)
+    return _edits(arguments, "word", punctuation=False)  # PER is the WER of phones, see scoring/per.py
 
 
 def _labels(arguments: argparse.Namespace) -> Found:
     from downstream_runs.scoring import accuracy
 
-    return _counted(accuracy.score(*_texts(arguments)), arguments, wrong=False)
+    ref, hyp, said = _texts(arguments)
+    unlabelled = sorted(name for name, label in ref.items() if not label)
+    if unlabelled:
+        raise ScoringError(
+            f"{len(unlabelled)} utterances of {arguments.ref} have no label ({first(unlabelled)}), one each "
+            "was expected"
+        )
+
+    def errors(ref: Texts, hyp: Texts) -> int:
+        return accuracy.score(ref, hyp).errors
+
+    counts = accuracy.score(ref, hyp)
+    said += notes.written_otherwise(ref, hyp, errors)
+    return _counted(counts, arguments, said, wrong=False)
 
 
 def _slots(arguments: argparse.Namespace) -> Found:
     from downstream_runs.scoring import slots
 
-    counts = slots.score(*_texts(arguments))
+    ref, hyp, said = _texts(arguments)
+    counts = slots.score(ref, hyp)
     names = ("type_f1", "value_cer", "value_wer", "edit_f1_full", "edit_f1_part")
     try:
         rates = {f"slot_{name}": getattr(counts, name) for name in names}
     except ValueError as error:
         raise ScoringError(f"{arguments.ref} and {arguments.hyp}: {error}") from None
+
+    def errors(ref: Texts, hyp: Texts) -> int:
+        return slots.score(ref, hyp).cer_errors
+
     rate = rates["slot_type_f1"]
-    return {"rate": rate, "percent": 100 * rate, "rates": rates, "counts": counts.as_dict()}
+    said += notes.written_otherwise(ref, hyp, errors)
+    return {
+        "rate": rate,
+        "percent": 100 * rate,
+        "rates": rates,
+        "counts": counts.as_dict(),
+        "notes": said,
+    }
 
 
 def _equal_error_rate(arguments: argparse.Namespace) -> Found:
     from downstream_runs.scoring import eer, trials
 
     found = eer.score(*trials.read(arguments.hyp, arguments.ref))
-    return {"rate": found.eer, "percent": 100 * found.eer, "counts": found.as_dict()}
+    said = []
+    if found.eer > 0.5:
+        said.append(
+            f"targets of {arguments.hyp} score lower than nontargets: are the labels exchanged, or the "
+            "scores distances? higher means target"
+        )
+    return {"rate": found.eer, "percent": 100 * found.eer, "counts": found.as_dict(), "notes": said}
 
 
 def _diarization(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import der, rttm
+    from downstream_runs.scoring import der
 
-    if not 0 <= arguments.collar < float("inf"):
-        raise ScoringError(f"--collar {arguments.collar} is no time in seconds, 0 or more was expected")
-    ref: Mapping[str, list[rttm.Turn]] = rttm.read(arguments.ref)
-    hyp: Mapping[str, list[rttm.Turn]] = rttm.read(arguments.hyp)
+    if not 0 <= arguments.collar <= rttm.LATEST:
+        raise ScoringError(
+            f"--collar {arguments.collar} is no time in seconds, 0 to {rttm.LATEST:.0f} was expected"
+        )
+    ref: Mapping[str, list[Turn]] = rttm.read(arguments.ref)
+    hyp: Mapping[str, list[Turn]] = rttm.read(arguments.hyp)
     uem = None
     if arguments.uem is None:
         advice = (
@@ -130,9 +184,10 @@ def _diarization(arguments: argparse.Namespace) -> Found:
                 f"{len(outside)} files with turns are not in {arguments.uem} ({first(outside)}), so nothing "
                 "was scored: add their regions, or leave their turns out"
             )
-        silent: dict[str, list[rttm.Turn]] = {name: [] for name in uem}
+        silent: dict[str, list[Turn]] = {name: [] for name in uem}
         ref, hyp = {**silent, **ref}, {**silent, **hyp}
     counts = der.score(ref, hyp, uem, arguments.collar, arguments.ignore_overlaps)
+    said = _rounded(arguments.ref, ref) + _rounded(arguments.hyp, hyp)
     try:
         rate = counts.rate
     except ValueError as error:
@@ -140,19 +195,38 @@ def _diarization(arguments: argparse.Namespace) -> Found:
     return {"rate": rate, "percent": 100 * rate, "counts": counts.as_dict(), "collar": arguments.collar} | {
         "ignore_overlaps": arguments.ignore_overlaps,
         "uem": None if uem is None else str(arguments.uem),
+        "notes": said,
     }
+
+
+def _rounded(path: Path, turns: Mapping[str, Sequence[Turn]]) -> list[str]:
+    number = rttm.finer(turns)
+    return [
+        f"{number} turns of {path} have times finer than a millisecond, rounded as dscore rounds them"
+    ] * (number > 0)
 
 
 def _term_weighted_value(arguments: argparse.Namespace) -> Found:
     from downstream_runs.scoring import groundtruth, mtwv, stdlist
 
+    if not abs(arguments.default_score) <= NUMBER_LIMIT:
+        raise ScoringError(f"--default-score is {arguments.default_score}, {FINITE}")
     system = stdlist.read(arguments.hyp)
     truth = groundtruth.read(arguments.ref)
     found = mtwv.score(truth, system.scores, system.accepted, default=arguments.default_score)
     return {"rate": found.mtwv, "percent": 100 * found.mtwv, "counts": found.as_dict()} | {
         "beta": mtwv.BETA,
         "default_score": arguments.default_score,
+        "notes": _unsearched(arguments, truth, system),
     }
+
+
+def _unsearched(arguments: argparse.Namespace, truth: GroundTruth, system: Stdlist) -> list[str]:
+    lacking = [query for query in truth.queries if truth.targets[query] and query not in system.scores]
+    return [
+        f"{len(lacking)} of {len(truth.queries)} queries are not in {arguments.hyp} ({first(lacking)}): all "
+        "their trials have the default score"
+    ] * bool(lacking)
 
 
 ENTRIES: dict[str, Entry] = {

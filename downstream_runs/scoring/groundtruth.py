@@ -16,8 +16,9 @@ from xml.sax.saxutils import quoteattr
 
 from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import tlist, xmlfile
+from downstream_runs.scoring.inputs import lines
 from downstream_runs.scoring.names import ScoringError, first
-from downstream_runs.scoring.wer import lines
+from downstream_runs.scoring.sums import in_order
 
 KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}
 
@@ -84,14 +85,8 @@ def read(path: Path) -> GroundTruth:
 
 def find(path: Path) -> dict[str, Path]:
     """The tlist, ecf and rttm file of a ground truth folder, or of the folder of one of these files."""
-    folder = path if path.is_dir() else path.parent
-    if not path.exists():
-        raise ScoringError(
-            f"{path} is not there, a ground truth folder with {_expected()} was expected; "
-            "QUESST 2014 has it as scoring/groundtruth_quesst14_dev and _eval"
-        )
+    folder, names = _listed(path)
     found = {}
-    names = sorted(folder.iterdir())
     for kind, ending in KINDS.items():
         files = [file for file in names if file.name.lower().endswith((ending, f"{ending}.gz"))]
         if path in files:
@@ -105,6 +100,23 @@ def find(path: Path) -> dict[str, Path]:
     if path.is_file() and path not in found.values():
         raise ScoringError(f"{path} is no ground truth, {_expected()} or their folder were expected")
     return found
+
+
+def _listed(path: Path) -> tuple[Path, list[Path]]:
+    """The folder that is meant, and what lies in it."""
+    try:
+        path.stat()
+        folder = path if path.is_dir() else path.parent
+        return folder, sorted(folder.iterdir())
+    except FileNotFoundError:
+        raise ScoringError(
+            f"{path} is not there, a ground truth folder with {_expected()} was expected; "
+            "QUESST 2014 has it as scoring/groundtruth_quesst14_dev and _eval"
+        ) from None
+    except OSError as error:  # not permitted, a name too long, ...
+        raise ScoringError(
+            f"{path} cannot be read ({error.strerror}), a ground truth folder with {_expected()} was expected"
+        ) from None
 
 
 def _expected() -> str:
@@ -135,7 +147,7 @@ def write(folder: Path, name: str, truth: GroundTruth, seconds: Mapping[str, flo
         f'dur="{seconds[document]:.3f}" language="multiple" source_type="cts"/>\n'
         for document in truth.documents
     )
-    total = sum(seconds[document] for document in truth.documents)
+    total = in_order(seconds[document] for document in truth.documents)
     atomic_write_text(
         folder / f"{name}.ecf.xml",
         f'<?xml version="1.0" encoding="UTF-8"?>\n<ecf source_signal_duration="{total:.3f}" version="1">\n'

@@ -3,16 +3,20 @@
 Definition: at a threshold, TWV = 1 - mean over the queries of (P_miss + beta * P_fa), where P_miss is the
 fraction of a query's target documents that score at or below the threshold, P_fa the fraction of all other
 documents that score above it, and beta = C_fa / C_miss * (1 / P_target - 1) with P_target 0.0008, C_fa 1,
-C_miss 100. MTWV is the highest TWV over thresholds; accepting nothing gives 0, so MTWV is never below 0.
-Every pair of a query and a document is one trial, and one that the system does not report gets the default
-score (-10). Queries that no document holds are left out. Source: QUESST 2014 and 2015 overview papers, and
-the tool that the evaluation ships (MediaEvalQUESST2015.jar with its README), whose values our tests match.
+C_miss 100. MTWV is the highest TWV over thresholds, the two ends among them: accepting nothing gives 0, so
+MTWV is never below 0, and accepting all that was reported can be best where nearly every query is in every
+document. Every pair of a query and a document is one trial, and one that the system does not report gets the
+default score (-10); where that is the lowest score of all, no threshold accepts it, since NIST's evaluations
+(the 2006 plan, F4DE) count as missed what is not reported. Queries that no document holds are left out.
+Source: QUESST 2014 and 2015 overview papers, and the tool that the evaluation ships (MediaEvalQUESST2015.jar
+with its README), whose values our tests match.
 
 The tool is given the effective prior C_miss P_target / (C_miss P_target + C_fa (1 - P_target)), cut to 7
 digits by its script, .0741289: beta is then 12.490015 and not 12.49, which shows in the 7th decimal.
 
 Ties: trials of one score are accepted together. The tool accepts scores above the threshold, so the threshold
-it prints is the highest score that is still rejected. Where several thresholds give the highest value, the
+it prints is the highest score that is still rejected; below the lowest score there is none, and the next
+lower number stands for it. Where several thresholds give the highest value, the
 highest of them is reported.
 """
 
@@ -24,6 +28,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from downstream_runs.scoring.groundtruth import GroundTruth
+from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError, first
 
 if TYPE_CHECKING:
@@ -95,9 +100,10 @@ def score(
         raise ScoringError(
             f"none of {len(truth.queries)} queries is spoken in a document, so MTWV is undefined"
         )
-    matrix, given = _matrix(queries, truth, scores, default)
+    reported = _flags(queries, truth.documents, scores)
+    matrix = _matrix(queries, truth, scores, default)
     target = _flags(queries, truth.documents, truth.targets)
-    threshold = _best_threshold(matrix, target, beta)
+    threshold = _best_threshold(matrix, target, reported, beta)
     found = matrix > threshold
     actual = None
     if accepted is not None:
@@ -111,7 +117,7 @@ def score(
         documents=len(truth.documents),
         targets=int(np.count_nonzero(target)),
         trials=matrix.size,
-        defaulted=matrix.size - given,
+        defaulted=int(np.count_nonzero(~reported)),
         misses=int(np.count_nonzero(target & ~found)),
         false_alarms=int(np.count_nonzero(found & ~target)),
     )
@@ -131,20 +137,18 @@ def _check_names(truth: GroundTruth, trials: Mapping[str, Collection[str]]) -> N
 
 def _matrix(
     queries: list[str], truth: GroundTruth, scores: Mapping[str, Mapping[str, float]], default: float
-) -> tuple[Floats, int]:
-    """Scores `[query, document]` with the default where none is given, and how many are given."""
+) -> Floats:
+    """Scores `[query, document]` with the default where none is given."""
     import numpy as np
 
     place = {document: column for column, document in enumerate(truth.documents)}
     matrix = np.full((len(queries), len(place)), default, dtype=np.float64)
-    given = 0
     for row, query in enumerate(queries):
         reported = scores.get(query, {})
-        given += len(reported)
         matrix[row, [place[document] for document in reported]] = list(reported.values())
-    if not np.isfinite(matrix).all():
-        raise ScoringError("a score is not a finite number, so nothing was scored")
-    return matrix, given
+    if not (np.abs(matrix) <= NUMBER_LIMIT).all():
+        raise ScoringError(f"a score is out of range, so nothing was scored: {FINITE}")
+    return matrix
 
 
 def _flags(queries: list[str], documents: tuple[str, ...], spoken: Mapping[str, Collection[str]]) -> Flags:
@@ -157,8 +161,9 @@ def _flags(queries: list[str], documents: tuple[str, ...], spoken: Mapping[str, 
     return flags
 
 
-def _best_threshold(matrix: Floats, target: Flags, beta: float) -> float:
-    """The highest of the scores above which accepting gives the highest value."""
+def _best_threshold(matrix: Floats, target: Flags, reported: Flags, beta: float) -> float:
+    """The highest of the thresholds above which accepting gives the highest value: each score is one, and
+    the next number below the lowest where nothing unreported has the lowest."""
     import numpy as np
 
     hits = target.sum(axis=1, keepdims=True)
@@ -166,10 +171,14 @@ def _best_threshold(matrix: Floats, target: Flags, beta: float) -> float:
     gains = np.where(target, 1 / hits, -beta / others).ravel()
     order = np.argsort(-matrix, axis=None, kind="stable")
     falling = matrix.ravel()[order]
-    values = np.concatenate(([0.0], np.cumsum(gains[order])[:-1])) / len(hits)  # of accepting all before it
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(falling) != 0)))
+    values = np.concatenate(([0.0], np.cumsum(gains[order]))) / len(hits)  # of accepting all before it
+    starts = np.flatnonzero(np.concatenate(([True], falling[1:] != falling[:-1])))
+    thresholds = falling[starts]
+    if reported[matrix == falling[-1]].all():
+        starts = np.append(starts, len(falling))
+        thresholds = np.append(thresholds, np.nextafter(falling[-1], -np.inf))
     values = values[starts]
-    return float(falling[starts[np.argmax(values >= values.max() - NEAR)]])
+    return float(thresholds[np.argmax(values >= values.max() - NEAR)])
 
 
 def _value(found: Flags, target: Flags, beta: float) -> float:

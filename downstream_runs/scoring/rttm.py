@@ -15,15 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.files import atomic_write_text
+from downstream_runs.scoring.inputs import lines, number, short
 from downstream_runs.scoring.names import ScoringError
-from downstream_runs.scoring.wer import lines
+
+#: Seconds, eleven days: dscore's longest recording (MAX_SESSION_DUR), beyond which it scores nothing either.
+LATEST = 1e6
+FINE = 1e-4  # milliseconds from a whole number; less is the rounding of floats
 
 
 @dataclass(frozen=True)
 class Turn:
     """One speaker speaks from `start` to `end`, in seconds from the beginning of the file.
 
-    Raises ValueError for times that are negative, not finite, or in the wrong order.
+    Raises ValueError for times that are negative, beyond LATEST, or in the wrong order.
     """
 
     speaker: str
@@ -31,10 +35,10 @@ class Turn:
     end: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end < math.inf:
+        if not 0 <= self.start < self.end <= LATEST:
             raise ValueError(
                 f"a turn of {self.speaker!r} runs from {self.start} to {self.end} s, "
-                "0 or a later start and a later end were expected"
+                f"0 or a later start and a later end up to {LATEST:.0f} were expected"
             )
 
 
@@ -45,19 +49,19 @@ def read(path: Path) -> dict[str, list[Turn]]:
     fewer than 8 fields, a time that is no number, a negative start or a duration that is not above 0.
     """
     turns: dict[str, list[Turn]] = {}
-    for number, fields in _records(path):
+    for at, fields in _records(path):
         if fields[0] != "SPEAKER":
             continue
         if len(fields) < 8:
             raise ScoringError(
-                f"{path}, line {number}: {len(fields)} fields, at least 8 were expected in "
+                f"{path}, line {at}: {len(fields)} fields, at least 8 were expected in "
                 "'SPEAKER FILE CHANNEL START DURATION <NA> <NA> NAME'"
             )
-        start, duration = _seconds(path, number, fields[3:5])
+        start, duration = _seconds(path, at, fields[3:5])
         try:
             turn = Turn(fields[7], start, start + duration)
         except ValueError as error:
-            raise ScoringError(f"{path}, line {number}: {error}") from None
+            raise ScoringError(f"{path}, line {at}: {error}") from None
         turns.setdefault(fields[1], []).append(turn)
     if not turns:
         raise ScoringError(f"{path} holds no SPEAKER line, an RTTM file with speaker turns was expected")
@@ -89,31 +93,42 @@ def read_uem(path: Path) -> dict[str, list[tuple[float, float]]]:
     Raises ScoringError for a file that cannot be read or holds no region, and for a region of no length.
     """
     regions: dict[str, list[tuple[float, float]]] = {}
-    for number, fields in _records(path):
+    for at, fields in _records(path):
         if len(fields) != 4:
             raise ScoringError(
-                f"{path}, line {number}: {len(fields)} fields, 4 were expected: 'FILE CHANNEL START END'"
+                f"{path}, line {at}: {len(fields)} fields, 4 were expected: 'FILE CHANNEL START END'"
             )
-        start, end = _seconds(path, number, fields[2:4])
-        if not 0 <= start < end < math.inf:
-            raise ScoringError(f"{path}, line {number}: {start} to {end} s is no region of a file")
+        start, end = _seconds(path, at, fields[2:4])
+        if not 0 <= start < end <= LATEST:
+            raise ScoringError(
+                f"{path}, line {at}: {start} to {end} s is no region of a file of {LATEST:.0f} s at most"
+            )
         regions.setdefault(fields[0], []).append((start, end))
     if not regions:
         raise ScoringError(f"{path} holds no region, lines 'FILE CHANNEL START END' were expected")
     return regions
 
 
+def finer(turns: Mapping[str, Sequence[Turn]]) -> int:
+    """How many turns have a start or a duration that is no whole number of milliseconds."""
+    every = (turn for spoken in turns.values() for turn in spoken)
+    return sum(_fine(turn.start) or _fine(turn.end - turn.start) for turn in every)
+
+
+def _fine(seconds: float) -> bool:
+    return abs(1000 * seconds - round(1000 * seconds)) > FINE
+
+
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in lines(path):
+    for at, line in lines(path):
         if not line.startswith(";"):
-            yield number, line.split()
+            yield at, line.split()
 
 
-def _seconds(path: Path, number: int, fields: Sequence[str]) -> tuple[float, float]:
-    try:
-        first, second = (float(field) for field in fields)
-    except ValueError:
+def _seconds(path: Path, line: int, fields: Sequence[str]) -> tuple[float, float]:
+    first, second = map(number, fields)
+    if math.isnan(first) or math.isnan(second):
         raise ScoringError(
-            f"{path}, line {number}: {' and '.join(map(repr, fields))} are no two times in seconds"
-        ) from None
+            f"{path}, line {line}: {' and '.join(map(short, fields))} are no two times in seconds"
+        )
     return first, second

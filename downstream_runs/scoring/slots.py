@@ -29,6 +29,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from downstream_runs.scoring.distance import edit_distance
 from downstream_runs.scoring.names import same
 from downstream_runs.scoring.wer import Unit, tokens
 
@@ -108,7 +109,7 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str]) -> SlotCounts:
     ScoringError when an utterance is in only one of the two.
     """
     same(ref, hyp)
-    total = SlotCounts()
+    total = SlotCounts()  # adds F1 in order, as `in_order` of scoring/sums.py does, on every Python
     for name, reference in ref.items():
         total += compare(reference, hyp[name])
     return total
@@ -165,12 +166,10 @@ def _f1(expected: set[str], found: set[str]) -> float:
 
 def _values(expected: Mapping[str, list[str]], found: Mapping[str, list[str]], unit: Unit) -> tuple[int, int]:
     """Errors and length of the expected values against the best ones found, in characters or words."""
-    import editdistance
-
     errors = length = 0
     for kind, values in expected.items():
         for wanted in (tokens(value, unit) for value in values):
-            distances = [editdistance.eval(wanted, tokens(value, unit)) for value in found.get(kind, ())]
+            distances = [edit_distance(wanted, tokens(value, unit)) for value in found.get(kind, ())]
             usable = [distance for distance in distances if distance < HOPELESS * len(wanted)]
             errors += min(usable, default=len(wanted))
             length += len(wanted)

@@ -16,6 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import xmlfile
+from downstream_runs.scoring.inputs import FINITE, number, short
 from downstream_runs.scoring.names import ScoringError
 
 YES_ABOVE = 2.0  # s3prl's threshold, in standard deviations of the scores of a query
@@ -72,14 +73,9 @@ def _trial(path: Path, attributes: dict[str, str]) -> tuple[str, float, bool]:
     document = xmlfile.attribute(path, "term", attributes, "file")
     text = xmlfile.attribute(path, "term", attributes, "score")
     decision = xmlfile.attribute(path, "term", attributes, "decision")
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ScoringError(
-            f"{path}: the score of document {document!r} is {text!r}, a finite number was expected"
-        )
+    score = number(text)
+    if math.isnan(score):
+        raise ScoringError(f"{path}: the score of document {document!r} is {short(text)}, {FINITE}")
     if decision not in DECISIONS:
         raise ScoringError(
             f"{path}: the decision on document {document!r} is {decision!r}, YES or NO was expected"

@@ -10,13 +10,14 @@ Text is compared as it stands: no change of case, punctuation or Unicode form.
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+import csv
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from downstream_runs.scoring.counts import ErrorCounts
+from downstream_runs.scoring.distance import edit_distance
+from downstream_runs.scoring.inputs import lines, short
 from downstream_runs.scoring.names import ScoringError, same
 
 Unit = Literal["word", "char"]
@@ -44,13 +45,11 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
     and nothing to the length. Raises ScoringError when an utterance is in only one of the two (the
     leaderboard scores the utterances that were sent in and ignores the rest).
     """
-    import editdistance
-
     same(ref, hyp)
     errors = length = wrong = 0
     for name, reference in ref.items():
         expected = tokens(reference, unit)
-        distance = editdistance.eval(expected, tokens(hyp[name], unit))
+        distance = edit_distance(expected, tokens(hyp[name], unit))
         errors += distance
         length += len(expected)
         wrong += distance > 0
@@ -58,10 +57,10 @@ def score(ref: Mapping[str, str], hyp: Mapping[str, str], unit: Unit = "word") -
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Read `*.tsv` with `read_tsv`, `*.csv` as `NAME,TEXT` lines, any other file with `read_ark`."""
+    """Read `*.tsv` with `read_tsv`, `*.csv` with `read_csv`, any other file with `read_ark`."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".csv"):
-        return _collect(path, ",", "'NAME,TEXT'")
+        return read_csv(path)
     return read_tsv(path) if name.endswith(".tsv") else read_ark(path)
 
 
@@ -80,21 +79,29 @@ def read_tsv(path: Path) -> dict[str, str]:
     return _collect(path, "\t", "'NAME<TAB>WORDS ...'")
 
 
+def read_csv(path: Path) -> dict[str, str]:
+    """Read `name,text` lines (`.gz` allowed); errors as in `read_ark`.
+
+    Cells in quotation marks are read without them. All cells after the first are the text, with the commas
+    between them, as s3prl writes the three slots of an intent. A cell cannot hold the end of a line.
+    """
+    return _collect(path, ",", "'NAME,TEXT'")
+
+
 def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
+    part = _cells if separator == "," else _halves(separator)
     found: dict[str, str] = {}
     for number, line in lines(path):
-        name, parted, text = line.partition(separator)
-        # A separator of another format inside a name means that the file is of that format; names in .csv may
-        # hold spaces, so there the comma is what tells.
-        fits = bool(parted) if separator == "," else " " not in name and "\t" not in name
-        if not name or not fits:
+        parted = part(line)
+        if parted is None or not parted[0]:
             raise ScoringError(
-                f"{path}, line {number}: {_short(line)} is not of the form {form} "
+                f"{path}, line {number}: {short(line)} is not of the form {form} "
                 "(name tab-separated files .tsv, comma-separated ones .csv, s3prl's .ark; also .gz)"
             )
+        name, text = parted
         if name in found:
             raise ScoringError(
-                f"{path}, line {number}: utterance {_short(name)} is there twice, once was expected"
+                f"{path}, line {number}: utterance {short(name)} is there twice, once was expected"
             )
         found[name] = text
     if not found:
@@ -102,23 +109,26 @@ def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     return found
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    # Split at "\n" only: str.splitlines would also split transcripts at Unicode line separators.
+Parted = tuple[str, str] | None
+
+
+def _halves(separator: str) -> Callable[[str], Parted]:
+    """Name and text at the first separator; a name with another format's separator is none."""
+
+    def halves(line: str) -> Parted:
+        name, _, text = line.partition(separator)
+        return None if " " in name or "\t" in name else (name, text)
+
+    return halves
+
+
+def _cells(line: str) -> Parted:
+    """Name and text of a line of csv: names may hold spaces there, so the comma is what tells the format."""
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScoringError(f"{path} cannot be read ({reason}), a text file in UTF-8 was expected") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line.rstrip()
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+        cells = next(csv.reader([line], strict=True))
+    except csv.Error:  # such as a quotation mark that is not closed
+        return None
+    return (cells[0], ",".join(cells[1:])) if len(cells) > 1 else None
 
 
 def empty_words(texts: Iterable[str]) -> int:

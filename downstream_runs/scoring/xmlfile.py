@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from downstream_runs.scoring import inputs
 from downstream_runs.scoring.names import ScoringError
 
 Visit = Callable[[str, dict[str, str]], None]
@@ -18,12 +17,12 @@ class _Target:
 
     def __init__(self, path: Path, root: str, visit: Visit) -> None:
         self.path, self.root, self.visit = path, root, visit
-        self.seen = False
+        self.elements = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self.seen and tag != self.root:
+        if not self.elements and tag != self.root:
             raise ScoringError(f"{self.path} is a <{tag}> file, a <{self.root}> file was expected")
-        self.seen = True
+        self.elements += 1
         self.visit(tag, attributes)
 
     def end(self, tag: str) -> None:
@@ -46,16 +45,21 @@ def walk(path: Path, root: str, visit: Visit) -> None:
     Raises ScoringError when the file cannot be read, is not well-formed XML in the encoding that it declares,
     has another root element than `root`, or holds a DOCTYPE.
     """
-    parser = ElementTree.XMLParser(target=_Target(path, root, visit))
+    target = _Target(path, root, visit)
+    parser = ElementTree.XMLParser(target=target)
+    wanted = f"a <{root}> XML file"
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
-        parser.feed(data)
+        for block in inputs.blocks(path, wanted):
+            before = target.elements
+            parser.feed(block)
+            # The parser holds all of an element until its end, and more than once.
+            if target.elements == before and len(block) >= inputs.LINE_LIMIT:
+                raise ScoringError(
+                    f"{path} has {len(block):,} bytes without an element, {wanted} was expected"
+                )
         parser.close()
-    except (OSError, EOFError, zlib.error, ValueError, LookupError, ElementTree.ParseError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScoringError(f"{path} cannot be read ({reason}), a <{root}> XML file was expected") from None
+    except (ValueError, LookupError, ElementTree.ParseError) as error:
+        raise ScoringError(f"{path} cannot be read ({error}), {wanted} was expected") from None
 
 
 def attribute(path: Path, tag: str, attributes: dict[str, str], name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -72,6 +74,31 @@ def test_scaling_changes_gradients_and_not_features(small_config: StudentConfig)
             scaled(wav, [4_000]).hidden_states, plain(wav, [4_000]).hidden_states, strict=True
         ):
             assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_every_layer_scales_what_passes_below_it(small_config: StudentConfig, repeats: int) -> None:
+    """From an output down to a layer: 1 minus its own share at the output, the share of each layer passed."""
+    torch.manual_seed(0)
+    # No map is reused: a map passes gradients to the layer that made it, which is not scaled.
+    config = small_config.replace(
+        reuse_pattern=(True,) * 4, reuse_softmax="single", repeats=repeats, batching="exact"
+    )
+    scaled, plain = Student(config).eval(), Student(config.replace(layer_grad_scale=False)).eval()
+    plain.load_state_dict(scaled.state_dict())
+    wav, layers = torch.randn(1, 3_000), 4 * repeats
+    shares = [(layers - layer) / (layers - layer + 1) for layer in range(1, layers)]
+    assert shares[0] == (layers - 1) / layers and shares[-1] == 1 / 2
+    for output in range(layers):
+        found = []
+        for student in (scaled, plain):
+            student.zero_grad()
+            student(wav, [3_000]).hidden_states[output].sum().backward()
+            gradient = student.encoder.layer_norm.weight.grad  # below the first layer
+            assert gradient is not None
+            found.append(gradient)
+        factor = math.prod(shares[: output + 1]) * (1 - shares[output] if output < len(shares) else 1)
+        torch.testing.assert_close(found[0], found[1] * factor, rtol=1e-3, atol=1e-6)
 
 
 def test_masked_frames_show_the_mask_embedding_alone(small_config: StudentConfig) -> None:

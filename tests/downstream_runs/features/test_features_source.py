@@ -195,6 +195,8 @@ def test_what_auto_means() -> None:
     assert choose(auto, True, True, 10_000) == Choice("disk", "pooled", "fp32")
     assert choose(auto, False, True, 10_000).mode == "off"
     assert choose(auto, False, True, 60) == Choice("memory", "frames", "fp32")
+    assert choose(auto, False, True, 500).mode == "memory"
+    assert choose(auto, False, True, 501).mode == "off"
     assert choose(auto, True, False, 60).mode == "off"
     assert choose(Settings("memory"), False, True, 10_000) == Choice("memory", "frames", "fp16")
     assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from downstream_runs.scoring import eer, per, slots, wer
+from downstream_runs.scoring.sums import in_order
 
 WORDS = ["ONE", "TWO", "THREE", "É", "B-x", "E-x", "B-y", "E-y", "B-yy", "E-yy", ""]
 
@@ -23,8 +24,10 @@ def texts(random: random.Random, words: list[str], most: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_slots(common: ModuleType, seed: int) -> None:
+def test_slots(common: ModuleType, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     theirs = pytest.importorskip("s3prl.metric.slot_filling")
+    # Up to Python 3.11, where the published numbers come from, the builtin sum is this; it is another since.
+    monkeypatch.setattr(theirs, "sum", in_order, raising=False)
     chance = random.Random(seed)
     ref = {"0": "B-x ONE TWO E-x", **{f"r{n}": text for n, text in texts(chance, WORDS, 14).items()}}
     hyp = dict(zip(ref, ["", *texts(chance, WORDS, 14).values()], strict=True))

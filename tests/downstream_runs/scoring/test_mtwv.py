@@ -85,7 +85,7 @@ def test_beta() -> None:
     [
         ({"x": {"a": 1.0}}, r"1 queries of the system are not in the ground truth \(x\)"),
         ({"p": {"z": 1.0}}, r"1 documents of the system are not in the ground truth \(z\)"),
-        ({"p": {"a": float("nan")}}, "not a finite number"),
+        ({"p": {"a": float("nan")}}, "a score is out of range, so nothing was scored: a finite number"),
     ],
 )
 def test_trials_that_do_not_fit(scores: dict[str, dict[str, float]], message: str) -> None:
@@ -145,3 +145,28 @@ def test_the_whole_of_quesst_takes_seconds() -> None:
     found = mtwv.score(GroundTruth(tuple(targets), documents, targets), scores)
     assert time.monotonic() - start < 10
     assert found.trials == 138 * 2438 and found.as_dict()["targets"] == 1380
+
+
+EVERYWHERE = GroundTruth(("p", "q"), ("a", "b"), {"p": frozenset("ab"), "q": frozenset("ab")})
+
+
+def test_accepting_everything_is_a_threshold_too() -> None:
+    scores = {"p": {"a": 1.0, "b": 1.0}, "q": {"a": 2.0, "b": 1.0}}
+    found = mtwv.score(EVERYWHERE, scores)
+    assert (found.mtwv, found.misses, found.false_alarms, found.defaulted) == (1.0, 0, 0, 0)
+    assert 1 - 1e-9 < found.threshold < 1.0
+    # By itself it is worth 1 - beta where a query has documents without it.
+    worth = mtwv.score(TRUTH, {q: dict.fromkeys("abc", 0.0) for q in "pq"}, beta=0.25)
+    assert (worth.mtwv, worth.false_alarms) == (0.75, 3) and worth.threshold < 0.0
+    assert mtwv.score(TRUTH, {q: dict.fromkeys("abc", 0.0) for q in "pq"}, beta=1.0).mtwv == 0.0
+
+
+def test_what_is_not_reported_is_never_accepted_at_the_lowest_score() -> None:
+    assert mtwv.score(EVERYWHERE, {}).mtwv == 0.0
+    # A reported score of -10 can be accepted, as long as it ties with nothing that was not reported.
+    assert mtwv.score(EVERYWHERE, {"p": {"a": 1.0, "b": -10.0}, "q": {"a": 1.0, "b": 1.0}}).mtwv == 1.0
+    found = mtwv.score(EVERYWHERE, {"p": {"a": 1.0, "b": -10.0}, "q": {"a": 1.0}})
+    assert (found.mtwv, found.threshold, found.defaulted) == (0.5, -10.0, 1)
+    # A score below the default puts what was not reported above the lowest: it is accepted by its score.
+    found = mtwv.score(EVERYWHERE, {"p": {"a": 1.0, "b": -11.0}, "q": {"a": 1.0}})
+    assert found.mtwv == 1.0 and found.threshold < -11.0

@@ -60,8 +60,15 @@ def test_uem(tmp_path: Path) -> None:
         ("SPEAKER f 1 x 1 <NA> <NA> A <NA> <NA>\n", "line 1: 'x' and '1' are no two times"),
         ("SPEAKER f 1 0 0 <NA> <NA> A <NA> <NA>\n", "line 1: a turn of 'A' runs from 0.0 to 0.0 s"),
         ("SPEAKER f 1 -1 2 <NA> <NA> A <NA> <NA>\n", "line 1: a turn of 'A' runs from -1.0"),
-        ("SPEAKER f 1 nan 2 <NA> <NA> A <NA> <NA>\n", "line 1: a turn of 'A' runs from nan"),
-        ("SPEAKER f 1 0 inf <NA> <NA> A <NA> <NA>\n", "line 1: a turn of 'A' runs from 0.0 to inf"),
+        ("SPEAKER f 1 nan 2 <NA> <NA> A <NA> <NA>\n", "line 1: 'nan' and '2' are no two times"),
+        ("SPEAKER f 1 0 inf <NA> <NA> A <NA> <NA>\n", "line 1: '0' and 'inf' are no two times"),
+        ("SPEAKER f 1 1_0 2 <NA> <NA> A <NA> <NA>\n", "line 1: '1_0' and '2' are no two times"),
+        (
+            "SPEAKER f 1 0 1e300 <NA> <NA> A <NA> <NA>\n",
+            "line 1: a turn of 'A' runs from 0.0 to 1e.300 s",
+        ),
+        ("SPEAKER f 1 0 1000001 <NA> <NA> A <NA> <NA>\n", "a later end up to 1000000 were expected"),
+        (f"SPEAKER f 1 0 {'9' * 5000} <NA> <NA> A <NA> <NA>\n", "are no two times in seconds"),
         (";; nothing\n", "holds no SPEAKER line"),
     ],
 )
@@ -78,6 +85,7 @@ def test_rttm_files_that_cannot_be_used(tmp_path: Path, text: str, message: str)
     [
         ("f 1 0\n", "line 1: 3 fields, 4 were expected"),
         ("f 1 2 1\n", "line 1: 2.0 to 1.0 s is no region"),
+        ("f 1 0 1e300\n", "line 1: 0.0 to 1e.300 s is no region of a file of 1000000 s"),
         ("f 1 0 end\n", "line 1: '0' and 'end' are no two times"),
         ("\n", "holds no region"),
     ],

@@ -71,7 +71,7 @@ def test_help_states_the_definition_and_its_source(metric: str, capsys: pytest.C
 
 
 def test_the_module_is_cheap_to_import() -> None:
-    heavy = ["torch", "numpy", "scipy", "pandas", "editdistance", "s3prl"]
+    heavy = ["torch", "numpy", "scipy", "pandas", "editdistance", "rapidfuzz", "s3prl"]
     modules = "downstream_runs.scoring.command, downstream_runs.scoring.mtwv, downstream_runs.scoring.der"
     code = f"import sys, {modules}; sys.exit(any(map(sys.modules.get, {heavy!r})))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[3])

@@ -150,6 +150,11 @@ def test_the_real_ground_truth(data_dir: Path, tmp_path: Path) -> None:
 def test_ground_truths_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match="is not there, a ground truth folder"):
         groundtruth.read(tmp_path / "none")
+    with pytest.raises(ScoringError, match=r"cannot be read \(File name too long\), a ground truth folder"):
+        groundtruth.read(tmp_path / ("n" * 300))
+    with pytest.raises(ScoringError, match=r"cannot be read \(Not a directory\)"):
+        groundtruth.read(put(tmp_path / "file", "") / "below")
+    (tmp_path / "file").unlink()
     with pytest.raises(ScoringError, match=r"holds none of \*.tlist.xml"):
         groundtruth.read(tmp_path)
     truth = GroundTruth(("q",), ("d",), {"q": frozenset("d")})

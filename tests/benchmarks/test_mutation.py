@@ -1,0 +1,120 @@
+"""benchmarks/mutation.py: which changes it makes, and that they are noticed or not, in memory only."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import _mutants
+import mutation
+
+CHECKOUT = Path(__file__).parents[2]
+CODE = '''"""Not changed."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import one
+
+LIMIT = 3
+
+
+@property
+def inside(value: int | None, top: float = 2.0) -> bool:
+    """Not changed."""
+    if value is None:
+        raise ValueError(f"{value + 1} is {2 < 3}")
+    return 0 <= value < min(top, LIMIT) and not sorted([value], reverse=True) == []
+'''
+
+
+def test_the_changes_of_a_module(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(CODE)
+    tree, mutants = _mutants.read(path)
+    assert [mutant.text.partition("  ->  ")[::2] for mutant in mutants if mutant.line < 12] == [
+        ("3", "4"),
+        ("2.0", "3.0"),
+    ]
+    changed = {mutant.text.partition("  ->  ")[2] for mutant in mutants if mutant.line > 12}
+    assert {
+        "value is not None",
+        "0 < value < min(top, LIMIT)",
+        "0 <= value <= min(top, LIMIT)",
+        "max",
+        "list",
+    } < changed
+    assert {"1", "False", "sorted([value])", "sorted([value], reverse=True) != []"} < changed
+    assert not any("2 <= 3" in text or "value - 1" in text for text in changed)
+    assert {mutant.function for mutant in mutants} == {None, 10}
+    whole = ast.unparse(tree)
+    for mutant in mutants:
+        mutant.put(mutant.new_node)
+        assert ast.unparse(tree) != whole
+        mutant.put(mutant.old_node)
+        assert ast.unparse(tree) == whole
+
+
+def test_a_module_is_loaded_changed_and_its_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "changed_module.py"
+    path.write_text("LIMIT = 3\n")
+    tree, (mutant,) = _mutants.read(path)
+    mutant.put(mutant.new_node)
+    finder = mutation.Finder("changed_module", path, tree)
+    sys.meta_path.insert(0, finder)
+    try:
+        import changed_module
+
+        assert changed_module.LIMIT == 4 and path.read_text() == "LIMIT = 3\n"
+    finally:
+        sys.meta_path.remove(finder)
+        sys.modules.pop("changed_module", None)
+
+
+def test_children_that_end_hang_or_fail() -> None:
+    assert mutation._child(lambda: 3, 30.0) == 3
+    started = time.monotonic()
+    assert mutation._child(lambda: time.sleep(60) or 0, 0.3) is None
+    assert time.monotonic() - started < 30
+    assert mutation._child(lambda: 1 // 0, 30.0) == 70
+
+
+def test_the_table_tells_survivors_from_equivalent_changes(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("A = 3\nB = 5\nC = True\n")
+    _, mutants = _mutants.read(path)
+    row = mutation.Row("some/module.py")
+    for mutant, state in zip(mutants, ("killed", "survived", "untested"), strict=True):
+        row.add(mutant, state)
+    lines = list(mutation.table([row], {"module: 5  ->  6": "nobody reads it"}))
+    assert lines[2] == "| `some/module.py` | 3 | 1 | 0 | 1 | 1 | 0 |"
+    assert "  some/module.py:3: True  ->  False (no test runs it)" in lines
+    assert "  some/module.py:2: 5  ->  6: nobody reads it" in lines
+
+
+def test_every_target_is_there() -> None:
+    for target in mutation.TARGETS.values():
+        assert list((CHECKOUT / target.sources).glob("*.py"))
+        assert all((CHECKOUT / test).exists() for test in target.tests)
+    assert all(reason.strip() for reason in mutation.excuses().values())
+
+
+@pytest.mark.slow
+def test_a_run_over_one_small_module_and_its_end_by_ctrl_c() -> None:
+    command = [sys.executable, "benchmarks/mutation.py", "scoring", "names"]
+    with subprocess.Popen(command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        for line in started.stdout:
+            if "tests pass on the unchanged code" in line:
+                break
+        os.kill(started.pid, signal.SIGINT)
+        rest = started.stdout.read()
+    assert started.returncode == 130 and "| `downstream_runs/scoring/names.py` |" in rest
