@@ -164,7 +164,7 @@ install_own() {
     local extras=$1 python module=ensurepip free_mb chosen ready=own_ready needed_mb=7000 what=(-e)
     local size="about 6 GB, 3 to 10 minutes" parts="torch, s3prl and the rest"
     if [[ -z $extras ]]; then
-        ready=small_ready needed_mb=700 size="400 MB, less than a minute" parts="what needs no torch"
+        ready=small_ready needed_mb=700 size="400 MB, about a minute" parts="what needs no torch"
         what=(-r "$checkout/requirements-light.txt")
     fi
     mkdir -p "$env_dir" 2>/dev/null ||
