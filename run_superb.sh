@@ -2,13 +2,27 @@
 # One command for a SUPERB task: finds a Python environment, or makes one, then calls downstream_runs.
 set -euo pipefail
 
-checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-env_dir=$checkout/.superb-env
-log=$env_dir/install.log
-stamp=$env_dir/stamp
-# The newest Python with a wheel of every dependency is 3.12: editdistance has none for 3.13.
-pythons=(python3.11 python3.12 python3.10 python3 python)
-needed_mb=7000
+# Not `readlink -f`, which macOS has only since 12.3.
+script=${BASH_SOURCE[0]}
+while [[ -L $script ]]; do
+    folder=$(CDPATH='' cd -- "$(dirname -- "$script")" && pwd -P)
+    script=$(readlink -- "$script")
+    [[ $script == /* ]] || script=$folder/$script
+done
+checkout=$(CDPATH='' cd -- "$(dirname -- "$script")" && pwd -P)
+# For commands that need no torch there may be a small environment, where the whole one is not there.
+small_env=$checkout/.superb-env-light
+small_packages=(numpy scipy matplotlib)
+pythons=(python3.14 python3.13 python3.12 python3.11 python3.10 python3 python)
+versions="3.10 to 3.14"
+wanted_set=
+
+use_env() { # $1: the folder of the environment that is meant from here on
+    env_dir=$1
+    log=$env_dir/install.log
+    stamp=$env_dir/stamp
+}
+use_env "$checkout/.superb-env"
 
 say() { printf 'run_superb.sh: %s\n' "$*" >&2; }
 fail() {
@@ -45,10 +59,10 @@ has() {
 }
 
 supported() {
-    quietly "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
+    quietly "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))'
 }
 
-# Set `python` to the first supported one on the path. $1 is a further module it must be able to import.
+# Set `python` to the newest supported one on the path. $1 is a further module it must be able to import.
 base_python() {
     local name
     for name in "${pythons[@]}"; do
@@ -60,12 +74,25 @@ base_python() {
     return 1
 }
 
-# An environment is taken for good only with a stamp, written last: the hash of setup.cfg, then the extras.
-setup_hash() { sha256sum "$checkout/setup.cfg" | cut -d ' ' -f 1; }
+# An environment is taken for good only with a stamp, written last: a checksum of the files that name packages,
+# the extras, and whether it holds the tested set (constraints.txt) or the latest releases.
+setup_hash() { cat "$checkout"/{setup.cfg,constraints.txt,requirements-light.txt} | cksum; }
 own_ready() { # $1: the extras that are needed
     [[ -f $stamp && $(sed -n 1p "$stamp") == "$(setup_hash)" ]] &&
         [[ $(with_extras "$1") == $(sed -n 2p "$stamp") ]] &&
+        [[ $(chosen_set) == $(sed -n 3p "$stamp") ]] &&
         has "$env_dir/bin/python" superb-arm s3prl torch torchaudio
+}
+small_ready() {
+    [[ -f $stamp && $(sed -n 1p "$stamp") == "$(setup_hash)" && $(chosen_set) == $(sed -n 3p "$stamp") ]] &&
+        has "$env_dir/bin/python" "${small_packages[@]}"
+}
+
+# latest if --latest asks for it now or did when the environment was made, else tested.
+chosen_set() {
+    local made
+    made=$(sed -n 3p "$stamp" 2>/dev/null || true)
+    printf '%s' "${wanted_set:-${made:-tested}}"
 }
 
 # The extras of the stamp, then those of $1 that are not among them.
@@ -130,12 +157,15 @@ make_environment() { # $1: a supported Python; remakes the folder from nothing b
     fi
 }
 
-install_checkout() { # $1: the extras, comma-separated
-    local target="${checkout}[$1]"
+install_packages() { # $1: the set, tested or latest; the rest is what to install
+    local given=(-c "$checkout/constraints.txt")
+    [[ $1 == latest ]] && given=(--upgrade)
+    shift
     if command -v uv >/dev/null; then
-        with_progress uv pip install --python "$env_dir/bin/python" -e "$target"
+        with_progress uv pip install --python "$env_dir/bin/python" "${given[@]}" "$@"
     else
-        with_progress "$env_dir/bin/python" -m pip install --progress-bar off -e "$target"
+        [[ ${given[0]} == --upgrade ]] && given+=(--upgrade-strategy eager)
+        with_progress "$env_dir/bin/python" -m pip install --progress-bar off "${given[@]}" "$@"
     fi
 }
 
@@ -146,9 +176,14 @@ install_failed() {
         "network and the disk and call again, or set SUPERB_PYTHON to a Python that has the packages of setup.cfg."
 }
 
-# Make or complete the checkout's own environment. $1: the extras, comma-separated.
+# Make or complete the checkout's own environment. $1: the extras, comma-separated; none for the small one.
 install_own() {
-    local extras=$1 python module=ensurepip free_mb
+    local extras=$1 python module=ensurepip free_mb chosen ready=own_ready needed_mb=7000 what=(-e)
+    local size="about 6 GB, 3 to 10 minutes" parts="torch, s3prl and the rest"
+    if [[ -z $extras ]]; then
+        ready=small_ready needed_mb=700 size="400 MB, about a minute" parts="what needs no torch"
+        what=(-r "$checkout/requirements-light.txt")
+    fi
     mkdir -p "$env_dir" 2>/dev/null ||
         fail 1 "cannot make $env_dir: make the folder writable, or set SUPERB_PYTHON to a Python that has the packages."
     exec 9>"$env_dir/lock"
@@ -156,39 +191,48 @@ install_own() {
         say "another call is installing into $env_dir; waiting for it."
         quietly flock 9
     fi
-    if own_ready "$extras"; then
+    if "$ready" "$extras"; then
         exec 9>&-
         return
     fi
+    chosen=$(chosen_set)
     rm -f "$stamp.old"
-    if [[ -f $stamp ]] && has "$env_dir/bin/python" superb-arm; then
+    if [[ -n $extras && -f $stamp ]] && has "$env_dir/bin/python" superb-arm; then
         extras=$(with_extras "$extras")
-        say "setup.cfg has changed, or more of it is needed: bringing $env_dir up to date ([$extras])."
+        say "setup.cfg or constraints.txt has changed, or more is needed: bringing $env_dir up to date" \
+            "([$extras], $chosen versions)."
         mv -f "$stamp" "$stamp.old"
         : >"$log"
     else
         if command -v uv >/dev/null; then module=sys; fi
         base_python "$module" ||
-            fail 2 "no Python 3.10, 3.11 or 3.12 with venv was found on PATH: install one (Debian: apt install" \
+            fail 2 "no Python $versions with venv was found on PATH: install one (Debian: apt install" \
                 "python3 python3-venv), or set SUPERB_PYTHON to a Python that has the packages."
-        free_mb=$(df -Pm -- "$env_dir" | awk 'NR == 2 {print $4}')
+        free_mb=$(df -Pk -- "$env_dir" | awk 'NR == 2 {print int($4 / 1024)}')
         ((free_mb >= needed_mb)) ||
-            fail 1 "$env_dir needs about 6 GB and its disk has $free_mb MB free: free some, or set SUPERB_PYTHON" \
+            fail 1 "$env_dir needs $needed_mb MB and its disk has $free_mb MB free: free some, or set SUPERB_PYTHON" \
                 "to a Python that has the packages."
-        say "first use: installing torch, s3prl and the rest into $env_dir with $python: about 6 GB, 3 to 10 minutes."
+        say "first use: installing $parts into $env_dir with $python: $size."
         make_environment "$python" || install_failed
     fi
-    install_checkout "$extras" || install_failed
-    { setup_hash && printf '%s\n' "$extras"; } >"$stamp.new"
+    if [[ -n $extras ]]; then what+=("${checkout}[$extras]"); fi
+    install_packages "$chosen" "${what[@]}" || install_failed
+    { setup_hash && printf '%s\n' "$extras" "$chosen"; } >"$stamp.new"
     mv -f "$stamp.new" "$stamp"
     rm -f "$stamp.old"
     say "installed into $env_dir."
     exec 9>&-
+    # torch and torchaudio may each be good and not fit each other; the module says what to do then.
+    if [[ -n $extras ]]; then
+        (cd / && PYTHONPATH=$checkout "$env_dir/bin/python" -m downstream_runs.bridge.pair) || exit 1
+    fi
 }
 
-# Set `python`. $1: run, test, distill, or light, for the commands that need no package: nothing is installed for those.
+# Set `python`. $1: run, test, distill, small for the commands that need no torch, or light for those that need no
+# package at all: nothing is installed for those.
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
+    if [[ $1 == small ]]; then wanted=("${small_packages[@]}"); fi
     if [[ $1 == 'test' ]]; then wanted+=(pytest hypothesis) extras=demo,dev; fi
     if [[ $1 == distill ]]; then wanted+=(transformers) extras=demo,distill; fi
     if [[ -n ${SUPERB_PYTHON:-} ]]; then
@@ -208,18 +252,26 @@ choose_python() {
     own_ready "$extras" && return
     if [[ $1 == light ]]; then
         base_python ||
-            fail 2 "no Python 3.10, 3.11 or 3.12 was found on PATH: install one, or set SUPERB_PYTHON to one."
+            fail 2 "no Python $versions was found on PATH: install one, or set SUPERB_PYTHON to one."
+    elif [[ $1 == small ]]; then
+        use_env "$small_env"
+        python=$env_dir/bin/python
+        small_ready || install_own ''
     else
         install_own "$extras"
     fi
 }
 
+if [[ ${1:-} == --latest ]]; then
+    wanted_set=latest
+    shift
+fi
 mode=run
 case ${1:-} in
     '' | list | doctor | status | logs | cancel | clean | help | -V | --version) mode=light ;;
+    report | table | score | submit | check) mode=small ;;
     test) mode='test' ;;
     distill) mode=distill ;;
-    check | table | report) ;;
     *) (($# > 1)) || mode=light ;; # a run is two words: one alone is mistyped, and nothing is installed to say so
 esac
 for argument in "$@"; do

@@ -43,6 +43,7 @@ from downstream_runs import tasks
 from downstream_runs.corpora import sizes
 from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.tasks.spec import TaskSpec
+from reports.parallel import cores
 
 DEFAULT_TASKS = "ks,ic,er,pr,asr,sf,qbe"
 SPEED_UPS = {"ks": 50.0, "ic": 50.0, "er": 50.0, "pr": 10.0, "qbe": 20.0}
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=int, default=1, help="of a round, default 1; pooled tasks do 25 times it"
     )
     parser.add_argument("--repeats", type=int, default=3, help="rounds, default 3")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each process")
+    parser.add_argument("--threads", type=int, default=cores(), help="of each process")
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--crops", type=int, metavar="N", help="--features-crops N for `stored`")
     parser.add_argument("--no-scaling", action="store_true", help="leave the scaling table out")

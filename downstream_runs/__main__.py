@@ -1,4 +1,4 @@
-"""`python -m downstream_runs`: what can happen to any command, from its first moment to its last.
+"""`python -m downstream_runs` and the command `superb`: what can happen to any of their commands at any time.
 
 An interrupt is answered while modules are still loading, and output that cannot be written is no traceback.
 Only small modules are imported before that is settled.
@@ -43,6 +43,12 @@ class _Interrupts:
 
 
 def _run(interrupts: _Interrupts) -> int:
+    from downstream_runs.program import shadowed
+
+    problem = shadowed()
+    if problem is not None:
+        print(f"error: {problem}", file=sys.stderr)
+        return WRONG_USE
     from downstream_runs.cli import main, say
 
     interrupts.begun = True
@@ -89,9 +95,14 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
-if __name__ == "__main__":
-    _interrupts = _Interrupts()
+def run() -> int:
+    """Run the command line; returns its exit code."""
+    interrupts = _Interrupts()
     _open_standard_streams()
-    _code = _run(_interrupts)
-    _interrupts.end()
-    sys.exit(_code)
+    code = _run(interrupts)
+    interrupts.end()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -17,15 +17,18 @@ from pathlib import Path
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 
-PYTHONS = ((3, 10), (3, 12))
+OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
-# torch loads torchaudio only of its own release, and PyPI's newest of each do not fit each other.
-PAIRS = ("2.11",)
 # The demo's corpus and run directory stay far below this.
 DEMO_BYTES = 1_000_000_000
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
-INSTALL = "./run_superb.sh UPSTREAM TASK --demo installs it beside the checkout, or: pip install -e '.[demo]'"
+INSTALL = (
+    "./run_superb.sh UPSTREAM TASK --demo installs it beside the checkout, or: pip install -e '.[demo]'"
+    if PROGRAM.endswith(".sh")
+    else "pip install 'superb-arm[demo]'"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Finding:
 def main(arguments: Sequence[str]) -> int:
     """Print every finding; 0 if the demo has all that it needs, else 1."""
     parser = Parser(
-        prog="./run_superb.sh doctor",
+        prog=f"{PROGRAM} doctor",
         description="Check what a run needs. Exit code 0 if all that --demo needs is there, else 1.",
     )
     parser.add_argument(
@@ -60,9 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_line(finding), flush=True)
         good = good and (finding.good or not finding.for_demo)
     print(
-        "The demo can run: ./run_superb.sh armhubert asr --demo"
-        if good
-        else "The demo cannot run yet: see above."
+        f"The demo can run: {PROGRAM} armhubert asr --demo" if good else "The demo cannot run yet: see above."
     )
     return 0 if good else 1
 
@@ -91,10 +92,9 @@ def _line(finding: Finding) -> str:
 
 
 def _python() -> Finding:
-    low, high = PYTHONS
-    good = low <= sys.version_info[:2] <= high
+    good = sys.version_info[:2] >= OLDEST_PYTHON
     found = f"{platform.python_version()} at {sys.executable}"
-    then = f"set SUPERB_PYTHON to a Python {low[0]}.{low[1]} to {high[0]}.{high[1]}"
+    then = f"set SUPERB_PYTHON to a Python {'.'.join(map(str, OLDEST_PYTHON))} or later"
     return Finding("Python", good, found, then)
 
 
@@ -106,22 +106,17 @@ def _version(package: str) -> str | None:
 
 
 def _torch() -> Finding:
-    name = "torch"
+    from downstream_runs.bridge import pair
+
     torch, torchaudio = _version("torch"), _version("torchaudio")
     if torch is None or torchaudio is None:
         absent = " and ".join(p for p, v in (("torch", torch), ("torchaudio", torchaudio)) if v is None)
-        return Finding(name, False, f"{absent} not installed", INSTALL)
-    found = f"torch {torch} with torchaudio {torchaudio}"
-    releases = [version.split("+")[0].rsplit(".", 1)[0] for version in (torch, torchaudio)]
-    pin = f"pip install 'torch=={PAIRS[0]}.*' 'torchaudio=={PAIRS[0]}.*'"
-    if releases[0] != releases[1]:
-        return Finding(name, False, f"{found}: they do not fit each other", pin)
-    problem = _import("torch") or _import("torchaudio")
+        return Finding("torch", False, f"{absent} not installed", INSTALL)
+    problem = pair.problem()
     if problem:
-        return Finding(name, False, f"{found}: {problem}", pin)
-    if releases[0] not in PAIRS:
-        found += f", not the tested {' or '.join(PAIRS)}"
-    return Finding(name, True, found)
+        found, _, then = problem.partition("): ")
+        return Finding("torch", False, found + ")", then)
+    return Finding("torch", True, f"torch {torch} with torchaudio {torchaudio}")
 
 
 def _s3prl() -> Finding:
@@ -173,7 +168,7 @@ def _gpu() -> Finding:
 def _synthesiser() -> Finding:
     problem = _import("espeakng_loader")
     if problem:
-        return Finding("synthesiser", False, "espeakng-loader is not installed", "pip install -e '.[demo]'")
+        return Finding("synthesiser", False, "espeakng-loader is not installed", INSTALL)
     return Finding("synthesiser", True, f"espeakng-loader {_version('espeakng-loader')}")
 
 
@@ -197,7 +192,7 @@ def _data(option: Path | None) -> Finding:
         return finding(False, str(error), then)
     labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
     counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
-    others = "./run_superb.sh check looks at the other tasks' corpora"
+    others = f"{PROGRAM} check looks at the other tasks' corpora"
     return finding(True, f"{root} by {data.source}: {counts}{labels}; {others}")
 
 
@@ -208,7 +203,7 @@ def _checkpoint() -> Finding:
         return Finding("checkpoint", False, "huggingface_hub is not installed", INSTALL, for_demo=False)
     there = [name for name in names.RELEASED if download.cached(name) is not None]
     if not there:
-        then = "./run_superb.sh fetch armhubert"
+        then = f"{PROGRAM} fetch armhubert"
         return Finding("checkpoint", False, "no released one in the Hugging Face cache", then, for_demo=False)
     return Finding("checkpoint", True, f"in the Hugging Face cache: {', '.join(there)}", for_demo=False)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs import settings
 from downstream_runs.errors import UsageError
 from downstream_runs.parser import Parser, between, shown, whole
+from downstream_runs.program import PROGRAM
 from upstream_arm import names
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from downstream_runs.features.settings import Settings
     from downstream_runs.tasks.spec import TaskSpec
 
-PROGRAM = "./run_superb.sh"
 DEMO_DATA = "demo-data"
 MOST_GB = 1_000_000
 
@@ -45,7 +45,7 @@ other commands:
   table    a table of results, published and ours   (table --help)
   submit   the leaderboard's predict.zip            (submit --help)
   report   all tables, figures and a page of results (report --help)
-  test     run the project's tests (of {PROGRAM} only; arguments go to pytest)
+  test     run the project's tests (of ./run_superb.sh only; arguments go to pytest)
 
 examples:
   {PROGRAM} armhubert asr --demo

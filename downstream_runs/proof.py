@@ -293,10 +293,11 @@ def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> st
 def _options(old: Result) -> argparse.Namespace:
     """The options of the command that made `old`; UsageError if it was no run's command line."""
     from downstream_runs.options import PROGRAM, run_parser
+    from downstream_runs.program import NAMES
 
     words = list(old.command)
     try:
-        if words[0] != PROGRAM:
+        if words[0] not in NAMES:
             raise ValueError(words[0])
         return run_parser().parse_args(words[1:])
     except (SystemExit, ValueError, UsageError):

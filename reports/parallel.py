@@ -6,6 +6,7 @@ import gc
 import importlib
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,13 +27,15 @@ def started(jobs: Sequence[Job]) -> Iterator[list[Job]]:
     """Begin all jobs in child processes, in their order; yields for each a call that waits for its outcome.
 
     The children have all that was imported and made before. Where the system cannot fork or has one core, a
-    job is done when it is waited for. Leaving the block early drops what has not begun.
+    job is done when it is waited for; so too on macOS, whose own libraries may stop a child that only forked.
+    Leaving the block early drops what has not begun.
     """
-    if not jobs or _cores() < 2 or "fork" not in multiprocessing.get_all_start_methods():
+    forks = sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
+    if not jobs or cores() < 2 or not forks:
         yield list(jobs)
         return
     _jobs[:] = jobs
-    pool = ProcessPoolExecutor(min(len(jobs), _cores()), multiprocessing.get_context("fork"))
+    pool = ProcessPoolExecutor(min(len(jobs), cores()), multiprocessing.get_context("fork"))
     try:
         futures = [pool.submit(_run, number) for number in range(len(jobs))]
         _jobs.clear()
@@ -58,7 +61,8 @@ def _waiting(future: Future[Any]) -> Job:
     return outcome
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use; macOS only tells how many there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

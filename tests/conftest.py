@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread in this process and in those that it starts: sums are rounded by how they are divided among
 # threads, and several tests hold two processes' numbers against each other, bit by bit.
@@ -16,6 +17,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says nothing on a machine that does other things too.
+settings.register_profile("superb", deadline=None)
+settings.load_profile("superb")
 
 DATA = Path(__file__).parent / "data"
 

@@ -14,7 +14,12 @@ def supply() -> None:
     """Supply what s3prl misses, here and in the processes started from here; later calls do nothing.
 
     Call it before the first import of any s3prl module: some of them bind torchaudio's functions by name.
+
+    Raises UsageError where torch and torchaudio are not there or do not work together.
     """
+    from downstream_runs.bridge import pair
+
+    pair.check()
     from downstream_runs.bridge import (
         absent_packages,
         checkpoint_compat,

@@ -8,7 +8,7 @@ import types
 from importlib.machinery import ModuleSpec
 from typing import NoReturn
 
-from downstream_runs.bridge import catalyst_compat, dtw_compat, lxml_compat
+from downstream_runs.bridge import catalyst_compat, distutils_compat, dtw_compat, lxml_compat
 from downstream_runs.errors import UsageError
 from downstream_runs.scoring.distance import rapidfuzz_distance
 
@@ -26,6 +26,8 @@ def _refuse_sox() -> NoReturn:
 
 _STAND_INS: dict[str, dict[str, object]] = {
     "catalyst.data.sampler": {"DistributedSamplerWrapper": catalyst_compat.DistributedSamplerWrapper},
+    # setuptools brings one along, but not for ever and not to every environment.
+    "distutils.util": {"strtobool": distutils_compat.strtobool},
     "dtw": {"dtw": dtw_compat.dtw},
     "editdistance": {"eval": rapidfuzz_distance},
     "lxml.etree": {

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from downstream_runs.bridge.import_hooks import after_import
+from reports.parallel import cores
 
 LENGTHS_SUFFIX = ".lengths.pt"
 """How a table of trimmed lengths that this project wrote is called; it may stand for `train_meta_data`."""
@@ -68,7 +69,7 @@ def correct_verification(module: ModuleType) -> None:
             _place_table(str(meta_data), key_list, Path(folder))
             # s3prl derives the place of its cache from this variable, and nothing else uses it.
             module.__file__ = os.path.join(folder, "dataset.py")
-            jobs = min(n_jobs, len(os.sched_getaffinity(0)))
+            jobs = min(n_jobs, cores())
             try:
                 build(self, vad_config, key_list, file_path, meta_data, max_timestep, jobs)
             finally:

@@ -16,6 +16,7 @@ from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import Recording
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path
+from reports.parallel import cores
 
 EFFECTS: tuple[tuple[str, ...], ...] = (
     ("channels", "1"),
@@ -77,12 +78,11 @@ def require_two_speakers(root: Path, kept: Sequence[str], listed: int, least: in
 
 def _trim_all(files: Sequence[Recording], table: Path) -> Iterator[tuple[Recording, int]]:
     """Each file with its trimmed length, saving as they come."""
-    import os
 
     from tqdm import tqdm
 
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
-    pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(max_workers=cores())
     fresh: list[str] = []
     try:
         with table.open("ab", buffering=0) as save:

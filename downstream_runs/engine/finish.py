@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reports.results import Metric, Result
 
 SKIPPED = "skipped_steps"
-PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "soundfile", "superb-arm")
+PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
 
 
 def run_labels(

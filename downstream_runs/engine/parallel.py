@@ -26,6 +26,7 @@ import math
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -40,6 +41,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from downstream_runs import processes
 from downstream_runs.errors import RunFailed, UsageError
+from reports.parallel import cores
 
 if TYPE_CHECKING:
     from downstream_runs.engine.parts import Parts
@@ -330,12 +332,13 @@ def _join(plan: RunPlan, ranks: Ranks, store: Path) -> RunPlan:
     import torch.distributed
 
     # A file is met by this user's processes only; a port would be open to the network.
-    if Path("/sys/class/net/lo").exists():
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    loopback = {"lo", "lo0"}.intersection(name for _, name in socket.if_nameindex())
+    if loopback:  # Linux calls it lo, macOS lo0
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback.pop())
     if plan.device == "cpu":
         device, backend = "cpu", "gloo"
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(len(os.sched_getaffinity(0)) // ranks.count, 1))
+            torch.set_num_threads(max(cores() // ranks.count, 1))
     else:
         device, backend = f"cuda:{ranks.rank}", "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(ranks.rank)

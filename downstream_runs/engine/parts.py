@@ -21,6 +21,7 @@ from downstream_runs.parser import shown
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from downstream_runs.features.remembered import Memory
     from downstream_runs.features.source import Source
@@ -107,14 +108,7 @@ class Parts:
     @functools.cached_property
     def upstream_sha256(self) -> str:
         """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
-        import torch
-
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.upstream.state_dict().items()):
-            digest.update(name.encode("utf-8"))
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return weights_sha256(self.upstream)
 
     def trained_state(self) -> dict[str, Any]:
         """The states of featurizer and downstream under s3prl's names."""
@@ -124,6 +118,18 @@ class Parts:
         """Put back what `trained_state` gave."""
         self.featurizer.load_state_dict(state["Featurizer"])
         self.downstream.load_state_dict(state["Downstream"])
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a module's parameters and buffers."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode("utf-8"))
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def pick_device(name: str) -> torch.device:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import shutil
 import signal
 import sys
@@ -35,6 +34,7 @@ from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks import official
 from downstream_runs.tasks.spec import PreparedData
+from reports.parallel import cores
 
 if TYPE_CHECKING:
     from reports.results import Result
@@ -190,7 +190,7 @@ def memory_errors() -> Iterator[None]:
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
-    spare = max(len(os.sched_getaffinity(0)) - plan.devices, 0) // plan.devices
+    spare = max(cores() - plan.devices, 0) // plan.devices
     crops = plan.features.crops if plan.task.random_items else None
     seeded = plan.task.random_items and (asked or crops)
     return Reading(min(asked, spare), plan.seed if seeded else None, crops)

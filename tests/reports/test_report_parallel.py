@@ -19,7 +19,7 @@ def fail() -> None:
 
 @pytest.fixture(params=["processes", "one core"])
 def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(parallel, "_cores", lambda: 2 if request.param == "processes" else 1)
+    monkeypatch.setattr(parallel, "cores", lambda: 2 if request.param == "processes" else 1)
     return str(request.param)
 
 
@@ -36,7 +36,7 @@ def test_outcomes_come_in_order_and_errors_as_they_were_raised(cores: str) -> No
 
 
 def test_a_killed_process_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     with (
         parallel.started([lambda: os.kill(os.getpid(), signal.SIGKILL)]) as [wait],
         pytest.raises(ReportError, match="was killed"),

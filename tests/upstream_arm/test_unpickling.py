@@ -39,7 +39,7 @@ def hostile(trace: Path) -> dict[str, Any]:
         "builtins.eval": Calls(builtins.eval, f"open({str(trace)!r}, 'w')"),
         "builtins.exec": Calls(builtins.exec, f"open({str(trace)!r}, 'w')"),
         "builtins.getattr": Calls(getattr, {}, "clear"),
-        "io.open": Calls(open, str(trace), "w"),
+        f"{open.__module__}.open": Calls(open, str(trace), "w"),
         "subprocess.Popen": Calls(subprocess.Popen, ["touch", str(trace)]),
         "torch.hub.load": Calls(torch.hub.load, "someone/something", "model"),
         "torch.serialization.load": Calls(torch.load, str(trace)),

@@ -13,7 +13,12 @@ import pytest
 import torch
 
 from downstream_runs import bridge
-from downstream_runs.bridge import absent_packages, huggingface_compat, torchaudio_compat
+from downstream_runs.bridge import (
+    absent_packages,
+    distutils_compat,
+    huggingface_compat,
+    torchaudio_compat,
+)
 from downstream_runs.bridge.dtw_compat import dtw
 from downstream_runs.errors import UsageError
 
@@ -38,6 +43,26 @@ def test_apply_registers_our_upstreams_and_repeats_nothing(bridged: None) -> Non
     bridge.supply.cache_clear()
     bridge.apply()
     assert (torchaudio.load, sys.modules["torchaudio.sox_effects"]) == supplied
+
+
+def test_s3prl_imports_without_distutils() -> None:
+    import subprocess
+
+    code = (
+        "import importlib.util, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'distutils' else found(name, *more)\n"
+        "for name in [name for name in sys.modules if name.partition('.')[0] == 'distutils']:\n"
+        "    del sys.modules[name]\n"
+        "from downstream_runs import bridge\n"
+        "bridge.apply()\n"
+        "from s3prl.upstream.mockingjay.builder import strtobool\n"
+        "print(strtobool.__module__, strtobool('Yes'), strtobool('off'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("downstream_runs.bridge.distutils_compat 1 0")
+    with pytest.raises(ValueError, match="maybe"):
+        distutils_compat.strtobool("maybe")
 
 
 def test_importing_the_bridge_is_cheap() -> None:

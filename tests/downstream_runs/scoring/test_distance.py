@@ -113,6 +113,6 @@ assert common.wer(["a x c"], ["a b c"]) == 1 / 3
 
 def test_s3prl_gets_a_stand_in_where_editdistance_is_not_installed() -> None:
     pytest.importorskip("rapidfuzz")
-    pytest.importorskip("s3prl.metric.common")
+    pytest.importorskip("s3prl")
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", CODE], check=True, timeout=120, cwd=root)

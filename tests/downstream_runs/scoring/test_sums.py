@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import downstream_runs
 from downstream_runs.scoring import slots
 from downstream_runs.scoring.sums import in_order
 
-ROOT = Path(__file__).parents[3]
+PACKAGE = Path(downstream_runs.__file__).parent  # also where it is installed
 TENTHS = [0.1] * 10
 
 
@@ -47,7 +48,7 @@ ALLOWED = (
 
 @pytest.mark.parametrize("place", ["scoring", "engine/folds.py", "proof.py", "launch/sweep.py"])
 def test_no_score_comes_from_the_builtin_sum_of_floats(place: str) -> None:
-    path = ROOT / "downstream_runs" / place
+    path = PACKAGE / place
     for file in path.glob("*.py") if path.is_dir() else [path]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sum":

@@ -1,0 +1,228 @@
+"""Evaluate upstreams from Python, with the numbers of the command line, and read results into pandas."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas
+    from torch import nn
+
+    from downstream_runs.engine.plan import RunPlan
+    from reports.results import Result
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `evaluate` found: one `reports.results.Result` for each task, in the order of the tasks.
+
+    results: each says how its numbers came about and what keeps them from being compared (`labels`).
+    paths: the `result.json` of each, beside which the run's other files lie.
+    """
+
+    results: tuple[Result, ...]
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, task: str) -> Result:
+        """The result of a task; KeyError for one that was not run."""
+        for result in self.results:
+            if result.task == task:
+                return result
+        raise KeyError(task)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each number, as `load_results` gives them."""
+        return _frame(list(zip(self.paths, self.results, strict=True)))
+
+
+def evaluate(
+    upstream: str | nn.Module,
+    tasks: str | Sequence[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    demo: bool = False,
+    recipe: str | None = None,
+    out: str | os.PathLike[str] = "runs",
+    ckpt: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    **overrides: Any,
+) -> Results:
+    """Train and score tasks on a frozen upstream, or go on with what is there; progress goes to stderr.
+
+    upstream: a name, as `./run_superb.sh list` shows them, or a module in the way of s3prl's upstreams:
+        called with a list of waveforms `[sample]` at 16 kHz it gives `{"hidden_states": [tensor [batch,
+        frame, feature], ...]}`, and `get_downsample_rates(key)` is the number of samples a frame. A module
+        is not changed, but is moved to the device. Set `untrained = True` on it if its weights are random.
+    tasks: `"asr"`, `"asr,ks"`, `["asr", "ks"]` or `"all"`.
+    data: the folder of the corpora; else SUPERB_DATA or superb.toml, as on the command line.
+    demo: use a small synthetic corpus instead, made on first use.
+    recipe: `superb` (the default), `paper`, `sample` or `demo` (the default with `demo`).
+    out: the folder that runs go to. A run that is there is continued, and not done twice.
+    ckpt: the weights' file of a named upstream that takes one.
+    name: what a module is called in results; its class's name if None. A hash of its weights, its plain
+        attributes and its classes' source is added, so that different modules are different upstreams.
+    overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
+
+    The numbers are those of the command line with the same arguments, to the last digit. Raises UsageError,
+    UpstreamError (of upstream_arm) or ReportError (of reports) for what cannot be used, RunFailed for a run
+    that could not be finished: the first one ends the call, and the results before it stay in `out`.
+
+    >>> from downstream_runs import evaluate
+    >>> results = evaluate("fbank", "ks", demo=True, device="cpu", runner__total_steps=4, runner__eval_step=4)
+    >>> results["ks"].labels
+    ('demo', 'shortened')
+    >>> results.to_pandas()[["upstream", "task", "metric", "unit", "split"]].values.tolist()
+    [['fbank', 'ks', 'acc', 'percent', 'test'], ['fbank', 'ks', 'acc', 'percent', 'dev']]
+    """
+    wanted = tasks if isinstance(tasks, str) else ",".join(tasks)
+    module = None if isinstance(upstream, str) else upstream
+    given = _Given(wanted, data, demo, recipe, out, ckpt, seed, device, overrides)
+    if module is None:
+        if name is not None:
+            raise UsageError(f"name={name!r} is for a module, and the upstream {upstream!r} has its own name")
+        return _run(_plans(str(upstream), given), demo)
+    if ckpt is not None:
+        raise UsageError(
+            "ckpt is for the name of an upstream, and a module has its weights already: leave it out"
+        )
+    from downstream_runs.own_module import registered
+
+    with registered(module, name) as label:
+        # The plan of any upstream that takes nothing; only its name is exchanged.
+        plans = [_as_module(plan, label) for plan in _plans("fbank", given)]
+        return _run(plans, demo)
+
+
+def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
+    """The results in or below a folder, or of one `result.json`: one row for each number, sorted by file.
+
+    Columns: upstream, task, recipe, seed, metric, value, unit, split, role (`headline` or `information`),
+    official, selection, labels, deviations (tuples of text), steps, checkpoint_sha256, wall_seconds, created,
+    path. Raises ReportError where there is no such place and for the first file that cannot be used.
+
+    >>> from downstream_runs import load_results
+    >>> table = load_results("runs")
+    >>> sorted(set(table["upstream"]))
+    ['fbank']
+    >>> table.query("role == 'headline'")[["task", "metric"]].drop_duplicates().values.tolist()
+    [['ks', 'acc']]
+    """
+    from reports import store
+    from reports.errors import ReportError
+
+    found = store.find([Path(place)])
+    if found.problems:
+        raise ReportError(found.problems[0][1])
+    return _frame(found.results)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller said, as the command line would have it."""
+
+    tasks: str
+    data: str | os.PathLike[str] | None
+    demo: bool
+    recipe: str | None
+    out: str | os.PathLike[str]
+    ckpt: str | os.PathLike[str] | None
+    seed: int | None
+    device: str
+    overrides: dict[str, Any]
+
+    def arguments(self) -> list[str]:
+        """The options after the names of upstream and tasks."""
+        named = {"data": self.data, "recipe": self.recipe, "out": self.out, "ckpt": self.ckpt}
+        found = [
+            text for key, value in named.items() if value is not None for text in (f"--{key}", str(value))
+        ]
+        found += ["--demo"] if self.demo else []
+        found += [] if self.seed is None else ["--seed", str(self.seed)]
+        found += [] if self.device == "auto" else ["--device", self.device]
+        for key, value in self.overrides.items():
+            found += ["-o", f"{key.replace('__', '.')}={_json(key, value)}"]
+        return found
+
+
+def _json(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError:
+        raise UsageError(
+            f"{key} is {value!r}, expected a number, text, true or false, a list or a dictionary of these"
+        ) from None
+
+
+def _plans(upstream: str, given: _Given) -> list[RunPlan]:
+    """The runs that the same words on the command line would mean."""
+    from downstream_runs.launch import expand
+    from downstream_runs.options import run_parser
+
+    arguments = [upstream, given.tasks, *given.arguments()]
+    return [row.plan for row in expand.rows(run_parser().parse_args(arguments), arguments)]
+
+
+def _as_module(plan: RunPlan, label: str) -> RunPlan:
+    # Not the words of a command: `repeat` must not take another upstream for this one.
+    command = ("downstream_runs.evaluate", label, *plan.command[2:])
+    return dataclasses.replace(plan, upstream=label, command=command)
+
+
+def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
+    from downstream_runs import engine
+    from downstream_runs.launch import attempt
+    from reports.results import FILE_NAME
+
+    results = []
+    for plan in plans:
+        with attempt.recorded(plan):
+            if demo:
+                attempt.make_demo(plan.task, plan.data)
+            results.append(engine.run(plan))
+    return Results(tuple(results), tuple(engine.run_dir(plan) / FILE_NAME for plan in plans))
+
+
+def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
+    import pandas
+
+    rows = [
+        {
+            "upstream": result.upstream,
+            "task": result.task,
+            "recipe": result.recipe,
+            "seed": result.seed,
+            "metric": metric.name,
+            "value": metric.value,
+            "unit": metric.unit,
+            "split": metric.split,
+            "role": metric.role,
+            "official": metric.official,
+            "selection": metric.selection,
+            "labels": result.labels,
+            "deviations": result.deviations,
+            "steps": result.steps,
+            "checkpoint_sha256": result.upstream_checkpoint_sha256,
+            "wall_seconds": result.wall_seconds,
+            "created": result.created,
+            "path": str(path),
+        }
+        for path, result in found
+        for metric in result.metrics
+    ]
+    return pandas.DataFrame(rows, columns=list(rows[0]) if rows else None)
