@@ -143,7 +143,10 @@ def begin(root: Path, mark: Mark, notice: str) -> None:
         raise UsageError(
             f"{root} is a file, a folder for a {mark.label} corpus was expected; name another place"
         )
-    if mark not in marks(root) and root.is_dir() and any(root.iterdir()):
+    # A kill may have left the mark itself half written.
+    unfinished = f".{mark.notice(root).name}."
+    theirs = root.is_dir() and any(not path.name.startswith(unfinished) for path in root.iterdir())
+    if mark not in marks(root) and theirs:
         raise UsageError(
             f"{root} holds files that are not a {mark.label} corpus (no {mark.stem}.txt), and nothing is "
             f"written over them; name an empty or a new folder"

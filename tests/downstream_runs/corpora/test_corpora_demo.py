@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from downstream_runs.corpora import markers
 from downstream_runs.corpora.demo import librispeech as demo
 from downstream_runs.corpora.demo import sentences
 from downstream_runs.corpora.demo.speech import PEAK, Line, Voice, synthesise
@@ -141,3 +142,9 @@ def test_sentences_are_few_words_that_come_back() -> None:
     assert {word for sentence in drawn for word in sentence.split()} <= known
     # What dev and test say has been said in training, word by word.
     assert {word for s in held_out for word in s.split()} <= {word for s in train for word in s.split()}
+
+
+def test_a_kill_while_the_mark_is_written_spoils_no_folder(tmp_path: Path) -> None:
+    (tmp_path / ".DEMO.txt.hbeu56x7.tmp").write_text("half of")
+    markers.begin(tmp_path, markers.DEMO, "speech for tests\n")
+    assert markers.DEMO in markers.marks(tmp_path)
