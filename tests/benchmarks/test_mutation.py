@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -107,14 +106,22 @@ def test_every_target_is_there() -> None:
     assert all(reason.strip() for reason in mutation.excuses().values())
 
 
-@pytest.mark.slow
-def test_a_run_over_one_small_module_and_its_end_by_ctrl_c() -> None:
-    command = [sys.executable, "benchmarks/mutation.py", "scoring", "names"]
-    with subprocess.Popen(command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE) as started:
-        assert started.stdout is not None
-        for line in started.stdout:
-            if "tests pass on the unchanged code" in line:
-                break
-        os.kill(started.pid, signal.SIGINT)
-        rest = started.stdout.read()
-    assert started.returncode == 130 and "| `downstream_runs/scoring/names.py` |" in rest
+def test_what_is_known_when_stopped_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(target: object, modules: object, rows: list[mutation.Row], known: object) -> None:
+        rows.append(mutation.Row("some/module.py", {"killed": 2}))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(CHECKOUT)  # main goes there, and this comes back
+    monkeypatch.setattr(mutation, "mutate", stopped)
+    try:
+        assert mutation.main(["scoring"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    out = capsys.readouterr().out
+    assert "stopped: the last module is not complete" in out and "| `some/module.py` | 2 | 2 |" in out
+    monkeypatch.setattr(mutation, "mutate", lambda *_: None)
+    assert mutation.main(["scoring"]) == 0
