@@ -30,7 +30,7 @@ def store_features(bench: Bench) -> None:
     if choice.mode == "off":
         return
     try:
-        code = provenance.identity(upstream, _entry(plan.upstream))
+        code = provenance.identity(upstream.module, _entry(plan.upstream))
     except provenance.Unknown as error:
         code = "unknown"
         kept = "not stored" if plan.features.mode == "auto" else "kept in this process's memory only"

@@ -22,6 +22,9 @@ TOLERATED_FRAMES = 5
 class CheckedUpstream:
     """Stands for an upstream: calls it and checks what comes back; all else of it is at hand as it is.
 
+    Attributes:
+        module: the upstream itself.
+
     Raises UsageError, naming the upstream and the fault, if it is no module of torch, or if an output is not
     a dict with `hidden_states`: tensors `[batch, frame, feature]` of one shape, as many at each call, with
     the frames that `get_downsample_rates` promises.
@@ -33,21 +36,23 @@ class CheckedUpstream:
                 f"upstream {name} gave a {type(upstream).__name__}, expected a torch.nn.Module that takes a "
                 "list of waveforms; let its function return one"
             )
-        self._upstream: Any = upstream
+        self.module: Any = upstream
         self._name = name
         self._layers: tuple[int, int] | None = None  # their number and their width, once known
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._upstream, name)
+        if name == "module":  # not set yet: a copy in the making
+            raise AttributeError(name)
+        return getattr(self.module, name)
 
     def eval(self) -> CheckedUpstream:
         """Evaluation mode."""
-        self._upstream.eval()
+        self.module.eval()
         return self
 
     def __call__(self, wavs: Sequence[Tensor]) -> Any:
         """The upstream's output for waveforms `[sample]`."""
-        output = self._upstream(wavs)
+        output = self.module(wavs)
         if not torch.compiler.is_compiling():
             self._check(output, wavs)
         return output
@@ -93,7 +98,7 @@ class CheckedUpstream:
         self._check_frames(first[1], max(len(wav) for wav in wavs))
 
     def _check_frames(self, frames: int, samples: int) -> None:
-        rates = getattr(self._upstream, "get_downsample_rates", None)
+        rates = getattr(self.module, "get_downsample_rates", None)
         if rates is None:
             return  # s3prl measures the rate from the first output
         expected = round(samples / rates(STATES))

@@ -18,6 +18,7 @@ from downstream_runs import cli, status
 from downstream_runs.engine import loop, records, run, run_dir
 from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
+from downstream_runs.files import atomic_write_text
 from reports import results
 
 SECRET = "s3cr3t-0f-the-user"
@@ -151,3 +152,11 @@ def test_a_place_that_takes_no_demo(
     assert cli.main(command) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ") and os.strerror(number) in said and str(tmp_path) in said
+
+
+def test_a_device_or_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="pipe is a device or a pipe, which a file would replace"):
+        atomic_write_text(pipe, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and [path.name for path in tmp_path.iterdir()] == ["pipe"]
