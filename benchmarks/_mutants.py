@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,8 @@ SKIPPED_FIELDS = frozenset({"annotation", "returns", "decorator_list"})
 class Mutant:
     """One change.
 
-    line: of the module. function: first line of the function around it, None outside of all. old, new: the
-    code there. put: puts a node there, new_node or, to undo it, old_node.
+    line: of the module, and source its text. function: first line of the function around it, None outside of
+    all. put: puts a node there, new_node or, to undo it, old_node.
     """
 
     line: int
@@ -54,12 +55,14 @@ class Mutant:
     old_node: ast.AST
     new_node: ast.AST
     put: Callable[[ast.AST], None]
+    source: str = ""
 
     @property
     def text(self) -> str:
         """The change in one line, the same wherever the code stands."""
         old, new = (_line(node) for node in (self.old_node, self.new_node))
-        return f"{old}  ->  {new}"
+        where = f"  in  {self.source}" if isinstance(self.old_node, (ast.Constant, ast.Name)) else ""
+        return f"{old}  ->  {new}{where}"
 
 
 def _line(node: ast.AST) -> str:
@@ -71,9 +74,10 @@ def _line(node: ast.AST) -> str:
 
 def read(path: Path) -> tuple[ast.Module, list[Mutant]]:
     """A module's syntax tree and all its mutants, in the order of the lines."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    tree, lines = ast.parse(text), text.splitlines()
     found = sorted(_walk(tree, None), key=lambda mutant: mutant.line)
-    return tree, found
+    return tree, [dataclasses.replace(one, source=lines[one.line - 1].strip()) for one in found]
 
 
 def _walk(parent: ast.AST, function: int | None) -> Iterator[Mutant]:

@@ -40,10 +40,12 @@ def test_the_changes_of_a_module(tmp_path: Path) -> None:
     path.write_text(CODE)
     tree, mutants = _mutants.read(path)
     assert [mutant.text.partition("  ->  ")[::2] for mutant in mutants if mutant.line < 12] == [
-        ("3", "4"),
-        ("2.0", "3.0"),
+        ("3", "4  in  LIMIT = 3"),
+        ("2.0", "3.0  in  def inside(value: int | None, top: float = 2.0) -> bool:"),
     ]
-    changed = {mutant.text.partition("  ->  ")[2] for mutant in mutants if mutant.line > 12}
+    changed = {
+        mutant.text.partition("  ->  ")[2].partition("  in  ")[0] for mutant in mutants if mutant.line > 12
+    }
     assert {
         "value is not None",
         "0 < value < min(top, LIMIT)",
@@ -93,10 +95,10 @@ def test_the_table_tells_survivors_from_equivalent_changes(tmp_path: Path) -> No
     row = mutation.Row("some/module.py")
     for mutant, state in zip(mutants, ("killed", "survived", "untested"), strict=True):
         row.add(mutant, state)
-    lines = list(mutation.table([row], {"module: 5  ->  6": "nobody reads it"}))
+    lines = list(mutation.table([row], {"module: 5  ->  6  in  B = 5": "nobody reads it"}))
     assert lines[2] == "| `some/module.py` | 3 | 1 | 0 | 1 | 1 | 0 |"
-    assert "  some/module.py:3: True  ->  False (no test runs it)" in lines
-    assert "  some/module.py:2: 5  ->  6: nobody reads it" in lines
+    assert "  some/module.py:3: True  ->  False  in  C = True (no test runs it)" in lines
+    assert "  some/module.py:2: 5  ->  6  in  B = 5: nobody reads it" in lines
 
 
 def test_every_target_is_there() -> None:
