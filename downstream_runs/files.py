@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import UsageError
-
 from reports.reading import read_text
 
 
