@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from downstream_runs.scoring.sums import in_order
 from reports.columns import TASKS
 from reports.figures import journal, style
 from reports.figures.style import Picture
@@ -62,5 +63,5 @@ def _weights(row: Row) -> dict[str, list[float]]:
         lengths = {len(weights) for weights in each}
         # A single layer has nothing to weigh.
         if len(lengths) == 1 and lengths != {1}:
-            found[result.task] = [sum(values) / len(each) for values in zip(*each, strict=True)]
+            found[result.task] = [in_order(values) / len(each) for values in zip(*each, strict=True)]
     return {task: found[task] for task in TASKS if task in found}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from downstream_runs.scoring.sums import in_order
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -116,10 +118,10 @@ def combined(parts: Sequence[Draws], unit: str) -> Draws:
     import numpy as np
 
     spreads = [float(np.var(part.values)) for part in parts]
-    squares = sum(spread**2 / part.freedom for spread, part in zip(spreads, parts, strict=True))
-    freedom = sum(spreads) ** 2 / squares if squares > 0 else min(part.freedom for part in parts)
+    squares = in_order(spread**2 / part.freedom for spread, part in zip(spreads, parts, strict=True))
+    freedom = in_order(spreads) ** 2 / squares if squares > 0 else min(part.freedom for part in parts)
     return Draws(
-        point=sum(part.point for part in parts) / len(parts),
+        point=in_order(part.point for part in parts) / len(parts),
         values=np.mean([part.values for part in parts], axis=0),
         freedom=freedom,
         groups=sum(part.groups for part in parts),
