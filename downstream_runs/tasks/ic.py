@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,9 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = 
 
     root, utterances, standing = _read(data, partial, decode=8)
     digest = fluent_commands.content_hash(root, utterances)
-    tables = fluent_commands.write_tables(root, utterances, cache.resolve() / f"fluent-{digest[:12]}")
+    # Tables of a part name files by their whole paths.
+    place = hashlib.sha256(f"{root}\0{digest}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    tables = fluent_commands.write_tables(root, utterances, cache.resolve() / f"fluent-{place}")
     return PreparedData(
         root=root,
         settings={"datarc.file_path": str(tables)},
