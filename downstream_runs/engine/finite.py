@@ -20,7 +20,7 @@ SKIPPED_IN_A_ROW = 100
 """So many steps without a gradient, one after another, end a run: s3prl would go on to the last step. Weights
 do not change in between, so the chance is small that other batches bring them back."""
 
-FEWEST_IN_A_ROW = 3
+FEWEST_IN_A_ROW = 2
 """In a short training a tenth of its steps is as many, but not fewer than this."""
 
 
