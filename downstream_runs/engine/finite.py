@@ -20,6 +20,14 @@ SKIPPED_IN_A_ROW = 100
 """So many steps without a gradient, one after another, end a run: s3prl would go on to the last step. Weights
 do not change in between, so the chance is small that other batches bring them back."""
 
+FEWEST_IN_A_ROW = 2
+"""In a short training a tenth of its steps is as many, but not fewer than this."""
+
+
+def most_in_a_row(steps: int) -> int:
+    """How many steps of a training of so many may be skipped one after another, before it ends."""
+    return min(SKIPPED_IN_A_ROW, max(FEWEST_IN_A_ROW, steps // 10))
+
 
 @dataclass
 class Skipped:

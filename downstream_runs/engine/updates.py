@@ -32,6 +32,7 @@ class Updates:
         self.scaler = torch.amp.GradScaler(enabled=scaled)
         self._trained = trained
         self._clip = config["runner"]["gradient_clipping"]
+        self._most = finite.most_in_a_row(config["runner"]["total_steps"])
 
     @property
     def rate(self) -> float:
@@ -52,7 +53,7 @@ class Updates:
             # As s3prl does. The schedule goes on.
             self.skipped.count(True)
             journal.event("step_skipped", step, norm=str(norm), utterances=names)
-            if self.skipped.in_a_row >= finite.SKIPPED_IN_A_ROW:
+            if self.skipped.in_a_row >= self._most:
                 raise not_finite(f"gradient of {self.skipped.in_a_row} steps one after another", norm, names)
         else:
             self.skipped.count(False)

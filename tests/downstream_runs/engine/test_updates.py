@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from downstream_runs.engine import finite
 from downstream_runs.engine.records import Journal
 from downstream_runs.engine.updates import Updates
 from downstream_runs.errors import Diverged
@@ -29,6 +30,11 @@ def stock(parameters: list[torch.nn.Parameter]) -> None:
 
 def not_finite(what: str, value: float, names: list[str]) -> Diverged:
     return Diverged(f"{what} {value} {names}")
+
+
+@pytest.mark.parametrize(("steps", "most"), [(4, 2), (240, 24), (30_000, 100), (200_000, 100)])
+def test_a_short_training_ends_sooner(steps: int, most: int) -> None:
+    assert finite.most_in_a_row(steps) == most
 
 
 @pytest.mark.parametrize(
