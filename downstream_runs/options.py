@@ -46,6 +46,7 @@ other commands:
   submit   the leaderboard's predict.zip            (submit --help)
   report   all tables, figures and a page of results (report --help)
   test     run the project's tests (of ./run_superb.sh only; arguments go to pytest)
+  --latest before any command, of ./run_superb.sh only: install the newest releases, not the tested set
 
 examples:
   {PROGRAM} armhubert asr --demo
