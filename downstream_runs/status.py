@@ -262,8 +262,8 @@ def of_run(
         said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
         if state in ("failed", "hopeless")
         else "",
-        labels=_labels(plan, [*events, *metrics]),
-        partial=_partial(plan),
+        labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
+        partial=_partial(plan) or ("" if result is None else result.shortfall),
     )
 
 

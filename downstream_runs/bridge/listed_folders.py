@@ -25,9 +25,11 @@ class ListedPath(type(Path())):  # type: ignore[misc]
         yield from (ListedPath(path) for path in Path(self).iterdir() if path.name in belong)
 
     def glob(self, pattern: str, **options: Any) -> Iterator[Path]:
-        """The files in this folder that belong, for a pattern such as `*.wav`."""
+        """The files in this folder that belong, for a pattern such as `*.wav`; none if there is no folder."""
         from downstream_runs.corpora import folders
 
+        if not Path(self).is_dir():
+            return iter(())
         belong = {file.name for file in folders.files(Path(self), pattern.removeprefix("*"))}
         return (path for path in Path(self).glob(pattern, **options) if path.name in belong)
 
