@@ -76,7 +76,7 @@ base_python() {
 
 # An environment is taken for good only with a stamp, written last: a checksum of the files that name packages,
 # the extras, and whether it holds the tested set (constraints.txt) or the latest releases.
-setup_hash() { cat "$checkout"/{setup.cfg,constraints.txt,requirements-light.txt} | cksum; }
+setup_hash() { cat "$checkout"/{setup.cfg,constraints.txt,reports/requirements.txt} | cksum; }
 own_ready() { # $1: the extras that are needed
     [[ -f $stamp && $(sed -n 1p "$stamp") == "$(setup_hash)" ]] &&
         [[ $(with_extras "$1") == $(sed -n 2p "$stamp") ]] &&
@@ -182,7 +182,7 @@ install_own() {
     local size="about 6 GB, 3 to 10 minutes" parts="torch, s3prl and the rest"
     if [[ -z $extras ]]; then
         ready=small_ready needed_mb=700 size="400 MB, about a minute" parts="what needs no torch"
-        what=(-r "$checkout/requirements-light.txt")
+        what=(-r "$checkout/reports/requirements.txt")
     fi
     mkdir -p "$env_dir" 2>/dev/null ||
         fail 1 "cannot make $env_dir: make the folder writable, or set SUPERB_PYTHON to a Python that has the packages."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from downstream_runs import costs, settings
 from downstream_runs.errors import UsageError
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.tasks.spec import PreparedData, Recipe, TaskSpec
@@ -100,7 +101,7 @@ def cost(recipe: Recipe) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="./run_superb.sh check",
+        prog=f"{PROGRAM} check",
         description="Check the corpora of the tasks: files, counts, sample rate, a sample decoded.",
         allow_abbrev=False,
     )

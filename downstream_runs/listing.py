@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 from downstream_runs.errors import UsageError
+from downstream_runs.program import PROGRAM
 
 # Entries with one of these endings build a model from a checkpoint of the caller's.
 NEED_CHECKPOINT = ("_local", "_url", "_custom")
@@ -55,7 +56,7 @@ def check_upstream(name: str) -> None:
         from downstream_runs.tasks import near
 
         hint = near(name, (*known, *others))
-        raise UsageError(f"there is no upstream {name!r} (./run_superb.sh list shows all){hint}")
+        raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")
 
 
 def text() -> str:
@@ -63,7 +64,7 @@ def text() -> str:
     from downstream_runs import tasks
     from upstream_arm import names
 
-    lines = ["Upstreams of this project (weights: ./run_superb.sh fetch NAME, or --ckpt FILE)"]
+    lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
     lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
     lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")

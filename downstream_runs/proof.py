@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.errors import UsageError
 from downstream_runs.files import read_json, sha256_file
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 
@@ -45,7 +46,7 @@ class Check:
 def verify(argv: Sequence[str]) -> int:
     """Recompute a result's numbers from the files beside it; 0 if all agree, else 1."""
     parser = Parser(
-        prog="./run_superb.sh verify",
+        prog=f"{PROGRAM} verify",
         description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
         "predictions, items and trials beside it.",
     )
@@ -206,7 +207,7 @@ def _compared(metric: Metric, value: float, source: str) -> Check:
 def repeat(argv: Sequence[str]) -> int:
     """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1."""
     parser = Parser(
-        prog="./run_superb.sh repeat",
+        prog=f"{PROGRAM} repeat",
         description="Run what made a result once more, into a fresh folder, and compare the numbers.",
         allow_abbrev=False,
     )
@@ -292,7 +293,7 @@ def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> st
 
 def _options(old: Result) -> argparse.Namespace:
     """The options of the command that made `old`; UsageError if it was no run's command line."""
-    from downstream_runs.options import PROGRAM, run_parser
+    from downstream_runs.options import run_parser
     from downstream_runs.program import NAMES
 
     words = list(old.command)

@@ -25,6 +25,7 @@ from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 
 if TYPE_CHECKING:
     from reports.results import Result
@@ -89,7 +90,7 @@ class Status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a line for each run."""
-    parser = Parser(prog="./run_superb.sh status", description="Show the runs of a folder.")
+    parser = Parser(prog=f"{PROGRAM} status", description="Show the runs of a folder.")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
     )
@@ -110,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = options.out.expanduser().absolute()
     if not out.is_dir():
         raise UsageError(
-            f"{options.out} is no folder, so there are no runs; ./run_superb.sh UPSTREAM TASK makes one"
+            f"{options.out} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one"
         )
     with contextlib.suppress(KeyboardInterrupt) if options.watch is not None else contextlib.nullcontext():
         last = -math.inf

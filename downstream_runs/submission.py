@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from downstream_runs.errors import UsageError
 from downstream_runs.files import atomic_path, read_json, sha256_file
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 
 if TYPE_CHECKING:
     from reports.results import Result
@@ -153,7 +154,7 @@ def _find(place: Path, task: str, recipe: str) -> Run:
         state = (
             f"{folders[0]} has not been finished" if folders else f"{place} holds no run of recipe {recipe}"
         )
-        raise UsageError(f"{state}; run ./run_superb.sh {place.parent.name} {task} --recipe {recipe}")
+        raise UsageError(f"{state}; run {PROGRAM} {place.parent.name} {task} --recipe {recipe}")
     if len(finished) > 1:
         names = ", ".join(path.name for path in finished)
         raise UsageError(f"{place} holds {len(finished)} runs ({names}); name one with --run DIR")
@@ -306,7 +307,7 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="./run_superb.sh submit",
+        prog=f"{PROGRAM} submit",
         description="Write the predict.zip that the SUPERB leaderboard takes, from the finished runs of all "
         "ten tasks; what is missing is named, and then nothing is written.",
         allow_abbrev=False,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from downstream_runs.errors import UsageError
 from downstream_runs.listing import NEED_CHECKPOINT, check_upstream, own_names
+from downstream_runs.program import PROGRAM
 
 TEMPLATE = "customized_upstream"  # s3prl's example entry, which does read --ckpt
 
@@ -138,7 +139,7 @@ def _released(name: str, demo: bool) -> Upstream:
         if recorded != found:
             raise UsageError(
                 f"{file} is not what was downloaded: its SHA-256 is {found}, that of the released checkpoint "
-                f"{recorded}; delete it and fetch it again with `./run_superb.sh fetch {preset}`, or run "
+                f"{recorded}; delete it and fetch it again with `{PROGRAM} fetch {preset}`, or run "
                 f"these weights as {name}_local --ckpt FILE"
             )
         return Upstream(name, str(file))
@@ -151,6 +152,6 @@ def _released(name: str, demo: bool) -> Upstream:
         )
     raise UsageError(
         f"{name} is the released checkpoint {names.RELEASED[preset]} of {names.REPOSITORY} on Hugging Face, "
-        f"which is not in the cache of this machine: fetch it with `./run_superb.sh fetch {preset}`, "
+        f"which is not in the cache of this machine: fetch it with `{PROGRAM} fetch {preset}`, "
         "or name a copy with --ckpt FILE"
     )

@@ -21,13 +21,14 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from downstream_runs.program import PROGRAM
 from reports.errors import ReportError
 from reports.jsontypes import check_fields, from_mapping, json_value
 from reports.reading import read_text
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
-AGAIN = "make it again with ./run_superb.sh UPSTREAM TASK"
+AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
 
 #: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.
 PARTIAL, PARTIAL_TEXT = "partial", "the corpus is partial: "

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.program import PROGRAM
 from reports.errors import ReportError
 from reports.reading import read_text
 from reports.results import FILE_NAME, Result, read
@@ -128,7 +129,7 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     else:
         raise ReportError(
             f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "
-            "./run_superb.sh UPSTREAM TASK makes one under runs/ (a report goes to the folder of --to)"
+            f"{PROGRAM} UPSTREAM TASK makes one under runs/ (a report goes to the folder of --to)"
         )
 
 

@@ -6,11 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 
+from downstream_runs.program import PROGRAM
 from reports.columns import COLUMNS, Column
 from reports.results import LABELS, PARTIAL_TEXT, Metric, Result
 from reports.rows import Row, headlines, published_rows
 
-MAKE_ONE = "./run_superb.sh armhubert asr --demo"
+MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
 MISSING = "–"
 UNOFFICIAL = "†"
 

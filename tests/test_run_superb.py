@@ -48,8 +48,9 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "the checkout"
         self.checkout.mkdir()
-        for name in ("run_superb.sh", "setup.cfg", "constraints.txt", "requirements-light.txt"):
-            shutil.copy(CHECKOUT / name, self.checkout)
+        (self.checkout / "reports").mkdir()
+        for name in ("run_superb.sh", "setup.cfg", "constraints.txt", "reports/requirements.txt"):
+            shutil.copy(CHECKOUT / name, self.checkout / name)
         self.script = self.checkout / "run_superb.sh"
         self.env = self.checkout / ".superb-env"
         self.stamp = self.env / "stamp"
@@ -271,7 +272,7 @@ def test_commands_without_torch_get_a_small_environment(shell: Shell, arguments:
     assert code == 0
     assert out.startswith(f"ran: {shell.small}/bin/python | {shell.cwd} | {shell.checkout} | ")
     assert "400 MB" in err and "torch, s3prl" not in err
-    assert shell.installs() == [f"{shell.constrained} -r {shell.checkout}/requirements-light.txt"]
+    assert shell.installs() == [f"{shell.constrained} -r {shell.checkout}/reports/requirements.txt"]
     assert shell.run(*arguments)[2] == "" and len(shell.installs()) == 1
     assert not shell.env.exists()
 
@@ -286,7 +287,7 @@ def test_the_light_list_is_a_part_of_what_the_project_needs() -> None:
     config = configparser.ConfigParser(interpolation=None)
     config.read(CHECKOUT / "setup.cfg")
     whole = config["options"]["install_requires"].splitlines()
-    lines = (CHECKOUT / "requirements-light.txt").read_text().splitlines()
+    lines = (CHECKOUT / "reports/requirements.txt").read_text().splitlines()
     assert {line for line in lines if not line.startswith("#")} < set(whole)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.errors import UsageError
+from downstream_runs.program import PROGRAM
 
 Example = tuple[Path, list[int]]
 
@@ -109,7 +110,7 @@ class SnipsDataset(_Buckets):
         if not examples:
             raise UsageError(
                 f"{root}: {' and '.join(split)} hold no utterance of {', '.join(speakers)} with a line in "
-                f"{snips.TRANSCRIPTS}; look at the corpus with `./run_superb.sh check sf`"
+                f"{snips.TRANSCRIPTS}; look at the corpus with `{PROGRAM} check sf`"
             )
         super().__init__(examples, bucket_size, ascending)
 

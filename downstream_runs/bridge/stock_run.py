@@ -18,6 +18,7 @@ from typing import Any
 from downstream_runs import bridge
 from downstream_runs.bridge import overrides
 from downstream_runs.errors import UsageError
+from downstream_runs.program import PROGRAM
 
 # The options of s3prl's run_downstream.py that take part in the checks, and its short ones, so that
 # their values are not taken for something else.
@@ -198,7 +199,7 @@ def _check_config(given: argparse.Namespace) -> None:
             raise UsageError(f"{path}: no such configuration; give the path of an existing file with -c")
         raise UsageError(
             f"no configuration: s3prl looks for {path}, which its PyPI package does not carry; "
-            "give one with -c FILE, or use ./run_superb.sh, which carries the recipes"
+            f"give one with -c FILE, or use {PROGRAM}, which carries the recipes"
         )
     import yaml
 

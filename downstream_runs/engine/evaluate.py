@@ -13,6 +13,7 @@ from downstream_runs.engine import batches, finite
 from downstream_runs.engine.parts import Parts, ScalarLog, unreadable, utterance_names
 from downstream_runs.engine.state import seed_everything
 from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.program import PROGRAM
 from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
 
 # s3prl prints the same quotient, computed in another order of float operations.
@@ -68,7 +69,7 @@ def evaluate(
     part = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
     total = len(part.order)
     if total == 0:
-        raise UsageError(f"split {split} has no batch to evaluate; see `./run_superb.sh check`")
+        raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
     records: dict[str, list[Any]] = defaultdict(list)
     log = ScalarLog()
     done = 0
@@ -116,7 +117,7 @@ def _check(evaluation: Evaluation, task: TaskSpec, data: PreparedData, fold: str
         if counted != listed:
             raise RunFailed(
                 f"{counted} of {listed} utterances of {evaluation.split} were evaluated; "
-                f"s3prl skips some of the corpus, look at it with `./run_superb.sh check {task.name}`"
+                f"s3prl skips some of the corpus, look at it with `{PROGRAM} check {task.name}`"
             )
         metric = task.metric(score.metric)
         if metric.scalar is None:

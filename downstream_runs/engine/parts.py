@@ -18,6 +18,7 @@ from downstream_runs.engine.state import seed_everything
 from downstream_runs.engine.transfer import to_device
 from downstream_runs.errors import RunFailed, UsageError, sentence
 from downstream_runs.parser import shown
+from downstream_runs.program import PROGRAM
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,7 @@ class Parts:
         except (ValueError, AssertionError, KeyError, OSError) as error:
             raise UsageError(
                 f"s3prl cannot make batches of split {split}: {type(error).__name__}: {error}; "
-                "look at the corpus with `./run_superb.sh check`"
+                f"look at the corpus with `{PROGRAM} check`"
             ) from error
 
     def layer_weights(self) -> list[float] | None:

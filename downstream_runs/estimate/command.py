@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs import costs
 from downstream_runs.errors import UsageError
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 from upstream_arm import names
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="./run_superb.sh estimate",
+        prog=f"{PROGRAM} estimate",
         description="Predict the hours and the disk of full runs on this machine from about a minute of "
         "measurement, with and without stored features. Heads are built on the demo corpora.",
         allow_abbrev=False,

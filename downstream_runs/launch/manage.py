@@ -18,6 +18,7 @@ from downstream_runs.errors import UsageError
 from downstream_runs.files import read_json
 from downstream_runs.launch import queue
 from downstream_runs.parser import Parser
+from downstream_runs.program import PROGRAM
 from reports.reading import TABLE_BYTES, read_text
 
 RESULT, SWEEP = "result.json", "sweep.json"
@@ -168,7 +169,7 @@ def _runs_of(folder: Path) -> Path | None:
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = Parser(prog=f"./run_superb.sh {command}", description=description, allow_abbrev=False)
+    parser = Parser(prog=f"{PROGRAM} {command}", description=description, allow_abbrev=False)
     parser.add_argument("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
     parser.add_argument("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
     parser.add_argument(
@@ -196,9 +197,7 @@ def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Stat
             found.append(run)
     if not found:
         what = " ".join(filter(None, (options.what, options.task)))
-        raise UsageError(
-            f"{what} is no run in {options.out}; ./run_superb.sh status --out DIR lists the runs"
-        )
+        raise UsageError(f"{what} is no run in {options.out}; {PROGRAM} status --out DIR lists the runs")
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from downstream_runs.corpora.markers import SAMPLE
 from downstream_runs.errors import UsageError
+from downstream_runs.program import PROGRAM
 
 NAMES = {
     "librispeech": "ASR: utterances.tsv and its flac files as LibriSpeech",
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m downstream_runs.corpora.samples",
         description="Lay a few real recordings out as the corpus of a task, to try that task on real speech; "
-        "then: ./run_superb.sh UPSTREAM TASK --data DEST --recipe sample",
+        f"then: {PROGRAM} UPSTREAM TASK --data DEST --recipe sample",
         epilog="\n".join(["names:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,7 +10,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
-# As if nothing were installed but what requirements-light.txt names and what those need.
+# As if nothing were installed but what reports/requirements.txt names and what those need.
 WITHOUT = """
 import sys
 for name in ("torch", "torchaudio", "s3prl", "librosa", "huggingface_hub", "safetensors", "soxr", "h5py",
