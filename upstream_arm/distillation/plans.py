@@ -101,7 +101,7 @@ def plan(table: str, arguments: Sequence[str]) -> str:
     lines += [
         "",
         "# The table with these students below the published rows; its notes name each row's checkpoint.",
-        f"python -m reports paper {places} --out {shlex.quote(f'{out}/{table}/report')}",
+        f"python -m reports paper {places} --to {shlex.quote(f'{out}/{table}/report')}",
     ]
     return "\n".join(lines)
 
