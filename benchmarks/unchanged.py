@@ -7,7 +7,8 @@
 `record` runs all ten demo tasks with `fbank` and with `armhubert_random`, the report of them, the demo of
 distillation, and every command's --help; killed, it goes on where it was. `compare` holds plans, metrics,
 predictions, items, weights and optimizer states, results, tables and options against each other, bit for
-bit, and leaves out what must differ: times, paths, commits, versions of packages, process ids.
+bit, and leaves out what must differ: times, paths, commits, versions of packages, process ids, and what is
+meant to differ, by `--except KEY,KEY` of results, plans, journals and checkpoints.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ HASHED = frozenset({"artefacts"})
 COMPARED = frozenset(
     {".json", ".jsonl", ".ark", ".csv", ".txt", ".xml", ".ckpt", ".pt", ".md", ".tex", ".safetensors"}
 )
-LEFT_OUT = frozenset({"events.jsonl", "lock"})
+LEFT_OUT = frozenset({"events.jsonl", "lock", "lengths.json", "lengths-dev.json"})
 FOLDERS = ("demo-data", "cache", "logs")
 
 
@@ -62,7 +63,7 @@ def record(folder: Path, upstreams: str, tasks: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     runs = str(folder / "runs")
     codes = [_python("downstream_runs", upstreams, tasks, "--demo", "--out", runs)]
-    codes.append(_python("reports", "build", runs, "--out", str(folder / "report")))
+    codes.append(_python("reports", "build", runs, "--to", str(folder / "report")))
     distillation = ("--demo", "--teacher", "random:hubert", "--preset", "tiny", "--epochs", "2")
     codes.append(_python("downstream_runs", "distill", *distillation, "--out", str(folder / "distillation")))
     options = folder / "options.txt"
@@ -84,14 +85,14 @@ def _options(command: str) -> str:
     return " ".join(sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", said))))
 
 
-def compare(before: Path, after: Path) -> int:
-    """Print each file that differs, with the first difference; 0 if there is none."""
+def compare(before: Path, after: Path, left_out: frozenset[str] = frozenset()) -> int:
+    """Print each file that differs, with the first difference; 0 if there is none. left_out: further keys."""
     names = {folder: {path.relative_to(folder) for path in files(folder)} for folder in (before, after)}
     lines = [f"{name}: only in {before}" for name in sorted(names[before] - names[after])]
     lines += [f"{name}: only in {after}" for name in sorted(names[after] - names[before])]
     both = sorted(names[before] & names[after])
     for name in both:
-        difference = first_difference(content(before, name), content(after, name))
+        difference = first_difference(content(before, name, left_out), content(after, name, left_out))
         if difference is not None:
             lines.append(f"{name}{difference}")
     print(*lines, f"{len(both)} files compared, {len(lines)} differences", sep="\n")
@@ -107,18 +108,20 @@ def files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def content(folder: Path, name: Path) -> Any:
-    """What a file holds, without what may differ."""
+def content(folder: Path, name: Path, left_out: frozenset[str] = frozenset()) -> Any:
+    """What a file holds, without what may differ: VOLATILE keys and those of `left_out`."""
     path = folder / name
     if path.suffix in (".ckpt", ".pt"):
-        return _checkpoint(path)
+        return _steady(_checkpoint(path), left_out)
     if path.suffix == ".safetensors":
-        return path.read_bytes()
+        from safetensors.torch import load_file
+
+        return load_file(path)
     text = path.read_text(encoding="utf-8").replace(str(folder.absolute()), "DIR").replace(str(folder), "DIR")
     if path.suffix == ".json":
-        return _steady(json.loads(text))
+        return _steady(json.loads(text), left_out)
     if path.suffix == ".jsonl":
-        return [_steady(json.loads(line)) for line in text.splitlines()]
+        return [_steady(json.loads(line), left_out) for line in text.splitlines()]
     # Reports name the commit that they were made by.
     return re.sub(r"\b[0-9a-f]{7,40}\b", "HASH", text).splitlines()
 
@@ -129,11 +132,11 @@ def _checkpoint(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _steady(value: Any) -> Any:
+def _steady(value: Any, left_out: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
-        kept = {key: item for key, item in value.items() if key not in VOLATILE}
-        return {key: sorted(item) if key in HASHED else _steady(item) for key, item in kept.items()}
-    return [_steady(item) for item in value] if isinstance(value, list) else value
+        kept = {key: item for key, item in value.items() if key not in VOLATILE | left_out}
+        return {key: sorted(item) if key in HASHED else _steady(item, left_out) for key, item in kept.items()}
+    return [_steady(item, left_out) for item in value] if isinstance(value, list) else value
 
 
 def first_difference(one: Any, two: Any, place: str = "") -> str | None:
@@ -177,10 +180,11 @@ def main() -> int:
     comparing = commands.add_parser("compare", help="hold two recordings against each other")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
+    comparing.add_argument("--except", dest="left_out", default="", metavar="KEY,KEY")
     options = parser.parse_args()
     if options.command == "record":
         return record(options.folder.absolute(), options.upstreams, options.tasks)
-    return compare(options.before, options.after)
+    return compare(options.before, options.after, frozenset(options.left_out.split(",")))
 
 
 if __name__ == "__main__":
