@@ -6,6 +6,7 @@ Only small modules are imported before that is settled.
 
 from __future__ import annotations
 
+import _thread
 import io
 import os
 import signal
@@ -19,27 +20,47 @@ INTERRUPTED, WRONG_USE = 130, 2
 
 
 class _Interrupts:
-    """Ctrl-C: at once while nothing has been begun, then as a KeyboardInterrupt."""
+    """Ctrl-C: at once while nothing has been begun or modules load, else as a KeyboardInterrupt.
+
+    Modules that are interrupted while they load raise errors of their own, or abort the process. What a run
+    writes is whole at every moment, also if it ends so.
+    """
 
     def __init__(self) -> None:
         self.begun = self.seen = False
         # Ignored by whoever started this, such as nohup: stays ignored.
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self)
+        sys.unraisablehook = self._unraisable
         # The shell script holds it back until here, since Python itself answers it with a traceback.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self.begun:
+        if not self.begun or _is_importing(frame):
             os.write(2, f"{INTERRUPTION}\n".encode())
             os._exit(INTERRUPTED)
         self.seen = True
         raise KeyboardInterrupt
 
+    def _unraisable(self, found: sys.UnraisableHookArgs) -> None:
+        """An interrupt within what Python does by itself, such as freeing objects, comes again after it."""
+        if issubclass(found.exc_type, KeyboardInterrupt):
+            _thread.interrupt_main()
+        else:
+            sys.__unraisablehook__(found)
+
     def end(self) -> None:
         """From here on there is nothing to tell."""
         if signal.getsignal(signal.SIGINT) is self:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _run(interrupts: _Interrupts) -> int:
@@ -60,9 +81,9 @@ def _run(interrupts: _Interrupts) -> int:
         return 0
     except OSError as error:
         _discard_output()
-        return say(f"error: the output cannot be written ({error.strerror or error})", WRONG_USE)
+        reason = f"the output, or a file of it, cannot be written ({error.strerror or error})"
+        return say(f"error: {reason}: make room, or write it elsewhere", WRONG_USE)
     except (Exception, KeyboardInterrupt):
-        # Modules that are interrupted while they load raise errors of their own.
         if not interrupts.seen:
             raise
         return say(INTERRUPTION, INTERRUPTED)

@@ -32,7 +32,8 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and prints every error of the user's as one sentence.
 
-    BrokenPipeError passes through: whoever reads the output wants no more of it.
+    `__main__` tells the rest: BrokenPipeError, for whoever reads the output wants no more of it, and an error
+    of the output itself, which names no file.
     """
     arguments = _plain(list(sys.argv[1:] if argv is None else argv))
     try:
@@ -53,7 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        return say(f"error: {_of_file(error)}", WRONG_USE)
+        if error.filename is None:
+            raise
+        name = shown(str(error.filename))
+        reason = error.strerror or str(error)
+        told = f"error: {name} cannot be used ({reason}): check the path and its permissions, or name another"
+        return say(told, WRONG_USE)
 
 
 def say(text: str, code: int) -> int:
@@ -61,15 +67,6 @@ def say(text: str, code: int) -> int:
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
     return code
-
-
-def _of_file(error: OSError) -> str:
-    """A sentence for a file that cannot be read or written."""
-    reason = error.strerror or str(error)
-    if error.filename is None:
-        return f"the output, or a file of it, cannot be written ({reason}): make room, or write it elsewhere"
-    name = shown(str(error.filename))
-    return f"{name} cannot be used ({reason}): check the path and its permissions, or name another"
 
 
 def _plain(arguments: list[str]) -> list[str]:

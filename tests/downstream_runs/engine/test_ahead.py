@@ -139,7 +139,7 @@ def test_an_error_has_the_trace_of_its_process() -> None:
 
 
 def test_what_cannot_be_sent_is_an_error_and_no_endless_wait() -> None:
-    with pytest.raises(Exception, match="pickle|get local object"):
+    with pytest.raises(Exception, match=r"pickle|get local object"):
         list(ahead.in_order(lambda job: lambda: job, JOBS, 1, 5))
 
 
