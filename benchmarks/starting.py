@@ -26,23 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from reports import results
 from reports.results import Result
-from upstream_arm.config import StudentConfig
-from upstream_arm.presets import front_end
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "tests" / "downstream_runs" / "engine"))
+from small_student import SMALL  # type: ignore[import-not-found]  # noqa: E402
+
 # One thread: another number of threads rounds sums otherwise.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TINY = StudentConfig(
-    conv_layers=tuple((min(out, 16), kernel, stride) for out, kernel, stride in front_end(16)),
-    embed_dim=16,
-    ffn_dim=16,
-    heads=2,
-    reuse_pattern=(True, False, True, True),
-    projection_dim=24,
-    conv_pos=16,
-    conv_pos_groups=4,
-)
 STEPS = ("total_steps=4", "eval_step=2", "save_step=2", "log_step=2")
 STORES = ("off", "auto", "disk")
 WORKERS = "downstream_expert.datarc.num_workers"
@@ -171,7 +162,7 @@ def prepare(place: Path) -> dict[str, tuple[str, ...]]:
     from upstream_arm.distillation import state
     from upstream_arm.expert import from_seed
 
-    state.export(from_seed(TINY).student, place / "tiny.safetensors", {})
+    state.export(from_seed(SMALL).student, place / "tiny.safetensors", {})
     for name in ("ic", "er"):
         tasks.get(name).demo(place / "data")
     return {
