@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from _sides import Reply, Side
 
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
-from downstream_runs.tasks.spec import TaskSpec
 
 MOST_FILLING = 12
 WHOLE_BATCHES = {"ic": ("downstream_expert.datarc.train_batch_size", 35)}

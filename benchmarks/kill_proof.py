@@ -37,10 +37,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from downstream_runs.engine import records
-from downstream_runs.files import atomic_write_text, read_json, sha256_file
+from downstream_runs.core import records, results
 from downstream_runs.launch import queue
-from reports import results
+from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 START_SECONDS = 8.0
@@ -130,7 +129,7 @@ class Fork:
 
 def run_forked(words: Sequence[str]) -> int:
     """The command within this process, its runs forks too, which need not import anything again."""
-    from downstream_runs import cli
+    from downstream_runs.cli import main as cli
 
     real = multiprocessing.get_context
     multiprocessing.get_context = lambda method=None: real("fork")  # type: ignore[assignment]

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from downstream_runs.errors import INTERRUPTION
+from upstream_arm.common.errors import INTERRUPTION
 
 INTERRUPTED, WRONG_USE = 130, 2
 
@@ -64,13 +64,13 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _run(interrupts: _Interrupts) -> int:
-    from downstream_runs.program import shadowed
+    from downstream_runs.core.program import shadowed
 
     problem = shadowed()
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
         return WRONG_USE
-    from downstream_runs.cli import main, say
+    from downstream_runs.cli.main import main, say
 
     interrupts.begun = True
     try:

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas
     from torch import nn
 
+    from downstream_runs.core.results import Result
     from downstream_runs.engine.plan import RunPlan
-    from reports.results import Result
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `evaluate` found: one `reports.results.Result` for each task, in the order of the tasks.
+    """What `evaluate` found: one `core.results.Result` for each task, in the order of the tasks.
 
     results: each says how its numbers came about and what keeps them from being compared (`labels`).
     paths: the `result.json` of each, beside which the run's other files lie.
@@ -101,7 +101,7 @@ def evaluate(
         raise UsageError(
             "ckpt is for the name of an upstream, and a module has its weights already: leave it out"
         )
-    from downstream_runs.own_module import registered
+    from downstream_runs.upstreams.own_module import registered
 
     with registered(module, name) as label:
         # The plan of any upstream that takes nothing; only its name is exchanged.
@@ -124,7 +124,7 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
     [['ks', 'acc']]
     """
     from reports import store
-    from reports.errors import ReportError
+    from upstream_arm.common.errors import ReportError
 
     found = store.find([Path(place)])
     if found.problems:
@@ -171,8 +171,8 @@ def _json(key: str, value: Any) -> str:
 
 def _plans(upstream: str, given: _Given) -> list[RunPlan]:
     """The runs that the same words on the command line would mean."""
+    from downstream_runs.cli.options import run_parser
     from downstream_runs.launch import expand
-    from downstream_runs.options import run_parser
 
     arguments = [upstream, given.tasks, *given.arguments()]
     return [row.plan for row in expand.rows(run_parser().parse_args(arguments), arguments)]
@@ -186,8 +186,8 @@ def _as_module(plan: RunPlan, label: str) -> RunPlan:
 
 def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
     from downstream_runs import engine
+    from downstream_runs.core.results import FILE_NAME
     from downstream_runs.launch import attempt
-    from reports.results import FILE_NAME
 
     results = []
     for plan in plans:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 if TYPE_CHECKING:
     from reports.gather import Collection

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.program import PROGRAM
-from reports.errors import ReportError
-from reports.reading import read_text
-from reports.results import FILE_NAME, Result, read
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.results import FILE_NAME, Result, read
+from upstream_arm.common.errors import ReportError
+from upstream_arm.common.reading import read_text
 
 RUNS = Path("runs")
 PLAN = "plan.json"

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "reports"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import kill_proof

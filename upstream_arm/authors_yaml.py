@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, _conv_layers, reuse_pattern
-from upstream_arm.errors import UpstreamError
 
 # authors' key -> our field
 _RENAMED = {

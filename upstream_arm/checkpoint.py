@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from upstream_arm.authors_yaml import from_authors
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, from_mapping, load_yaml
-from upstream_arm.errors import UpstreamError
 from upstream_arm.matching import check_fit, guess_config, nearest_preset
 from upstream_arm.unpickling import TensorRecord, damaged, open_zip, unpickle
 

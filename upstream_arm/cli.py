@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 if TYPE_CHECKING:
     from pathlib import Path

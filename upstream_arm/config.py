@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.literals import parse_list
 from upstream_arm.names import SWITCHES
 

@@ -17,8 +17,8 @@ from upstream_arm.checkpoint import (
     read,
     sha256,
 )
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
 from upstream_arm.matching import check_fit
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical
 
 _BLOCK = 1 << 20

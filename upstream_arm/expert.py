@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import Batching, ReuseSoftmax, StudentConfig
 from upstream_arm.convolutions import receptive_field
-from upstream_arm.errors import UpstreamError
 from upstream_arm.student import Student
 from upstream_arm.waveforms import prepare
 

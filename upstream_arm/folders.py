@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 _FOREIGN = "__MACOSX"
 #: Control characters, lone surrogates (which stand for bytes that are not UTF-8), line and paragraph ends.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.names import SWITCHES, canonical, names
 
 if TYPE_CHECKING:

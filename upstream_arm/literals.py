@@ -11,7 +11,7 @@ import ast
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 Value: TypeAlias = "int | bool | list[Value] | tuple[Value, ...]"
 

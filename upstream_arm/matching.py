@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from types import MappingProxyType
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import ConvLayer, StudentConfig, reuse_pattern
-from upstream_arm.errors import UpstreamError
 
 
 def front_end(width: int) -> tuple[ConvLayer, ...]:

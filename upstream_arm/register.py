@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 # The leading newline ends an unfinished last line, and is taken away again with the rest.
 STUB = b"""

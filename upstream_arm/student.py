@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from upstream_arm import lean_frontend
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.errors import UpstreamError
 from upstream_arm.frontend import FrontEnd, PositionalConv, valid_frames
 from upstream_arm.plain import is_plain
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.student import SAMPLE_RATE
 
 INT16_SCALE = 32_768

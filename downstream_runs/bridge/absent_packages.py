@@ -9,8 +9,8 @@ from importlib.machinery import ModuleSpec
 from typing import NoReturn
 
 from downstream_runs.bridge import catalyst_compat, distutils_compat, dtw_compat, lxml_compat
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring.distance import rapidfuzz_distance
+from upstream_arm.common.errors import UsageError
 
 
 class Transformer:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 # A streamed WAV file declares one of these lengths because its writer did not know the real one.
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF})

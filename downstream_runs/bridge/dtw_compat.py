@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @dataclass(frozen=True)

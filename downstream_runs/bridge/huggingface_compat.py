@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import huggingface_hub
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 class HfFolder:

@@ -17,7 +17,7 @@ import torch
 
 from downstream_runs.bridge.audio_files import open_audio, read_frames
 from downstream_runs.bridge.sox_silence import Silence
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 Effects = Sequence[Sequence[str]]
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -101,7 +101,7 @@ def write_tables(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], fo
     import io
 
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     if all(len(read(root)[split]) == len(listed) for split, listed in utterances.items()):
         return root

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.corpora.iemocap_order import DIALOGUES, TEST_BLOBS, TRAIN_BLOBS
 from downstream_runs.corpora.pinned import bytes_id
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
 """The folder in the corpus's archive, and the one that s3prl's documentation names."""
@@ -179,7 +179,7 @@ def _json(utterances: Sequence[Utterance]) -> str:
 def write_metadata(sessions: Mapping[int, Sequence[Utterance]], folder: Path) -> Path:
     """Write the metadata of all folds below `folder` and return it; UsageError if that cannot be done."""
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     with writing(folder):
         for fold in sessions:

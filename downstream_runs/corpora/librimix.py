@@ -23,8 +23,8 @@ from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import OTHER_DATA, Count, Standing, marks, read_manifest, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import blob_id
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 SPLITS: tuple[str, ...] = ("train", "dev", "test")
 

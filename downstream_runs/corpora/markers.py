@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text, read_json, sha256_file
-from reports.results import PARTIAL, PARTIAL_TEXT
+from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from downstream_runs.corpora import folders, markers
 from downstream_runs.corpora.audio import FRAME
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import marks
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
+from upstream_arm.common.errors import UsageError
 
 FOLDER = "quesst14Database"
 LANGUAGE = "nnenglish"

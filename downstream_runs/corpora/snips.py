@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRANSCRIPTS = "all.iob.snips.txt"
 SLOTS = "slots.txt"
@@ -137,7 +137,7 @@ def read_slots(path: Path) -> tuple[str, ...]:
 
 def write_slots(path: Path, slots: Sequence[str]) -> Path:
     """Write slots.txt as s3prl reads it without harm: `O` first, no newline at the end."""
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     atomic_write_text(path, "\n".join(("O", *slots)))
     return path
@@ -145,7 +145,7 @@ def write_slots(path: Path, slots: Sequence[str]) -> Path:
 
 def write_characters(path: Path) -> Path:
     """Write the characters, one a line, as s3prl's tokenizer reads them."""
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     atomic_write_text(path, "".join(f"{character}\n" for character in CHARACTERS))
     return path

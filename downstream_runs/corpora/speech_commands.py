@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRAIN_FOLDER = "speech_commands_v0.01"
 TEST_FOLDER = "speech_commands_test_set_v0.01"

@@ -26,9 +26,9 @@ from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from downstream_runs import processes
-from downstream_runs.errors import RunFailed
-from downstream_runs.generators import seed_reading
+from downstream_runs.core.generators import seed_reading
+from upstream_arm.common import processes
+from upstream_arm.common.errors import RunFailed
 
 START_METHOD = "fork"
 END_SECONDS = 10.0

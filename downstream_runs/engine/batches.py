@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
 from downstream_runs.engine import ahead
 from downstream_runs.features.remembered import Job, Memory, Read, Reader
-from downstream_runs.generators import random_states, reading_undone, restore_random_states, seed_reading
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.core.records import Journal
+from downstream_runs.core.results import PARTIAL
+from downstream_runs.core.task import PreparedData, Score
 from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
 from downstream_runs.engine.parts import Parts
 from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import read_tensors
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks import official
-from downstream_runs.tasks.spec import PreparedData, Score
-from reports.results import PARTIAL
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_text
 
 ITEMS, TRIALS = "items.csv", "trials.csv"
 

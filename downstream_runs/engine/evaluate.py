@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.task import PreparedData, Score, TaskSpec
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.parts import Parts, ScalarLog, unreadable, utterance_names
 from downstream_runs.engine.state import seed_everything
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.program import PROGRAM
-from downstream_runs.tasks.spec import PreparedData, Score, TaskSpec
+from upstream_arm.common.errors import RunFailed, UsageError
 
 # s3prl prints the same quotient, computed in another order of float operations.
 ROUNDING = 1e-6

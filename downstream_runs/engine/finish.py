@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
+from downstream_runs.core.records import METRICS
+from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
-from downstream_runs.engine.records import METRICS
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import sha256_file
 from downstream_runs.tasks import official
-from downstream_runs.tasks.spec import PreparedData
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
     import torch
 
-    from reports.results import Metric, Result
+    from downstream_runs.core.results import Metric, Result
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -50,7 +50,7 @@ def run_labels(
 
 def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     task, best = bench.plan.task, bench.best
     rule = task.selection
@@ -98,8 +98,8 @@ def make_result(
     bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
 ) -> Result:
     """All that `result.json` holds."""
-    from downstream_runs import weights
-    from reports.results import Corpus, Result
+    from downstream_runs.core.results import Corpus, Result
+    from downstream_runs.upstreams import weights
 
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
@@ -140,7 +140,7 @@ def make_result(
 
 def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
     """How many of a training's steps were left out, for information: s3prl does the same, no deviation."""
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     if not count:
         return ()

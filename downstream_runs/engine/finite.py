@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import Diverged, RunFailed
+from upstream_arm.common.errors import Diverged, RunFailed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.engine import finish, session
 from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
-from downstream_runs.files import sha256_file
 from downstream_runs.scoring.sums import in_order
+from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
-    from reports.results import Metric, Result
+    from downstream_runs.core.results import Metric, Result
 
 
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
@@ -27,7 +27,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
-    from reports import results
+    from downstream_runs.core import results
 
     path = run_dir(plan) / session.RESULT
     mean = _mean(plan, found, path.parent)

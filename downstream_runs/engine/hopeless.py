@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.engine import records
-from downstream_runs.errors import RunFailed
+from downstream_runs.core import records
+from upstream_arm.common.errors import RunFailed
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import Selection, TaskSpec
+    from downstream_runs.core.task import Selection, TaskSpec
 
 EVENT = "hopeless"
 AFTER = 0.25

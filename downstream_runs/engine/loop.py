@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.core.records import Journal
+from downstream_runs.core.task import PreparedData, Selection, TaskSpec
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.evaluate import Bar, evaluate
 from downstream_runs.engine.parallel import ALONE, Ranks
@@ -22,11 +24,9 @@ from downstream_runs.engine.parts import (
     unreadable,
     utterance_names,
 )
-from downstream_runs.engine.records import Journal
 from downstream_runs.engine.state import Checkpoints, random_states, restore_random_states, write_tensors
 from downstream_runs.engine.updates import Updates
-from downstream_runs.errors import Diverged, RunFailed, UsageError
-from downstream_runs.tasks.spec import PreparedData, Selection, TaskSpec
+from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
 Records = dict[str, list[Any]]
 

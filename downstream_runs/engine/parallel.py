@@ -39,14 +39,14 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from downstream_runs import processes
-from downstream_runs.errors import RunFailed, UsageError
 from reports.parallel import cores
+from upstream_arm.common import processes
+from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.task import PreparedData
     from downstream_runs.engine.parts import Parts
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.tasks.spec import PreparedData
 
 T = TypeVar("T")
 
@@ -304,8 +304,7 @@ def _last_word(
 ) -> _Word:
     from tqdm import tqdm
 
-    from reports.errors import ReportError
-    from upstream_arm.errors import UpstreamError
+    from upstream_arm.common.errors import ReportError, UpstreamError
 
     # The default has a lock for several processes, which Python calls leaked when its owner is killed.
     tqdm.set_lock(threading.RLock())

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.program import PROGRAM
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import seed_everything
 from downstream_runs.engine.transfer import to_device
-from downstream_runs.errors import RunFailed, UsageError, sentence
-from downstream_runs.parser import shown
-from downstream_runs.program import PROGRAM
+from upstream_arm.common.errors import RunFailed, UsageError, sentence
+from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
     import torch
@@ -211,7 +211,7 @@ def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
 def _upstream(plan: RunPlan) -> Any:
     import s3prl.hub as hub
 
-    from upstream_arm.errors import UpstreamError
+    from upstream_arm.common.errors import UpstreamError
 
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):

@@ -16,13 +16,13 @@ from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import ranges
 from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.engine.ranges import MOST
-from downstream_runs.errors import UsageError
 from downstream_runs.features.settings import Settings
-from downstream_runs.files import sha256_file
-from downstream_runs.parser import shown
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import sha256_file
+from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import PreparedData, TaskSpec
+    from downstream_runs.core.task import PreparedData, TaskSpec
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
@@ -123,7 +123,7 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
 
 
 def _override(config: dict[str, Any], key: str, value: Any) -> None:
-    from downstream_runs.tasks import near
+    from upstream_arm.common.words import near
 
     *parents, last = key.split(".")
     block: Any = config
@@ -202,7 +202,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
 
 def _before(upstream: str) -> str:
     """The name under which earlier versions ran such weights: that of the released ones, for ours."""
-    from downstream_runs import weights
+    from downstream_runs.upstreams import weights
 
     stem = re.sub("_(local|url)$", "", upstream)
     return stem if weights.is_released_name(stem) else upstream
@@ -213,7 +213,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
     Beside it `weights`, the words for what `ckpt` is the hash of.
     """
-    from downstream_runs import weights
+    from downstream_runs.upstreams import weights
 
     return {
         "task": plan.task.name,

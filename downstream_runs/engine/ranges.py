@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.parser import shown
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import shown
 
 MOST = 2**31 - 1
 """The largest whole number of any setting: what fits into 32 bits, which numpy and torch can count with."""

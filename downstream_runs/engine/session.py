@@ -15,9 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from downstream_runs.core import records
+from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora import contents
 from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import lock, parallel, records
+from downstream_runs.engine import parallel
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
@@ -30,14 +32,14 @@ from downstream_runs.engine.plan import (
     resolve_config,
     run_dir,
 )
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.files import atomic_write_text
 from downstream_runs.tasks import official
-from downstream_runs.tasks.spec import PreparedData
 from reports.parallel import cores
+from upstream_arm.common import lock
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from reports.results import Result
+    from downstream_runs.core.results import Result
 
 RERUN = ("missing", "always", "never")
 RESULT, PLAN, S3PRL_LOG = "result.json", "plan.json", "s3prl.log"
@@ -150,8 +152,8 @@ def build(work: Work, terminal: IO[str]) -> Bench:
 
 def conclude(bench: Bench) -> Result:
     """Test a run whose training is done, and write its result."""
+    from downstream_runs.core import results
     from downstream_runs.engine import finish, storing
-    from reports import results
 
     metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
     bench.write_items()
@@ -197,7 +199,7 @@ def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
 
 
 def _finished(folder: Path) -> Result:
-    from reports import results
+    from downstream_runs.core import results
 
     return results.read(folder / RESULT)
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_bytes, atomic_write_text
-from downstream_runs.generators import random_states as random_states
-from downstream_runs.generators import restore_random_states as restore_random_states
-from downstream_runs.generators import seed_everything as seed_everything
+from downstream_runs.core.generators import random_states as random_states
+from downstream_runs.core.generators import restore_random_states as restore_random_states
+from downstream_runs.core.generators import seed_everything as seed_everything
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
 
 FORMAT = 1
 KEPT = 2

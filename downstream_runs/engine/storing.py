@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
-from downstream_runs.engine import records
+from downstream_runs.core import records
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import file_identity
 

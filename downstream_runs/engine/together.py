@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.engine import session, training
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.hopeless import Hopeless
 from downstream_runs.engine.plan import RunPlan
-from downstream_runs.errors import Diverged, RunFailed, UsageError
-from downstream_runs.generators import random_states, restore_random_states
+from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.records import Journal
 from downstream_runs.engine import finite
 from downstream_runs.engine.parts import Parts, make_optimizer, make_scheduler
-from downstream_runs.engine.records import Journal
-from downstream_runs.errors import Diverged
+from upstream_arm.common.errors import Diverged
 
 if TYPE_CHECKING:
     from torch import nn

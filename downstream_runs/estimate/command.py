@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs import costs
-from downstream_runs.errors import UsageError
-from downstream_runs.parser import Parser
-from downstream_runs.program import PROGRAM
+from downstream_runs.cli.parser import Parser
+from downstream_runs.core.program import PROGRAM
 from upstream_arm import names
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.task import TaskSpec
     from downstream_runs.estimate.measure import Measurement
     from downstream_runs.estimate.predict import Prediction
-    from downstream_runs.tasks.spec import TaskSpec
 
 RECIPES = ("superb", "paper")
 
@@ -86,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
     """The upstream on its device, the device, and the upstream's name with its label."""
-    from downstream_runs import bridge, weights
-    from downstream_runs.errors import UsageError
+    from downstream_runs import bridge
+    from downstream_runs.upstreams import weights
+    from upstream_arm.common.errors import UsageError
 
     for name in ("ckpt", "model_config"):
         path = getattr(options, name)

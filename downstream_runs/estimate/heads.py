@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from downstream_runs.tasks.spec import PreparedData, TaskSpec
+    from downstream_runs.core.task import PreparedData, TaskSpec
 
 SEED = 1337
 BATCHES_KEPT = 24

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from downstream_runs.tasks.spec import TaskSpec
+    from downstream_runs.core.task import TaskSpec
 
 SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0

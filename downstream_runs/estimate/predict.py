@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import sizes
 from downstream_runs.corpora.sizes import Split
 from downstream_runs.estimate import heads
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
-from downstream_runs.tasks.spec import TaskSpec
 
 PRECISION_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
 POOLED_VECTORS = 2

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.generators import reading_undone, seed_reading
+from downstream_runs.core.generators import reading_undone, seed_reading
 
 
 @dataclass(frozen=True)

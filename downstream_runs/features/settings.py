@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 Mode = Literal["off", "memory", "disk", "auto"]
 Kind = Literal["frames", "pooled"]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine.transfer import to_device
-from downstream_runs.errors import UsageError
 from downstream_runs.features import remembered, rounding, settings
 from downstream_runs.features.remembered import Memory, StoredWave
 from downstream_runs.features.store import Store
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     import torch

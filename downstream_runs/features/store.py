@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.files import atomic_write_bytes
+from upstream_arm.common.files import atomic_write_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -16,13 +16,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.files import atomic_write_text, read_json
 from downstream_runs.launch import expand
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.files import atomic_write_text, read_json
 
 if TYPE_CHECKING:
+    from downstream_runs.core.task import TaskSpec
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.tasks.spec import TaskSpec
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 OUTCOME = "outcome.json"
@@ -86,8 +86,7 @@ def _run_together(plan: RunPlan, rerun: str) -> int:
 def _tell_error(error: BaseException) -> int:
     """Print an error as one sentence; returns the exit code that it stands for."""
     from downstream_runs.engine.hopeless import Hopeless
-    from reports.errors import ReportError
-    from upstream_arm.errors import UpstreamError
+    from upstream_arm.common.errors import ReportError, UpstreamError
 
     if isinstance(error, (UsageError, UpstreamError, ReportError)):
         print(f"error: {error}", file=sys.stderr)
@@ -143,8 +142,8 @@ def outcomes(found: Outcome) -> list[Outcome]:
 
 
 def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
+    from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
-    from reports import results
 
     plan = dataclasses.replace(plan, together=())
     if (run_dir(plan) / results.FILE_NAME).exists():
@@ -224,8 +223,8 @@ def ending(outcome: Outcome) -> str:
 
 def headlines(plan: RunPlan) -> str:
     """The numbers of a finished run in a line."""
+    from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
-    from reports import results
 
     found = results.read(run_dir(plan) / results.FILE_NAME)
     values: Mapping[str, str] = {

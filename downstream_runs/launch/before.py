@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.corpora.markers import shortfall
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.corpora.markers import Standing

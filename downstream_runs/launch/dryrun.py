@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs import costs, status
+from downstream_runs import costs
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.plan import resolve_config, run_dir
-from downstream_runs.errors import UsageError
 from downstream_runs.launch import before, expand, sweep
+from downstream_runs.runs import status
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.task import TaskSpec
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.tasks.spec import TaskSpec
 
 ALL = "all"
 SWEEP = "sweep"
@@ -86,7 +86,7 @@ def member(plan: RunPlan, rate: float) -> RunPlan:
 def rows(options: argparse.Namespace, arguments: Sequence[str]) -> tuple[Row, ...]:
     """Every row that the options ask for; UsageError for anything that cannot be used."""
     from downstream_runs import tasks as known
-    from downstream_runs.options import plan_of
+    from downstream_runs.cli.options import plan_of
 
     if options.jobs is not None and options.jobs < 1:
         raise UsageError(f"--jobs is {options.jobs}, expected at least 1")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.launch import attempt, sweep
 from downstream_runs.launch.expand import RATE, Row, folds
+from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
@@ -73,7 +73,7 @@ def _given_up(row: Row, unit: RunPlan) -> bool:
 
 
 def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
-    from reports.errors import ReportError
+    from upstream_arm.common.errors import ReportError
 
     bad = [one for one in outcomes if not one.good and not (row.rates and sweep.lost(one.plan))]
     if bad:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs import processes
 from downstream_runs.launch import attempt
+from upstream_arm.common import processes
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan

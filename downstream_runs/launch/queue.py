@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.engine import records
-from downstream_runs.errors import UsageError
+from downstream_runs.core import records
+from upstream_arm.common.errors import UsageError
 
 JOBS = Path("slurm") / "jobs.jsonl"
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
 from downstream_runs.launch import attempt, queue
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan

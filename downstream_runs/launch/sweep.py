@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.engine import hopeless
 from downstream_runs.engine.plan import RunPlan, run_dir
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
 from downstream_runs.launch import expand
 from downstream_runs.scoring.sums import in_order
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import TaskSpec
-    from reports.results import Metric, Result
+    from downstream_runs.core.results import Metric, Result
+    from downstream_runs.core.task import TaskSpec
 
 SWEEP, RESULT = "sweep.json", "result.json"
 
@@ -56,8 +56,8 @@ def finish(row: expand.Row) -> Result:
     for. A rate whose training diverged or was given up cannot be chosen and is kept in the table. RunFailed
     if another run is unfinished, if no rate was left, or if the task's results have no number on dev.
     """
-    from reports import results
-    from reports.errors import ReportError
+    from downstream_runs.core import results
+    from upstream_arm.common.errors import ReportError
 
     tried = [_tried(row.plan, rate) for rate in row.rates]
     metric = next((one.metric for one in tried if one.metric is not None), None)
@@ -111,7 +111,7 @@ def dev_metric(task: TaskSpec, result: Result) -> Metric:
 
 
 def _tried(plan: RunPlan, rate: float) -> Tried:
-    from reports import results
+    from downstream_runs.core import results
 
     member = expand.member(plan, rate)
     if diverged(member):
@@ -232,7 +232,7 @@ def _given_up(tried: Sequence[Tried], metric: Metric) -> str:
 
 def _link(source: Path, folder: Path, artefacts: Mapping[str, str]) -> dict[str, str]:
     """Give the sweep's folder the chosen run's files, those of folds included."""
-    from reports import results
+    from downstream_runs.core import results
 
     found = dict(artefacts)
     for name in artefacts:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_text
-from downstream_runs.tasks.spec import Score
+from downstream_runs.core.task import Score
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
+    from downstream_runs.core.results import Metric
     from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _write_trials(path: Path, trials: Sequence[Scored]) -> None:
 
 
 def _metric(score: Score, split: str, selection: str, *, official: bool) -> Metric:
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     return Metric(
         name=score.metric,

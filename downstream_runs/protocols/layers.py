@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_path, atomic_write_text
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_path, atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -29,18 +29,18 @@ from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.threads import one_each
-from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.features.settings import is_batch_free
-from downstream_runs.files import atomic_write_bytes, atomic_write_text
 from downstream_runs.protocols.layers import LayerStore
 from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     import torch
 
+    from downstream_runs.core.results import Metric
     from downstream_runs.scoring.mtwv import TermWeightedValue
-    from reports.results import Metric
 
 BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
 ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
@@ -202,7 +202,7 @@ def _values(corpus: Quesst14, split: str, path: Path) -> Values:
 
 
 def _metrics(dev: list[Values], best: int, found: Values) -> tuple[Metric, ...]:
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     selection = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
     rows = [

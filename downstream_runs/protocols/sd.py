@@ -13,19 +13,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_text, sha256_file
+from downstream_runs.core.task import Item, Score
 from downstream_runs.protocols.activity import SETTINGS, Setting, turns
-from downstream_runs.tasks.spec import Item, Score
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from downstream_runs.core.results import Metric
     from downstream_runs.engine.bench import Bench
     from downstream_runs.scoring.der import DiarizationCounts
     from downstream_runs.scoring.rttm import Turn
-    from reports.results import Metric
 
     Probabilities = Mapping[str, NDArray[np.floating[Any]]]
     PerFile = Mapping[str, DiarizationCounts]
@@ -221,8 +221,8 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
+    from downstream_runs.core.results import Metric
     from downstream_runs.engine.finish import selection
-    from reports.results import Metric
 
     spec = bench.plan.task.metric(score.metric)
     return Metric(
@@ -240,8 +240,8 @@ def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool 
 
 def _frame_metrics(bench: Bench) -> Iterable[Metric]:
     """What the checkpoint was chosen by: s3prl's numbers over frames, which are no official ones."""
+    from downstream_runs.core.results import Metric
     from downstream_runs.engine.finish import selection
-    from reports.results import Metric
 
     if bench.best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")

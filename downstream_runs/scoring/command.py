@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.errors import UsageError, sentence
-from downstream_runs.parser import Parser
+from downstream_runs.cli.parser import Parser
 from downstream_runs.scoring.entries import ENTRIES, Entry
+from upstream_arm.common.errors import UsageError, sentence
 
 
 def main(argv: Sequence[str] | None = None) -> int:

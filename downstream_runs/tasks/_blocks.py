@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from downstream_runs.tasks.spec import Recipe
+from downstream_runs.core.task import Recipe
 
 PAPER_SOURCE = "ARMHuBERT, section 4.1: s3prl's defaults with each config's commented scheduler"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def parts(expert: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import RunFailed
+from downstream_runs.core.task import Item, MetricSpec, Recipe, Score
 from downstream_runs.tasks import _blocks
-from downstream_runs.tasks.spec import Item, MetricSpec, Recipe, Score
+from upstream_arm.common.errors import RunFailed
 
 Rows = Sequence[tuple[str, str]]
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 from downstream_runs.tasks import _blocks
-from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 
 if TYPE_CHECKING:
+    from downstream_runs.core.results import Metric
     from downstream_runs.corpora import markers
     from downstream_runs.corpora.voxceleb1 import Recording
     from downstream_runs.corpora.voxceleb1_lists import Trial
     from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
 
 LEAST_SAMPLES = 5_200
 """What a test utterance must have left after the trim: the x-vector needs 15 frames and, for a standard

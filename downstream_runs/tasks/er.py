@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.core.task import Corpus, PreparedData, Score, Selection, TaskSpec
 from downstream_runs.tasks import _labels
-from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
+from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import iemocap, markers

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.task import Corpus, PreparedData, Score, Selection, TaskSpec
 from downstream_runs.tasks import _labels
-from downstream_runs.tasks.spec import Corpus, PreparedData, Score, Selection, TaskSpec
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import markers

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.corpora.markers import OTHER_DATA
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import Selection, TaskSpec
+    from downstream_runs.core.task import Selection, TaskSpec
 
 EVALUATED = "runner.eval_dataloaders"
 _MISSING = object()

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.tasks import _blocks, _ctc
-from downstream_runs.tasks.spec import (
+from downstream_runs.core.task import (
     Corpus,
     Item,
     MetricSpec,
@@ -18,6 +17,7 @@ from downstream_runs.tasks.spec import (
     Selection,
     TaskSpec,
 )
+from downstream_runs.tasks import _blocks, _ctc
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import markers
@@ -163,7 +163,7 @@ def _hash(lines: Any) -> str:
 
 def _content_hash(files: Mapping[str, Any], said: Mapping[str, Any], found: Lexicon) -> str:
     """Over utterances, sizes, transcripts, lexicon and phones: all that decides a run but the samples."""
-    from downstream_runs.files import sha256_file
+    from upstream_arm.common.files import sha256_file
 
     audio = [f"{file.relative}\t{file.size}" for part in sorted(files) for file in files[part]]
     words = [f"{name}\t{line}" for part in sorted(files) for name, line in sorted(said[part].items())]

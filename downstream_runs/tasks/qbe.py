@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.tasks.spec import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
+from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.results import Metric
     from downstream_runs.corpora import markers
     from downstream_runs.corpora.quesst14 import Quesst14
     from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
 
 STORES = ("float32", "float16")
 

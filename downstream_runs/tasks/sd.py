@@ -6,21 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Recipe, Score, Selection, TaskSpec
 from downstream_runs.tasks import _blocks
-from downstream_runs.tasks.spec import (
-    Corpus,
-    MetricSpec,
-    PreparedData,
-    Recipe,
-    Score,
-    Selection,
-    TaskSpec,
-)
 
 if TYPE_CHECKING:
+    from downstream_runs.core.results import Metric
     from downstream_runs.corpora import markers
     from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
 
 
 def _config(
@@ -112,7 +104,7 @@ def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = 
 
 def _speakers(config: Mapping[str, Any]) -> int:
     """How many speakers a recording may have; UsageError for settings that s3prl's scoring does not know."""
-    from downstream_runs.errors import UsageError
+    from upstream_arm.common.errors import UsageError
 
     datarc = config["downstream_expert"]["datarc"]
     for key, expected in (("rate", 16000), ("subsampling", 1)):

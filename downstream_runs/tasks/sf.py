@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.tasks import _blocks, _ctc
-from downstream_runs.tasks.spec import (
+from downstream_runs.core.task import (
     Corpus,
     Item,
     MetricSpec,
@@ -18,6 +17,7 @@ from downstream_runs.tasks.spec import (
     Selection,
     TaskSpec,
 )
+from downstream_runs.tasks import _blocks, _ctc
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import markers

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.task import Corpus, PreparedData, Recipe, Score, Selection, TaskSpec
 from downstream_runs.tasks import _blocks, _labels
-from downstream_runs.tasks.spec import (
-    Corpus,
-    PreparedData,
-    Recipe,
-    Score,
-    Selection,
-    TaskSpec,
-)
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import markers

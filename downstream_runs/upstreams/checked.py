@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 STATES = "hidden_states"
 SAMPLE_RATE = 16_000

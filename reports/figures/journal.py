@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.reading import TABLE_BYTES, read_text
 from reports.store import is_fold
+from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 NAME = "metrics.jsonl"
 

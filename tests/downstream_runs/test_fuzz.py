@@ -15,17 +15,16 @@ from typing import Any
 
 import pytest
 
-from downstream_runs import proof, settings, status
+from downstream_runs.core import records, results
 from downstream_runs.corpora import audio, markers, transcripts
-from downstream_runs.engine import records, state
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs.corpora import data_root as settings
+from downstream_runs.engine import state
 from downstream_runs.features import store
 from downstream_runs.launch import queue
+from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
-from reports import results
-from reports.errors import ReportError
 from upstream_arm import checkpoint, config
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import ReportError, RunFailed, UpstreamError, UsageError
 
 OURS = (
     UsageError,

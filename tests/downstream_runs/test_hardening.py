@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
+import noise
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-import noise
-
-from downstream_runs import cli, status
-from downstream_runs.engine import loop, records, run, run_dir
-from downstream_runs.errors import UsageError
+from downstream_runs.cli import main as cli
+from downstream_runs.core import records, results
+from downstream_runs.engine import loop, run, run_dir
 from downstream_runs.features.settings import Settings
-from downstream_runs.files import atomic_write_text
-from reports import results
+from downstream_runs.runs import status
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 SECRET = "s3cr3t-0f-the-user"
 RUNNER = {"total_steps": 4, "eval_step": 2, "save_step": 1}

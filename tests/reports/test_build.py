@@ -16,10 +16,10 @@ import synthetic
 
 from reports import compare, figures, files, scores
 from reports.__main__ import main
-from reports.errors import ReportError
 from reports.figures import journal, labels, pareto, style
 from reports.figures.style import Picture
 from reports.gather import evidence_of, gather
+from upstream_arm.common.errors import ReportError
 
 CHECKOUT = Path(__file__).parents[2]
 FIGURES = {"overall_params", "overall_macs", "tasks", "reuse", "mask_ratio"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reports import parallel
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 
 def fail() -> None:

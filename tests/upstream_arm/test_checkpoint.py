@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from upstream_arm.checkpoint import load_student, read, sha256
 from upstream_arm.cli import main
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
 from upstream_arm.matching import expected_shapes, guess_config, nearest_preset
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from upstream_arm import folders
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation import corpus
-from upstream_arm.errors import UpstreamError
 
 
 @pytest.fixture

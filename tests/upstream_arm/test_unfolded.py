@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from upstream_arm.checkpoint import load_student
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.distillation.state import export
-from upstream_arm.errors import UpstreamError
 from upstream_arm.expert import from_checkpoint, from_seed
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.profile import of_config

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.plans import TABLES
 from upstream_arm.distillation.settings import FORMS, OBJECTIVES, PRECISIONS, RATIOS, UNMASKED
-from upstream_arm.errors import UpstreamError
 from upstream_arm.names import SWITCHES
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from upstream_arm import folders
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.files import write_text
-from upstream_arm.errors import UpstreamError
 
 SAMPLE_RATE = 16_000
 #: The first frame of the paper's students needs so many samples.

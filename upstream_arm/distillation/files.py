@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 
 @dataclasses.dataclass(frozen=True)

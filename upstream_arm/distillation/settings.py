@@ -6,9 +6,9 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.distillation.ratio import MaskRatio
-from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
     from upstream_arm.distillation.losses import Form, Objective

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY, sha256
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.files import replacing, write_text
-from upstream_arm.errors import UpstreamError
 
 if TYPE_CHECKING:
     from upstream_arm.student import Student

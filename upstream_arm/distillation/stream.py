@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import ConvLayer
 from upstream_arm.convolutions import frames
 from upstream_arm.distillation.corpus import Utterance
 from upstream_arm.distillation.masking import sample_mask
 from upstream_arm.distillation.ratio import MaskRatio
-from upstream_arm.errors import UpstreamError
 from upstream_arm.frontend import valid_frames
 
 # What a random generator is for, beside the seed.

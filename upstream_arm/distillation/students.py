@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, reuse_pattern
 from upstream_arm.distillation.settings import (
     EFFECTIVE_BATCH,
@@ -12,7 +13,6 @@ from upstream_arm.distillation.settings import (
     LEARNING_RATE,
     LEARNING_RATE_MASKHUBERT,
 )
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS, preset
 
 TINY = "tiny"

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import ConvLayer
 from upstream_arm.convolutions import frames
-from upstream_arm.errors import UpstreamError
 from upstream_arm.frontend import valid_frames
 
 

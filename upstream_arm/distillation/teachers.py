@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 if TYPE_CHECKING:
     from upstream_arm.distillation.teacher import Teacher, TransformersTeacher

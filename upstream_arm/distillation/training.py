@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from upstream_arm.checkpoint import LABELS_KEY
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.distillation import corpus, state
 from upstream_arm.distillation.devices import Place, place
@@ -27,7 +28,6 @@ from upstream_arm.distillation.stream import Batch, Numbers, Stream, seed_dropou
 from upstream_arm.distillation.students import fitted
 from upstream_arm.distillation.teacher import Teacher
 from upstream_arm.distillation.teachers import load_teacher
-from upstream_arm.errors import UpstreamError
 from upstream_arm.student import Student
 
 

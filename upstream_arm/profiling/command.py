@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import load_yaml
-from upstream_arm.errors import UpstreamError
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling import table

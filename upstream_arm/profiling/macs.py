@@ -17,8 +17,8 @@ element-wise work. These are the terms that give the MACs of the paper's Table 2
 
 from __future__ import annotations
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import conv_lengths, receptive_field
-from upstream_arm.errors import UpstreamError
 from upstream_arm.profiling.architecture import Architecture
 
 

@@ -20,7 +20,7 @@ from downstream_runs.bridge import (
     torchaudio_compat,
 )
 from downstream_runs.bridge.dtw_compat import dtw
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TASKS = (
     "asr", "ctc", "speech_commands", "quesst14_dtw", "voxceleb1", "sv_voxceleb1", "diarization",

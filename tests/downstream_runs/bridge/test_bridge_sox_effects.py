@@ -13,7 +13,7 @@ import torch
 
 from downstream_runs.bridge.sox_effects import apply_effects_file, apply_effects_tensor
 from downstream_runs.bridge.sox_silence import Silence
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 WriteWave = Callable[..., Path]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from downstream_runs import cli
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import markers
 
 PARTS = ("train-clean-100", "dev-clean", "test-clean")

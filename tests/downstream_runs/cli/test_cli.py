@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from downstream_runs import cli, engine, settings
+from downstream_runs import engine
+from downstream_runs.cli import main as cli
+from downstream_runs.corpora import data_root as settings
 from downstream_runs.engine.plan import RunPlan
-from downstream_runs.errors import RunFailed, UsageError
 from upstream_arm import download
+from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
@@ -44,7 +46,7 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from downstream_runs import cli\n"
+        "import sys; from downstream_runs.cli import main as cli\n"
         "cli.run_parser().format_help()\n"
         "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '-o', 'x'], ['list']):\n"
         "    cli.main(wrong)\n"

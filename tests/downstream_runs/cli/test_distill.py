@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs import cli
+from downstream_runs.cli import main as cli
 from downstream_runs.launch import attempt
 
 

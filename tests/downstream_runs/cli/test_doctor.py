@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs import doctor, settings
 from downstream_runs.bridge import pair
+from downstream_runs.cli import doctor
+from downstream_runs.corpora import data_root as settings
 
 
 def show(monkeypatch: pytest.MonkeyPatch, *findings: doctor.Finding) -> int:

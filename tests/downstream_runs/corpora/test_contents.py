@@ -14,7 +14,7 @@ from downstream_runs import tasks
 from downstream_runs.corpora import contents
 from downstream_runs.engine import RunPlan
 from downstream_runs.engine.session import opened
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def louder(path: Path) -> None:

@@ -15,7 +15,7 @@ from libri2mix import FIRST, SECOND
 from downstream_runs.corpora import kaldi, librimix, markers
 from downstream_runs.corpora.demo import librimix as demo
 from downstream_runs.corpora.samples import librimix as sample
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from downstream_runs import bridge, tasks
+from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora import contents
-from downstream_runs.errors import UsageError
-from downstream_runs.tasks.spec import PreparedData
+from upstream_arm.common.errors import UsageError
 
 NAMES = ("asr", "pr", "ks", "sid", "asv", "sd", "ic", "sf", "er", "qbe")
 FOLDERS: Mapping[str, tuple[str, ...]] = {

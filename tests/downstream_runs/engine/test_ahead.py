@@ -19,7 +19,7 @@ import torch
 
 from downstream_runs import bridge
 from downstream_runs.engine import RunPlan, ahead, run
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
 JOBS = list(range(9))
 

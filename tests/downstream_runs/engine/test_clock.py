@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from downstream_runs import status
-from downstream_runs.engine import records
+from downstream_runs.core import records
+from downstream_runs.runs import status
 
 
 def write(folder: Path, *events: tuple[str, int, float]) -> None:

@@ -12,12 +12,12 @@ import noise
 import pytest
 import toy
 
+from downstream_runs.core import results
+from downstream_runs.core.results import Metric
+from downstream_runs.core.task import MetricSpec, Score, Selection
 from downstream_runs.engine import RunPlan, finish, folds, run, run_dir
 from downstream_runs.engine.bench import Bench
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.tasks.spec import MetricSpec, Score, Selection
-from reports import results
-from reports.results import Metric
+from upstream_arm.common.errors import RunFailed, UsageError
 
 
 def accuracy(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

@@ -16,12 +16,14 @@ import noise
 import pytest
 from test_kill import check_equal
 
-from downstream_runs import cli, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
+from downstream_runs.core import results
 from downstream_runs.engine import parallel, run, run_dir, session
-from downstream_runs.errors import RunFailed, UsageError
-from reports import results
+from upstream_arm.common.errors import RunFailed, UsageError
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,10 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `ranks.py` leaves."""
     out = tmp_path_factory.mktemp("ranks")
     done = subprocess.run(
-        [sys.executable, str(HERE / "ranks.py"), str(corpus), str(out)],
+        [sys.executable, str(SUPPORT / "ranks.py"), str(corpus), str(out)],
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)]),
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)]),
             "OMP_NUM_THREADS": "1",
         },
         capture_output=True,
@@ -90,7 +92,7 @@ def test_the_command_trains_on_two_processes(corpus: Path, tmp_path: Path) -> No
         command += ["-o", f"{key}={value}"]
     done = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -17,11 +17,12 @@ import soundfile
 import toy
 
 from downstream_runs import tasks
-from downstream_runs.engine import finite, lock, loop, parts, run, run_dir, session, state
-from downstream_runs.errors import Diverged, RunFailed, UsageError
+from downstream_runs.engine import finite, loop, parts, run, run_dir, session, state
 from downstream_runs.features.settings import Settings
 from reports.gather import gather
 from reports.tables import ours, table1
+from upstream_arm.common import lock
+from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
 

@@ -16,7 +16,8 @@ import toy
 from downstream_runs.engine import parallel, run, run_dir, session
 from downstream_runs.engine.plan import resolve_config
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 STEPS = 10
 
 
@@ -59,7 +60,7 @@ def test_training_is_that_of_stock_s3prl(
     subprocess.run(
         [
             sys.executable,
-            str(HERE / "stock.py"),
+            str(SUPPORT / "stock.py"),
             str(tmp_path / "config.json"),
             str(tmp_path / "stock"),
             str(devices),
@@ -67,7 +68,7 @@ def test_training_is_that_of_stock_s3prl(
         ],
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)])},
         capture_output=True,
         timeout=300,
     )

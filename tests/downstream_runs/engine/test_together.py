@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import small_student
 
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run, run_dir, together
 from downstream_runs.engine.evaluate import evaluate
-from downstream_runs.errors import Diverged
 from downstream_runs.features.settings import Settings
+from upstream_arm.common.errors import Diverged
 
 RATES = (1e-2, 3e-3, 1e-3)
 FILES = ("metrics.jsonl", "dev-best.ckpt", "test_predict.txt", "items.csv")

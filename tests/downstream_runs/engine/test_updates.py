@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from downstream_runs.core.records import Journal
 from downstream_runs.engine import finite
-from downstream_runs.engine.records import Journal
 from downstream_runs.engine.updates import Updates
-from downstream_runs.errors import Diverged
+from upstream_arm.common.errors import Diverged
 
 CONFIG = {
     "runner": {"total_steps": 10, "gradient_clipping": 1.0},

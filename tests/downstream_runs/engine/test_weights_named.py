@@ -11,11 +11,12 @@ from pathlib import Path
 import noise
 import pytest
 
-from downstream_runs import status, weights
+from downstream_runs.core.results import read, write
 from downstream_runs.engine import run, run_dir, session
 from downstream_runs.engine.plan import RunPlan
+from downstream_runs.runs import status
+from downstream_runs.upstreams import weights
 from reports.gather import gather
-from reports.results import read, write
 from reports.rows import our_rows
 from reports.tables import ours, table1
 from upstream_arm import download

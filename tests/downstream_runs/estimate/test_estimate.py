@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from downstream_runs import cli, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import sizes
 from downstream_runs.corpora.sizes import Split
 from downstream_runs.estimate import command, predict
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 SHAPE = Shape(layers=12, features=768, rate=320)
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import sys
 from pathlib import Path
 
-import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import noise
+import pytest
 import small_student
+import torch
 
 from downstream_runs import bridge
 from downstream_runs.engine import run, run_dir
-from downstream_runs.errors import UsageError
 from downstream_runs.features import weighting
 from downstream_runs.features.settings import Choice, Settings, choose, deviations
 from downstream_runs.features.source import Source
 from downstream_runs.features.store import Store
+from upstream_arm.common.errors import UsageError
 from upstream_arm.expert import UpstreamExpert
 
 student = small_student.build

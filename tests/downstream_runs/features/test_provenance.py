@@ -11,17 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import noise
 import pytest
+import small_student
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-import small_student
-
 from downstream_runs import bridge
+from downstream_runs.core.records import EVENTS, read
 from downstream_runs.engine import run, run_dir
-from downstream_runs.engine.records import EVENTS, read
 from downstream_runs.features import provenance
 from downstream_runs.features.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from downstream_runs import cli
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import markers
 from downstream_runs.launch import job
 

@@ -11,11 +11,12 @@ from typing import Any
 import noise
 import pytest
 
-from downstream_runs import cli, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
+from downstream_runs.cli.options import run_parser
 from downstream_runs.engine.plan import RunPlan, run_dir
-from downstream_runs.errors import UsageError
 from downstream_runs.launch import dryrun, expand
-from downstream_runs.options import run_parser
+from upstream_arm.common.errors import UsageError
 
 
 def rows(arguments: list[str]) -> tuple[expand.Row, ...]:

@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import noise
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-
-from downstream_runs import cli, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
 from downstream_runs.engine import RunPlan
 from downstream_runs.launch import local
 

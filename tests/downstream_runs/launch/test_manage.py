@@ -14,9 +14,10 @@ from pathlib import Path
 import noise
 import pytest
 
-from downstream_runs import cli, status
+from downstream_runs.cli import main as cli
 from downstream_runs.engine import run, run_dir
 from downstream_runs.launch import expand, sweep
+from downstream_runs.runs import status
 from reports import store
 
 CHECKOUT = Path(__file__).parents[3]

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from slurm_node import CannotStart, Node
 
-from downstream_runs import cli, status
+from downstream_runs.cli import main as cli
+from downstream_runs.core import results
 from downstream_runs.launch import queue
-from reports import results
+from downstream_runs.runs import status
 
 CHECKOUT = Path(__file__).parents[3]
 STEPS = ["total_steps=60", "eval_step=30", "save_step=5", "log_step=5"]

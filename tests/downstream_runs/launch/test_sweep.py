@@ -10,12 +10,14 @@ from pathlib import Path
 import noise
 import pytest
 
-from downstream_runs import cli, status
-from downstream_runs.engine import hopeless, records, run, run_dir, session
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import sha256_file
+from downstream_runs.cli import main as cli
+from downstream_runs.core import records, results
+from downstream_runs.engine import hopeless, run, run_dir, session
 from downstream_runs.launch import attempt, expand, job, sweep
-from reports import results, store
+from downstream_runs.runs import status
+from reports import store
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import sha256_file
 
 
 def row_of(tmp_path: Path, *rates: float) -> expand.Row:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "corpora"))
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
 import voxceleb1_files as tiny
 
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols import asv
+from upstream_arm.common.errors import RunFailed
 
 
 class Spectrum:

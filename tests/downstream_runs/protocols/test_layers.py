@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols.layers import LayerStore
+from upstream_arm.common.errors import RunFailed
 
 SECONDS = {"a": 50.0, "b": 70.0, "c": 1.0, "d": 90.0, "e": 119.0}
 

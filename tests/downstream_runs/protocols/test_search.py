@@ -11,10 +11,10 @@ import torch
 from test_dtw import one_pair
 
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols import dtw, search
 from downstream_runs.protocols.layers import LayerStore
 from downstream_runs.protocols.search import Search, in_order
+from upstream_arm.common.errors import RunFailed
 
 FRAMES = {"documents": (20, 9, 31, 14, 25), "dev": (6, 4, 9), "eval": (7,)}
 DEVICE = torch.device("cpu")

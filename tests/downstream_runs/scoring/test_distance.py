@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring import distance
+from upstream_arm.common.errors import UsageError
 
 WORDS = ["a", "b", "ab", "THE", "the", "é", "e\u0301", "語", "𝄞", "", "a\u00a0b", "B-x"]
 

@@ -15,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 from downstream_runs import tasks
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 NAMES = ("ks", "ic", "er")
 
 
@@ -31,13 +32,9 @@ def plan(name: str, data: Path, out: Path, **changes: object) -> object:
 @pytest.fixture
 def toy() -> None:
     pytest.importorskip("s3prl")
-    sys.path.insert(0, str(HERE.parent / "engine"))
-    try:
-        import toy
+    import toy
 
-        toy.register()
-    finally:
-        sys.path.pop(0)
+    toy.register()
 
 
 # Recipes
@@ -228,10 +225,10 @@ def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Pat
         jobs.append((one.task.s3prl_name, str(tmp_path / f"{name}.yaml"), str(tmp_path / "stock" / name)))  # type: ignore[attr-defined]
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     subprocess.run(
-        [sys.executable, str(HERE / "stock_labels.py"), str(tmp_path / "jobs.json")],
+        [sys.executable, str(SUPPORT / "stock_labels.py"), str(tmp_path / "jobs.json")],
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         timeout=500,
     )

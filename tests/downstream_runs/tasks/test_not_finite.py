@@ -8,7 +8,7 @@ import pytest
 
 from downstream_runs import bridge, tasks
 from downstream_runs.engine import RunPlan, bench, run, run_dir
-from downstream_runs.errors import Diverged
+from upstream_arm.common.errors import Diverged
 
 TRAINED = [name for name in tasks.names() if tasks.get(name).train_split is not None]
 

@@ -14,7 +14,7 @@ from downstream_runs import tasks
 from downstream_runs.corpora import lexicon, markers
 from downstream_runs.engine import RunPlan, run
 from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("pr")
 SAID = {"train-clean-100": ("ONE", "TWO TWO"), "dev-clean": ("TWO",), "test-clean": ("ONE TWO",)}

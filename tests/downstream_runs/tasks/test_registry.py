@@ -9,7 +9,7 @@ import pytest
 
 from downstream_runs import tasks
 from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def test_names_and_aliases() -> None:

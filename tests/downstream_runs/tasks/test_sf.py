@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import snips_files
 
 from downstream_runs import bridge, tasks
 from downstream_runs.corpora import snips
 from downstream_runs.engine import RunPlan, run
 from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpora"))
-import snips_files
+from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("sf")
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import noise
 import pytest
 import torch
+import toy
 from torch import nn
 
 from downstream_runs.engine import run
-from downstream_runs.errors import UsageError
 from downstream_runs.upstreams.checked import CheckedUpstream
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-import toy
+from upstream_arm.common.errors import UsageError
 
 
 class Bent(toy.Toy):

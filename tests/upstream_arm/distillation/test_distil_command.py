@@ -15,12 +15,12 @@ import pytest
 import soundfile
 
 from upstream_arm.cli import main
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation import corpus
 from upstream_arm.distillation.command import add_arguments, default_folder, settings_of
 from upstream_arm.distillation.plans import ABLATIONS, TABLES, plan
 from upstream_arm.distillation.settings import Settings
 from upstream_arm.distillation.students import fitted, recipe
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS
 
 

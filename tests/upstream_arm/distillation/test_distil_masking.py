@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.masking import sample_mask
 from upstream_arm.distillation.ratio import MaskRatio, parse_ratio
-from upstream_arm.errors import UpstreamError
 
 
 def spans(row: np.ndarray) -> list[int]:

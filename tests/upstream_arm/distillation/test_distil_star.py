@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from upstream_arm.checkpoint import load_student
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.settings import Settings
 from upstream_arm.distillation.star import star_loss
 from upstream_arm.distillation.training import Habits, distil
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 

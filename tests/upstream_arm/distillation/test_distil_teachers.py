@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pad_sequence
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import frames
 from upstream_arm.distillation.teachers import RANDOM_KINDS, load_teacher, random_teacher
-from upstream_arm.errors import UpstreamError
 
 
 def batch(conv_layers: Any) -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:

@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from upstream_arm.checkpoint import labels, load_student, read
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convert import convert
 from upstream_arm.distillation import state
@@ -25,7 +26,6 @@ from upstream_arm.distillation.ratio import parse_ratio
 from upstream_arm.distillation.settings import Settings, learning_rate
 from upstream_arm.distillation.students import recipe
 from upstream_arm.distillation.training import Habits, adamw, distil
-from upstream_arm.errors import UpstreamError
 from upstream_arm.expert import from_checkpoint
 from upstream_arm.student import Student
 

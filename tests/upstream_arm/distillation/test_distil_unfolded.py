@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from upstream_arm.checkpoint import load_student, read
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.command import default_folder
 from upstream_arm.distillation.settings import Settings
 from upstream_arm.distillation.step import shared_out
 from upstream_arm.distillation.training import Habits, distil
 from upstream_arm.distillation.unfolding import self_distillation_loss
-from upstream_arm.errors import UpstreamError
 
 CPU = Habits(device="cpu", save_every=5, validate_every=8)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, reuse_pattern
 from upstream_arm.convolutions import conv_lengths, frames, receptive_field
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS, front_end, preset
 from upstream_arm.profiling import macs, parameters
 from upstream_arm.profiling.architecture import HUBERT_BASE, of_student

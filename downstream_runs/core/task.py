@@ -1,0 +1,216 @@
+"""What a downstream task is: its corpus, splits, metrics, selection rule and recipes, as frozen data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from downstream_runs.core.results import Metric
+    from downstream_runs.corpora.markers import Standing
+    from downstream_runs.engine.bench import Bench
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus of a task: where it comes from and under which terms."""
+
+    name: str
+    licence: str
+    size: str
+    url: str
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One number that a task reports, and how it is called in s3prl's own log.
+
+    `scalar` is s3prl's logger name with `{split}` and `{fold}` to fill in; None if s3prl has no such number.
+    `factor` brings s3prl's number to `unit`: 100 where it logs a fraction and we report percent. `official`:
+    one of SUPERB's own, as opposed to information.
+    """
+
+    name: str
+    title: str
+    unit: Literal["percent", "fraction"]
+    better: Literal["lower", "higher"]
+    scalar: str | None
+    factor: float = 1.0
+    official: bool = True
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The checkpoint that is reported: the best `metric` on `split`; of equal ones the earliest.
+
+    `s3prl_bound`: s3prl keeps a checkpoint only if its value is better than this, in our unit; we always keep
+    the best.
+    """
+
+    split: str
+    metric: str
+    artefact: str
+    s3prl_bound: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a task: the configuration that s3prl's parts are given, without any data path.
+
+    `config` has s3prl's blocks: runner, optimizer, downstream_expert and, where used, scheduler and specaug.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    note: str
+    source: str
+    labels: tuple[str, ...] = ()
+
+    def copy_config(self) -> dict[str, Any]:
+        """A copy that may be changed; the recipe itself never is."""
+        return copy.deepcopy(dict(self.config))
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A corpus ready for s3prl: its paths, utterances per split, and a content hash.
+
+    `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
+    `datarc.libri_root` or `loaderrc.train_dir`.
+    `audio`: the files that a run may read, in an order that the corpus alone decides.
+    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.contents`); empty before
+    they were looked at.
+    `labels` and `deviations` say how a made corpus differs from the real one.
+    `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
+    `partial`: of a part of a corpus, what each of its parts has and the official one (`markers.Standing`).
+    """
+
+    root: Path
+    settings: Mapping[str, Any]
+    utterances: Mapping[str, int]
+    sha256: str
+    audio: tuple[Path, ...] = ()
+    listing_sha256: str = ""
+    labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    partial: Mapping[str, str] = field(default_factory=dict)
+
+
+class Prepare(Protocol):
+    """Checks a corpus and writes what s3prl needs; `partial` allows one that is not the whole official."""
+
+    def __call__(
+        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False, /
+    ) -> PreparedData: ...
+
+
+class Look(Protocol):
+    """The part of `prepare` that takes seconds on a whole corpus: no audio is decoded.
+
+    With `cache` None nothing is written or downloaded, and what would have to be is taken for good.
+    """
+
+    def __call__(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False, /
+    ) -> Standing: ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One test item's share of a metric: the metric is the sum of numerators over that of denominators.
+
+    `group` is what must be resampled together for an interval: the speaker where the corpus names one, else
+    the item itself.
+    """
+
+    name: str
+    group: str
+    numerator: float
+    denominator: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one split as our own scorer counts it.
+
+    `value` is in the metric's unit; `counts` are what it was computed from. `utterances` among them is held
+    against the corpus: a score of fewer utterances than the split has stops the run. `items` add up to the
+    value, where it is a quotient of sums; the engine writes those of test splits to `items.csv`.
+    """
+
+    metric: str
+    value: float
+    counts: Mapping[str, int]
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One downstream task, complete.
+
+    `train_split`: None for a task that trains nothing; its `test` then does all the work.
+    `selection`: None where the task's `test` chooses among the kept checkpoints.
+    `prepare(data, cache, config, partial)` checks the corpus and writes what s3prl needs (UsageError for bad
+    data); `look`, with the same arguments, does the quick part of it;
+    `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
+    that s3prl logged and nothing else holds (scoring errors are UsageErrors);
+    `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items;
+    `demo(folder)` makes the task's synthetic corpus in `folder`, which `prepare` then finds as `data`.
+    `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
+    no random numbers.
+    `artefacts`: the files, by s3prl's names (`{fold}` to fill in), that the reported numbers come from.
+    `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
+    `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
+    them per batch, so that they do not depend on the number of loading processes or on a kill.
+    `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
+    utterance's features serves as well as all of them.
+    `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
+    `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
+    reported value is the mean over all folds; `folds_of(data)` gives those that a partial corpus has.
+    `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
+    `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
+    that no run may change. See `official`.
+    `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
+    """
+
+    name: str
+    title: str
+    s3prl_name: str
+    aliases: tuple[str, ...]
+    corpus: Corpus
+    train_split: str | None
+    dev_splits: tuple[str, ...]
+    test_splits: tuple[str, ...]
+    metrics: tuple[MetricSpec, ...]
+    selection: Selection | None
+    artefacts: tuple[str, ...]
+    recipes: Mapping[str, Recipe]
+    prepare: Prepare
+    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
+    demo: Callable[[Path], Path]
+    look: Look | None = None
+    used: Callable[[Any], int] = len
+    split_batches: bool = False
+    random_items: bool = False
+    pooled: bool = False
+    kept_checkpoints: int = 0
+    folds: tuple[str, ...] = ()
+    fold_key: str = ""
+    folds_of: Callable[[Path], tuple[str, ...]] | None = None
+    split_keys: Mapping[str, str] = field(default_factory=dict)
+    data_keys: tuple[str, ...] = ()
+    fixed_keys: tuple[str, ...] = ()
+    variant: str | None = None
+    adjust: Callable[[Any], None] | None = None
+    test: Callable[[Bench], tuple[Metric, ...]] | None = None
+
+    def metric(self, name: str) -> MetricSpec:
+        """The metric of that name (KeyError if the task has none such)."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(f"task {self.name} has no metric {name}")

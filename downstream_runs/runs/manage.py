@@ -1,0 +1,251 @@
+"""`logs`, `cancel` and `clean`: read, stop and delete the runs of a folder."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from downstream_runs.cli.parser import Parser
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.launch import queue
+from downstream_runs.runs import status
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import read_json
+from upstream_arm.common.reading import TABLE_BYTES, read_text
+
+RESULT, SWEEP = "result.json", "sweep.json"
+
+PATIENCE_SECONDS = 30.0
+"""How long a run may take to end in good order."""
+
+
+def logs(argv: Sequence[str]) -> int:
+    """Print the ends of the logs of runs."""
+    parser = _parser("logs", "Print the end of each log of the runs, or of all with --lines 0.")
+    parser.add_argument("--lines", type=int, default=20, metavar="N", help="default: 20")
+    options = _parsed(parser, argv)
+    if options.lines < 0:
+        raise UsageError(f"--lines is {options.lines}, expected at least 0")
+    for run in _chosen(options):
+        for file in dict.fromkeys([*_launched(options.out, run), run.log]):
+            if not file.exists():
+                continue
+            print(f"== {file}")
+            try:
+                lines = read_text(file, TABLE_BYTES, errors="replace").splitlines()
+            except OSError as error:
+                print(f"cannot be read: {error.strerror}")
+                continue
+            print("\n".join(line.split("\r")[-1] for line in lines[-options.lines :]))
+        if run.said:
+            print(f"failed: {run.said}")
+    return 0
+
+
+def cancel(argv: Sequence[str]) -> int:
+    """Stop runs in good order: the same command continues them later."""
+    parser = _parser("cancel", "Stop runs, or take them from Slurm's queue; the same command goes on later.")
+    options = _parsed(parser, argv)
+    out = options.out.expanduser().absolute()
+    jobs, states = queue.recorded(out), queue.states()
+    failed = False
+    for run in _chosen(options):
+        name = run.folder.relative_to(out)
+        record = jobs.get(str(name))
+        if record is not None and queue.state(record, states) in queue.ACTIVE:
+            problem = queue.cancel(record["job"])
+            print(f"{name}: {problem or 'job ' + record['job'] + ' cancelled'}")
+            failed = failed or problem is not None
+        elif run.state == "running":
+            said = _terminate(run.folder)
+            print(f"{name}: {said or 'stopped'}")
+            failed = failed or said is not None
+        else:
+            print(f"{name}: {run.state}, nothing to stop")
+    return 1 if failed else 0
+
+
+def clean(argv: Sequence[str]) -> int:
+    """Delete folders of runs, after saying which and only with --yes."""
+    parser = _parser("clean", "Delete runs with their results. Without --yes it only says what would go.")
+    parser.add_argument("--yes", action="store_true", help="delete what is listed")
+    options = _parsed(parser, argv)
+    chosen = _chosen(options, links=False)
+    going = []
+    for run in chosen:
+        if not _is_run(run.folder):
+            continue
+        if run.state in ("running", "waiting"):
+            print(f"kept:   {run.folder} ({run.state}; `cancel` it first)")
+            continue
+        going.append(run)
+        print(f"delete: {run.folder} ({run.state}, {_megabytes(run.folder):.1f} MB)")
+    derived = _derived(options.out, chosen, going)
+    for folder in derived:
+        print(f"delete: {folder / RESULT} (made of the numbers of these runs)")
+    if not options.yes:
+        print(f"nothing was deleted; with --yes {len(going)} runs go, their results too")
+        return 0
+    # First what is made of the runs' numbers: a kill in between leaves no result without its runs.
+    for folder in derived:
+        (folder / RESULT).unlink(missing_ok=True)
+    for run in going:
+        with _alone(run.folder) as free:
+            if free:
+                shutil.rmtree(run.folder)
+            else:
+                print(f"kept:   {run.folder} (a process has begun to work on it)")
+    for folder, runs in derived.items():
+        if not any(run.exists() for run in runs):
+            shutil.rmtree(folder)
+    print(f"deleted {sum(not run.folder.exists() for run in going)} of {len(going)} runs")
+    return 0
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "plan.json").is_file()
+
+
+def _derived(
+    out: Path, chosen: Sequence[status.Status], going: Sequence[status.Status]
+) -> dict[Path, list[Path]]:
+    """Folders whose result is made of several runs' and has to go with them -> the folders of these runs.
+
+    The mean of folds goes with any of them. The result of a sweep has files of its own and goes with the last
+    of its rates. One whose runs are gone already goes if it is chosen itself.
+    """
+    asked, leaving = {run.folder for run in chosen}, {run.folder for run in going}
+    every = [run.folder for run in status.find(out.expanduser())]
+    found = {}
+    for folder in every:
+        if _is_run(folder) or not _is_made_of_runs(folder):
+            continue
+        runs = [run for run in every if _is_run(run) and folder in run.parents]
+        any_is_enough = not (folder / SWEEP).exists()
+        gone = [run in leaving for run in runs]
+        if (any(gone) if any_is_enough else runs and all(gone)) or (folder in asked and not runs):
+            found[folder] = runs
+    return found
+
+
+def _is_made_of_runs(folder: Path) -> bool:
+    """Whether a result in a folder without a plan is one of ours: a sweep's, or made of results of folds."""
+    from downstream_runs.core import results
+    from reports import store
+    from upstream_arm.common.errors import ReportError
+
+    try:
+        names = results.read(folder / RESULT).artefacts
+    except ReportError:
+        return False
+    return SWEEP in names or (bool(names) and all(store.is_fold(Path(name).parent.name) for name in names))
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The options; without --out, the folder of runs is that of the run whose folder is given."""
+    options = parser.parse_args(argv)
+    if options.out is None:
+        options.out = _runs_of(_folder(options.what)) or Path("runs")
+    return options
+
+
+def _folder(what: str) -> Path:
+    """A run's folder, given as such or by its result file: a finished run prints both."""
+    path = Path(os.path.expanduser(what)).absolute()
+    return path.parent if path.name == RESULT else path
+
+
+def _runs_of(folder: Path) -> Path | None:
+    """Where this run is UPSTREAM/TASK/RUN, by the task in its own files; None if it is no run."""
+    own = read_json(folder / "plan.json") or read_json(folder / RESULT) or {}
+    return next((above.parent.parent for above in folder.parents if above.name == own.get("task")), None)
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = Parser(prog=f"{PROGRAM} {command}", description=description, allow_abbrev=False)
+    parser.add_argument("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
+    parser.add_argument("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where runs are (default: runs, or where RUN is)"
+    )
+    return parser
+
+
+def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Status]:
+    """The runs that the arguments name; UsageError if there are none. links: also those behind links."""
+    out = options.out.expanduser().absolute()
+    wanted = _folder(options.what)
+    # The same folder may have been given by way of a link above it, but a link itself is not its target.
+    real = wanted if wanted.is_symlink() else wanted.resolve()
+    found = []
+    for run in status.find(out) if out.is_dir() else ():
+        upstream, task, *_ = run.folder.relative_to(out).parts
+        by_name = options.what == upstream and options.task in (None, task)
+        own_real = out.resolve() / run.folder.relative_to(out)
+        within = wanted in (run.folder, *run.folder.parents) or real in (own_real, *own_real.parents)
+        by_folder = options.task is None and within and real != out.resolve()
+        # A link could lead out of the folder, to what is not ours to delete.
+        allowed = links or run.folder.resolve() == own_real
+        if allowed and (by_name or by_folder):
+            found.append(run)
+    if not found:
+        what = " ".join(filter(None, (options.what, options.task)))
+        raise UsageError(f"{what} is no run in {options.out}; {PROGRAM} status --out DIR lists the runs")
+    return found
+
+
+def _launched(out: Path, run: status.Status) -> list[Path]:
+    """What a launcher kept of the run's output."""
+    fold = f"{run.folder.parent.name}-" if run.folder.name.startswith("fold") else ""
+    return sorted((out / "logs").glob(f"*-{fold}{run.folder.name}.log"))
+
+
+def _terminate(folder: Path) -> str | None:
+    """Have the process that holds the folder's lock end; returns why that failed, or None."""
+    holder = read_json(folder / "lock") or {}
+    pid, host = holder.get("pid"), holder.get("host")
+    # 0 and below would mean whole groups of processes.
+    if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
+        return f"runs on host {host or 'unknown'}: cancel it there"
+    with _alone(folder) as free:
+        if free:  # the process number is another's by now
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with _alone(folder) as free:
+            if free:
+                return None
+        time.sleep(0.2)
+    return f"process {pid} has not ended within {PATIENCE_SECONDS:.0f} s"
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Hold the run's lock if nobody has it."""
+    try:
+        file = (folder / "lock").open("r+")
+    except OSError:
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _megabytes(folder: Path) -> float:
+    files = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    return sum(file.lstat().st_size for file in files) / 1e6

@@ -1,0 +1,81 @@
+"""Which upstreams and tasks there are, without loading any of them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import textwrap
+from pathlib import Path
+
+from downstream_runs.core.program import PROGRAM
+from upstream_arm.common.errors import UsageError
+
+# Entries with one of these endings build a model from a checkpoint of the caller's.
+NEED_CHECKPOINT = ("_local", "_url", "_custom")
+
+
+def s3prl_folder() -> Path | None:
+    """The folder of the installed s3prl, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec("s3prl")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def s3prl_names() -> tuple[str, ...]:
+    """The upstream entries of the installed s3prl: the public functions of its hubconf files.
+
+    They are read as text: importing s3prl takes seconds and, on today's torchaudio, needs the bridge.
+    Empty where s3prl is not installed.
+    """
+    folder = s3prl_folder()
+    if folder is None:
+        return ()
+    found: set[str] = set()
+    for file in folder.glob("upstream/*/hubconf.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        found.update(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
+def own_names() -> tuple[str, ...]:
+    """The upstream names of the students of this project."""
+    from upstream_arm import names
+
+    return names.names()
+
+
+def check_upstream(name: str) -> None:
+    """Raise UsageError, with near names, for an upstream that neither this project nor s3prl has."""
+    known = own_names()
+    if name in known:
+        return
+    others = s3prl_names()
+    if name not in others:
+        from upstream_arm.common.words import near
+
+        hint = near(name, (*known, *others))
+        raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")
+
+
+def text() -> str:
+    """What `list` prints: upstreams of this project, upstreams of s3prl, tasks with their recipes."""
+    from downstream_runs import tasks
+    from upstream_arm import names
+
+    lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
+    lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
+    lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
+    lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")
+    others = [name for name in s3prl_names() if not name.endswith(NEED_CHECKPOINT)]
+    if others:
+        lines += ["", f"Upstreams of s3prl {importlib.metadata.version('s3prl')}"]
+        lines += textwrap.wrap(", ".join(others), 100, initial_indent="  ", subsequent_indent="  ")
+        lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
+    else:
+        lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
+    lines += ["", "Tasks, with their recipes"]
+    for name in tasks.names():
+        lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")
+    return "\n".join(lines) + "\n"
