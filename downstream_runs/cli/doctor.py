@@ -183,17 +183,15 @@ def _data(option: Path | None) -> Finding:
             return finding(
                 False, f"no folder is named by --data, {settings.VARIABLE} or {settings.FILE_NAME}", then
             )
-        from downstream_runs.corpora import librispeech
+        from downstream_runs import tasks
 
-        root = librispeech.find_root(data.path)
-        report = librispeech.check(root, SPLITS, decode=0)
-        librispeech.require_good(report)
+        asr = tasks.get("asr")
+        corpus = asr.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
         return finding(False, str(error), then)
-    labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
-    counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
+    labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""
     others = f"{PROGRAM} check looks at the other tasks' corpora"
-    return finding(True, f"{root} by {data.source}: {counts}{labels}; {others}")
+    return finding(True, f"{data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}")
 
 
 def _checkpoint() -> Finding:
