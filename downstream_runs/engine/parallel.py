@@ -39,9 +39,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reports.parallel import cores
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.processes import cores
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import PreparedData

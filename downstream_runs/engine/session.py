@@ -33,10 +33,10 @@ from downstream_runs.engine.plan import (
     run_dir,
 )
 from downstream_runs.tasks import official
-from reports.parallel import cores
 from upstream_arm.common import lock
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.processes import cores
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
