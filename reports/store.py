@@ -16,6 +16,7 @@ from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import read_text
 
 RUNS = Path("runs")
+MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
 PLAN = "plan.json"
 """What a run that has begun has in its folder: its settings."""
 OUTCOME = "outcome.json"
