@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.core import official
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.task import PreparedData, Score
-from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
 from downstream_runs.engine.parts import Parts
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import read_tensors
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_text
 
@@ -100,7 +99,7 @@ class Bench:
 
     def label_items(self) -> None:
         """Add the labels to each line of the files of test items where the data are not the official ones."""
-        about = [label for label in self.labels if label in (PARTIAL, OTHER_DATA)]
+        about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from downstream_runs.core import records
+from downstream_runs.core import official, records
 from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora import contents
 from downstream_runs.corpora.markers import shortfall
@@ -32,7 +32,6 @@ from downstream_runs.engine.plan import (
     resolve_config,
     run_dir,
 )
-from downstream_runs.tasks import official
 from reports.parallel import cores
 from upstream_arm.common import lock
 from upstream_arm.common.errors import RunFailed, UsageError

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core import official
 from downstream_runs.engine import hopeless
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
-from downstream_runs.tasks import official
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer
