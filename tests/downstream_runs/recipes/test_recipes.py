@@ -17,7 +17,7 @@ from downstream_runs.core import results
 from downstream_runs.engine.plan import RunPlan, config_hash, resolve_config
 from upstream_arm.common.errors import UsageError
 
-# Of each recipe the hash that its run folders are named after, and one of its settings in their order, both as
+# Of each recipe the hash that its run folders are named after and one of its settings in their order, both as
 # they were before recipes were files.
 HASHES = {
     "pr superb": "823fcda028beac7e 8ef72be17ab1d657",
