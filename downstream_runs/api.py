@@ -72,8 +72,8 @@ def evaluate(
     tasks: `"asr"`, `"asr,ks"`, `["asr", "ks"]` or `"all"`.
     data: the folder of the corpora; else SUPERB_DATA or superb.toml, as on the command line.
     demo: use a small synthetic corpus instead, made on first use.
-    recipe: `superb` (the default), `paper`, `sample`, `demo` (the default with `demo`), or a file of your own,
-        `mine.yaml`.
+    recipe: `superb` (the default), `paper`, `sample`, `demo` (the default with `demo`), or the path of a
+        recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
@@ -187,7 +187,7 @@ def _as_module(plan: RunPlan, label: str) -> RunPlan:
 
 def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
     from downstream_runs import engine
-    from downstream_runs.core.results import FILE_NAME
+    from downstream_runs.core.run_folder import RESULT
     from downstream_runs.launch import attempt
 
     results = []
@@ -196,7 +196,7 @@ def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
             if demo:
                 attempt.make_demo(plan.task, plan.data)
             results.append(engine.run(plan))
-    return Results(tuple(results), tuple(engine.run_dir(plan) / FILE_NAME for plan in plans))
+    return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
 def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any
 from downstream_runs.core import official
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
+from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import PreparedData, Score
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.evaluate import Bar, Evaluation, evaluate
@@ -21,8 +22,6 @@ from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import read_tensors
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_text
-
-ITEMS, TRIALS = "items.csv", "trials.csv"
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import downstream_runs
 from downstream_runs.core import official
-from downstream_runs.core.records import METRICS
+from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.task import PreparedData
 from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import TRIALS
 from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Score, TaskSpec
 from downstream_runs.recipes import Recipes
 
@@ -148,7 +149,7 @@ TASK = TaskSpec(
         MetricSpec("eer", "equal error rate", "percent", "lower", "sv-voxceleb1/{split}-EER", factor=100.0),
     ),
     selection=None,
-    artefacts=("test_predict.txt", "report.txt", "trials.csv"),
+    artefacts=("test_predict.txt", "report.txt", TRIALS),
     recipes=Recipes("asv"),
     prepare=prepare,
     look=look,
