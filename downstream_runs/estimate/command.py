@@ -148,7 +148,7 @@ def text(
     ]
     if len({row.corpus for row in rows}) < len(rows):
         lines.append("total: what tasks share is extracted and stored once")
-    crops = [task.name for task in tasks if _is_random(task.name)]
+    crops = [task.name for task in tasks if task.random_share == 1.0]
     if crops:
         lines.append(f"{', '.join(crops)}: training crops are random, they are encoded each time")
     lines.append(
@@ -156,12 +156,6 @@ def text(
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
     )
     return "\n".join(lines) + "\n"
-
-
-def _is_random(task: str) -> bool:
-    from downstream_runs.corpora import sizes
-
-    return sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
 
 
 def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:
