@@ -110,6 +110,15 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
         stdlist.read(put(tmp_path / "x.xml", "<?xml version='1.0' encoding='no-such'?><stdlist/>"))
 
 
+def test_a_file_that_is_cut_off_between_two_queries_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.stdlist.xml"
+    stdlist.write(path, {"p": {"d": 1.0}, "q": {"d": 2.0}})
+    whole = path.read_text()
+    for place in (whole.index("  <detected_termlist", whole.index('"p"')), whole.index("</stdlist>")):
+        with pytest.raises(ScoringError, match=r"x.stdlist.xml cannot be read .*a <stdlist> XML file was"):
+            stdlist.read(put(path, whole[:place]))
+
+
 def test_tlist(tmp_path: Path) -> None:
     tlist.write(tmp_path / "x.tlist.xml", ["q<1>", "é&"], "x.ecf.xml")
     assert tlist.read(tmp_path / "x.tlist.xml") == ("q<1>", "é&")
