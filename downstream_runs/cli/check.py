@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs import costs
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root as settings
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:

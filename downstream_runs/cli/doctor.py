@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root as settings
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 
 OLDEST_PYTHON = (3, 10)

@@ -6,7 +6,6 @@ Only the standard library is imported up here: `--help` and a mistyped name answ
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -14,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import DEMO_DATA, PROGRAM, plan_of, run_parser, slurm_options
-from downstream_runs.cli.parser import Parser, check_words
+from upstream_arm.common.arguments import Parser, check_words
 from upstream_arm.common.errors import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
     INTERRUPTION,
-    ReportError,
-    RunFailed,
-    UpstreamError,
+    WRONG_USE,
+    SuperbError,
     UsageError,
-    sentence,
+    say,
+    tell,
 )
 from upstream_arm.common.words import shown
 
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
     from downstream_runs.launch.expand import Row
     from downstream_runs.launch.job import Launch
 
-__all__ = ["main", "plan_of", "run_parser"]
-
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+__all__ = ["WRONG_USE", "main", "plan_of", "run_parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_parser().print_help(sys.stderr)
             return WRONG_USE
         return _run(_run_options(arguments), arguments)
-    except (UsageError, UpstreamError, ReportError) as error:
-        return say(f"error: {sentence(error)}", WRONG_USE)
-    except RunFailed as error:
-        return say(f"failed: {sentence(error)}", FAILED)
+    except SuperbError as error:
+        return tell(error)
     except KeyboardInterrupt:
         return say(INTERRUPTION, INTERRUPTED)
     except BrokenPipeError:
@@ -66,13 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = error.strerror or str(error)
         told = f"error: {name} cannot be used ({reason}): check the path and its permissions, or name another"
         return say(told, WRONG_USE)
-
-
-def say(text: str, code: int) -> int:
-    """Print a sentence on standard error, if that can be written; returns `code`."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-    return code
 
 
 def _plain(arguments: list[str]) -> list[str]:

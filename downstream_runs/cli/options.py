@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser, between, whole
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root as settings
 from upstream_arm import names
+from upstream_arm.common.arguments import Parser, between, whole
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import shown
 

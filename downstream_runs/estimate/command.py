@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs import costs
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
 from upstream_arm import names
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:

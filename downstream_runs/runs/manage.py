@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.launch import queue
 from downstream_runs.runs import status
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
 from upstream_arm.common.reading import TABLE_BYTES, read_text

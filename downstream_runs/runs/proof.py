@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 

@@ -18,13 +18,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core import records
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import hopeless
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 

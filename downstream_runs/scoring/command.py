@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.scoring.entries import ENTRIES, Entry
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError, sentence
 
 

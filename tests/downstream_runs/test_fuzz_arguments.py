@@ -317,10 +317,11 @@ def test_any_text_as_a_setting(key: str, value: str) -> None:
 )
 @patience(max_examples=150, deadline=None)
 def test_any_words_as_arguments(words: list[str]) -> None:
-    from downstream_runs.cli import options, parser
+    from downstream_runs.cli import options
+    from upstream_arm.common import arguments
 
     try:
-        parser.check_words(words)
+        arguments.check_words(words)
         options.plan_of(options.run_parser().parse_args(["fbank", "asr", "--demo", *words]), words)
     except UsageError as error:
         assert str(error)
