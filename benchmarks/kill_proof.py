@@ -235,7 +235,7 @@ def last_written(out: Path) -> str:
         return "nothing written yet"
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     run = next((place for place in newest.parents if (place / "plan.json").exists()), None)
-    steps = [line["step"] for line in records.read(run / records.EVENTS)] if run else []
+    steps = [line["step"] for line in records.read(run / "events.jsonl")] if run else []
     return str(newest.relative_to(out)) + (f" (step {max(steps)})" if steps else "")
 
 

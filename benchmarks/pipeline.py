@@ -42,8 +42,8 @@ from _cases import Measured, Setting
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import sizes
-from reports.parallel import cores
 from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.processes import cores
 
 DEFAULT_TASKS = "ks,ic,er,pr,asr,sf,qbe"
 SPEED_UPS = {"ks": 50.0, "ic": 50.0, "er": 50.0, "pr": 10.0, "qbe": 20.0}

@@ -186,7 +186,7 @@ def _as_module(plan: RunPlan, label: str) -> RunPlan:
 
 def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
     from downstream_runs import engine
-    from downstream_runs.core.results import FILE_NAME
+    from downstream_runs.core.run_folder import RESULT
     from downstream_runs.launch import attempt
 
     results = []
@@ -195,7 +195,7 @@ def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
             if demo:
                 attempt.make_demo(plan.task, plan.data)
             results.append(engine.run(plan))
-    return Results(tuple(results), tuple(engine.run_dir(plan) / FILE_NAME for plan in plans))
+    return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
 def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:

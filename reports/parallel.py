@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.processes import cores
 
 Job = Callable[[], Any]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -59,13 +60,6 @@ def _waiting(future: Future[Any]) -> Job:
             ) from None
 
     return outcome
-
-
-def cores() -> int:
-    """How many cores this process may use; macOS only tells how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load(*modules: str) -> None:

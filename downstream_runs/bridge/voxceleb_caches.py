@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from downstream_runs.bridge.import_hooks import after_import
-from reports.parallel import cores
+from upstream_arm.common.processes import cores
 
 LENGTHS_SUFFIX = ".lengths.pt"
 """How a table of trimmed lengths that this project wrote is called; it may stand for `train_meta_data`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs import costs
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import CACHE
 from downstream_runs.corpora import data_root as settings
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
@@ -60,7 +61,7 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
             block = block[name]
         block[last] = task.folds_of(data)[0]
     try:
-        prepared = task.prepare(data, out / "cache", config, partial)
+        prepared = task.prepare(data, out / CACHE, config, partial)
     except UsageError as error:
         yield Finding(False, str(error))
         about = task.corpus

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import DEMO_DATA, PROGRAM, plan_of, run_parser, slurm_options
+from downstream_runs.core.run_folder import RESULT
 from upstream_arm.common.arguments import Parser, check_words
 from upstream_arm.common.errors import (
     DONE,
@@ -139,7 +140,7 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
         if options.demo:
             attempt.make_demo(plan.task, plan.data)
         engine.run(plan, rerun=options.rerun)
-    result = engine.run_dir(plan) / "result.json"
+    result = engine.run_dir(plan) / RESULT
     code = _reports(["table", str(result)])
     print(f"\nresult: {result}\nrun:    {result.parent}")
     return code

@@ -127,15 +127,6 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
         help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
         "1e-1 to 1e-5",
     )
-    parser.add_argument(
-        "--stop-hopeless",
-        type=float,
-        nargs="?",
-        const=10.0,
-        metavar="POINTS",
-        help="of several rates, give one up that is more than POINTS (default: 10) behind another on dev at "
-        "the same step, once a quarter of the steps is done; the result says so",
-    )
     _add_devices(parser)
     _add_features(parser)
     _add_launcher(parser)

@@ -14,9 +14,9 @@ from pathlib import Path
 from downstream_runs.bridge.voxceleb_caches import LENGTHS_SUFFIX
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import Recording
-from reports.parallel import cores
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
+from upstream_arm.common.processes import cores
 
 EFFECTS: tuple[tuple[str, ...], ...] = (
     ("channels", "1"),

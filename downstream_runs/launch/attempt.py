@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.run_folder import LOGS, OUTCOME, RESULT
 from downstream_runs.launch import expand
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,6 @@ def _run_together(plan: RunPlan, rerun: str) -> int:
 
 def _tell_error(error: BaseException) -> int:
     """Print an error as one sentence; returns the exit code that it stands for."""
-    from downstream_runs.engine.hopeless import Hopeless
     from upstream_arm.common.errors import ReportError, UpstreamError
 
     if isinstance(error, (UsageError, UpstreamError, ReportError)):
@@ -94,9 +93,7 @@ def _tell_error(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    if isinstance(error, Hopeless):
-        print(error, file=sys.stderr)
-    elif isinstance(error, RunFailed):
+    if isinstance(error, RunFailed):
         print(f"failed: {error}", file=sys.stderr)
     else:
         traceback.print_exception(error)
@@ -142,11 +139,10 @@ def outcomes(found: Outcome) -> list[Outcome]:
 
 
 def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
-    from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
 
     plan = dataclasses.replace(plan, together=())
-    if (run_dir(plan) / results.FILE_NAME).exists():
+    if (run_dir(plan) / RESULT).exists():
         return dataclasses.replace(found, plan=plan, code=DONE)
     said = (read_json(_outcome(plan)) or {}).get("said", found.said)
     return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=str(said))
@@ -175,7 +171,7 @@ def log_file(plan: RunPlan) -> Path:
 
     folder = run_dir(plan)
     run = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
-    log = plan.out / "logs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{run}.log"
+    log = plan.out / LOGS / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{run}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
 
@@ -226,7 +222,7 @@ def headlines(plan: RunPlan) -> str:
     from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
 
-    found = results.read(run_dir(plan) / results.FILE_NAME)
+    found = results.read(run_dir(plan) / RESULT)
     values: Mapping[str, str] = {
         metric.name: f"{metric.value:.2f}" if metric.unit == "percent" else f"{metric.value:.4f}"
         for metric in found.metrics

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.run_folder import CACHE
 from downstream_runs.corpora.markers import shortfall
 from upstream_arm.common.errors import UsageError
 
@@ -26,7 +27,7 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, plan in plans.items():
         try:
-            standing = look(plan, plan.cache or plan.out / "cache")
+            standing = look(plan, plan.cache or plan.out / CACHE)
         except (UsageError, OSError) as error:
             found[name] = str(error)
             print(f"{name} will be skipped: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs import costs
+from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.plan import resolve_config, run_dir
 from downstream_runs.launch import before, expand, sweep
@@ -91,20 +92,18 @@ def _run(plan: RunPlan, folds: int) -> Line:
 
 
 def _state(plan: RunPlan, folder: Path) -> str:
-    if not (folder / "plan.json").exists():
+    if not (folder / PLAN).exists():
         return "to do"
     found = status.of_run(folder)
     if found.state == "done":
         return "done"
-    if found.state == "hopeless":
-        return f"hopeless at {found.step:,}" + ("" if plan.rivals else ", goes on")
     if sweep.diverged(plan):
         return f"diverged at {found.step:,}"
     return f"{found.state} at {found.step:,}"
 
 
 def _made(folder: Path) -> str:
-    return "done" if (folder / sweep.RESULT).exists() else "to do"
+    return "done" if (folder / RESULT).exists() else "to do"
 
 
 def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] | None:

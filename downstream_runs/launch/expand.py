@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.run_folder import RATES, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,26 +33,14 @@ class Row:
 
     plan: the run, without the learning rates that are tried.
     rates: the learning rates to choose among on dev; empty where none are tried.
-    margin: how many points behind another one a rate is given up; None where each is trained to its end.
     """
 
     plan: RunPlan
     rates: tuple[float, ...] = ()
-    margin: float | None = None
 
     def members(self) -> tuple[RunPlan, ...]:
         """One run for each rate, or the one run."""
-        found = tuple(member(self.plan, rate) for rate in self.rates) or (self.plan,)
-        if self.margin is None:
-            return found
-        from downstream_runs.engine.hopeless import Rivals
-        from downstream_runs.engine.plan import run_dir
-
-        folders = [run_dir(plan) for plan in found]
-        return tuple(
-            dataclasses.replace(plan, rivals=Rivals(self.margin, tuple(one for one in folders if one != own)))
-            for plan, own in zip(found, folders, strict=True)
-        )
+        return tuple(member(self.plan, rate) for rate in self.rates) or (self.plan,)
 
     def units(self) -> tuple[RunPlan, ...]:
         """What can be done side by side: each fold of each member."""
@@ -74,13 +63,13 @@ def sweep_folder(plan: RunPlan) -> Path:
     from downstream_runs.engine.plan import run_dir
 
     own = run_dir(plan)
-    return own.with_name(f"{own.name}-sweep")
+    return own.with_name(own.name + SWEEP_SUFFIX)
 
 
 def member(plan: RunPlan, rate: float) -> RunPlan:
     """The run of one rate, in the folder `rates` of the sweep."""
     overrides = {**plan.overrides, RATE: rate}
-    return dataclasses.replace(plan, overrides=overrides, group=f"{sweep_folder(plan).name}/rates")
+    return dataclasses.replace(plan, overrides=overrides, group=f"{sweep_folder(plan).name}/{RATES}")
 
 
 def rows(options: argparse.Namespace, arguments: Sequence[str]) -> tuple[Row, ...]:
@@ -92,43 +81,24 @@ def rows(options: argparse.Namespace, arguments: Sequence[str]) -> tuple[Row, ..
         raise UsageError(f"--jobs is {options.jobs}, expected at least 1")
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
-    margin = _margin(options)
     found = []
     for upstream in upstreams(options.upstream):
         for name in tasks(options.task):
             one = argparse.Namespace(**{**vars(options), "upstream": upstream, "task": name})
             tried = _rates(known.get(name), options)
             for seed in options.seed:
-                found.append(_row(plan_of(one, arguments, seed), tried, margin))
+                found.append(_row(plan_of(one, arguments, seed), tried))
     return tuple(found)
 
 
-def _margin(options: argparse.Namespace) -> float | None:
-    """What --stop-hopeless gives; UsageError if there is nothing for it to stop."""
-    margin: float | None = options.stop_hopeless
-    if margin is None:
-        return None
-    if not (math.isfinite(margin) and margin > 0):
-        raise UsageError(f"--stop-hopeless is {margin:g}, expected points above 0, such as 10")
-    if options.lr is None or (options.lr != SWEEP and "," not in options.lr):
-        raise UsageError("--stop-hopeless is for several learning rates: add --lr sweep, or leave it out")
-    return margin
-
-
-def _row(plan: RunPlan, tried: tuple[float, ...], margin: float | None) -> Row:
+def _row(plan: RunPlan, tried: tuple[float, ...]) -> Row:
     from downstream_runs.engine.plan import resolve_config
 
     if len(tried) == 1:
         plan = dataclasses.replace(plan, overrides={**plan.overrides, RATE: tried[0]})
         resolve_config(plan)
         return Row(plan)
-    if margin is not None and tried and plan.task.selection is None:
-        print(
-            f"note: {plan.task.name} has no number on dev in training: --stop-hopeless does not touch it",
-            file=sys.stderr,
-        )
-        margin = None
-    return Row(plan, tried, margin if tried else None)
+    return Row(plan, tried)
 
 
 def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:

@@ -14,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.launch import queue
 from downstream_runs.runs import status
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
 from upstream_arm.common.reading import TABLE_BYTES, read_text
-
-RESULT, SWEEP = "result.json", "sweep.json"
 
 PATIENCE_SECONDS = 30.0
 """How long a run may take to end in good order."""
@@ -111,7 +110,7 @@ def clean(argv: Sequence[str]) -> int:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "plan.json").is_file()
+    return (folder / PLAN).is_file()
 
 
 def _derived(
@@ -139,14 +138,13 @@ def _derived(
 def _is_made_of_runs(folder: Path) -> bool:
     """Whether a result in a folder without a plan is one of ours: a sweep's, or made of results of folds."""
     from downstream_runs.core import results
-    from reports import store
     from upstream_arm.common.errors import ReportError
 
     try:
         names = results.read(folder / RESULT).artefacts
     except ReportError:
         return False
-    return SWEEP in names or (bool(names) and all(store.is_fold(Path(name).parent.name) for name in names))
+    return SWEEP in names or (bool(names) and all(is_fold(Path(name).parent.name) for name in names))
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
@@ -165,7 +163,7 @@ def _folder(what: str) -> Path:
 
 def _runs_of(folder: Path) -> Path | None:
     """Where this run is UPSTREAM/TASK/RUN, by the task in its own files; None if it is no run."""
-    own = read_json(folder / "plan.json") or read_json(folder / RESULT) or {}
+    own = read_json(folder / PLAN) or read_json(folder / RESULT) or {}
     return next((above.parent.parent for above in folder.parents if above.name == own.get("task")), None)
 
 
@@ -205,12 +203,12 @@ def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Stat
 def _launched(out: Path, run: status.Status) -> list[Path]:
     """What a launcher kept of the run's output."""
     fold = f"{run.folder.parent.name}-" if run.folder.name.startswith("fold") else ""
-    return sorted((out / "logs").glob(f"*-{fold}{run.folder.name}.log"))
+    return sorted((out / LOGS).glob(f"*-{fold}{run.folder.name}.log"))
 
 
 def _terminate(folder: Path) -> str | None:
     """Have the process that holds the folder's lock end; returns why that failed, or None."""
-    holder = read_json(folder / "lock") or {}
+    holder = read_json(folder / LOCK) or {}
     pid, host = holder.get("pid"), holder.get("host")
     # 0 and below would mean whole groups of processes.
     if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
@@ -233,7 +231,7 @@ def _terminate(folder: Path) -> str | None:
 def _alone(folder: Path) -> Iterator[bool]:
     """Hold the run's lock if nobody has it."""
     try:
-        file = (folder / "lock").open("r+")
+        file = (folder / LOCK).open("r+")
     except OSError:
         yield True
         return

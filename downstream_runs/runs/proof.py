@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import BENCHMARK, ITEMS, PLAN, RESULT, TRIALS
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.arguments import Parser
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
 GOOD, WRONG = 0, 1
-RESULT = "result.json"
-ITEMS, TRIALS, STDLIST = "items.csv", "trials.csv", "benchmark.stdlist.xml"
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -92,7 +91,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         return
     folds = [name for name in result.artefacts if name.endswith("/result.json")]
     if not folds:
-        scored_from_searches = (folder / STDLIST).is_file()
+        scored_from_searches = (folder / BENCHMARK).is_file()
         yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
         return
     parts = []
@@ -336,7 +335,7 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
 
 def _listings(out: Path) -> set[str]:
     """The hashes that results had for the corpus of the runs in `out` before its contents were sampled."""
-    plans = (read_json(path) or {} for path in out.rglob("plan.json"))
+    plans = (read_json(path) or {} for path in out.rglob(PLAN))
     return {str(plan["data_listing_sha256"]) for plan in plans if plan.get("data_listing_sha256")}
 
 

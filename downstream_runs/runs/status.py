@@ -20,10 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import records
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import (
+    EVENTS,
+    LOCK,
+    METRICS,
+    OUTCOME,
+    PLAN,
+    RATES,
+    RESULT,
+    S3PRL_LOG,
+    is_fold,
+)
 from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import hopeless
 from downstream_runs.launch import queue
-from downstream_runs.launch.attempt import OUTCOME
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
@@ -31,7 +40,7 @@ from upstream_arm.common.files import atomic_write_text, read_json
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
-STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
+STATES = ("done", "running", "waiting", "failed", "stopped")
 WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
@@ -61,8 +70,8 @@ class Status:
     """One run.
 
     number: of the result; before there is one, the newest that the run's journal has.
-    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
-    rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped,
+    which the same command continues. left: minutes to the
     end of training, if known. log: where to read on. labels: of the numbers. partial: of a part of a corpus,
     how much of it there is.
     """
@@ -159,17 +168,17 @@ def find(out: Path) -> Iterator[Status]:
     states = queue.states() if jobs else None
     folders = {out / run for run in jobs}
     for found in store.walk(out, rates=True):
-        if found.files & {store.PLAN, OUTCOME, store.FILE_NAME}:
+        if found.files & {PLAN, OUTCOME, RESULT}:
             folders.add(found.path)
         folders.update(
             fold
             for fold in (found.path / name for name in found.folds)
-            if any((fold / name).exists() for name in (store.PLAN, OUTCOME))
+            if any((fold / name).exists() for name in (PLAN, OUTCOME))
         )
     for folder in sorted(folders):
         parts = folder.relative_to(out).parts
-        run = parts[2:-1] if store.is_fold(parts[-1]) else parts[2:]
-        if not (len(run) == 1 or (len(run) == 3 and run[1] == "rates")):
+        run = parts[2:-1] if is_fold(parts[-1]) else parts[2:]
+        if not (len(run) == 1 or (len(run) == 3 and run[1] == RATES)):
             continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
@@ -230,7 +239,7 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
         head=head,
         body=body,
         refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
-        failed=f"<h2>Failed or given up</h2><ul>{failed}</ul>" if failed else "",
+        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
     )
 
 
@@ -242,14 +251,14 @@ def of_run(
     job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
     it says nothing.
     """
-    plan = read_json(folder / "plan.json") or {}
-    metrics, events = _journal(folder / records.METRICS), _journal(folder / records.EVENTS)
+    plan = read_json(folder / PLAN) or {}
+    metrics, events = _journal(folder / METRICS), _journal(folder / EVENTS)
     state = _state(folder, job, states)
     result = _result(folder) if state == "done" else None
     step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
     settings = plan.get("settings")
     total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
-    own = folder / "s3prl.log"
+    own = folder / S3PRL_LOG
     number = _last_number(metrics) if state != "done" else _headlines(result)
     return Status(
         folder=folder,
@@ -261,9 +270,7 @@ def of_run(
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=number,
         log=own if job is None or own.exists() else Path(job["log"]),
-        said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
-        if state in ("failed", "hopeless")
-        else "",
+        said=str((read_json(folder / OUTCOME) or {}).get("said", "")) if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=_partial(plan) or ("" if result is None else result.shortfall),
     )
@@ -289,7 +296,7 @@ def _partial(plan: Mapping[str, Any]) -> str:
 
 
 def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
-    if (folder / "result.json").exists():
+    if (folder / RESULT).exists():
         return "done"
     queued = queue.state(job, states)
     if queued in queue.WAITING:
@@ -298,15 +305,12 @@ def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str
     over = job is not None and (states is not None or queue.ended(job))
     if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
-    with contextlib.suppress(OSError):
-        if hopeless.stopped(folder) is not None:
-            return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 
 def is_running(folder: Path, elsewhere: bool = True) -> bool:
     """Whether the process that took the lock is alive; elsewhere: what is believed of one of another host."""
-    holder = read_json(folder / "lock") or {}
+    holder = read_json(folder / LOCK) or {}
     if holder.get("host") != socket.gethostname():
         return bool(holder) and elsewhere
     try:
@@ -347,7 +351,7 @@ def _result(folder: Path) -> Result | None:
     from upstream_arm.common.errors import ReportError
 
     try:
-        return results.read(folder / results.FILE_NAME)
+        return results.read(folder / RESULT)
     except ReportError:
         return None
 

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import BENCHMARK, RESULT, SWEEP, SWEEP_SUFFIX
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
@@ -26,8 +27,6 @@ from upstream_arm.common.files import atomic_path, read_json, sha256_file
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
-RESULT, SWEEP = "result.json", "sweep.json"
-SWEPT = "-sweep"
 """Behind the name of a run, the folder in which its learning rates were tried."""
 FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
 PREDICTIONS = "scoring/predictions"
@@ -37,7 +36,7 @@ FILES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "pr": (("test-hyp.ark", "pr_public/predict.ark"),),
         "asr": (("test-clean-noLM-hyp.ark", "asr_public/predict.ark"),),
         "ks": (("test_predict.txt", "ks_public/predict.txt"),),
-        "qbe": (("benchmark.stdlist.xml", "qbe_public/benchmark.stdlist.xml"),),
+        "qbe": ((BENCHMARK, f"qbe_public/{BENCHMARK}"),),
         "sid": (("test_predict.txt", "sid_public/predict.txt"),),
         "asv": (("test_predict.txt", "sv_public/predict.txt"),),
         "sd": (("frame_shift", "sd_public/frame_shift"), (PREDICTIONS, f"sd_public/{PREDICTIONS}")),
@@ -147,7 +146,7 @@ def _given(chosen: Sequence[Path]) -> dict[str, Run]:
 
 def _find(place: Path, task: str, recipe: str) -> Run:
     """The one finished run of the recipe, or the one finished choice among learning rates."""
-    wanted = re.compile(re.escape(recipe) + f"-[0-9a-f]+({re.escape(SWEPT)})?")
+    wanted = re.compile(re.escape(recipe) + f"-[0-9a-f]+({re.escape(SWEEP_SUFFIX)})?")
     folders = sorted(path for path in place.glob("*") if path.is_dir() and wanted.fullmatch(path.name))
     finished = [path for path in folders if (path / RESULT).is_file()]
     if not finished:

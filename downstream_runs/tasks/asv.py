@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import TRIALS
 from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 from downstream_runs.tasks import _blocks
 
@@ -230,7 +231,7 @@ TASK = TaskSpec(
         MetricSpec("eer", "equal error rate", "percent", "lower", "sv-voxceleb1/{split}-EER", factor=100.0),
     ),
     selection=None,
-    artefacts=("test_predict.txt", "report.txt", "trials.csv"),
+    artefacts=("test_predict.txt", "report.txt", TRIALS),
     recipes=RECIPES,
     prepare=prepare,
     look=look,

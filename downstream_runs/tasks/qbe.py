@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.core.task import Corpus, MetricSpec, PreparedData, Recipe, Score, TaskSpec
 from upstream_arm.common.errors import UsageError
 
@@ -138,7 +139,7 @@ TASK = TaskSpec(
         ),
     ),
     selection=None,
-    artefacts=("benchmark.stdlist.xml", "layers.csv", "trials.csv"),
+    artefacts=(BENCHMARK, LAYERS, TRIALS),
     recipes=RECIPES,
     prepare=prepare,
     look=look,

@@ -46,10 +46,10 @@ def transcript(path: Path) -> None:
 
 def run_folder(path: Path) -> None:
     """What status, the timer and the engine make of a journal."""
-    path.rename(path.with_name(records.EVENTS))
-    path.with_name(records.METRICS).write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("plan.json").write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("lock").write_bytes(path.with_name(records.EVENTS).read_bytes())
+    path.rename(path.with_name("events.jsonl"))
+    path.with_name("metrics.jsonl").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("plan.json").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("lock").write_bytes(path.with_name("events.jsonl").read_bytes())
     records.seconds(path.parent)
     records.begun(path.parent)
     status.of_run(path.parent)

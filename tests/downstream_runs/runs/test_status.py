@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from downstream_runs.cli import main as cli
+from downstream_runs.core import run_folder
 from downstream_runs.launch import queue
 from downstream_runs.launch.attempt import OUTCOME
 from downstream_runs.runs import status
@@ -102,7 +103,7 @@ def test_status_and_reports_find_the_same_runs_behind_links(data_dir: Path, tmp_
     (out / "fbank_no_cmvn").symlink_to(tmp_path / "other disk")
     (tmp_path / "other disk" / "ks" / "loop").symlink_to(tmp_path / "other disk")
     (out / "up").symlink_to(tmp_path)
-    shown = {one.folder for one in status.find(out) if not store.is_fold(one.folder.name)}
+    shown = {one.folder for one in status.find(out) if not run_folder.is_fold(one.folder.name)}
     assert shown == {path.parent for path, _ in store.find([out]).results} and len(shown) == 10
 
 
