@@ -40,20 +40,21 @@ class Parser(argparse.ArgumentParser):
         """As argparse does, but for errors of writing, which it swallows."""
         print(self.format_help(), end="", file=file or sys.stdout)
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options, with the arguments as they were given as `words`."""
+        return self.parse_args(words, argparse.Namespace(words=tuple(words)))
+
     def error(self, message: str) -> NoReturn:
         """Raise UsageError for arguments that do not fit."""
         raise UsageError(f"{' '.join(message.split())} ({self.prog} --help shows what there is)")
 
 
-def run_command(module: str, prog: str, words: Sequence[str], **settings: Any) -> int:
-    """Run the command in `module` with its arguments; returns its exit code.
-
-    `options.words` are the arguments as they were given. settings: further ones of `argparse.ArgumentParser`.
-    """
+def run_command(module: str, prog: str, words: Sequence[str]) -> int:
+    """Run the command in `module` with its arguments; returns its exit code."""
     command = importlib.import_module(module)
-    parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False, **settings)
+    parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
-    code: int = command.run(parser.parse_args(words, argparse.Namespace(words=tuple(words))))
+    code: int = command.run(parser.parse(words))
     return code
 
 
