@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs import costs
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import switches_of, task_names
-from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -37,12 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("fp16", "bf16", "fp32"),
         help="of stored frames (default: fp16)",
     )
-    add(
-        "--features-crops",
-        type=between(1, 10_000),
-        metavar="N",
-        help="with N stored crops of each training item that is cropped at random (default: none is stored)",
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="estimate-") as place:
         found = measure.measure(upstream, device, chosen, options.recipe, Path(place), tqdm)
-    precision, crops = options.features_precision, options.features_crops
-    rows = [predict.predict(task, options.recipe, found, precision, crops) for task in chosen]
-    print(text(named, options.recipe, precision, chosen, rows, found, crops), end="")
+    precision = options.features_precision
+    rows = [predict.predict(task, options.recipe, found, precision) for task in chosen]
+    print(text(named, options.recipe, precision, chosen, rows, found), end="")
     return DONE
 
 
@@ -109,7 +102,6 @@ def text(
     tasks: Sequence[TaskSpec],
     rows: list[Prediction],
     found: Measurement,
-    number: int | None = None,
 ) -> str:
     """The table and how it came about."""
     from downstream_runs.estimate import predict
@@ -137,12 +129,7 @@ def text(
         lines.append("total: what tasks share is extracted and stored once")
     crops = [task.name for task in tasks if _is_random(task.name)]
     if crops:
-        how = (
-            "they are encoded each time"
-            if number is None
-            else f"{number} of each are stored, a deviation from s3prl"
-        )
-        lines.append(f"{', '.join(crops)}: training crops are random, {how}")
+        lines.append(f"{', '.join(crops)}: training crops are random, they are encoded each time")
     lines.append(
         f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: "
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"

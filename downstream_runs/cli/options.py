@@ -121,24 +121,6 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
-    add(
-        "--features-autocast",
-        metavar="TYPE",
-        help="compute stored features under autocast to bf16 or fp16; a stated deviation (default: none but "
-        "that of --precision)",
-    )
-    add(
-        "--features-compile",
-        action="store_true",
-        help="compute stored features with the upstream compiled by torch.compile, which takes minutes first",
-    )
-    add(
-        "--features-crops",
-        type=between(1, 10_000),
-        metavar="N",
-        help="of each training item that is cropped at random, store N crops and take them in turn; a stated "
-        "deviation (default: a new crop each time, computed each time)",
-    )
 
 
 def _add_launcher(parser: argparse.ArgumentParser) -> None:

@@ -111,14 +111,7 @@ def features_of(options: argparse.Namespace) -> Settings:
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
     limit = None if gb is None else int(gb * 1e9)
-    return Settings(
-        options.features,
-        options.features_precision,
-        limit,
-        crops=options.features_crops,
-        autocast=options.features_autocast,
-        compiled=options.features_compile,
-    )
+    return Settings(options.features, options.features_precision, limit)
 
 
 def task_names(text: str) -> tuple[str, ...]:
