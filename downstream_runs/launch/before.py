@@ -14,7 +14,7 @@ from upstream_arm.common.errors import UsageError
 if TYPE_CHECKING:
     from downstream_runs.core.corpus import Standing
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.launch.expand import Row
+    from downstream_runs.launch.grid import Row
 
 
 def unusable(rows: Sequence[Row]) -> Mapping[str, str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.cli import estimate
 from downstream_runs.cli import main as cli
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.estimate import command, predict
+from downstream_runs.estimate import predict
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
 
 SHAPE = Shape(layers=12, features=768, rate=320)
@@ -106,7 +107,7 @@ def test_every_task_has_its_corpus() -> None:
 def test_wrong_use_is_one_sentence(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["estimate", *arguments]) == cli.WRONG_USE
+    assert cli.main(["estimate", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
@@ -123,8 +124,8 @@ def test_a_measurement_of_a_toy_upstream(
     toy.register()
     monkeypatch.chdir(tmp_path)
     built = (toy.Toy(), torch.device("cpu"), "toy [untrained]")
-    monkeypatch.setattr(command, "_upstream", lambda options: built)
-    assert command.main(["toy", "ks,qbe", "--device", "cpu"]) == 0
+    monkeypatch.setattr(estimate, "built_upstream", lambda options: built)
+    assert cli.main(["estimate", "toy", "ks,qbe", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("estimate for toy [untrained], 3 layers x 16, recipe superb")
     rows = [line.split() for line in said.splitlines() if line.startswith(("ks", "qbe"))]
