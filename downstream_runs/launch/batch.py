@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import RESULT, SWEEP
-from downstream_runs.launch import attempt, sweep
-from downstream_runs.launch.expand import Row, folds
+from downstream_runs.launch import sweep, worker
+from downstream_runs.launch.grid import Row, folds
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
-Launch = Callable[[Sequence["RunPlan"]], Sequence[attempt.Outcome]]
+Launch = Callable[[Sequence["RunPlan"]], Sequence[worker.Outcome]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:
     ]
     grouped = [(row, unit) for row in rows for unit in _groups([unit for of, unit in wanted if of is row])]
     outcomes = list(zip(grouped, launch([unit for _, unit in grouped]), strict=True))
-    found = [(row, one) for (row, _), outcome in outcomes for one in attempt.outcomes(outcome)]
+    found = [(row, one) for (row, _), outcome in outcomes for one in worker.outcomes(outcome)]
     return [_end(row, [outcome for of, outcome in found if of is row]) for row in rows]
 
 
@@ -61,7 +61,7 @@ def _diverged(row: Row, unit: RunPlan) -> bool:
     return bool(row.rates) and sweep.diverged(dataclasses.replace(unit, fold=None))
 
 
-def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
+def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
     from upstream_arm.common.errors import ReportError
 
     bad = [one for one in outcomes if not one.good and not (row.rates and sweep.diverged(one.plan))]
