@@ -42,7 +42,7 @@ class RunPlan:
         is whole: what is part of the run's identity is the data that there is.
     out: the folder that run directories go to.
     device: auto, cpu, cuda or cuda:N.
-    devices: how many processes train data-parallel, each on a device of its own (see `engine.parallel`).
+    devices: how many processes train data-parallel, each on a device of its own (see `engine.distributed`).
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
@@ -50,7 +50,6 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
-    together: further runs, of other learning rates, that the same process trains beside this one.
     """
 
     task: TaskSpec
@@ -72,7 +71,6 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
-    together: tuple[RunPlan, ...] = ()
     partial: bool = False
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from downstream_runs.core.run_folder import LOGS, OUTCOME, RESULT
 from downstream_runs.launch import expand
 from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_text, read_json
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import TaskSpec
@@ -45,42 +44,17 @@ class Outcome:
 
 
 def run(plan: RunPlan, rerun: str, demo: bool) -> int:
-    """Do what is missing of a run; prints an error as one sentence and returns the exit code.
-
-    Of a run with others beside it, the worst code of all.
-    """
+    """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
     from downstream_runs import engine
 
     try:
         with recorded(plan):
             if demo:
                 make_demo(plan.task, plan.data)
-            if plan.together:
-                return _run_together(plan, rerun)
             engine.run(plan, rerun=rerun)
     except (Exception, KeyboardInterrupt) as error:
         return _tell_error(error)
     return DONE
-
-
-def _run_together(plan: RunPlan, rerun: str) -> int:
-    from downstream_runs.engine import together
-
-    codes = [DONE]
-
-    def ended(one: RunPlan, error: Exception | None) -> None:
-        if error is not None:
-            _note(one, error)
-            print(f"{expand.name(one)}:", file=sys.stderr)
-            codes.append(_tell_error(error))
-
-    for one in plan.together:
-        _forget(one)
-    plans = (dataclasses.replace(plan, together=()), *plan.together)
-    together.run(plans, rerun=rerun, ended=ended)
-    # The launcher shows the last line.
-    print(f"\n{len(plans) - len(codes) + 1} of {len(plans)} learning rates have results", file=sys.stderr)
-    return max(codes)
 
 
 def _tell_error(error: BaseException) -> int:
@@ -129,23 +103,6 @@ def _outcome(plan: RunPlan) -> Path:
     from downstream_runs.engine.plan import run_dir
 
     return run_dir(plan) / OUTCOME
-
-
-def outcomes(found: Outcome) -> list[Outcome]:
-    """How each of the runs of one process ended, where it had several."""
-    if not found.plan.together:
-        return [found]
-    return [_of_several(found, one) for one in (found.plan, *found.plan.together)]
-
-
-def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
-    from downstream_runs.engine.plan import run_dir
-
-    plan = dataclasses.replace(plan, together=())
-    if (run_dir(plan) / RESULT).exists():
-        return dataclasses.replace(found, plan=plan, code=DONE)
-    said = (read_json(_outcome(plan)) or {}).get("said", found.said)
-    return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=str(said))
 
 
 def make_demo(task: TaskSpec, data: Path) -> None:
