@@ -84,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, default 3")
     parser.add_argument("--threads", type=int, default=cores(), help="of each process")
     parser.add_argument("--quick", action="store_true", help="one round")
-    parser.add_argument("--crops", type=int, metavar="N", help="--features-crops N for `stored`")
     parser.add_argument("--no-scaling", action="store_true", help="leave the scaling table out")
     return parser
 
@@ -100,14 +99,12 @@ def _tables(options: argparse.Namespace, chosen: Sequence[TaskSpec], place: Path
         options.steps,
         options.repeats,
         options.data is None,
-        options.crops,
     )
     labels = ["demo (synthetic speech)"] if options.data is None else []
     labels += ["untrained (random weights)"] if options.upstream.endswith("_random") else []
     print(
         f"{options.upstream} [{', '.join(labels) or 'no labels'}], superb recipe, {options.device}, "
         f"{options.threads} threads a process, {options.repeats} rounds, "
-        + (f"{options.crops} stored crops, " if options.crops else "")
         + f"load {os.getloadavg()[0]:.1f} at the start, torch {version('torch')}, s3prl {version('s3prl')}"
     )
     print(HEADER if any(task.train_split for task in chosen) else "", flush=True)

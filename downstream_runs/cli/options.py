@@ -179,24 +179,6 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
     )
-    parser.add_argument(
-        "--features-autocast",
-        metavar="TYPE",
-        help="compute stored features under autocast to bf16 or fp16; a stated deviation (default: none but "
-        "that of --precision)",
-    )
-    parser.add_argument(
-        "--features-compile",
-        action="store_true",
-        help="compute stored features with the upstream compiled by torch.compile, which takes minutes first",
-    )
-    parser.add_argument(
-        "--features-crops",
-        type=between(1, 10_000),
-        metavar="N",
-        help="of each training item that is cropped at random, store N crops and take them in turn; a stated "
-        "deviation (default: a new crop each time, computed each time)",
-    )
 
 
 def _add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -290,14 +272,7 @@ def features_of(options: argparse.Namespace) -> Settings:
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
     limit = None if gb is None else int(gb * 1e9)
-    return Settings(
-        options.features,
-        options.features_precision,
-        limit,
-        crops=options.features_crops,
-        autocast=options.features_autocast,
-        compiled=options.features_compile,
-    )
+    return Settings(options.features, options.features_precision, limit)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:

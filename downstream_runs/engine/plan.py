@@ -232,15 +232,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
-    kind = features.mode if features.mode in ("off", "auto") else features.precision
-    found: list[str] = [kind]
-    if features.crops is not None:
-        found.append(f"{features.crops} crops")
-    if features.autocast is not None:
-        found.append(f"autocast {features.autocast}")
-    if features.compiled:
-        found.append("compiled")
-    return ", ".join(found)
+    return features.mode if features.mode in ("off", "auto") else features.precision
 
 
 def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

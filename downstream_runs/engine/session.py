@@ -155,9 +155,7 @@ def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
     spare = max(processes.cores() - plan.devices, 0) // plan.devices
-    crops = plan.features.crops if plan.task.random_items else None
-    seeded = plan.task.random_items and (asked or crops)
-    return Reading(min(asked, spare), plan.seed if seeded else None, crops)
+    return Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
 
 
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:

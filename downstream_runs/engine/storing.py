@@ -59,8 +59,7 @@ def _choice(bench: Bench) -> Choice:
     # Another head than the recipe's may have a non-linearity or attention before its mean.
     same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
     batch_free = settings.is_batch_free(bench.parts.upstream)
-    choice = settings.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
-    return choice if plan.task.random_items else dataclasses.replace(choice, crops=None)
+    return settings.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
 
 
 def _store(bench: Bench, choice: Choice, identity: str) -> Store:

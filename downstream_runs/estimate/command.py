@@ -33,8 +33,6 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(
             f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
         )
-    if options.features_crops is not None and options.features_crops < 1:
-        raise UsageError(f"--features-crops is {options.features_crops}, expected at least 1")
     upstream, device, named = _upstream(options)
     from tqdm import tqdm
 
@@ -42,9 +40,9 @@ def main(argv: Sequence[str]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="estimate-") as place:
         found = measure.measure(upstream, device, chosen, options.recipe, Path(place), tqdm)
-    precision, crops = options.features_precision, options.features_crops
-    rows = [predict.predict(task, options.recipe, found, precision, crops) for task in chosen]
-    print(text(named, options.recipe, precision, chosen, rows, found, crops), end="")
+    precision = options.features_precision
+    rows = [predict.predict(task, options.recipe, found, precision) for task in chosen]
+    print(text(named, options.recipe, precision, chosen, rows, found), end="")
     return 0
 
 
@@ -74,12 +72,6 @@ def _parser() -> argparse.ArgumentParser:
         default="fp16",
         choices=("fp16", "bf16", "fp32"),
         help="of stored frames (default: fp16)",
-    )
-    parser.add_argument(
-        "--features-crops",
-        type=int,
-        metavar="N",
-        help="with N stored crops of each training item that is cropped at random (default: none is stored)",
     )
     return parser
 
@@ -131,7 +123,6 @@ def text(
     tasks: Sequence[TaskSpec],
     rows: list[Prediction],
     found: Measurement,
-    number: int | None = None,
 ) -> str:
     """The table and how it came about."""
     from downstream_runs.estimate import predict
@@ -159,12 +150,7 @@ def text(
         lines.append("total: what tasks share is extracted and stored once")
     crops = [task.name for task in tasks if _is_random(task.name)]
     if crops:
-        how = (
-            "they are encoded each time"
-            if number is None
-            else f"{number} of each are stored, a deviation from s3prl"
-        )
-        lines.append(f"{', '.join(crops)}: training crops are random, {how}")
+        lines.append(f"{', '.join(crops)}: training crops are random, they are encoded each time")
     lines.append(
         f"estimate from {found.seconds:.0f} s of measurement on {found.device}, {found.threads} threads: "
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"

@@ -59,10 +59,8 @@ def pooled_bytes(shape: Shape) -> float:
     return float(POOLED_VECTORS * shape.layers * shape.features * 4)
 
 
-def predict(
-    task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16", crops: int | None = None
-) -> Prediction:
-    """The hours and the store of a task by that recipe (superb or paper), with so many stored crops."""
+def predict(task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16") -> Prediction:
+    """The hours and the store of a task by that recipe (superb or paper)."""
     splits, cost = sizes.SPLITS[task.name], found.costs[task.name]
     if task.train_split is None:
         if found.search is None:
@@ -75,7 +73,7 @@ def predict(
     utterances *= runner["gradient_accumulate_steps"]
     encoded = utterances * sizes.trained_seconds(task.name) * cost.trained
     off = steps * (encoded + cost.step)
-    random = sizes.RANDOM_SHARE.get(task.name, 0.0) if crops is None else 0.0
+    random = sizes.RANDOM_SHARE.get(task.name, 0.0)
     if cost.pooled is not None:
         step = cost.pooled
     else:
@@ -83,9 +81,6 @@ def predict(
     training = steps * (random * encoded + step)
     tested = _evaluated(task, runner)
     stored = {name: split for name, split in splits.items() if name != "train" or random < 1}
-    if crops is not None and task.name in sizes.CROPPED:
-        train = splits["train"].utterances * crops
-        stored["train"] = Split(train, train * sizes.trained_seconds(task.name) / 3600)
     audio = sum(split.hours for split in stored.values())
     evaluation = 0.0
     for name, times in tested.items():

@@ -72,7 +72,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "verify": ("--data",),
     "repeat": ("--out", "--data", "--ckpt", "--model-config", "--device"),
     "submit": ("--out", "--recipe", "--run"),
-    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-crops"),
+    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-precision"),
     "score": ("--ref", "--hyp"),
 }
 

@@ -63,14 +63,6 @@ def test_random_crops_are_encoded_in_every_step(small: None) -> None:
     assert sid.extraction == pytest.approx(0.2 * 0.2), "dev and test only"
 
 
-def test_stored_crops_are_encoded_once_each(small: None) -> None:
-    cost = Cost(0.1, 0.2, 0.03, 0.006)
-    sid = predict.predict(tasks.get("sid"), "superb", measurement(sid=cost), crops=4)
-    assert sid.training == pytest.approx(200_000 * 0.006 / 3600)
-    assert sid.extraction == pytest.approx((4 * 1.0 + 0.2) * 0.2)
-    assert sid.store_bytes == (4 * 1800 + 360) * 2 * 12 * 768 * 4
-
-
 def test_the_search_is_every_layer_of_both_splits_in_stock_and_of_one_here() -> None:
     found = predict.predict(tasks.get("qbe"), "superb", measurement(qbe=Cost(0.1, 0.1)))
     splits = sizes.SPLITS["qbe"]
@@ -108,7 +100,6 @@ def test_every_task_has_its_corpus() -> None:
         (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
         (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
         (["fbank", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
-        (["fbank", "ks", "--features-crops", "0"], "--features-crops is 0"),
     ],
 )
 def test_wrong_use_is_one_sentence(
