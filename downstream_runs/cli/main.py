@@ -189,6 +189,12 @@ def _list(arguments: Sequence[str]) -> int:
     return DONE
 
 
+def _recipe(arguments: Sequence[str]) -> int:
+    from downstream_runs.cli import recipe
+
+    return recipe.main(arguments[1:])
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from downstream_runs.cli import doctor
 
@@ -267,6 +273,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": _plan,
     "estimate": _estimate,
     "list": _list,
+    "recipe": _recipe,
     "doctor": _doctor,
     "check": _check,
     "status": _status,

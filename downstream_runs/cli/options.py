@@ -32,6 +32,7 @@ other commands:
   plan     what a command would do                  (plan --help)
   estimate hours and disk on this machine           (estimate --help)
   list     upstreams, tasks and the recipes of each task
+  recipe   show a task's recipes, or print one     (recipe --help)
   doctor   check packages, GPU, data, checkpoint and disk
   check    check the corpora of tasks              (check --help)
   status   what the runs are doing                 (status --help)
@@ -87,7 +88,10 @@ def run_parser(command: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
     parser.add_argument(
-        "--recipe", help="superb (the default), paper, demo (the default of --demo) or sample"
+        "--recipe",
+        metavar="NAME",
+        help="superb (the default), paper, demo (the default of --demo), sample, or a FILE.yaml of your own, "
+        "which `recipe` prints a beginning of",
     )
     parser.add_argument(
         "--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local"
@@ -228,15 +232,15 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used.
     """
-    from downstream_runs import tasks
+    from downstream_runs import recipes, tasks
     from downstream_runs.cli import overrides
     from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
     from downstream_runs.upstreams import weights
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
-    task = tasks.get(options.task)
-    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb"))
+    default = "demo" if options.demo else "superb"
+    task, recipe = recipes.chosen(tasks.get(options.task), options.recipe or default)
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     upstream = weights.choose(options.upstream, options.ckpt, options.demo)
     if upstream.note:

@@ -12,18 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from downstream_runs.core import official
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import PreparedData, Score
-from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.parts import Parts, ScalarLog
 from downstream_runs.engine.plan import RunPlan
 from downstream_runs.engine.state import read_tensors
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
 
@@ -182,7 +181,7 @@ class Bench:
             columns = ("metric", "split", "item", "group", "numerator", "denominator")
             _write_csv(self.folder / ITEMS, [columns, *self._rows()])
             self.artefacts.append(ITEMS)
-        about = [label for label in self.labels if label in (PARTIAL, OTHER_DATA)]
+        about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:

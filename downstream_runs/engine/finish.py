@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
+from downstream_runs.core import official
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.task import PreparedData
-from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
@@ -160,7 +159,7 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
 
 def _standing(metrics: tuple[Metric, ...], labels: tuple[str, ...]) -> tuple[Metric, ...]:
     """No number is official whose data are not the task's own."""
-    if OTHER_DATA not in labels:
+    if official.OTHER_DATA not in labels:
         return metrics
     return tuple(dataclasses.replace(metric, official=False) for metric in metrics)
 
@@ -177,7 +176,7 @@ def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
 def _deviations(bench: Bench) -> tuple[str, ...]:
     plan = bench.plan
     recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
-    sentences = list(bench.data.deviations)
+    sentences = [*bench.data.deviations, *plan.task.recipes[plan.recipe].deviations]
     sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import IO, Any
 
 from downstream_runs import bridge
-from downstream_runs.core import records, results
+from downstream_runs.core import official, records, results
 from downstream_runs.core.results import Result
 from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.task import PreparedData
@@ -33,7 +33,6 @@ from downstream_runs.engine.plan import (
     resolve_config,
     run_dir,
 )
-from downstream_runs.tasks import official
 from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
