@@ -27,7 +27,7 @@ from upstream_arm.common.errors import (
 from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.launch.expand import Row
     from downstream_runs.launch.job import Launch
 

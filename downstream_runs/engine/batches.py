@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
-from downstream_runs.engine import ahead
+from downstream_runs.engine import prefetch
 from downstream_runs.features.remembered import Job, Memory, Read, Reader
 from upstream_arm.common.errors import RunFailed
 
@@ -69,7 +69,7 @@ def of(
     dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
 ) -> Iterator[Any]:
     """The batches of `order`, of a data set that draws no random numbers."""
-    return ahead.in_order(_Whole(dataset, collate), [(None, batch) for batch in order], workers, seed=0)
+    return prefetch.in_order(_Whole(dataset, collate), [(None, batch) for batch in order], workers, seed=0)
 
 
 def _read_all(part: Part, reading: Reading) -> Iterator[Any]:
@@ -85,7 +85,7 @@ def _start(part: Part, read: Callable[[Any], Any], jobs: Sequence[Any], workers:
     restore_random_states(dict(part.before))
     seed = int(torch.empty((), dtype=torch.int64).random_())
     restore_random_states(dict(part.after))
-    return ahead.in_order(read, jobs, workers, seed)
+    return prefetch.in_order(read, jobs, workers, seed)
 
 
 def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:

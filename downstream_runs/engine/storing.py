@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from downstream_runs.core import records
+from downstream_runs.core.run import file_identity
 from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.plan import file_identity
 
 if TYPE_CHECKING:
     from downstream_runs.features.settings import Choice
@@ -69,8 +69,7 @@ def _store(bench: Bench, choice: Choice, identity: str) -> Store:
     plan = bench.plan
     if choice.mode != "disk":
         return Store(None, plan.features.limit or settings.MEMORY_BYTES)
-    cache = plan.cache or plan.out / CACHE
-    folder = settings.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
+    folder = settings.folder(plan.out / CACHE, identity) / f"{choice.kind}-{choice.precision}"
     return Store(folder, plan.features.limit, settings.held_bytes() if choice.kind == "pooled" else 0)
 
 

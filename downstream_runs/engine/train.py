@@ -18,10 +18,10 @@ from downstream_runs.core.task import Selection
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
+from downstream_runs.engine.components import ScalarLog, make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
-from downstream_runs.engine.parts import ScalarLog, make_specaug
-from downstream_runs.engine.state import Checkpoints, write_tensors
 from upstream_arm.common.errors import RunFailed, UsageError
 
 

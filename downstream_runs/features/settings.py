@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from upstream_arm.common.errors import UsageError
+from downstream_runs.core.run import FeatureMode, FeaturePrecision, FeatureSettings
 
-Mode = Literal["off", "memory", "disk", "auto"]
 Kind = Literal["frames", "pooled"]
-Precision = Literal["fp16", "bf16", "fp32"]
-
-MODES: tuple[Mode, ...] = ("off", "memory", "disk", "auto")
-PRECISIONS: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
 
 FEW_UTTERANCES = 500
 """A corpus of no more training utterances has its frames kept in memory by `auto`."""
@@ -30,39 +25,15 @@ VERSION = 3
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a run uses stored features.
-
-    mode: `off` computes them in every pass, as stock s3prl does; `memory` and `disk` store them; `auto`
-    stores them where that changes no number but for rounding in fp32: for an upstream that does not depend on
-    the batch, pooled items on disk, and the frames of a small corpus in memory.
-    precision: of stored frames, but for those that it does not hold; pooled items are always fp32. limit:
-    bytes of all items.
-    """
-
-    mode: Mode = "off"
-    precision: Precision = "fp16"
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UsageError(f"--features {self.mode!r} is unknown, expected one of {', '.join(MODES)}")
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"--features-precision {self.precision!r} is unknown, expected one of {', '.join(PRECISIONS)}"
-            )
-
-
-@dataclass(frozen=True)
 class Choice:
     """What a run stores, as its result says it; `mode` is `off`, `memory` or `disk`."""
 
-    mode: Mode
+    mode: FeatureMode
     kind: Kind = "frames"
-    precision: Precision = "fp32"
+    precision: FeaturePrecision = "fp32"
 
 
-def choose(settings: Settings, poolable: bool, batch_free: bool, utterances: int) -> Choice:
+def choose(settings: FeatureSettings, poolable: bool, batch_free: bool, utterances: int) -> Choice:
     """Settle `auto`, kind and precision for a task and an upstream.
 
     poolable: the task's head has only linear maps around mean pooling. batch_free: the upstream's features of

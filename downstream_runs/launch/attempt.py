@@ -21,8 +21,8 @@ from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import TaskSpec
-    from downstream_runs.engine.plan import RunPlan
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -100,7 +100,7 @@ def _note(plan: RunPlan, error: Exception) -> None:
 
 
 def _outcome(plan: RunPlan) -> Path:
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     return run_dir(plan) / OUTCOME
 
@@ -124,7 +124,7 @@ def make_demo(task: TaskSpec, data: Path) -> None:
 
 def log_file(plan: RunPlan) -> Path:
     """Where a launched run's output goes, its folder made."""
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     folder = run_dir(plan)
     run = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
@@ -177,7 +177,7 @@ def ending(outcome: Outcome) -> str:
 def headlines(plan: RunPlan) -> str:
     """The numbers of a finished run in a line."""
     from downstream_runs.core import results
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     found = results.read(run_dir(plan) / RESULT)
     values: Mapping[str, str] = {

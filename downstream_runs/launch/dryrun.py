@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs import costs
+from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine.plan import resolve_config, run_dir
+from downstream_runs.core.task import shortfall
 from downstream_runs.launch import before, expand, sweep
 from downstream_runs.runs import status
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
 

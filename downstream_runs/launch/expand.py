@@ -15,8 +15,8 @@ from downstream_runs.core.run_folder import RATES, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import TaskSpec
-    from downstream_runs.engine.plan import RunPlan
 
 ALL = "all"
 SWEEP = "sweep"
@@ -48,7 +48,7 @@ class Row:
 
     def folder(self) -> Path:
         """Where the row's `result.json` goes."""
-        from downstream_runs.engine.plan import run_dir
+        from downstream_runs.core.run import run_dir
 
         return sweep_folder(self.plan) if self.rates else run_dir(self.plan)
 
@@ -60,7 +60,7 @@ def folds(plan: RunPlan) -> tuple[RunPlan, ...]:
 
 def sweep_folder(plan: RunPlan) -> Path:
     """Beside the run with the recipe's own rate; the same for any rates, so that more can be added."""
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     own = run_dir(plan)
     return own.with_name(own.name + SWEEP_SUFFIX)
@@ -92,7 +92,7 @@ def rows(options: argparse.Namespace, arguments: Sequence[str]) -> tuple[Row, ..
 
 
 def _row(plan: RunPlan, tried: tuple[float, ...]) -> Row:
-    from downstream_runs.engine.plan import resolve_config
+    from downstream_runs.core.run import resolve_config
 
     if len(tried) == 1:
         plan = dataclasses.replace(plan, overrides={**plan.overrides, RATE: tried[0]})
@@ -149,7 +149,7 @@ def name(plan: RunPlan) -> str:
         words.append(f"lr {plan.overrides[RATE]:g}")
     if plan.fold is not None:
         words.append(plan.fold)
-    from downstream_runs.engine.plan import DEFAULT_SEED
+    from downstream_runs.core.run import DEFAULT_SEED
 
     if plan.seed != DEFAULT_SEED:
         words.append(f"seed {plan.seed}")

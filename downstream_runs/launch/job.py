@@ -15,7 +15,7 @@ from downstream_runs.launch.expand import Row, folds
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 Launch = Callable[[Sequence["RunPlan"]], Sequence[attempt.Outcome]]
 
@@ -67,7 +67,7 @@ def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
 def _mean(plan: RunPlan) -> None:
     """The result over a task's folds, all of which are done."""
     from downstream_runs import engine
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     missing = [fold for fold in folds(plan) if not (run_dir(fold) / RESULT).exists()]
     if missing:

@@ -23,7 +23,7 @@ from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
 ROUNDING = 1e-9
@@ -243,8 +243,8 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import recipes, tasks
     from downstream_runs.cli.options import features_of
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import Recipe
-    from downstream_runs.engine.plan import RunPlan
 
     given = _options(old)
     task = tasks.get(old.task)
@@ -329,7 +329,7 @@ def _recorded(old: Result) -> dict[str, Any]:
 
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
@@ -342,7 +342,7 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
     if not folds or any(name.endswith("/result.json") for name in old.artefacts):
         return None
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return str(dict(leaves(old.config))[key])
 

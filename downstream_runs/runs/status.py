@@ -32,7 +32,7 @@ from downstream_runs.core.run_folder import (
     S3PRL_LOG,
     is_fold,
 )
-from downstream_runs.corpora.markers import shortfall
+from downstream_runs.core.task import shortfall
 from downstream_runs.launch import queue
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json

@@ -10,9 +10,9 @@ import noise
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.core.run import check_same, identity, resolve_config
 from downstream_runs.core.task import PreparedData
 from downstream_runs.engine import RunPlan, run_dir
-from downstream_runs.engine.plan import check_same, identity, resolve_config
 from upstream_arm.common.errors import UsageError
 
 DATA = PreparedData(Path("/data"), {}, {"train": 1}, "0" * 64)

@@ -12,9 +12,10 @@ import small_student
 import torch
 
 from downstream_runs import bridge
+from downstream_runs.core.run import FeatureSettings
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import weighting
-from downstream_runs.features.settings import Choice, Settings, choose, deviations
+from downstream_runs.features.settings import Choice, choose, deviations
 from downstream_runs.features.source import Source
 from downstream_runs.features.store import Store
 from upstream_arm.common.errors import UsageError
@@ -239,24 +240,24 @@ def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> 
 
 
 def test_what_auto_means() -> None:
-    auto = Settings("auto")
+    auto = FeatureSettings("auto")
     assert choose(auto, True, True, 10_000) == Choice("disk", "pooled", "fp32")
     assert choose(auto, False, True, 10_000).mode == "off"
     assert choose(auto, False, True, 60) == Choice("memory", "frames", "fp32")
     assert choose(auto, False, True, 500).mode == "memory"
     assert choose(auto, False, True, 501).mode == "off"
     assert choose(auto, True, False, 60).mode == "off"
-    assert choose(Settings("memory"), False, True, 10_000) == Choice("memory", "frames", "fp16")
-    assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
+    assert choose(FeatureSettings("memory"), False, True, 10_000) == Choice("memory", "frames", "fp16")
+    assert choose(FeatureSettings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
     assert deviations(Choice("disk", "pooled", "fp32"), batch_free=True) == ()
     assert "gets alone" in deviations(Choice("disk", "pooled", "fp32"), batch_free=False)[0]
     assert "rounded to fp16" in deviations(Choice("disk", "frames", "fp16"), batch_free=True)[0]
     with pytest.raises(UsageError, match="--features 'sometimes'"):
-        Settings("sometimes")  # type: ignore[arg-type]
+        FeatureSettings("sometimes")  # type: ignore[arg-type]
 
 
 def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path, tmp_path: Path) -> None:
-    settings = [Settings("off"), Settings("memory", "fp32"), Settings("disk", "fp32")]
+    settings = [FeatureSettings("off"), FeatureSettings("memory", "fp32"), FeatureSettings("disk", "fp32")]
     plans = [
         noise.tiny_plan(corpus, tmp_path / one.mode, upstream="small_student", features=one)
         for one in settings
@@ -286,7 +287,7 @@ def test_a_run_says_what_precision_its_features_have(
     import s3prl.hub
 
     s3prl.hub.scaled = lambda **kwargs: Scaled(scale).eval()
-    plan = noise.tiny_plan(corpus, tmp_path, upstream="scaled", features=Settings("disk", "fp16"))
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="scaled", features=FeatureSettings("disk", "fp16"))
     result = run(plan)
     said = [sentence for sentence in result.deviations if "fp16" in sentence]
     assert len(said) == 1 and ("stay in fp32" in said[0]) == (not fits)
@@ -298,6 +299,10 @@ def test_a_run_says_what_precision_its_features_have(
 
 def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:
     for name in ("fbank", "mfcc"):
-        stored = noise.tiny_plan(corpus, tmp_path / "one", upstream=name, features=Settings("disk", "fp32"))
-        alone = noise.tiny_plan(corpus, tmp_path / name, upstream=name, features=Settings("disk", "fp32"))
+        stored = noise.tiny_plan(
+            corpus, tmp_path / "one", upstream=name, features=FeatureSettings("disk", "fp32")
+        )
+        alone = noise.tiny_plan(
+            corpus, tmp_path / name, upstream=name, features=FeatureSettings("disk", "fp32")
+        )
         assert run(stored).metrics == run(alone).metrics

@@ -14,7 +14,7 @@ import pytest
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.cli.options import run_parser
-from downstream_runs.engine.plan import RunPlan, run_dir
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.launch import dryrun, expand
 from upstream_arm.common.errors import UsageError
 

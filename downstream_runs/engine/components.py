@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
-import hashlib
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.engine.plan import RunPlan
+from downstream_runs.core.run import RunPlan
 from downstream_runs.engine.transfer import to_device
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
 from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from downstream_runs.features.remembered import Memory
     from downstream_runs.features.source import Source
@@ -39,7 +37,7 @@ class ScalarLog:
 
 
 @dataclass
-class Parts:
+class Components:
     """The frozen upstream and what is trained on it, on their device.
 
     featurizer, downstream: None for a task that trains nothing.
@@ -107,6 +105,8 @@ class Parts:
     @functools.cached_property
     def upstream_sha256(self) -> str:
         """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
+        from downstream_runs.upstreams.checked import weights_sha256
+
         return weights_sha256(self.upstream)
 
     def trained_state(self) -> dict[str, Any]:
@@ -117,18 +117,6 @@ class Parts:
         """Put back what `trained_state` gave."""
         self.featurizer.load_state_dict(state["Featurizer"])
         self.downstream.load_state_dict(state["Downstream"])
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's parameters and buffers."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode("utf-8"))
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def pick_device(name: str) -> torch.device:
@@ -146,7 +134,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
+def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
     """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
 
     Only the upstream for a task that trains nothing.
@@ -165,7 +153,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     upstream.to(device)
     if plan.task.train_split is None:
         upstream.eval()
-        return Parts(upstream, None, None, device)
+        return Components(upstream, None, None, device)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -184,7 +172,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)
-    return Parts(upstream, featurizer, downstream, device)
+    return Components(upstream, featurizer, downstream, device)
 
 
 @contextlib.contextmanager
