@@ -125,11 +125,11 @@ class Bench:
 
         parts, downstream = self.parts, self.parts.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
-        part = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
-        total = len(part.order)
+        order = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
+        total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
-        read = batches.readable(batches.read(part, self.reading, parts.memory(split)), split, lambda: step)
+        read = batches.readable(batches.read(order, self.reading, parts.memory(split)), split, lambda: step)
         records: dict[str, list[Any]] = defaultdict(list)
         log = ScalarLog()
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:

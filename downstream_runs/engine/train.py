@@ -154,8 +154,8 @@ class Trainer:
             )
         after = random_states() if resumed is None else resumed["random_states"]
         self.total_batches = len(order)
-        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
-        read = batches.read(part, self.run.reading, self.parts.memory(self.split))
+        rest = batches.BatchOrder(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        read = batches.read(rest, self.run.reading, self.parts.memory(self.split))
         for batch in batches.readable(read, self.split, lambda: self.step):
             self.batches_used += 1
             yield self.batches_used - 1, batch

@@ -64,7 +64,7 @@ def epochs(
         loader: Any = DataLoader(dataset, batch_size=size, shuffle=True, collate_fn=collate)
         before = random_states()
         order = batches.draw(loader)
-        part = batches.Part(loader, order, skip, before, random_states(), "train", epoch)
+        part = batches.BatchOrder(loader, order, skip, before, random_states(), "train", epoch)
         for wavs, labels in batches.read(part, reading, memory):
             found.append(([list(samples(wav)) for wav in wavs], list(labels)))
     return found

@@ -82,7 +82,7 @@ def test_each_setting_has_its_own_directory(tmp_path: Path) -> None:
 def test_the_same_plan_may_go_on_and_another_may_not() -> None:
     def stored(**changes: Any) -> dict[str, Any]:
         other = plan(**changes)
-        return identity(other, resolve_config(other), DATA)
+        return identity(other, resolve_config(other), DATA, None)
 
     check_same(stored(), stored(), Path("run"))
     changed = stored(overrides={"optimizer.lr": 1e-3}, seed=3)
