@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import importlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
 from downstream_runs.engine.transfer import to_device
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
-from upstream_arm.common.words import shown
+from upstream_arm.common.words import near, shown
 
 if TYPE_CHECKING:
     import torch
@@ -200,10 +199,8 @@ def _upstream(plan: RunPlan) -> Any:
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):
         known = [name for name in dir(hub) if not name.startswith("_")]
-        close = difflib.get_close_matches(plan.upstream, known, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"s3prl has no upstream {plan.upstream!r}{hint}; `python -m downstream_runs list` shows ours"
+            f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
         )
     try:
         return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
