@@ -99,7 +99,7 @@ def _train_and_test(
             bench.journal.rewind(0)
             train.note_session(bench, 0, records.begun(folder))
         else:
-            train.train(bench, lambda message: print(message, file=terminal), context)
+            train.train(bench, context)
             if not context.leader:
                 return
         metrics = (plan.task.test or result_builder.best_on_dev)(bench)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from downstream_runs.core.generators import random_states, restore_random_states
@@ -25,13 +25,13 @@ from downstream_runs.engine.optimization import Optimization
 from upstream_arm.common.errors import RunFailed, UsageError
 
 
-def train(run: Bench, warn: Callable[[str], None], context: DistributedContext = ALONE) -> None:
+def train(run: Bench, context: DistributedContext = ALONE) -> None:
     """Train to the last step, from the newest good checkpoint if there is one; `run` has what came of it.
 
-    `warn` is told of a checkpoint that is damaged. Whatever moment a run is killed at, it goes on to the
-    same weights and numbers. Raises RunFailed, Diverged or UsageError.
+    At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
+    Diverged or UsageError.
     """
-    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, warn, message))
+    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, message))
     state = _newest(run, checkpoints, context)
     trainer = Trainer(run, context)
     resumed = trainer.begin(state)
@@ -75,8 +75,8 @@ def note_session(run: Bench, step: int, again: bool) -> None:
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
 
 
-def _damaged(run: Bench, warn: Callable[[str], None], message: str) -> None:
-    warn(message)
+def _damaged(run: Bench, message: str) -> None:
+    print(message, file=run.terminal)
     run.journal.event("damaged_checkpoint", 0, message=message)
 
 
