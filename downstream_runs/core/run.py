@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from downstream_runs.core import official, ranges
+from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.run_folder import SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
-from downstream_runs.core.task import PreparedData, TaskSpec, shortfall
+from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file

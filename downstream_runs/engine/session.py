@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from downstream_runs import bridge
 from downstream_runs.core import official, records, results
+from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.results import Result
 from downstream_runs.core.run import (
     RunPlan,
@@ -27,7 +28,6 @@ from downstream_runs.core.run import (
 )
 from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
-from downstream_runs.core.task import PreparedData, shortfall
 from downstream_runs.corpora import contents
 from downstream_runs.engine import components, distributed, result_builder, storing, train
 from downstream_runs.engine.batches import Reading

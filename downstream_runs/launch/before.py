@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run_folder import CACHE
-from downstream_runs.core.task import shortfall
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.corpus import Standing
     from downstream_runs.core.run import RunPlan
-    from downstream_runs.corpora.markers import Standing
-    from downstream_runs.launch.expand import Row
+    from downstream_runs.launch.grid import Row
 
 
 def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
@@ -40,8 +40,5 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
 def look(plan: RunPlan, cache: Path | None) -> Standing:
     """What the plan's corpus is; UsageError for one that cannot be used. No `cache`: nothing is written."""
     from downstream_runs.core.run import resolve_config
-    from downstream_runs.corpora.markers import Standing
 
-    if plan.task.look is None:
-        return Standing()
     return plan.task.look(plan.data, cache, resolve_config(plan), plan.partial)

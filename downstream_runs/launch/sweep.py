@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.core import records
 from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
-from downstream_runs.launch import expand
+from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
@@ -47,7 +47,7 @@ class Tried:
         return "done" if self.result else "diverged"
 
 
-def finish(row: expand.Row) -> Result:
+def finish(row: grid.Row) -> Result:
     """Choose among the rates of `row`, whose runs are over, and write `sweep.json` and `result.json`.
 
     The best on dev by the metric that selects the task's checkpoints; of equal ones the first that was asked
@@ -64,7 +64,7 @@ def finish(row: expand.Row) -> Result:
         raise RunFailed(f"training came to an end with no learning rate ({states}); try lower ones with --lr")
     sign = 1 if metric.direction == "lower" else -1
     best = min((one for one in tried if one.result is not None), key=lambda one: sign * one.value)
-    folder = expand.sweep_folder(row.plan)
+    folder = grid.sweep_folder(row.plan)
     atomic_write_text(folder / SWEEP, json.dumps(_summary(row, tried, best, metric, folder), indent=1) + "\n")
     wanted = _result(row, tried, best, metric, folder)
     with contextlib.suppress(ReportError):
@@ -76,7 +76,7 @@ def finish(row: expand.Row) -> Result:
 
 def diverged(plan: RunPlan) -> bool:
     """Whether a run, or one of its folds, stopped because its loss or gradient was not finite."""
-    return any(records.diverged(run_dir(unit)) for unit in ([plan] if plan.fold else expand.folds(plan)))
+    return any(records.diverged(run_dir(unit)) for unit in ([plan] if plan.fold else grid.folds(plan)))
 
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
@@ -98,10 +98,10 @@ def dev_metric(task: TaskSpec, result: Result) -> Metric:
 def _tried(plan: RunPlan, rate: float) -> Tried:
     from downstream_runs.core import results
 
-    member = expand.member(plan, rate)
+    member = grid.member(plan, rate)
     if diverged(member):
         return Tried(rate, member)
-    units = [run_dir(unit) for unit in expand.folds(member)]
+    units = [run_dir(unit) for unit in grid.folds(member)]
     missing = [folder for folder in units if not (folder / RESULT).exists()]
     if missing:
         raise RunFailed(
@@ -114,7 +114,7 @@ def _tried(plan: RunPlan, rate: float) -> Tried:
 
 
 def _summary(
-    row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path
+    row: grid.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path
 ) -> dict[str, Any]:
     """All that was tried, for `sweep.json`; test numbers are not in it, they decide nothing."""
     known = {_name(one.plan, folder) for one in tried}
@@ -153,7 +153,7 @@ def _name(plan: RunPlan, folder: Path) -> str:
     return str(run_dir(plan).relative_to(folder))
 
 
-def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path) -> Result:
+def _result(row: grid.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path) -> Result:
     """The chosen run's result, which says how it was chosen, with links to the files that it needs."""
     assert best.result is not None
     own = row.plan.task.recipes[row.plan.recipe].config["optimizer"]["lr"]
@@ -164,7 +164,7 @@ def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric
     lost = [f"{one.rate:g}" for one in tried if one.state == "diverged"]
     sentence = f"the learning rate {best.rate:g} was chosen among {len(tried)} ({rates}) by the {how}; "
     sentence += f"the recipe has {own:g}" + (f"; training diverged with {', '.join(lost)}" if lost else "")
-    deviations = [text for text in best.result.deviations if not text.startswith(f"{expand.RATE} is ")]
+    deviations = [text for text in best.result.deviations if not text.startswith(f"{grid.RATE} is ")]
     artefacts = {
         **_link(run_dir(best.plan), folder, best.result.artefacts),
         SWEEP: sha256_file(folder / SWEEP),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import math
@@ -18,8 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
-from downstream_runs.core import records
+from downstream_runs.core import queue, records
+from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import (
     EVENTS,
@@ -30,10 +29,9 @@ from downstream_runs.core.run_folder import (
     RATES,
     RESULT,
     S3PRL_LOG,
+    RunFolder,
     is_fold,
 )
-from downstream_runs.core.task import shortfall
-from downstream_runs.launch import queue
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
 STATES = ("done", "running", "waiting", "failed", "stopped")
-WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -98,56 +95,37 @@ class Status:
         return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print a line for each run."""
-    parser = Parser(prog=f"{PROGRAM} status", description="Show the runs of a folder.")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
-    )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
-    parser.add_argument(
-        "--watch",
-        type=float,
-        nargs="?",
-        const=WATCH_SECONDS,
-        metavar="SECONDS",
-        help="show it again every so many seconds (default: 5) until no run is running or waiting, or Ctrl-C",
-    )
-    options = parser.parse_args(argv)
-    if options.watch is not None and not LEAST_SECONDS <= options.watch <= MOST_SECONDS:
-        raise UsageError(
-            f"--watch is {options.watch:g}, expected at least {LEAST_SECONDS:g} seconds and at most a day"
-        )
-    out = options.out.expanduser().absolute()
+def show(folder: Path, page: Path | None, seconds: float | None) -> int:
+    """Print a line for each run in `folder`, or write them into `page`.
+
+    seconds: how long to wait before it is done again, until nothing runs or waits; None for once.
+    """
+    out = folder.expanduser().absolute()
     if not out.is_dir():
-        raise UsageError(
-            f"{options.out} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one"
-        )
-    with contextlib.suppress(KeyboardInterrupt) if options.watch is not None else contextlib.nullcontext():
+        raise UsageError(f"{folder} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one")
+    with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
         last = -math.inf
         while True:
-            active, now = _show(out, options), time.monotonic()
+            active, now = _show(out, page, seconds), time.monotonic()
             last = now if active else last
-            if options.watch is None or (not active and now - last > BETWEEN_SECONDS):
+            if seconds is None or (not active and now - last > BETWEEN_SECONDS):
                 break
-            time.sleep(options.watch)
+            time.sleep(seconds)
     return 0
 
 
-def _show(out: Path, options: argparse.Namespace) -> bool:
+def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
     """Print the table, or write the page; returns whether something may still change."""
     found = list(find(out))
     active = any(status.state in ("running", "waiting") for status in found)
-    if options.html is not None:
+    if page is not None:
         try:
-            atomic_write_text(options.html, html(found, out, options.watch if active else None))
+            atomic_write_text(page, html(found, out, seconds if active else None))
         except OSError as error:
-            raise UsageError(
-                f"{options.html} cannot be written ({error.strerror}); give another FILE"
-            ) from None
-    if options.html is not None and options.watch is None:
-        print(f"page: {options.html}")
-    elif options.watch is not None and sys.stdout.isatty():
+            raise UsageError(f"{page} cannot be written ({error.strerror}); give another FILE") from None
+    if page is not None and seconds is None:
+        print(f"page: {page}")
+    elif seconds is not None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         shown = text(found, out).splitlines()
         now = datetime.now().astimezone().strftime("%H:%M:%S")
@@ -270,7 +248,7 @@ def of_run(
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=number,
         log=own if job is None or own.exists() else Path(job["log"]),
-        said=str((read_json(folder / OUTCOME) or {}).get("said", "")) if state == "failed" else "",
+        said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=_partial(plan) or ("" if result is None else result.shortfall),
     )

@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from downstream_runs.core import records, results
+from downstream_runs.core import queue, records, results
 from downstream_runs.corpora import audio, markers, transcripts
 from downstream_runs.corpora import data_root as settings
 from downstream_runs.engine import checkpoints
 from downstream_runs.features import store
-from downstream_runs.launch import queue
 from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
 from upstream_arm import checkpoint, config

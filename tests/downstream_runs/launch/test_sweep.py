@@ -13,16 +13,16 @@ import pytest
 from downstream_runs.cli import main as cli
 from downstream_runs.core import results
 from downstream_runs.engine import run, run_dir, session
-from downstream_runs.launch import expand, sweep
+from downstream_runs.launch import grid, sweep
 from reports import store
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
 
-def row_of(tmp_path: Path, *rates: float) -> expand.Row:
+def row_of(tmp_path: Path, *rates: float) -> grid.Row:
     noise.make_corpus(tmp_path / "data")
     runner = {"total_steps": 4, "eval_step": 4}
-    return expand.Row(noise.tiny_plan(tmp_path / "data", tmp_path / "out", runner=runner), rates)
+    return grid.Row(noise.tiny_plan(tmp_path / "data", tmp_path / "out", runner=runner), rates)
 
 
 def with_dev(plan: noise.RunPlan, value: float) -> None:
@@ -61,7 +61,7 @@ def test_the_best_on_dev_is_the_result(tmp_path: Path) -> None:
     assert sweep.finish(row) == result, "the same again"
     # Only the sweep's result is a row of a table of the folder.
     assert [path.parent for path, _ in store.find([tmp_path / "out"]).results] == [row.folder()]
-    fewer = expand.Row(row.plan, row.rates[:1])
+    fewer = grid.Row(row.plan, row.rates[:1])
     assert sweep.finish(fewer).config["optimizer"]["lr"] == 0.01
     summary = json.loads((row.folder() / "sweep.json").read_text())
     assert len(summary["tried_by_other_commands"]) == 2
@@ -85,7 +85,7 @@ def test_a_diverged_rate_is_kept_and_not_chosen(tmp_path: Path) -> None:
         "run": f"rates/{run_dir(row.members()[1]).name}",
     }
     with pytest.raises(RunFailed, match="no learning rate \\(1e\\+09 diverged\\)"):
-        sweep.finish(expand.Row(row.plan, (1e9,)))
+        sweep.finish(grid.Row(row.plan, (1e9,)))
 
 
 def test_the_folds_of_a_sweep(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_the_folds_of_a_sweep(tmp_path: Path) -> None:
         folds=("fold1", "fold2"),
         fold_key="downstream_expert.datarc.fold",
     )
-    row = expand.Row(dataclasses.replace(row.plan, task=task), row.rates)
+    row = grid.Row(dataclasses.replace(row.plan, task=task), row.rates)
     # Means of error rates over folds are no error rate, so the engine cannot write them for a WER.
     for plan in row.members():
-        for unit in expand.folds(plan):
+        for unit in grid.folds(plan):
             session.run(unit)
     for unit, value in zip(row.units(), (40.0, 60.0, 50.0, 48.0), strict=True):
         with_dev(unit, value)

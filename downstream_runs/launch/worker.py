@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.core.run_folder import LOGS, OUTCOME, RESULT
-from downstream_runs.launch import expand
-from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_text
+from downstream_runs.core import demo, outcome
+from downstream_runs.core.run_folder import LOGS, RESULT
+from downstream_runs.launch import grid
+from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
-    from downstream_runs.core.task import TaskSpec
-
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -43,14 +37,14 @@ class Outcome:
         return self.code == DONE
 
 
-def run(plan: RunPlan, rerun: str, demo: bool) -> int:
+def run(plan: RunPlan, rerun: str, with_demo: bool) -> int:
     """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
     from downstream_runs import engine
 
     try:
-        with recorded(plan):
-            if demo:
-                make_demo(plan.task, plan.data)
+        with outcome.recorded(engine.run_dir(plan)):
+            if with_demo:
+                demo.make(plan.task, plan.data)
             engine.run(plan, rerun=rerun)
     except (Exception, KeyboardInterrupt) as error:
         return _tell_error(error)
@@ -59,67 +53,14 @@ def run(plan: RunPlan, rerun: str, demo: bool) -> int:
 
 def _tell_error(error: BaseException) -> int:
     """Print an error as one sentence; returns the exit code that it stands for."""
-    from upstream_arm.common.errors import ReportError, UpstreamError
 
-    if isinstance(error, (UsageError, UpstreamError, ReportError)):
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USE
     if isinstance(error, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    if isinstance(error, RunFailed):
-        print(f"failed: {error}", file=sys.stderr)
-    else:
-        traceback.print_exception(error)
-        said = " ".join(str(error).split())  # in one line, since the launcher shows the last
-        print(f"failed: {type(error).__name__}: {said} (a fault of this program; its log is above)")
-    return FAILED
-
-
-@contextlib.contextmanager
-def recorded(plan: RunPlan) -> Iterator[None]:
-    """Leave the reason of a failure in the run's folder, where `status` finds it until the next attempt."""
-    _forget(plan)
-    try:
-        yield
-    except Exception as error:
-        _note(plan, error)
-        raise
-
-
-def _forget(plan: RunPlan) -> None:
-    with contextlib.suppress(OSError):
-        _outcome(plan).unlink(missing_ok=True)
-
-
-def _note(plan: RunPlan, error: Exception) -> None:
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    # The run's own error is what must be told, also where its folder cannot be written.
-    with contextlib.suppress(OSError):
-        atomic_write_text(_outcome(plan), json.dumps({"said": str(error), "time": now}) + "\n")
-
-
-def _outcome(plan: RunPlan) -> Path:
-    from downstream_runs.core.run import run_dir
-
-    return run_dir(plan) / OUTCOME
-
-
-def make_demo(task: TaskSpec, data: Path) -> None:
-    """Make a task's synthetic corpus; tasks share corpora, so one process at a time.
-
-    UsageError where it cannot be written.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        with (data / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            task.demo(data)
-    except OSError as error:
-        raise UsageError(
-            f"the demo's corpus cannot be made in {data.absolute()} ({error.strerror or error}): work in a "
-            "folder that can be written, with 1 GB of room, or give --out one"
-        ) from error
+        return say("interrupted", INTERRUPTED)
+    if isinstance(error, SuperbError):
+        return tell(error)
+    traceback.print_exception(error)
+    told = " ".join(str(error).split())  # in one line, since the launcher shows the last
+    return say(f"failed: {type(error).__name__}: {told} (a fault of this program; its log is above)", FAILED)
 
 
 def log_file(plan: RunPlan) -> Path:
@@ -159,9 +100,9 @@ def last_line(log: Path) -> str:
     return lines[-1].split("\r")[-1].strip() if lines else ""
 
 
-def tell(number: int, plans: Sequence[RunPlan], what: str) -> None:
+def report(number: int, plans: Sequence[RunPlan], what: str) -> None:
     """A line about one of several runs."""
-    print(f"[{number + 1}/{len(plans)}] {expand.name(plans[number])}: {what}", file=sys.stderr)
+    print(f"[{number + 1}/{len(plans)}] {grid.name(plans[number])}: {what}", file=sys.stderr)
 
 
 def ending(outcome: Outcome) -> str:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import RESULT, SWEEP
-from downstream_runs.launch import attempt, sweep
-from downstream_runs.launch.expand import Row, folds
+from downstream_runs.launch import sweep, worker
+from downstream_runs.launch.grid import Row, folds
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
 
-Launch = Callable[[Sequence["RunPlan"]], Sequence[attempt.Outcome]]
+Launch = Callable[[Sequence["RunPlan"]], Sequence[worker.Outcome]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _diverged(row: Row, unit: RunPlan) -> bool:
     return bool(row.rates) and sweep.diverged(dataclasses.replace(unit, fold=None))
 
 
-def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
+def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
     from upstream_arm.common.errors import ReportError
 
     bad = [one for one in outcomes if not one.good and not (row.rates and sweep.diverged(one.plan))]
