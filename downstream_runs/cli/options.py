@@ -22,7 +22,7 @@ from upstream_arm.common.words import shown
 if TYPE_CHECKING:
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.features.options import FeatureOptions
 
 DEMO_DATA = "demo-data"
 MOST_GB = 1_000_000
@@ -273,15 +273,15 @@ def plan_of(options: argparse.Namespace, arguments: Sequence[str], seed: int | N
     return plan
 
 
-def features_of(options: argparse.Namespace) -> Settings:
+def features_of(options: argparse.Namespace) -> FeatureOptions:
     """What the options say of stored features; UsageError if they cannot go together."""
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.features.options import FeatureOptions
 
     gb = options.features_gb
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
     limit = None if gb is None else int(gb * 1e9)
-    return Settings(options.features, options.features_precision, limit)
+    return FeatureOptions(options.features, options.features_precision, limit)
 
 
 def _switches(options: argparse.Namespace, upstream: str) -> dict[str, str]:

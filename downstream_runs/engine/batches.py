@@ -13,7 +13,7 @@ from typing import Any
 
 from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
 from downstream_runs.engine import ahead
-from downstream_runs.features.remembered import Job, Memory, Read, Reader
+from downstream_runs.features.items import ItemCache, ItemReader, ReadItem, ReadJob
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Part:
         return None if seed is None else _seed(seed, key, number)
 
 
-def read(part: Part, reading: Reading, memory: Memory | None = None) -> Iterator[Any]:
+def read(part: Part, reading: Reading, memory: ItemCache | None = None) -> Iterator[Any]:
     """The batches of a part, in its order; what `memory` has is not read again."""
     return _read_all(part, reading) if memory is None else _read_new(part, reading, memory)
 
@@ -87,10 +87,10 @@ def _start(part: Part, read: Callable[[Any], Any], jobs: Sequence[Any], workers:
     return ahead.in_order(read, jobs, workers, seed)
 
 
-def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
+def _read_new(part: Part, reading: Reading, memory: ItemCache) -> Iterator[Any]:
     """As `_read_all`, but for the items that are remembered, which draw no random numbers."""
     plans = [_Planned(part, number, reading, memory) for number in range(part.skip, len(part.order))]
-    reader = Reader(part.loader.dataset, part.loader.collate_fn)
+    reader = ItemReader(part.loader.dataset, part.loader.collate_fn)
     new = [planned.job for planned in plans if planned.job.keys]
     jobs = _start(part, reader.__getitem__, new, reading.workers)
     for planned in plans:
@@ -106,16 +106,16 @@ def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
 class _Planned:
     """One batch: the keys of its items, which of them are remembered, and the job that reads the others."""
 
-    def __init__(self, part: Part, number: int, reading: Reading, memory: Memory) -> None:
+    def __init__(self, part: Part, number: int, reading: Reading, memory: ItemCache) -> None:
         batch = part.order[number]
-        # A batch of one index is remembered as s3prl puts it together, see `Reader.content`.
+        # A batch of one index is remembered as s3prl puts it together, see `ItemReader.content`.
         self.keys = [(batch[0],)] if len(batch) == 1 else batch
         self.known = [key in memory for key in self.keys]
         new = tuple(key for key, known in zip(self.keys, self.known, strict=True) if not known)
         self._memory = memory
-        self.job = Job(new, part.seed(reading.seed, number))
+        self.job = ReadJob(new, part.seed(reading.seed, number))
 
-    def keep(self, new: Read, reader: Reader) -> Any:
+    def keep(self, new: ReadItem, reader: ItemReader) -> Any:
         """Remember what was read, if it comes again; returns it."""
         if new.drew:
             return new.content

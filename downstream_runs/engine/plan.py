@@ -16,7 +16,7 @@ from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import ranges
 from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.engine.ranges import MOST
-from downstream_runs.features.settings import Settings
+from downstream_runs.features.options import FeatureOptions
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.words import shown
@@ -71,7 +71,7 @@ class RunPlan:
     command: tuple[str, ...] = ()
     cache: Path | None = None
     fold: str | None = None
-    features: Settings = field(default_factory=Settings)
+    features: FeatureOptions = field(default_factory=FeatureOptions)
     group: str = ""
     rivals: Rivals | None = None
     together: tuple[RunPlan, ...] = ()
@@ -234,7 +234,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
     }
 
 
-def _stored(features: Settings) -> str:
+def _stored(features: FeatureOptions) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
     return features.mode if features.mode in ("off", "auto") else features.precision
 

@@ -127,7 +127,7 @@ def build(work: Work, terminal: IO[str]) -> Bench:
     from downstream_runs import bridge
 
     bridge.apply()
-    from downstream_runs.engine import finish, parts, storing
+    from downstream_runs.engine import feature_setup, finish, parts
 
     plan, folder = work.plan, work.folder
     built = parts.build(plan, _with_data(work.config, work.data), folder)
@@ -146,19 +146,19 @@ def build(work: Work, terminal: IO[str]) -> Bench:
         _reading(plan, work.config),
         labels,
     )
-    storing.store_features(bench)
+    feature_setup.set_up(bench)
     return bench
 
 
 def conclude(bench: Bench) -> Result:
     """Test a run whose training is done, and write its result."""
     from downstream_runs.core import results
-    from downstream_runs.engine import finish, storing
+    from downstream_runs.engine import feature_setup, finish
 
     metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
     bench.write_items()
     bench.label_items()
-    storing.say_stored(bench)
+    feature_setup.report(bench)
     result = finish.make_result(bench, metrics, bench.labels, records.seconds(bench.folder))
     written = results.write(bench.folder / RESULT, result)
     bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)

@@ -18,7 +18,7 @@ import toy
 
 from downstream_runs import tasks
 from downstream_runs.engine import finite, loop, parts, run, run_dir, session, state
-from downstream_runs.features.settings import Settings
+from downstream_runs.features.options import FeatureOptions
 from reports.gather import gather
 from reports.tables import ours, table1
 from upstream_arm.common import lock
@@ -331,10 +331,10 @@ def test_scores_that_are_not_finite_are_refused(
         run(plan(corpus, tmp_path))
 
 
-@pytest.mark.parametrize("features", [Settings("off"), Settings("memory", "fp32")])
+@pytest.mark.parametrize("features", [FeatureOptions("off"), FeatureOptions("memory", "fp32")])
 @pytest.mark.parametrize("split", ["train", "dev-clean"])
 def test_features_that_are_not_finite_are_refused(
-    split: str, features: Settings, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, features: FeatureOptions, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chapter = "1" if split == "train" else "2"
     path = next((corpus / ("train-clean-100" if split == "train" else split)).rglob(f"{chapter}-9-0001.flac"))

@@ -12,7 +12,7 @@ import small_student
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run, run_dir, together
 from downstream_runs.engine.evaluate import evaluate
-from downstream_runs.features.settings import Settings
+from downstream_runs.features.options import FeatureOptions
 from upstream_arm.common.errors import Diverged
 
 RATES = (1e-2, 3e-3, 1e-3)
@@ -36,7 +36,7 @@ def plan(data: Path, out: Path, rate: float, mode: str = "memory") -> RunPlan:
         data=data,
         out=out,
         overrides={**steps, "optimizer.lr": rate},
-        features=Settings(mode),  # type: ignore[arg-type]
+        features=FeatureOptions(mode),  # type: ignore[arg-type]
     )
 
 

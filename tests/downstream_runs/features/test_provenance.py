@@ -21,7 +21,7 @@ from downstream_runs import bridge
 from downstream_runs.core.records import EVENTS, read
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import provenance
-from downstream_runs.features.settings import Settings
+from downstream_runs.features.options import FeatureOptions
 
 CODE = """
 import torch
@@ -182,7 +182,7 @@ def test_a_run_after_a_change_of_the_code_has_its_own_features(
 ) -> None:
     def metrics(out: str, mode: Any) -> str:
         register(load().entry)
-        features = Settings(mode, "fp32")
+        features = FeatureOptions(mode, "fp32")
         plan = noise.tiny_plan(
             corpus, tmp_path / out, upstream="foreign", features=features, cache=tmp_path / "cache"
         )
@@ -205,7 +205,9 @@ def test_features_of_code_that_cannot_be_told_are_not_found_again(
         return upstream
 
     register(build)
-    plan = noise.tiny_plan(corpus, tmp_path / "runs", upstream="foreign", features=Settings(mode, "fp32"))
+    plan = noise.tiny_plan(
+        corpus, tmp_path / "runs", upstream="foreign", features=FeatureOptions(mode, "fp32")
+    )
     result = run(plan)
     assert not list((tmp_path / "runs" / "cache").rglob("*.safetensors"))
     assert "what computes them cannot be told" in capfd.readouterr().err

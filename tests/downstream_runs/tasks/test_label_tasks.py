@@ -258,10 +258,10 @@ def test_the_head_beats_chance_on_the_demo(
 ) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.engine import folds, run_dir
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.features.options import FeatureOptions
 
     # FBANK without normalisation: normalised, the mean over frames is zero and says nothing.
-    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=Settings("disk"))
+    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=FeatureOptions("disk"))
     result = folds.run(one)
     assert result.metrics[0].value >= least
     assert result.labels == ("demo", "shortened")
@@ -280,10 +280,15 @@ def test_the_head_beats_chance_on_the_demo(
 def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.engine import folds
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.features.options import FeatureOptions
 
     changes = {"optimizer.lr": 0.0, "runner.total_steps": 2}
     one = plan(
-        "ic", label_demos, tmp_path, upstream="fbank_no_cmvn", overrides=changes, features=Settings("disk")
+        "ic",
+        label_demos,
+        tmp_path,
+        upstream="fbank_no_cmvn",
+        overrides=changes,
+        features=FeatureOptions("disk"),
     )
     assert folds.run(one).metrics[0].value < 28.0
