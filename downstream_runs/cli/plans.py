@@ -20,7 +20,8 @@ from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.core.run import FeatureSettings, RunPlan
+    from downstream_runs.core.feature_options import FeatureOptions
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.launch.grid import Row
 
@@ -103,15 +104,15 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
     return chosen
 
 
-def features_of(options: argparse.Namespace) -> FeatureSettings:
+def features_of(options: argparse.Namespace) -> FeatureOptions:
     """What the options say of stored features; UsageError if they cannot go together."""
-    from downstream_runs.core.run import FeatureSettings
+    from downstream_runs.core.feature_options import FeatureOptions
 
     gb = options.features_gb
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
     limit = None if gb is None else int(gb * 1e9)
-    return FeatureSettings(options.features, options.features_precision, limit)
+    return FeatureOptions(options.features, options.features_precision, limit)
 
 
 def task_names(text: str) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.run_folder import SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
@@ -25,35 +26,6 @@ from upstream_arm.common.words import shown
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 PRECISIONS = ("fp32", "bf16", "fp16")
-
-FeatureMode = Literal["off", "memory", "disk", "auto"]
-FeaturePrecision = Literal["fp16", "bf16", "fp32"]
-FEATURE_MODES: tuple[FeatureMode, ...] = ("off", "memory", "disk", "auto")
-FEATURE_PRECISIONS: tuple[FeaturePrecision, ...] = ("fp16", "bf16", "fp32")
-
-
-@dataclass(frozen=True)
-class FeatureSettings:
-    """How a run uses stored features.
-
-    mode: `off` computes them in every pass, as stock s3prl does; `memory` and `disk` store them; `auto`
-    stores them where that changes no number but for rounding in fp32: for an upstream that does not depend on
-    the batch, pooled items on disk, and the frames of a small corpus in memory.
-    precision: of stored frames, but for those that it does not hold; pooled items are always fp32. limit:
-    bytes of all items.
-    """
-
-    mode: FeatureMode = "off"
-    precision: FeaturePrecision = "fp16"
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        for option, value, known in (
-            ("--features", self.mode, FEATURE_MODES),
-            ("--features-precision", self.precision, FEATURE_PRECISIONS),
-        ):
-            if value not in known:
-                raise UsageError(f"{option} {value!r} is unknown, expected one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -90,7 +62,7 @@ class RunPlan:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     fold: str | None = None
-    features: FeatureSettings = FeatureSettings()
+    features: FeatureOptions = field(default_factory=FeatureOptions)
     group: str = ""
     partial: bool = False
 
@@ -203,7 +175,7 @@ def identity(
     }
 
 
-def _stored(features: FeatureSettings) -> str:
+def _stored(features: FeatureOptions) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
     return features.mode if features.mode in ("off", "auto") else features.precision
 

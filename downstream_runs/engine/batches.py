@@ -13,7 +13,7 @@ from typing import Any
 
 from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
 from downstream_runs.engine import prefetch
-from downstream_runs.features.remembered import Job, Memory, Read, Reader
+from downstream_runs.features.items import ItemCache, ItemReader, ReadItem, ReadJob
 from upstream_arm.common.errors import RunFailed
 
 
@@ -60,9 +60,9 @@ class BatchOrder:
         return None if seed is None else _seed(seed, key, number)
 
 
-def read(order: BatchOrder, reading: Reading, memory: Memory | None = None) -> Iterator[Any]:
-    """The batches in their order; what `memory` has is not read again."""
-    return _read_all(order, reading) if memory is None else _read_new(order, reading, memory)
+def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) -> Iterator[Any]:
+    """The batches in their order; items that `cache` has are not read again."""
+    return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
 
 
 def of(
@@ -92,16 +92,16 @@ def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], w
     return prefetch.in_order(read, jobs, workers, seed)
 
 
-def _read_new(order: BatchOrder, reading: Reading, memory: Memory) -> Iterator[Any]:
-    """As `_read_all`, without reading what is remembered: such items draw no random numbers."""
-    plans = [_Planned(order, number, reading, memory) for number in range(order.skip, len(order.batches))]
-    reader = Reader(order.loader.dataset, order.loader.collate_fn)
+def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
+    """As `_read_all`, without reading what is in the cache: such items draw no random numbers."""
+    plans = [_Planned(order, number, reading, cache) for number in range(order.skip, len(order.batches))]
+    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
     new = [planned.job for planned in plans if planned.job.keys]
     jobs = _start(order, reader.__getitem__, new, reading.workers)
     for planned in plans:
         found = iter(next(jobs) if planned.job.keys else ())
         contents = [
-            memory[key] if known else planned.keep(next(found), reader)
+            cache[key] if known else planned.keep(next(found), reader)
             for key, known in zip(planned.keys, planned.known, strict=True)
         ]
         whole = len(contents) == 1
@@ -109,22 +109,22 @@ def _read_new(order: BatchOrder, reading: Reading, memory: Memory) -> Iterator[A
 
 
 class _Planned:
-    """One batch: the keys of its items, which of them are remembered, and the job that reads the others."""
+    """One batch: the keys of its items, which of them are in the cache, and the job that reads the others."""
 
-    def __init__(self, order: BatchOrder, number: int, reading: Reading, memory: Memory) -> None:
+    def __init__(self, order: BatchOrder, number: int, reading: Reading, cache: ItemCache) -> None:
         batch = order.batches[number]
-        # A batch of one index is remembered as s3prl puts it together, see `Reader.content`.
+        # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
         self.keys = [(batch[0],)] if len(batch) == 1 else batch
-        self.known = [key in memory for key in self.keys]
+        self.known = [key in cache for key in self.keys]
         new = tuple(key for key, known in zip(self.keys, self.known, strict=True) if not known)
-        self._memory = memory
-        self.job = Job(new, order.seed(reading.seed, number))
+        self._cache = cache
+        self.job = ReadJob(new, order.seed(reading.seed, number))
 
-    def keep(self, new: Read, reader: Reader) -> Any:
-        """Remember what was read, if it comes again; returns it."""
+    def keep(self, new: ReadItem, reader: ItemReader) -> Any:
+        """Keep what was read, if it comes again; returns it."""
         if new.drew:
             return new.content
-        return self._memory.keep(new.key, new.content, lambda: reader.content(new.key))
+        return self._cache.keep(new.key, new.content, lambda: reader.content(new.key))
 
 
 def whole(loader: Any, split: str, together: int = 1) -> BatchOrder:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
-from downstream_runs.engine.transfer import to_device
+from downstream_runs.features.extractor import to_device
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
 from upstream_arm.common.words import near, shown
 
 if TYPE_CHECKING:
     import torch
 
-    from downstream_runs.features.remembered import Memory
-    from downstream_runs.features.source import Source
+    from downstream_runs.features.extractor import FeatureExtractor
+    from downstream_runs.features.items import ItemCache
 
 
 class ScalarLog:
@@ -46,7 +46,7 @@ class Components:
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
-    source: Source | None = None  # of stored features
+    source: FeatureExtractor | None = None  # of stored features
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -74,11 +74,11 @@ class Components:
     @property
     def pooled(self) -> bool:
         """Whether features are the means over frames, one frame an utterance."""
-        return self.source is not None and self.source.choice.kind == "pooled"
+        return self.source is not None and self.source.stored.kind == "pooled"
 
-    def memory(self, split: str) -> Memory | None:
+    def memory(self, split: str) -> ItemCache | None:
         """What is remembered of a split's items; None where features are not stored."""
-        return None if self.source is None else self.source.memory(split)
+        return None if self.source is None else self.source.items(split)
 
     def loader(self, split: str, epoch: int = 0) -> Any:
         """s3prl's data loader of `split`; UsageError if the data does not allow one."""

@@ -29,7 +29,7 @@ from downstream_runs.core.run import (
 from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import contents
-from downstream_runs.engine import components, distributed, result_builder, storing, train
+from downstream_runs.engine import components, distributed, feature_setup, result_builder, train
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.distributed import ALONE, DistributedContext
@@ -104,7 +104,7 @@ def _train_and_test(
                 return
         metrics = (plan.task.test or result_builder.best_on_dev)(bench)
         bench.write_items()
-        storing.say_stored(bench)
+        feature_setup.report(bench)
         result = result_builder.make_result(bench, metrics, records.seconds(folder))
         results.write(folder / RESULT, result)
         bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
@@ -122,7 +122,7 @@ def _build(
         print(shortfall(data.partial), file=sys.stderr)
     journal = records.Journal(folder, labels, official.read(plan.task, config))
     bench = Bench(plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels)
-    storing.store_features(bench)
+    feature_setup.set_up(bench)
     return bench
 
 

@@ -188,10 +188,9 @@ def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
             finder.import_hook(name)
     except (ImportError, SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    files = (getattr(one, "__file__", None) for one in finder.modules.values())
-    found = {Path(file).resolve() for file in files if file}
+    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
     missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return found, {one for one in missing if _spec_is_installed(one)}
+    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
 
 
 def _is_installed(path: str) -> bool:

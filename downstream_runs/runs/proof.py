@@ -20,8 +20,9 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.core.run import FeatureSettings, RunPlan
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
 ROUNDING = 1e-9
@@ -196,7 +197,7 @@ def read(place: Path) -> Result:
 
 
 def repeat(
-    old: Result, command: argparse.Namespace, features: FeatureSettings, options: argparse.Namespace
+    old: Result, command: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace
 ) -> int:
     """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1.
 
@@ -223,7 +224,7 @@ def repeat(
 
 
 def _plan(
-    old: Result, given: argparse.Namespace, features: FeatureSettings, options: argparse.Namespace, out: Path
+    old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import recipes, tasks

@@ -17,7 +17,7 @@ import soundfile
 import toy
 
 from downstream_runs import tasks
-from downstream_runs.core.run import FeatureSettings
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import checkpoints, components, optimization, run, run_dir, session, train
 from reports.gather import gather
 from reports.tables import ours, table1
@@ -331,10 +331,10 @@ def test_scores_that_are_not_finite_are_refused(
         run(plan(corpus, tmp_path))
 
 
-@pytest.mark.parametrize("features", [FeatureSettings("off"), FeatureSettings("memory", "fp32")])
+@pytest.mark.parametrize("features", [FeatureOptions("off"), FeatureOptions("memory", "fp32")])
 @pytest.mark.parametrize("split", ["train", "dev-clean"])
 def test_features_that_are_not_finite_are_refused(
-    split: str, features: FeatureSettings, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, features: FeatureOptions, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chapter = "1" if split == "train" else "2"
     path = next((corpus / ("train-clean-100" if split == "train" else split)).rglob(f"{chapter}-9-0001.flac"))

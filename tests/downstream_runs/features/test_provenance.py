@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from downstream_runs import bridge
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.records import EVENTS, read
-from downstream_runs.core.run import FeatureSettings
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import provenance
 
@@ -184,7 +184,7 @@ def test_a_run_after_a_change_of_the_code_has_its_own_features(
 
     def metrics(out: str, mode: Any) -> str:
         register(load().entry)
-        features = FeatureSettings(mode, "fp32")
+        features = FeatureOptions(mode, "fp32")
         plan = noise.tiny_plan(corpus, tmp_path / out, upstream="foreign", features=features)
         (tmp_path / out).mkdir()
         (tmp_path / out / "cache").symlink_to(tmp_path / "cache")
@@ -208,7 +208,7 @@ def test_features_of_code_that_cannot_be_told_are_not_found_again(
 
     register(build)
     plan = noise.tiny_plan(
-        corpus, tmp_path / "runs", upstream="foreign", features=FeatureSettings(mode, "fp32")
+        corpus, tmp_path / "runs", upstream="foreign", features=FeatureOptions(mode, "fp32")
     )
     result = run(plan)
     assert not list((tmp_path / "runs" / "cache").rglob("*.safetensors"))

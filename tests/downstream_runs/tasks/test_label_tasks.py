@@ -257,11 +257,11 @@ def test_the_head_beats_chance_on_the_demo(
     label_demos: Path, tmp_path: Path, name: str, least: float
 ) -> None:
     pytest.importorskip("s3prl")
-    from downstream_runs.core.run import FeatureSettings
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.engine import folds, run_dir
 
     # FBANK without normalisation: normalised, the mean over frames is zero and says nothing.
-    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=FeatureSettings("disk"))
+    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=FeatureOptions("disk"))
     result = folds.run(one)
     assert result.metrics[0].value >= least
     assert result.labels == ("demo", "shortened")
@@ -279,7 +279,7 @@ def test_the_head_beats_chance_on_the_demo(
 @pytest.mark.slow
 def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3prl")
-    from downstream_runs.core.run import FeatureSettings
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.engine import folds
 
     changes = {"optimizer.lr": 0.0, "runner.total_steps": 2}
@@ -289,6 +289,6 @@ def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
         tmp_path,
         upstream="fbank_no_cmvn",
         overrides=changes,
-        features=FeatureSettings("disk"),
+        features=FeatureOptions("disk"),
     )
     assert folds.run(one).metrics[0].value < 28.0
