@@ -31,9 +31,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from upstream_arm.common.files import atomic_path, atomic_write_text
 from upstream_arm.config import ConvLayer
 from upstream_arm.distillation import corpus
-from upstream_arm.distillation.files import replacing, write_text
 from upstream_arm.distillation.ratio import MaskRatio
 from upstream_arm.distillation.stream import Batch, Stream, seed_dropout
 
@@ -68,7 +68,7 @@ def lay_out(speech: Sequence[Path], folder: Path) -> None:
             for index in range(max(1, len(samples) // size)):
                 piece = samples[index * size : (index + 1) * size]
                 soundfile.write(part / f"{path.stem}.{index}.flac", piece, rate)
-    write_text(folder / "WHOLE.txt", "\n".join(str(source) for source in speech) + "\n")
+    atomic_write_text(folder / "WHOLE.txt", "\n".join(str(source) for source in speech) + "\n")
 
 
 def batches(data: Path, part: str, size: int, epochs: int, ratio: MaskRatio, convs: Any) -> Stream:
@@ -182,11 +182,11 @@ def train(data: Path, folder: Path, steps: int) -> dict[str, float]:
         optimizer.step()
         if (step + 1) % SAVE_EVERY == 0:
             content = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            with replacing(state) as written:
+            with atomic_path(state) as written:
                 torch.save(content, written)
     outcome = {"steps": steps, **measure(learner.eval(), clusters, data)}
     learner.model.save_pretrained(folder)
-    write_text(about, json.dumps(outcome) + "\n")
+    atomic_write_text(about, json.dumps(outcome) + "\n")
     return outcome
 
 

@@ -6,7 +6,6 @@ Nothing in a file is ever run (see `unpickling`). Weights are read as float32.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -96,15 +95,6 @@ def labels(path: Path | str) -> tuple[str, ...]:
     if not isinstance(found, list) or any(not isinstance(label, str) for label in found):
         raise damaged(path, f"its labels are {found!r}")
     return tuple(found)
-
-
-def sha256(path: Path | str) -> str:
-    """The file's SHA-256 in hexadecimal, for provenance."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read(path: Path | str) -> Checkpoint:

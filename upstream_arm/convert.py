@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from upstream_arm.checkpoint import (
@@ -15,9 +13,9 @@ from upstream_arm.checkpoint import (
     choose_config,
     labels,
     read,
-    sha256,
 )
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_path, sha256_file
 from upstream_arm.config import StudentConfig
 from upstream_arm.matching import check_fit
 
@@ -56,15 +54,13 @@ def convert(
         FORMAT_KEY: FORMAT,
         CONFIG_KEY: json.dumps(config.to_mapping()),
         "source_file": source.name,
-        "source_sha256": sha256(source),
+        "source_sha256": sha256_file(source),
         LABELS_KEY: json.dumps(labels(source)),
     }
     state = {key: tensor.contiguous() for key, tensor in checkpoint.student_state.items()}
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-            written = Path(folder) / target.name
+        with atomic_path(target) as written:
             save_file(state, written, metadata)
-            os.replace(written, target)
     except OSError as error:
         raise UpstreamError(
             f"{target} cannot be written ({error.strerror or error}); "

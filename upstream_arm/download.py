@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import logging
 import os
 import re
+import shutil
 import sys
-import tempfile
 import textwrap
 import urllib.error
 import urllib.request
@@ -20,6 +19,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_path
+from upstream_arm.common.words import near
 from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical
 
 _BLOCK = 1 << 20
@@ -31,13 +32,12 @@ def released_file(name: str) -> str:
     """The file of a released name in the authors' repository.
 
     Raises:
-        UpstreamError: if nothing was released under that name; the message suggests near ones.
+        UpstreamError: if nothing was released under that name; the message suggests the nearest.
     """
     if name in RELEASED or name in ALIASES:
         return RELEASED[canonical(name)]
-    near = difflib.get_close_matches(name, [*RELEASED, *ALIASES], n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(RELEASED)}"
-    raise UpstreamError(f"there is no released checkpoint {name!r}; {hint}")
+    hint = near(name, [*RELEASED, *ALIASES]) or f"; expected one of {', '.join(RELEASED)}"
+    raise UpstreamError(f"there is no released checkpoint {name!r}{hint}")
 
 
 def cached(name: str) -> Path | None:
@@ -103,15 +103,8 @@ def fetch_url(url: str) -> Path:
     if target.is_file():
         return target
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=folder, prefix=target.name, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                _download(url, file)
-            os.replace(part, target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
+        with atomic_path(target) as part:
+            _download(url, part)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise UpstreamError(
@@ -156,18 +149,13 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _download(url: str, file: IO[bytes]) -> None:
+def _download(url: str, target: Path) -> None:
     from tqdm import tqdm
 
     opener = urllib.request.build_opener(_CheckedRedirects)
-    with opener.open(url, timeout=_TIMEOUT_S) as response:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        done = 0
-        with tqdm(total=total, unit="B", unit_scale=True, desc=Path(urlsplit(url).path).name) as bar:
-            while block := response.read(_BLOCK):
-                file.write(block)
-                done += len(block)
-                bar.update(len(block))
-    if total is not None and done != total:
-        raise OSError(f"{done} of {total} bytes arrived")
+    with opener.open(url, timeout=_TIMEOUT_S) as response, target.open("wb") as file:
+        total = int(response.headers.get("Content-Length") or 0)
+        with tqdm.wrapattr(response, "read", total, desc=Path(urlsplit(url).path).name) as source:
+            shutil.copyfileobj(source, file, _BLOCK)
+        if total and file.tell() != total:
+            raise OSError(f"{file.tell()} of {total} bytes arrived")

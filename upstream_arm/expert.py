@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import sha256_file
 from upstream_arm.config import Batching, ReuseSoftmax, StudentConfig
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.student import Student
@@ -95,12 +96,12 @@ def from_checkpoint(
     Raises:
         UpstreamError: if the files cannot be used.
     """
-    from upstream_arm.checkpoint import labels, load_student, sha256
+    from upstream_arm.checkpoint import labels, load_student
 
     student = load_student(
         ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching, repeats=repeats
     )
-    return UpstreamExpert(student, Path(ckpt), sha256(ckpt), labels(ckpt))
+    return UpstreamExpert(student, Path(ckpt), sha256_file(Path(ckpt)), labels(ckpt))
 
 
 def from_seed(

@@ -6,16 +6,13 @@ stub is one marked import at the end of that file; everything else of the clone 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_write_bytes
 
 # The leading newline ends an unfinished last line, and is taken away again with the rest.
 STUB = b"""
@@ -101,15 +98,9 @@ def _check_installed(folder: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            shutil.copymode(path, written)
-            os.replace(written, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(written)
+        mode = path.stat().st_mode
+        atomic_write_bytes(path, content)
+        path.chmod(mode)
     except OSError as error:
         raise UpstreamError(
             f"{path} cannot be written ({error.strerror or error}); "

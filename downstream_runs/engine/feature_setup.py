@@ -8,6 +8,7 @@ import json
 import sys
 
 from downstream_runs.core import records
+from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import file_identity
 from downstream_runs.features import provenance
@@ -36,7 +37,7 @@ def set_up(bench: Bench) -> None:
         if plan.features.mode == "auto":
             return
         stored = dataclasses.replace(stored, mode="memory")
-    root = (plan.cache or plan.out / "cache") / "features"
+    root = (plan.cache or plan.out / CACHE) / "features"
     cache = FeatureCache.of_upstream(root, identity, stored, plan.features.limit)
     extractor = FeatureExtractor(
         parts.upstream, stored, cache, parts.featurizer.downsample_rate, plan.task.random_items
@@ -97,6 +98,6 @@ def report(bench: Bench) -> None:
         return
     bench.journal.event("features", bench.steps, **extractor.cache.account(), in_fp32=extractor.widened)
     # Also those that another process met, before a kill or on another device.
-    events = records.read(bench.folder / records.EVENTS)
+    events = records.read(bench.folder / EVENTS)
     widened = any(line.get("event") == WIDENED for line in events)
     bench.deviations[:0] = deviations(extractor.stored, extractor.batch_free, widened)

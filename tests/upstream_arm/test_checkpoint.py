@@ -15,9 +15,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from upstream_arm.checkpoint import load_student, read, sha256
+from upstream_arm.checkpoint import load_student, read
 from upstream_arm.cli import main
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
 from upstream_arm.matching import expected_shapes, guess_config, nearest_preset
 from upstream_arm.presets import PRESETS
@@ -282,7 +283,7 @@ class TestConvert:
         }
         with safe_open(target, framework="pt") as file:
             metadata = file.metadata()
-        assert metadata["source_file"] == "a.ckpt" and metadata["source_sha256"] == sha256(source)
+        assert metadata["source_file"] == "a.ckpt" and metadata["source_sha256"] == sha256_file(source)
         assert json.loads(metadata["config"]) == TINY.to_mapping()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt", "a.safetensors"]
 

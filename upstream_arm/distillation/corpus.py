@@ -9,7 +9,7 @@ from pathlib import Path
 
 from upstream_arm import folders
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.distillation.files import write_text
+from upstream_arm.common.files import atomic_write_text, read_json
 
 SAMPLE_RATE = 16_000
 #: The first frame of the paper's students needs so many samples.
@@ -75,7 +75,7 @@ def utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utterance
     from tqdm import tqdm
 
     paths = [path for split in splits for path in _files(root, split)]
-    known = _read_cache(cache)
+    known = read_json(cache) or {}
     fresh: dict[str, list[int]] = {}
     found = []
     for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
@@ -86,7 +86,7 @@ def utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utterance
         fresh[str(path)] = entry
         found.append(Utterance(path, entry[2]))
     if known != {**known, **fresh}:
-        write_text(cache, json.dumps({**known, **fresh}))
+        atomic_write_text(cache, json.dumps({**known, **fresh}))
     return found
 
 
@@ -125,11 +125,3 @@ def _samples(path: Path) -> int:
             f"{path} has {info.frames} samples, expected at least {SHORTEST} (one frame); remove it"
         )
     return int(info.frames)
-
-
-def _read_cache(cache: Path) -> dict[str, list[int]]:
-    try:
-        content = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY, sha256
+from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.distillation.files import replacing, write_text
+from upstream_arm.common.files import atomic_path, atomic_write_text, read_json, sha256_file
 
 if TYPE_CHECKING:
     from upstream_arm.student import Student
@@ -32,13 +32,10 @@ def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             raise UpstreamError(
                 f"{folder} holds files but no distillation run (no {SETTINGS}); give a new folder (--out)"
             )
-        write_text(path, json.dumps(settings, indent=1) + "\n")
+        atomic_write_text(path, json.dumps(settings, indent=1) + "\n")
         return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+    found = read_json(path)
+    if found is None:
         raise UpstreamError(f"{path} is damaged; remove {folder} or give another --out")
     for key, value in settings.items():
         if found.get(key) != value:
@@ -53,10 +50,10 @@ def save(folder: Path, step: int, content: Mapping[str, Any]) -> None:
     import torch
 
     name = f"state-{step:08d}.pt"
-    with replacing(folder / name) as written:
+    with atomic_path(folder / name) as written:
         torch.save(dict(content), written)
-    write_text(
-        folder / STATE, json.dumps({"step": step, "file": name, "sha256": sha256(folder / name)}) + "\n"
+    atomic_write_text(
+        folder / STATE, json.dumps({"step": step, "file": name, "sha256": sha256_file(folder / name)}) + "\n"
     )
     for other in folder.glob("state-*.pt"):
         if other.name != name:
@@ -77,7 +74,7 @@ def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         step, state = int(about["step"]), folder / Path(about["file"]).name
-        whole = state.is_file() and sha256(state) == about["sha256"]
+        whole = state.is_file() and sha256_file(state) == about["sha256"]
     except (ValueError, KeyError, TypeError):
         whole, state = False, path
     if not whole:
@@ -100,7 +97,7 @@ class Journal:
                     lines.append(line)
             except (ValueError, KeyError, TypeError):
                 break  # the line that a kill cut short
-        write_text(self.path, "".join(line + "\n" for line in lines))
+        atomic_write_text(self.path, "".join(line + "\n" for line in lines))
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record."""
@@ -125,5 +122,5 @@ def export(student: Student, path: Path, about: Mapping[str, Any]) -> None:
         **{key: json.dumps(value) for key, value in about.items()},
     }
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in student.state_dict().items()}
-    with replacing(path) as written:
+    with atomic_path(path) as written:
         save_file(weights, written, metadata)

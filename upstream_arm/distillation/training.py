@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from upstream_arm.checkpoint import LABELS_KEY
+from upstream_arm.common import lock
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.distillation import corpus, state
 from upstream_arm.distillation.devices import Place, place
-from upstream_arm.distillation.files import lock
 from upstream_arm.distillation.losses import layer_weights
 from upstream_arm.distillation.settings import BETAS, EPS, WEIGHT_DECAY, Settings, learning_rate
 from upstream_arm.distillation.step import Matching, validate
@@ -57,7 +57,8 @@ def distil(settings: Settings, folder: Path, habits: Habits) -> Path:
     Raises:
         UpstreamError: if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
-    with place(habits.device) as here, lock(folder) if here.first else contextlib.nullcontext():
+    folder.mkdir(parents=True, exist_ok=True)
+    with place(habits.device) as here, lock.hold(folder) if here.first else contextlib.nullcontext():
         if here.first:
             state.open_folder(folder, settings.to_mapping())
         here.wait()

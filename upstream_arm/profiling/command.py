@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.words import near
 from upstream_arm.config import load_yaml
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
@@ -19,6 +19,7 @@ from upstream_arm.profiling.profile import Profile, measured, of_config, of_hube
 
 # s3prl's two names of the checkpoint of HuBERT BASE.
 _HUBERT_BASE = ("hubert_base", "hubert")
+_OWN = (*PRESETS, "hubert_base", "table2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +102,8 @@ def _measure(name: str) -> Profile:
         hub = _hub(name)
         offered = hub.options()
         if name not in offered:
-            hint = _near(name, offered) or f"expected an s3prl upstream or one of {', '.join(PRESETS)}"
-            raise UpstreamError(f"there is no model {name!r}; {hint}")
+            hint = near(name, [*_OWN, *offered]) or f", expected one of s3prl's or of {', '.join(PRESETS)}"
+            raise UpstreamError(f"there is no model {name!r}{hint}")
         from upstream_arm.profiling import hooks
         from upstream_arm.profiling.utterances import LENGTHS
 
@@ -123,16 +124,10 @@ def _hub(name: str) -> Any:
 
         return load()
     except Exception as error:  # s3prl's import fails in several ways on a newer torchaudio
-        near = _near(name, [])
         raise UpstreamError(
-            f"there is no preset {name!r}{f' ({near})' if near else ''}, and s3prl's hub, which may have it, "
-            f"cannot be imported here ({_reason(error)}); install this project with its dependencies"
+            f"s3prl's hub, which may have the model {name!r}, cannot be imported here ({_reason(error)}); "
+            f"install this project with its dependencies{near(name, _OWN)}"
         ) from None
-
-
-def _near(name: str, offered: list[str]) -> str:
-    near = difflib.get_close_matches(name, dict.fromkeys([*PRESETS, "hubert_base", "table2", *offered]), n=3)
-    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _reason(error: Exception) -> str:

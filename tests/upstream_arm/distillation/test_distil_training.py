@@ -18,7 +18,8 @@ import yaml
 from safetensors.torch import load_file
 
 from upstream_arm.checkpoint import labels, load_student, read
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common import lock
+from upstream_arm.common.errors import UpstreamError, UsageError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convert import convert
 from upstream_arm.distillation import state
@@ -179,9 +180,7 @@ def test_divergence_ends_in_a_sentence(settings: Callable[..., Settings], tmp_pa
 
 
 def test_folders_are_held_by_one_run(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    from upstream_arm.distillation.files import lock
-
-    with lock(tmp_path), pytest.raises(UpstreamError, match="in use by another run"):
+    with lock.hold(tmp_path), pytest.raises(UsageError, match="is in use by process"):
         distil(settings(), tmp_path, CPU)
 
 

@@ -148,8 +148,8 @@ def test_an_upstream_that_fails_is_refused_in_one_sentence(
     hub: types.ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "'broken' cannot be profiled (OSError: no network)" in refusal(capsys, "broken")
-    assert "did you mean working?" in refusal(capsys, "workin")
-    assert "expected an s3prl upstream or one of armhubert" in refusal(capsys, "xyzzy")
+    assert "did you mean 'working'?" in refusal(capsys, "workin")
+    assert "expected one of s3prl's or of armhubert" in refusal(capsys, "xyzzy")
 
 
 def test_without_s3prl_near_presets_are_named(
@@ -157,7 +157,7 @@ def test_without_s3prl_near_presets_are_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "upstream_arm.s3prl_hub", None)
     message = refusal(capsys, "armhubert_s")
-    assert "did you mean armhubert" in message and "install this project" in message
+    assert "did you mean 'armhubert" in message and "install this project" in message
 
 
 def test_other_bad_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

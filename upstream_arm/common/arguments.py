@@ -1,11 +1,13 @@
-"""How every command reads its arguments: what cannot be used ends in one sentence, not in a page of usage.
+"""How every command of the three packages reads its arguments: what cannot be used is one sentence.
 
-Only the standard library is imported: `--help` and a mistyped name answer at once.
+A command is a module with `add_arguments(parser)` and `run(options)`, imported when it is called; its
+docstring is what its `--help` says. Only the standard library is imported here: `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import re
 import sys
@@ -38,9 +40,22 @@ class Parser(argparse.ArgumentParser):
         """As argparse does, but for errors of writing, which it swallows."""
         print(self.format_help(), end="", file=file or sys.stdout)
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options, with the arguments as they were given as `words`."""
+        return self.parse_args(words, argparse.Namespace(words=tuple(words)))
+
     def error(self, message: str) -> NoReturn:
         """Raise UsageError for arguments that do not fit."""
         raise UsageError(f"{' '.join(message.split())} ({self.prog} --help shows what there is)")
+
+
+def run_command(module: str, prog: str, words: Sequence[str]) -> int:
+    """Run the command in `module` with its arguments; returns its exit code."""
+    command = importlib.import_module(module)
+    parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    code: int = command.run(parser.parse(words))
+    return code
 
 
 def whole(text: str) -> int:
@@ -52,22 +67,22 @@ def whole(text: str) -> int:
 
 def number(text: str) -> float:
     """A finite number; ArgumentTypeError for anything else."""
-    found = float(text) if re.fullmatch(r"[0-9.eE+-]+", text.strip()) else math.nan
-    if not math.isfinite(found):
+    value = float(text) if re.fullmatch(r"[0-9.eE+-]+", text.strip()) else math.nan
+    if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{shown(text)} is no finite number")
-    return found
+    return value
 
 
 def between(low: int, high: int) -> Callable[[str], int]:
     """A type of arguments: whole numbers from `low` to `high`."""
 
     def convert(text: str) -> int:
-        found = whole(text)
-        if not low <= found <= high:
+        value = whole(text)
+        if not low <= value <= high:
             raise argparse.ArgumentTypeError(
-                f"{found} was given, expected at least {low} and at most {high:,}"
+                f"{value} was given, expected at least {low} and at most {high:,}"
             )
-        return found
+        return value
 
     return convert
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.launch import attempt, sweep
-from downstream_runs.launch.expand import RATE, Row, folds
+from downstream_runs.core.run_folder import RESULT, SWEEP
+from downstream_runs.launch import sweep, worker
+from downstream_runs.launch.grid import Row, folds
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
-Launch = Callable[[Sequence["RunPlan"]], Sequence[attempt.Outcome]]
+Launch = Callable[[Sequence["RunPlan"]], Sequence[worker.Outcome]]
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,14 @@ class Ended:
 def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:
     """Have every unit done by `launch`, then choose rates and take means; one failure stops no other row.
 
-    A rate whose training diverged, or that is to be given up and was, is not tried again, unless `rerun` is
-    `always`. Where rates are given up, the one nearest to the recipe's own is trained first: the sooner
-    there is a good one, the more is saved.
+    A rate whose training diverged is not tried again, unless `rerun` is `always`.
     """
     wanted = [
-        (row, unit) for row in rows for unit in _ordered(row) if rerun == "always" or not _given_up(row, unit)
+        (row, unit) for row in rows for unit in row.units() if rerun == "always" or not _diverged(row, unit)
     ]
     grouped = [(row, unit) for row in rows for unit in _groups([unit for of, unit in wanted if of is row])]
     outcomes = list(zip(grouped, launch([unit for _, unit in grouped]), strict=True))
-    found = [(row, one) for (row, _), outcome in outcomes for one in attempt.outcomes(outcome)]
+    found = [(row, one) for (row, _), outcome in outcomes for one in worker.outcomes(outcome)]
     return [_end(row, [outcome for of, outcome in found if of is row]) for row in rows]
 
 
@@ -59,35 +57,26 @@ def _groups(units: Sequence[RunPlan]) -> list[RunPlan]:
     return found
 
 
-def _ordered(row: Row) -> Sequence[RunPlan]:
-    if row.margin is None:
-        return row.units()
-    own = row.plan.task.recipes[row.plan.recipe].config["optimizer"]["lr"]
-    return sorted(row.units(), key=lambda unit: round(abs(math.log(unit.overrides[RATE] / own)), 6))
+def _diverged(row: Row, unit: RunPlan) -> bool:
+    return bool(row.rates) and sweep.diverged(dataclasses.replace(unit, fold=None))
 
 
-def _given_up(row: Row, unit: RunPlan) -> bool:
-    whole = dataclasses.replace(unit, fold=None)
-    stopped = row.margin is not None and sweep.stopped(whole) is not None
-    return bool(row.rates) and (stopped or sweep.diverged(whole))
-
-
-def _end(row: Row, outcomes: Sequence[attempt.Outcome]) -> Ended:
+def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
     from upstream_arm.common.errors import ReportError
 
-    bad = [one for one in outcomes if not one.good and not (row.rates and sweep.lost(one.plan))]
+    bad = [one for one in outcomes if not one.good and not (row.rates and sweep.diverged(one.plan))]
     if bad:
         return Ended(row, None, bad[0].said or f"ended with code {bad[0].code}", bad[0].log)
     try:
         for plan in row.members():
-            if plan.task.folds and not (row.rates and sweep.lost(plan)):
+            if plan.task.folds and not (row.rates and sweep.diverged(plan)):
                 _mean(plan)
         if row.rates:
             sweep.finish(row)
-            print(sweep.table(json.loads((row.folder() / sweep.SWEEP).read_text(encoding="utf-8"))))
+            print(sweep.table(json.loads((row.folder() / SWEEP).read_text(encoding="utf-8"))))
     except (UsageError, ReportError, RunFailed) as error:
         return Ended(row, None, str(error))
-    return Ended(row, row.folder() / sweep.RESULT)
+    return Ended(row, row.folder() / RESULT)
 
 
 def _mean(plan: RunPlan) -> None:
@@ -95,7 +84,7 @@ def _mean(plan: RunPlan) -> None:
     from downstream_runs import engine
     from downstream_runs.engine.plan import run_dir
 
-    missing = [fold for fold in folds(plan) if not (run_dir(fold) / sweep.RESULT).exists()]
+    missing = [fold for fold in folds(plan) if not (run_dir(fold) / RESULT).exists()]
     if missing:
         raise RunFailed(f"{run_dir(missing[0])} has no result; the same command goes on with it")
     engine.run(plan)

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.launch import expand
-from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_text, read_json
+from downstream_runs.core import demo, outcome
+from downstream_runs.core.run_folder import LOGS, RESULT, RunFolder
+from downstream_runs.launch import grid
+from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
 
 if TYPE_CHECKING:
-    from downstream_runs.core.task import TaskSpec
     from downstream_runs.engine.plan import RunPlan
-
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Outcome:
         return self.code == DONE
 
 
-def run(plan: RunPlan, rerun: str, demo: bool) -> int:
+def run(plan: RunPlan, rerun: str, with_demo: bool) -> int:
     """Do what is missing of a run; prints an error as one sentence and returns the exit code.
 
     Of a run with others beside it, the worst code of all.
@@ -52,9 +46,9 @@ def run(plan: RunPlan, rerun: str, demo: bool) -> int:
     from downstream_runs import engine
 
     try:
-        with recorded(plan):
-            if demo:
-                make_demo(plan.task, plan.data)
+        with outcome.recorded(engine.run_dir(plan)):
+            if with_demo:
+                demo.make(plan.task, plan.data)
             if plan.together:
                 return _run_together(plan, rerun)
             engine.run(plan, rerun=rerun)
@@ -64,18 +58,18 @@ def run(plan: RunPlan, rerun: str, demo: bool) -> int:
 
 
 def _run_together(plan: RunPlan, rerun: str) -> int:
-    from downstream_runs.engine import together
+    from downstream_runs.engine import run_dir, together
 
     codes = [DONE]
 
     def ended(one: RunPlan, error: Exception | None) -> None:
         if error is not None:
-            _note(one, error)
-            print(f"{expand.name(one)}:", file=sys.stderr)
+            outcome.note(run_dir(one), error)
+            print(f"{grid.name(one)}:", file=sys.stderr)
             codes.append(_tell_error(error))
 
     for one in plan.together:
-        _forget(one)
+        outcome.forget(run_dir(one))
     plans = (dataclasses.replace(plan, together=()), *plan.together)
     together.run(plans, rerun=rerun, ended=ended)
     # The launcher shows the last line.
@@ -85,53 +79,14 @@ def _run_together(plan: RunPlan, rerun: str) -> int:
 
 def _tell_error(error: BaseException) -> int:
     """Print an error as one sentence; returns the exit code that it stands for."""
-    from downstream_runs.engine.hopeless import Hopeless
-    from upstream_arm.common.errors import ReportError, UpstreamError
 
-    if isinstance(error, (UsageError, UpstreamError, ReportError)):
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USE
     if isinstance(error, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    if isinstance(error, Hopeless):
-        print(error, file=sys.stderr)
-    elif isinstance(error, RunFailed):
-        print(f"failed: {error}", file=sys.stderr)
-    else:
-        traceback.print_exception(error)
-        said = " ".join(str(error).split())  # in one line, since the launcher shows the last
-        print(f"failed: {type(error).__name__}: {said} (a fault of this program; its log is above)")
-    return FAILED
-
-
-@contextlib.contextmanager
-def recorded(plan: RunPlan) -> Iterator[None]:
-    """Leave the reason of a failure in the run's folder, where `status` finds it until the next attempt."""
-    _forget(plan)
-    try:
-        yield
-    except Exception as error:
-        _note(plan, error)
-        raise
-
-
-def _forget(plan: RunPlan) -> None:
-    with contextlib.suppress(OSError):
-        _outcome(plan).unlink(missing_ok=True)
-
-
-def _note(plan: RunPlan, error: Exception) -> None:
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    # The run's own error is what must be told, also where its folder cannot be written.
-    with contextlib.suppress(OSError):
-        atomic_write_text(_outcome(plan), json.dumps({"said": str(error), "time": now}) + "\n")
-
-
-def _outcome(plan: RunPlan) -> Path:
-    from downstream_runs.engine.plan import run_dir
-
-    return run_dir(plan) / OUTCOME
+        return say("interrupted", INTERRUPTED)
+    if isinstance(error, SuperbError):
+        return tell(error)
+    traceback.print_exception(error)
+    told = " ".join(str(error).split())  # in one line, since the launcher shows the last
+    return say(f"failed: {type(error).__name__}: {told} (a fault of this program; its log is above)", FAILED)
 
 
 def outcomes(found: Outcome) -> list[Outcome]:
@@ -142,31 +97,13 @@ def outcomes(found: Outcome) -> list[Outcome]:
 
 
 def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
-    from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
 
     plan = dataclasses.replace(plan, together=())
-    if (run_dir(plan) / results.FILE_NAME).exists():
+    if (run_dir(plan) / RESULT).exists():
         return dataclasses.replace(found, plan=plan, code=DONE)
-    said = (read_json(_outcome(plan)) or {}).get("said", found.said)
-    return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=str(said))
-
-
-def make_demo(task: TaskSpec, data: Path) -> None:
-    """Make a task's synthetic corpus; tasks share corpora, so one process at a time.
-
-    UsageError where it cannot be written.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        with (data / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            task.demo(data)
-    except OSError as error:
-        raise UsageError(
-            f"the demo's corpus cannot be made in {data.absolute()} ({error.strerror or error}): work in a "
-            "folder that can be written, with 1 GB of room, or give --out one"
-        ) from error
+    said = RunFolder(run_dir(plan)).failure() or found.said
+    return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=said)
 
 
 def log_file(plan: RunPlan) -> Path:
@@ -175,7 +112,7 @@ def log_file(plan: RunPlan) -> Path:
 
     folder = run_dir(plan)
     run = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
-    log = plan.out / "logs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{run}.log"
+    log = plan.out / LOGS / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{run}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
 
@@ -206,9 +143,9 @@ def last_line(log: Path) -> str:
     return lines[-1].split("\r")[-1].strip() if lines else ""
 
 
-def tell(number: int, plans: Sequence[RunPlan], what: str) -> None:
+def report(number: int, plans: Sequence[RunPlan], what: str) -> None:
     """A line about one of several runs."""
-    print(f"[{number + 1}/{len(plans)}] {expand.name(plans[number])}: {what}", file=sys.stderr)
+    print(f"[{number + 1}/{len(plans)}] {grid.name(plans[number])}: {what}", file=sys.stderr)
 
 
 def ending(outcome: Outcome) -> str:
@@ -226,7 +163,7 @@ def headlines(plan: RunPlan) -> str:
     from downstream_runs.core import results
     from downstream_runs.engine.plan import run_dir
 
-    found = results.read(run_dir(plan) / results.FILE_NAME)
+    found = results.read(run_dir(plan) / RESULT)
     values: Mapping[str, str] = {
         metric.name: f"{metric.value:.2f}" if metric.unit == "percent" else f"{metric.value:.4f}"
         for metric in found.metrics

@@ -1,4 +1,6 @@
-"""`./run_superb.sh estimate`: what SUPERB would take on this machine, from about a minute of measurement."""
+"""Predict the hours and the disk of full runs on this machine from about a minute of measurement, with and
+without stored features. Heads are built on the demo corpora; nothing is kept on the disk.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs import costs
-from downstream_runs.cli.parser import Parser
-from downstream_runs.core.program import PROGRAM
-from upstream_arm import names
-from upstream_arm.common.errors import UsageError
+from downstream_runs.cli.options import add_upstream
+from downstream_runs.cli.plans import switches_of, task_names
+from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import TaskSpec
@@ -22,18 +23,31 @@ if TYPE_CHECKING:
 RECIPES = ("superb", "paper")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure, predict, print; UsageError for wrong use. Nothing is kept on the disk."""
-    options = _parser().parse_args(argv)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The upstream, the tasks, and how features are stored."""
+    add = parser.add_argument
+    add("upstream", metavar="UPSTREAM", help="a name that `list` shows")
+    add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
+    add_upstream(parser)
+    add("--recipe", default="superb", help="superb (the default) or paper")
+    add(
+        "--features-precision",
+        default="fp16",
+        choices=("fp16", "bf16", "fp32"),
+        help="of stored frames (default: fp16)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, predict, print."""
     from downstream_runs import tasks
 
-    wanted = tasks.names() if options.task == "all" else tuple(options.task.split(","))
-    chosen = list({task.name: task for task in map(tasks.get, wanted)}.values())
+    chosen = [tasks.get(name) for name in task_names(options.task)]
     if options.recipe not in RECIPES:
         raise UsageError(
             f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
         )
-    upstream, device, named = _upstream(options)
+    upstream, device, named = built_upstream(options)
     from tqdm import tqdm
 
     from downstream_runs.estimate import measure, predict
@@ -43,44 +57,13 @@ def main(argv: Sequence[str]) -> int:
     precision = options.features_precision
     rows = [predict.predict(task, options.recipe, found, precision) for task in chosen]
     print(text(named, options.recipe, precision, chosen, rows, found), end="")
-    return 0
+    return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=f"{PROGRAM} estimate",
-        description="Predict the hours and the disk of full runs on this machine from about a minute of "
-        "measurement, with and without stored features. Heads are built on the demo corpora.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("upstream", metavar="UPSTREAM", help="a name that `list` shows")
-    parser.add_argument(
-        "task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)"
-    )
-    parser.add_argument("--ckpt", metavar="FILE", help="weights for a NAME_local")
-    parser.add_argument(
-        "--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none"
-    )
-    for switch, values in names.SWITCHES.items():
-        parser.add_argument(
-            f"--{switch.replace('_', '-')}", choices=values, help="of this project's students"
-        )
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
-    parser.add_argument("--recipe", default="superb", help="superb (the default) or paper")
-    parser.add_argument(
-        "--features-precision",
-        default="fp16",
-        choices=("fp16", "bf16", "fp32"),
-        help="of stored frames (default: fp16)",
-    )
-    return parser
-
-
-def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
+def built_upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
     """The upstream on its device, the device, and the upstream's name with its label."""
     from downstream_runs import bridge
     from downstream_runs.upstreams import weights
-    from upstream_arm.common.errors import UsageError
 
     for name in ("ckpt", "model_config"):
         path = getattr(options, name)
@@ -89,11 +72,7 @@ def _upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
             raise UsageError(f"--{option} {path} is no file; give the path of an existing one")
     # As for a demo: an estimate needs the architecture, not the weights.
     chosen = weights.choose(options.upstream, options.ckpt, demo=True)
-    given = {switch: getattr(options, switch) for switch in names.SWITCHES}
-    switches = {switch: value for switch, value in given.items() if value is not None}
-    if switches and chosen.name not in names.names():
-        option = "--" + next(iter(switches)).replace("_", "-")
-        raise UsageError(f"{option} is for this project's students and {chosen.name} is none: leave it out")
+    switches = switches_of(options, chosen.name)
     bridge.apply()
     import s3prl.hub as hub
 
@@ -148,7 +127,7 @@ def text(
     ]
     if len({row.corpus for row in rows}) < len(rows):
         lines.append("total: what tasks share is extracted and stored once")
-    crops = [task.name for task in tasks if _is_random(task.name)]
+    crops = [task.name for task in tasks if task.random_share == 1.0]
     if crops:
         lines.append(f"{', '.join(crops)}: training crops are random, they are encoded each time")
     lines.append(
@@ -156,12 +135,6 @@ def text(
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
     )
     return "\n".join(lines) + "\n"
-
-
-def _is_random(task: str) -> bool:
-    from downstream_runs.corpora import sizes
-
-    return sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
 
 
 def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:

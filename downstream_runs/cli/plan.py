@@ -1,4 +1,4 @@
-"""`./run_superb.sh plan`: what a command would do, what is done of it, and what it will take."""
+"""Print the runs that these arguments stand for, and what they take; nothing is written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs import costs
+from downstream_runs.cli.options import add_run
+from downstream_runs.cli.plans import rows_of
+from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine.plan import resolve_config, run_dir
-from downstream_runs.launch import before, expand, sweep
+from downstream_runs.launch import before, grid, sweep
 from downstream_runs.runs import status
-from upstream_arm.common.errors import UsageError
+from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.engine.plan import RunPlan
 
+add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
 
 
@@ -40,7 +44,13 @@ class Line:
     searching: float = 0.0
 
 
-def text(rows: Sequence[expand.Row], options: argparse.Namespace) -> str:
+def run(options: argparse.Namespace) -> int:
+    """Print the plan."""
+    print(text(rows_of(options), options), end="")
+    return DONE
+
+
+def text(rows: Sequence[grid.Row], options: argparse.Namespace) -> str:
     """The plan as a table, then what all of it needs and takes. Nothing is written."""
     found = list(lines(rows))
     cells = [COLUMNS, *(_cells(number, line, options.out) for number, line in enumerate(found, 1))]
@@ -57,13 +67,13 @@ def text(rows: Sequence[expand.Row], options: argparse.Namespace) -> str:
     return "\n".join(out) + "\n"
 
 
-def lines(rows: Sequence[expand.Row]) -> Iterator[Line]:
+def lines(rows: Sequence[grid.Row]) -> Iterator[Line]:
     """Runs, then the means and choices made of them, in the order in which they can be done."""
     count = 0
     for row in rows:
         members = []
         for plan in row.members():
-            units = expand.folds(plan)
+            units = grid.folds(plan)
             for unit in units:
                 count += 1
                 yield _run(unit, len(units))
@@ -72,11 +82,11 @@ def lines(rows: Sequence[expand.Row]) -> Iterator[Line]:
                 after = tuple(range(count - len(units) + 1, count + 1))
                 count += 1
                 members[-1] = count
-                name = f"{expand.name(plan)}: mean over {len(units)} folds"
+                name = f"{grid.name(plan)}: mean over {len(units)} folds"
                 yield Line(name, "", _made(run_dir(plan)), None, after, run_dir(plan))
         if row.rates:
             count += 1
-            name = f"{expand.name(row.plan)}: best of {len(row.rates)} learning rates on dev"
+            name = f"{grid.name(row.plan)}: best of {len(row.rates)} learning rates on dev"
             yield Line(name, "", _made(row.folder()), None, tuple(members), row.folder())
 
 
@@ -87,24 +97,22 @@ def _run(plan: RunPlan, folds: int) -> Line:
     gb = costs.run_gb(plan.task.name, plan.recipe) / folds
     searching = costs.search_gb(plan.task.name, plan.recipe) * costs.width(plan.upstream)
     hours = _hours(plan, total, folds)
-    return Line(expand.name(plan), steps, _state(plan, folder), hours, (), folder, gb, searching)
+    return Line(grid.name(plan), steps, _state(plan, folder), hours, (), folder, gb, searching)
 
 
 def _state(plan: RunPlan, folder: Path) -> str:
-    if not (folder / "plan.json").exists():
+    if not (folder / PLAN).exists():
         return "to do"
     found = status.of_run(folder)
     if found.state == "done":
         return "done"
-    if found.state == "hopeless":
-        return f"hopeless at {found.step:,}" + ("" if plan.rivals else ", goes on")
     if sweep.diverged(plan):
         return f"diverged at {found.step:,}"
     return f"{found.state} at {found.step:,}"
 
 
 def _made(folder: Path) -> str:
-    return "done" if (folder / sweep.RESULT).exists() else "to do"
+    return "done" if (folder / RESULT).exists() else "to do"
 
 
 def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] | None:
@@ -140,7 +148,7 @@ def _span(hours: tuple[float, float]) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def _needs(rows: Sequence[expand.Row], options: argparse.Namespace) -> Iterator[str]:
+def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[str]:
     """Each run prepares its corpus, computes or reads features, trains, selects, tests and scores."""
     yield "each run: prepare the corpus -> features -> train -> select on dev -> test -> score -> result.json"
     plans = {row.plan.task.name: row.plan for row in rows}
@@ -178,7 +186,7 @@ def _takes(found: Sequence[Line]) -> Iterator[str]:
         )
 
 
-def _disk(rows: Sequence[expand.Row], found: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
+def _disk(rows: Sequence[grid.Row], found: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
     """What the rest will take, beside the corpora, and whether there is room for it."""
     left = [line for line in found if line.state != "done" and line.steps]
     kept = sum(line.gb for line in left)
@@ -202,7 +210,7 @@ def _disk(rows: Sequence[expand.Row], found: Sequence[Line], options: argparse.N
         yield f"free on the disk of {place}: {free:.0f} GB{short}"
 
 
-def _stores(rows: Sequence[expand.Row], left: Sequence[Path]) -> dict[str, float]:
+def _stores(rows: Sequence[grid.Row], left: Sequence[Path]) -> dict[str, float]:
     """Stored features that are shared by the runs of an upstream: what they are of -> GB."""
     from upstream_arm import names
 

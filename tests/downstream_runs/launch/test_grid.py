@@ -13,30 +13,31 @@ import pytest
 
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
-from downstream_runs.cli.options import run_parser
+from downstream_runs.cli import plan, plans
+from downstream_runs.cli.run import run_parser
 from downstream_runs.engine.plan import RunPlan, run_dir
-from downstream_runs.launch import dryrun, expand
+from downstream_runs.launch import grid
 from upstream_arm.common.errors import UsageError
 
 
-def rows(arguments: list[str]) -> tuple[expand.Row, ...]:
-    return expand.rows(run_parser().parse_args(arguments), arguments)
+def rows(arguments: list[str]) -> tuple[grid.Row, ...]:
+    return plans.rows_of(run_parser().parse(arguments))
 
 
-def folded(plan: RunPlan) -> RunPlan:
+def folded(run: RunPlan) -> RunPlan:
     key = "downstream_expert.modelrc.select"
-    task = dataclasses.replace(plan.task, folds=("fold1", "fold2"), fold_key=key)
-    return dataclasses.replace(plan, task=task)
+    task = dataclasses.replace(run.task, folds=("fold1", "fold2"), fold_key=key)
+    return dataclasses.replace(run, task=task)
 
 
 def test_lists_of_names() -> None:
-    assert expand.upstreams("armhubert, fbank,armhubert") == ("armhubert", "fbank")
-    assert "asr" in expand.tasks("all")
-    assert expand.tasks("asr,ASR") == ("asr",)
+    assert plans.split("armhubert, fbank,armhubert", "upstream") == ("armhubert", "fbank")
+    assert "asr" in plans.task_names("all")
+    assert plans.task_names("asr,ASR") == ("asr",)
     with pytest.raises(UsageError, match="empty upstream"):
-        expand.upstreams("fbank,,mfcc")
+        plans.split("fbank,,mfcc", "upstream")
     with pytest.raises(UsageError, match="did you mean 'asr'"):
-        expand.tasks("asr,rsa")
+        plans.task_names("asr,rsa")
 
 
 def test_seeds_and_rates_multiply(command: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_one_rate_is_no_sweep(command: Callable[..., list[str]]) -> None:
 def test_more_rates_go_to_the_same_sweep(command: Callable[..., list[str]]) -> None:
     (few,) = rows(command("fbank", "asr", "--lr", "1e-2,1e-3"))
     (default,) = rows(command("fbank", "asr", "--lr", "sweep"))
-    assert default.rates == expand.DEFAULT_RATES
+    assert default.rates == plans.SWEEP_RATES
     assert few.folder() == default.folder()
     assert {run_dir(plan) for plan in few.members()} < {run_dir(plan) for plan in default.members()}
 
@@ -102,12 +103,12 @@ def test_tasks_without_a_rate_to_choose(
 
 
 def test_folds_are_units(tmp_path: Path) -> None:
-    row = expand.Row(folded(noise.tiny_plan(tmp_path, tmp_path / "out")), (0.1, 0.01))
-    names = [expand.name(unit) for unit in row.units()]
+    row = grid.Row(folded(noise.tiny_plan(tmp_path, tmp_path / "out")), (0.1, 0.01))
+    names = [grid.name(unit) for unit in row.units()]
     assert names == [
         f"fbank asr, lr {rate}, {fold}" for rate in ("0.1", "0.01") for fold in ("fold1", "fold2")
     ]
-    afters = [(line.name, line.after) for line in dryrun.lines([row]) if line.after]
+    afters = [(line.name, line.after) for line in plan.lines([row]) if line.after]
     assert afters == [
         ("fbank asr, lr 0.1: mean over 2 folds", (1, 2)),
         ("fbank asr, lr 0.01: mean over 2 folds", (4, 5)),

@@ -15,8 +15,8 @@ import numpy as np
 import soxr
 import torch
 
-from downstream_runs.bridge.audio_files import open_audio, read_frames
-from downstream_runs.bridge.sox_silence import Silence
+from downstream_runs.audio.files import open_audio, read_frames
+from downstream_runs.audio.silence import Silence
 from upstream_arm.common.errors import UsageError
 
 Effects = Sequence[Sequence[str]]
