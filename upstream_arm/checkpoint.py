@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_path
 from upstream_arm.config import StudentConfig, from_mapping, load_yaml
 from upstream_arm.matching import check_fit, guess_config, nearest_preset
 from upstream_arm.unpickling import TensorRecord, damaged, open_zip, unpickle
@@ -95,6 +96,25 @@ def labels(path: Path | str) -> tuple[str, ...]:
     if not isinstance(found, list) or any(not isinstance(label, str) for label in found):
         raise damaged(path, f"its labels are {found!r}")
     return tuple(found)
+
+
+def save_student(
+    state: Mapping[str, Tensor], config: StudentConfig, path: Path, remarks: Mapping[str, str]
+) -> None:
+    """Write weights by the student's own names as the self-describing safetensors that `read` reads.
+
+    `remarks` are further metadata, such as `labels`.
+    """
+    from safetensors.torch import save_file
+
+    metadata = {
+        "format": "pt",  # what safetensors files of torch tensors say by convention
+        FORMAT_KEY: FORMAT,
+        CONFIG_KEY: json.dumps(config.to_mapping()),
+        **remarks,
+    }
+    with atomic_path(path) as written:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, written, metadata)
 
 
 def read(path: Path | str) -> Checkpoint:

@@ -27,9 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["profile"]:
             return _profile(arguments[1:])
         if arguments[:1] == ["distill"]:
-            from upstream_arm.distillation import command
-
-            return command.main(arguments[1:], f"{PROGRAM} distill")
+            return _distill(arguments[1:])
         options = _parser().parse_args(arguments)
         run = {"convert": _convert, "fetch": _fetch, "register": _register}[options.command]
         return run(options)
@@ -112,6 +110,19 @@ def _how_to_run(folder: Path) -> str:
         f"now run_downstream.py in {folder} knows -u arm_hubert, for torchaudio before 2.9; with "
         "the one installed here use 's3prl run_downstream.py -u arm_hubert ...', in any folder"
     )
+
+
+def _distill(argv: list[str]) -> int:
+    from upstream_arm.distillation import command
+
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} distill", description="Distil a student from a frozen teacher."
+    )
+    command.add_arguments(parser)
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    return command.run(parser.parse_args(argv), argv)
 
 
 def _profile(argv: Sequence[str]) -> int:

@@ -102,10 +102,7 @@ def _measure(name: str) -> Profile:
         hub = _hub(name)
         offered = hub.options()
         if name not in offered:
-            hint = (
-                near(name, [*_OWN, *offered])
-                or f", expected one of s3prl's or of {', '.join(PRESETS)}"
-            )
+            hint = near(name, [*_OWN, *offered]) or f", expected one of s3prl's or of {', '.join(PRESETS)}"
             raise UpstreamError(f"there is no model {name!r}{hint}")
         from upstream_arm.profiling import hooks
         from upstream_arm.profiling.utterances import LENGTHS
