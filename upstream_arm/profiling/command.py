@@ -15,7 +15,7 @@ from upstream_arm.common.words import columns, near
 from upstream_arm.config import load_yaml
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling.profile import RULE, Profile, of_config, of_hubert_base, sums
+from upstream_arm.profiling.profile import RULE, Profile, of_config, of_counts, of_hubert_base
 from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 # s3prl's two names of the checkpoint of HuBERT BASE.
@@ -118,7 +118,7 @@ def _measured(name: str) -> Profile:
             f"the s3prl upstream {name!r} cannot be profiled ({_reason(error)}); check that its "
             "checkpoint and packages are installed"
         ) from None
-    return Profile(name, "measured", hooks.parameters(module), **sums(counts), rule=hooks.RULE)
+    return of_counts(name, "measured", hooks.parameters(module), counts, hooks.RULE)
 
 
 def _reason(error: Exception) -> str:
@@ -128,13 +128,10 @@ def _reason(error: Exception) -> str:
 
 def _one(profile: Profile) -> str:
     """Everything about one model."""
+    params, macs = profile.params_by_part, profile.macs_by_part
     rows = [
-        [
-            part.replace("_", " "),
-            _number(profile.params_by_part.get(part)),
-            _giga(profile.macs_by_part.get(part)),
-        ]
-        for part in dict.fromkeys([*profile.params_by_part, *profile.macs_by_part])
+        [part.replace("_", " "), _number(params.get(part)), _giga(macs.get(part))]
+        for part in dict.fromkeys([*params, *macs])
     ]
     rows.append(["total", _number(profile.params), _giga(profile.macs)])
     buckets = [[bucket, _giga(profile.buckets[bucket])] for bucket in BUCKETS]

@@ -28,9 +28,7 @@ from upstream_arm.convolutions import conv_lengths, receptive_field
 class Architecture:
     """A convolutional front end, a positional convolution and post-LN transformer layers."""
 
-    conv_layers: tuple[
-        ConvLayer, ...
-    ]  # without bias; the first is followed by a GroupNorm, a group a channel
+    conv_layers: tuple[ConvLayer, ...]  # no bias; a GroupNorm with a group a channel follows the first
     width: int  # d; where the last convolution has other channels a linear projection follows
     ffn: int  # f
     heads: int

@@ -12,8 +12,8 @@ from upstream_arm.profiling import formulas
 from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 RULE = (
-    "closed formula (upstream_arm/profiling/formulas.py) summed over the 32 LibriSpeech test-clean utterances "
-    "of SUPERB's profiling tool, each alone, attention written out: matrix products and convolutions; "
+    "closed formula (upstream_arm/profiling/formulas.py) summed over the 32 LibriSpeech test-clean "
+    "utterances of SUPERB's profiling tool, each alone, attention written out: matrix products and convolutions; "
     "not counted: norms, activations, softmax, biases and other element-wise work"
 )
 HUBERT_BASE_NOTE = (
@@ -90,21 +90,27 @@ def of_hubert_base(name: str = "hubert_base") -> Profile:
 
 def _of_shape(name: str, architecture: formulas.Architecture) -> Profile:
     first, step = receptive_field(architecture.conv_layers)
-    return Profile(
-        name=name,
-        method="formula",
-        params_by_part=formulas.parameters(architecture),
-        **sums([formulas.macs(architecture, samples) for samples in LENGTHS]),
-        rule=RULE,
-        frames_rule=f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
+    return of_counts(
+        name,
+        "formula",
+        formulas.parameters(architecture),
+        [formulas.macs(architecture, samples) for samples in LENGTHS],
+        RULE,
+        f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
     )
 
 
-def sums(counts: Sequence[Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """`macs_by_part` and `buckets` from the counts by part of each of the 32 utterances."""
+def of_counts(
+    name: str,
+    method: Literal["formula", "measured"],
+    params_by_part: Mapping[str, int],
+    counts: Sequence[Mapping[str, int]],
+    rule: str,
+    frames_rule: str = "",
+) -> Profile:
+    """Profile from the multiply-accumulates by part of each of the 32 utterances."""
+    macs_by_part = {part: sum(entry[part] for entry in counts) for part in counts[0]}
     totals = [sum(entry.values()) for entry in counts]
     size = len(counts) // len(BUCKETS)
-    return {
-        "macs_by_part": {part: sum(entry[part] for entry in counts) for part in counts[0]},
-        "buckets": {name: sum(totals[size * i : size * (i + 1)]) for i, name in enumerate(BUCKETS)},
-    }
+    buckets = {name: sum(totals[size * i : size * (i + 1)]) for i, name in enumerate(BUCKETS)}
+    return Profile(name, method, params_by_part, macs_by_part, buckets, rule, frames_rule)
