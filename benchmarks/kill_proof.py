@@ -37,8 +37,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from downstream_runs.core import records, results
-from downstream_runs.launch import queue
+from downstream_runs.core import queue, records, results
 from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -140,10 +139,10 @@ def warm(words: Sequence[str]) -> None:
     """Import what the command's runs import."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from downstream_runs import bridge
-    from downstream_runs.launch import expand
+    from downstream_runs.cli import plans
 
     bridge.apply()
-    for name in expand.tasks(words[1]):
+    for name in plans.task_names(words[1]):
         from downstream_runs import tasks
 
         importlib.import_module(f"s3prl.downstream.{tasks.get(name).s3prl_name}.expert")
@@ -235,7 +234,7 @@ def last_written(out: Path) -> str:
         return "nothing written yet"
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     run = next((place for place in newest.parents if (place / "plan.json").exists()), None)
-    steps = [line["step"] for line in records.read(run / records.EVENTS)] if run else []
+    steps = [line["step"] for line in records.read(run / "events.jsonl")] if run else []
     return str(newest.relative_to(out)) + (f" (step {max(steps)})" if steps else "")
 
 

@@ -27,7 +27,6 @@ from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import read_text
 
 SCHEMA_VERSION = 1
-FILE_NAME = "result.json"
 AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
 
 #: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.

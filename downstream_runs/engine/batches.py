@@ -22,13 +22,10 @@ class Reading:
 
     `seed`: set where a data set draws random numbers when it reads an item, in worker processes, whose
     generators depend on their number and on what they read before. Each batch is then seeded on its own.
-    `crops`: how many crops an item that is cropped at random in training has, by turns over the epochs; None
-    for a new one each time. It needs a seed.
     """
 
     workers: int = 0
     seed: int | None = None
-    crops: int | None = None
 
 
 def draw(loader: Any) -> list[list[Any]]:
@@ -92,48 +89,37 @@ def _start(part: Part, read: Callable[[Any], Any], jobs: Sequence[Any], workers:
 
 def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
     """As `_read_all`, but for the items that are remembered, which draw no random numbers."""
-    crop = None if reading.crops is None or part.epoch is None else part.epoch % reading.crops
-    plans = [_Planned(part, number, reading, memory, crop) for number in range(part.skip, len(part.order))]
+    plans = [_Planned(part, number, reading, memory) for number in range(part.skip, len(part.order))]
     reader = Reader(part.loader.dataset, part.loader.collate_fn)
     new = [planned.job for planned in plans if planned.job.keys]
     jobs = _start(part, reader.__getitem__, new, reading.workers)
     for planned in plans:
         found = iter(next(jobs) if planned.job.keys else ())
         contents = [
-            memory[place] if place is not None else planned.keep(next(found), reader)
-            for place in planned.places
+            memory[key] if known else planned.keep(next(found), reader)
+            for key, known in zip(planned.keys, planned.known, strict=True)
         ]
         whole = len(contents) == 1
         yield contents[0] if whole else part.loader.collate_fn(contents)
 
 
 class _Planned:
-    """One batch: where its items are remembered (None: they are not), and the job that reads the others."""
+    """One batch: the keys of its items, which of them are remembered, and the job that reads the others."""
 
-    def __init__(self, part: Part, number: int, reading: Reading, memory: Memory, crop: int | None) -> None:
+    def __init__(self, part: Part, number: int, reading: Reading, memory: Memory) -> None:
         batch = part.order[number]
         # A batch of one index is remembered as s3prl puts it together, see `Reader.content`.
-        keys = [(batch[0],)] if len(batch) == 1 else batch
-        self._memory, self._crop = memory, crop
-        self.places = [next((one for one in self._places(key) if one in memory), None) for key in keys]
-        new = tuple(key for key, place in zip(keys, self.places, strict=True) if place is None)
-        seeds = None
-        if crop is not None and reading.seed is not None:
-            indices = [key[0] if isinstance(key, tuple) else key for key in new]
-            seeds = tuple(_seed(reading.seed, f"{part.split} crop {crop}", index) for index in indices)
-        self.job = Job(new, part.seed(reading.seed, number), seeds)
-
-    def _places(self, key: Any) -> list[Any]:
-        return [key] if self._crop is None else [key, ("crop", self._crop, key)]
+        self.keys = [(batch[0],)] if len(batch) == 1 else batch
+        self.known = [key in memory for key in self.keys]
+        new = tuple(key for key, known in zip(self.keys, self.known, strict=True) if not known)
+        self._memory = memory
+        self.job = Job(new, part.seed(reading.seed, number))
 
     def keep(self, new: Read, reader: Reader) -> Any:
         """Remember what was read, if it comes again; returns it."""
-        if new.drew and self._crop is None:
+        if new.drew:
             return new.content
-        seeds = self.job.seeds[self.job.keys.index(new.key)] if self.job.seeds else None
-        again = Job((new.key,), None, None if seeds is None else (seeds,))
-        place = self._places(new.key)[-1 if new.drew else 0]
-        return self._memory.keep(place, new.content, lambda: reader[again][0].content)
+        return self._memory.keep(new.key, new.content, lambda: reader.content(new.key))
 
 
 def whole(loader: Any, split: str, together: int = 1) -> Part:

@@ -12,6 +12,7 @@ from typing import Any
 
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
+from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import PreparedData, Score
 from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine.batches import Reading
@@ -22,8 +23,6 @@ from downstream_runs.engine.state import read_tensors
 from downstream_runs.tasks import official
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_text
-
-ITEMS, TRIALS = "items.csv", "trials.csv"
 
 
 @dataclass

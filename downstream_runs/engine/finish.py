@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
-from downstream_runs.core.records import METRICS
+from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora.markers import OTHER_DATA
 from downstream_runs.engine import parallel

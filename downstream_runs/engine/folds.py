@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.run_folder import RESULT
 from downstream_runs.engine import finish, session
 from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
 from downstream_runs.scoring.sums import in_order
@@ -29,7 +30,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
     from downstream_runs.core import results
 
-    path = run_dir(plan) / session.RESULT
+    path = run_dir(plan) / RESULT
     mean = _mean(plan, found, path.parent)
     if path.exists():
         # The same folds give the same result: it keeps its date, and other results can name its hash.
@@ -66,7 +67,7 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
         config_hash="",
         wall_seconds=round(sum(result.wall_seconds for result in found), 3),
         corpus=dataclasses.replace(first.corpus, counts=counts),
-        artefacts={f"{fold}/{session.RESULT}": sha256_file(folder / fold / session.RESULT) for fold in folds},
+        artefacts={f"{fold}/{RESULT}": sha256_file(folder / fold / RESULT) for fold in folds},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         content_sha256="",
     )

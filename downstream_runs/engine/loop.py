@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.records import Journal
+from downstream_runs.core.run_folder import kept_checkpoint
 from downstream_runs.core.task import PreparedData, Selection, TaskSpec
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.evaluate import Bar, evaluate
@@ -47,7 +48,6 @@ class Trainer:
         reading: batches.Reading,
         precision: str = "fp32",
         fold: str | None = None,
-        evaluated: Callable[[int], None] | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         import torch
@@ -60,7 +60,6 @@ class Trainer:
         self.split = task.train_split
         self.reading = reading
         self.fold = fold
-        self.evaluated = evaluated
         self.config = config
         self.data = data
         self.folder = folder
@@ -269,8 +268,6 @@ class Trainer:
             self.batch_ids, self.records = [], defaultdict(list)
         if evaluated or last or self.step % runner["save_step"] == 0:
             self._save()
-        if evaluated and self.evaluated is not None:
-            self.evaluated(self.step)
 
     def _is_evaluated(self) -> bool:
         """Where s3prl evaluates; a training that is too short for that, at its end, or it had no number."""
@@ -290,7 +287,7 @@ class Trainer:
         if self.task.kept_checkpoints:
             every = max(self.runner["total_steps"] // self.task.kept_checkpoints, 1)
             if self.step % every == 0:
-                self._write_trained(f"states-{self.step}.ckpt")
+                self._write_trained(kept_checkpoint(self.step))
 
     def _write_trained(self, name: str) -> None:
         # s3prl's names, so that its own evaluate mode can read it with -i.

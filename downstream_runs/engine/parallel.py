@@ -39,7 +39,6 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reports.parallel import cores
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, UsageError
 
@@ -337,7 +336,7 @@ def _join(plan: RunPlan, ranks: Ranks, store: Path) -> RunPlan:
     if plan.device == "cpu":
         device, backend = "cpu", "gloo"
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(cores() // ranks.count, 1))
+            torch.set_num_threads(max(processes.cores() // ranks.count, 1))
     else:
         device, backend = f"cuda:{ranks.rank}", "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(ranks.rank)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import SWEEP_SUFFIX
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import ranges
-from downstream_runs.engine.hopeless import Rivals
 from downstream_runs.engine.ranges import MOST
 from downstream_runs.features.settings import Settings
 from upstream_arm.common.errors import UsageError
@@ -50,7 +50,6 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
-    rivals: the other runs of a sweep, where a run that is far behind them is to be given up.
     together: further runs, of other learning rates, that the same process trains beside this one.
     """
 
@@ -73,7 +72,6 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
-    rivals: Rivals | None = None
     together: tuple[RunPlan, ...] = ()
     partial: bool = False
 
@@ -195,7 +193,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
     earlier = plan.out / _before(upstream) / below
-    if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(f"{earlier.name}-sweep").is_dir()):
+    if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(earlier.name + SWEEP_SUFFIX).is_dir()):
         folder = earlier
     return folder if plan.fold is None else folder / plan.fold
 
@@ -236,15 +234,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
 
 def _stored(features: Settings) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
-    kind = features.mode if features.mode in ("off", "auto") else features.precision
-    found: list[str] = [kind]
-    if features.crops is not None:
-        found.append(f"{features.crops} crops")
-    if features.autocast is not None:
-        found.append(f"autocast {features.autocast}")
-    if features.compiled:
-        found.append("compiled")
-    return ", ".join(found)
+    return features.mode if features.mode in ("off", "auto") else features.precision
 
 
 def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

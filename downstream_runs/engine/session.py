@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import shutil
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from downstream_runs.core import records
+from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora import contents
 from downstream_runs.corpora.markers import shortfall
@@ -33,8 +33,7 @@ from downstream_runs.engine.plan import (
     run_dir,
 )
 from downstream_runs.tasks import official
-from reports.parallel import cores
-from upstream_arm.common import lock
+from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
 RERUN = ("missing", "always", "never")
-RESULT, PLAN, S3PRL_LOG = "result.json", "plan.json", "s3prl.log"
 
 
 @dataclass(frozen=True)
@@ -82,20 +80,21 @@ def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
     folder = run_dir(plan, config).resolve()
+    files = RunFolder(folder)
     # A finished run is handed back also where its devices are not.
-    if rerun == "always" or not (folder / RESULT).exists():
+    if rerun == "always" or not files.is_finished:
         parallel.check(plan)
     with _plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
-                _clear(folder)
-            _remove_temporary(folder)
-            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config, plan.partial)
+                files.clear()
+            files.remove_temporary()
+            data = plan.task.prepare(plan.data, plan.cache or plan.out / CACHE, config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
-            result = _finished(folder) if (folder / RESULT).exists() else None
-            if result is None and rerun == "never" and (folder / "events.jsonl").exists():
+            result = _finished(folder) if files.is_finished else None
+            if result is None and rerun == "never" and files.is_begun:
                 raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
             yield Work(plan, config, data, folder, result)
 
@@ -192,10 +191,8 @@ def memory_errors() -> Iterator[None]:
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
-    spare = max(cores() - plan.devices, 0) // plan.devices
-    crops = plan.features.crops if plan.task.random_items else None
-    seeded = plan.task.random_items and (asked or crops)
-    return Reading(min(asked, spare), plan.seed if seeded else None, crops)
+    spare = max(processes.cores() - plan.devices, 0) // plan.devices
+    return Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
 
 
 def _finished(folder: Path) -> Result:
@@ -229,26 +226,6 @@ def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
             block = block.setdefault(name, {})
         block[last] = value
     return merged
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name != "lock":
-            _remove(path)
-
-
-def _remove_temporary(folder: Path) -> None:
-    """What a killed run was writing."""
-    for pattern in (".*.tmp", "checkpoints/.*.tmp"):
-        for path in folder.glob(pattern):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 class _Bars:

@@ -11,6 +11,7 @@ from typing import Any
 from downstream_runs.core.generators import random_states as random_states
 from downstream_runs.core.generators import restore_random_states as restore_random_states
 from downstream_runs.core.generators import seed_everything as seed_everything
+from downstream_runs.core.run_folder import RunFolder, sha256_record
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
 
@@ -28,7 +29,7 @@ def write_tensors(path: Path, content: dict[str, Any]) -> str:
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
     # The record goes first: a file without its record would look damaged after a kill between the two.
-    atomic_write_text(_record(path), digest + "\n")
+    atomic_write_text(sha256_record(path), digest + "\n")
     atomic_write_bytes(path, data)
     return digest
 
@@ -38,7 +39,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     import torch
 
     data = path.read_bytes()
-    record = _record(path)
+    record = sha256_record(path)
     expected = record.read_text(encoding="utf-8").strip() if record.exists() else "no record"
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
@@ -52,22 +53,22 @@ def read_tensors(path: Path) -> dict[str, Any]:
 class Checkpoints:
     """The last checkpoints of a run, `checkpoints/step-N.pt`; a new one is whole before an old one goes."""
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
-        self._folder = folder / "checkpoints"
+    def __init__(self, folder: RunFolder, warn: Callable[[str], None]) -> None:
+        self._folder = folder
         self._warn = warn
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         """Write the state at `step`, then remove all but the newest two."""
-        path = self._folder / f"step-{step:08d}.pt"
+        path = self._folder.checkpoint(step)
         write_tensors(path, {"format": FORMAT, "step": step, **state})
-        for old in self._paths()[KEPT:]:
-            _record(old).unlink(missing_ok=True)
+        for old in list(self._folder.checkpoints().values())[KEPT:]:
+            sha256_record(old).unlink(missing_ok=True)
             old.unlink(missing_ok=True)
         return path
 
     def latest(self) -> dict[str, Any] | None:
         """The newest good state, or None; a damaged file is named and the one before it taken."""
-        for path in self._paths():
+        for path in self._folder.checkpoints().values():
             try:
                 state = read_tensors(path)
             except RunFailed as error:
@@ -83,14 +84,7 @@ class Checkpoints:
 
     def drop_after(self, step: int) -> None:
         """Remove files of later steps: they could not be read, and their steps are done again."""
-        for path in self._paths():
-            if int(path.stem.split("-")[1]) > step:
+        for later, path in self._folder.checkpoints().items():
+            if later > step:
                 path.unlink()
-                _record(path).unlink(missing_ok=True)
-
-    def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob("step-*.pt"), reverse=True)
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
+                sha256_record(path).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from downstream_runs.core import records
+from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import file_identity
 
@@ -58,8 +59,7 @@ def _choice(bench: Bench) -> Choice:
     # Another head than the recipe's may have a non-linearity or attention before its mean.
     same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
     batch_free = settings.is_batch_free(bench.parts.upstream)
-    choice = settings.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
-    return choice if plan.task.random_items else dataclasses.replace(choice, crops=None)
+    return settings.choose(plan.features, plan.task.pooled and same_head, batch_free, few)
 
 
 def _store(bench: Bench, choice: Choice, identity: str) -> Store:
@@ -69,7 +69,7 @@ def _store(bench: Bench, choice: Choice, identity: str) -> Store:
     plan = bench.plan
     if choice.mode != "disk":
         return Store(None, plan.features.limit or settings.MEMORY_BYTES)
-    cache = plan.cache or plan.out / "cache"
+    cache = plan.cache or plan.out / CACHE
     folder = settings.folder(cache, identity) / f"{choice.kind}-{choice.precision}"
     return Store(folder, plan.features.limit, settings.held_bytes() if choice.kind == "pooled" else 0)
 
@@ -116,7 +116,7 @@ def say_stored(bench: Bench) -> None:
         in_fp32=source.widened,
     )
     # Also those that another process met, before a kill or on another device.
-    events = records.read(bench.folder / records.EVENTS)
+    events = records.read(bench.folder / EVENTS)
     if any(line.get("event") == WIDENED for line in events):
         plain = settings.rounded(source.choice)
         widened = settings.rounded(source.choice, widened=True)

@@ -8,7 +8,6 @@ item's features are computed once, and each batch is put together once.
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.engine import session, training
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.hopeless import Hopeless
 from downstream_runs.engine.plan import RunPlan
 from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
@@ -31,7 +29,7 @@ State = dict[str, Any] | None
 def run(plans: Sequence[RunPlan], *, rerun: str, ended: Ended) -> None:
     """Do what is missing of runs that differ in `optimizer.lr` alone, telling of each how it ended.
 
-    One whose training diverges or is given up does not stop the others. Where features are not stored as
+    One whose training diverges does not stop the others. Where features are not stored as
     means, or a run has several devices, the runs are made one after another.
     """
     left = []
@@ -84,11 +82,7 @@ def _trained(benches: Sequence[Bench], terminal: Any, ended: Ended) -> Iterator[
     begun = []
     for bench in benches:
         states = random_states()
-        try:
-            trainer, resumed = training.begin(bench, lambda message: print(message, file=terminal))
-        except Hopeless as error:
-            ended(bench.plan, error)
-            continue
+        trainer, resumed = training.begin(bench, lambda message: print(message, file=terminal))
         restore_random_states(states)
         begun.append((bench, trainer, resumed))
 
@@ -114,7 +108,6 @@ class _Group:
         self.lost: dict[Trainer, Exception] = {}
         self._begun = begun
         self._leader = begun[0][0]
-        self._due: list[tuple[Trainer, Callable[[int], None], int]] = []
 
     def train(self) -> None:
         """Train to the last step, or until all have stopped."""
@@ -143,8 +136,6 @@ class _Group:
             pending = trainer.begin(resumed)
             if trainer is not self._leader:
                 restore_random_states(states)
-            if trainer.evaluated is not None:
-                trainer.evaluated = functools.partial(self._ask_later, trainer, trainer.evaluated)
         return pending
 
     def _active(self) -> list[Trainer]:
@@ -158,16 +149,6 @@ class _Group:
                 trainer.one_batch(batch_id, whole, _Silent())
             except Diverged as error:
                 self.lost[trainer] = error
-        due, self._due = self._due, []
-        for trainer, evaluated, step in due:
-            try:
-                evaluated(step)
-            except Hopeless as error:
-                self.lost[trainer] = error
-
-    def _ask_later(self, trainer: Trainer, evaluated: Callable[[int], None], step: int) -> None:
-        """Whether a run is given up is asked when all have their numbers of that step."""
-        self._due.append((trainer, evaluated, step))
 
 
 class _Silent:

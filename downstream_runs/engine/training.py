@@ -1,4 +1,4 @@
-"""The training of a run: from where it goes on, whether it is given up, and what it came to."""
+"""The training of a run: from where it goes on, and what it came to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.engine import hopeless
+from downstream_runs.core.run_folder import RunFolder
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.parallel import ALONE, Ranks
-from downstream_runs.tasks import official
 
 if TYPE_CHECKING:
     from downstream_runs.engine.loop import Trainer
@@ -34,7 +33,7 @@ def begin(
 ) -> tuple[Trainer, dict[str, Any] | None]:
     """A run's trainer and the state to go on from, its journal cut back to that.
 
-    Hopeless if the run was to be given up already. `tell` is given what the user should see at once.
+    `tell` is given what the user should see at once.
     """
     from downstream_runs.engine import state
     from downstream_runs.engine.loop import Trainer
@@ -45,24 +44,12 @@ def begin(
         tell(message)
         journal.event("damaged_checkpoint", 0, message=message)
 
-    checkpoints = state.Checkpoints(bench.folder, warn)
+    checkpoints = state.Checkpoints(RunFolder(bench.folder), warn)
     resumed = ranks.share(checkpoints.latest())
     step = 0 if resumed is None else resumed["step"]
     checkpoints.drop_after(step)
     journal.rewind(step)
     note(bench, step, resumed is not None)
-
-    def give_up_if_hopeless(at: int) -> None:
-        if plan.rivals is None:
-            return
-        task, total = official.named(plan.task, bench.config), bench.config["runner"]["total_steps"]
-        found = hopeless.check(task, plan.rivals, bench.folder, plan.fold, at, total)
-        if found is not None:
-            journal.event(hopeless.EVENT, at, **found)
-            raise hopeless.Hopeless(hopeless.sentence(found, at))
-
-    # Also where a kill came between the checkpoint and this question.
-    give_up_if_hopeless(step)
     trainer = Trainer(
         bench.parts,
         plan.task,
@@ -75,7 +62,6 @@ def begin(
         bench.reading,
         precision=plan.precision,
         fold=plan.fold,
-        evaluated=give_up_if_hopeless,
         ranks=ranks,
     )
     return trainer, resumed

@@ -2,14 +2,14 @@
 
 An item whose reading drew no random number is the same each time; it is read once, and in its place stand its
 labels and a `StoredWave` for each waveform: the hash that finds its features, and its length. Random crops
-are read anew, or, with a number of crops, remembered for each of them.
+are read anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,15 +39,13 @@ class StoredWave:
 
 @dataclass(frozen=True)
 class Job:
-    """Items to be read together: their keys, and the seeds under which they are.
+    """Items to be read together: their keys, and the seed of all of them.
 
-    seed: of the whole batch; None for the random generators as they are. seeds: one an item, for crops that
-    come again; they go before `seed`.
+    seed: None for the random generators as they are.
     """
 
     keys: tuple[Any, ...]
     seed: int | None = None
-    seeds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,11 @@ class Reader:
         self._dataset, self._collate = dataset, collate
 
     def __getitem__(self, job: Job) -> list[Read]:
-        if job.seed is None and job.seeds is None:
+        if job.seed is None:
             return [self._read(key) for key in job.keys]
         with reading_undone():
-            if job.seed is not None:
-                seed_reading(job.seed)
-            return list(self._seeded(job))
-
-    def _seeded(self, job: Job) -> Iterator[Read]:
-        for number, key in enumerate(job.keys):
-            if job.seeds is not None:
-                seed_reading(job.seeds[number])
-            yield self._read(key)
+            seed_reading(job.seed)
+            return [self._read(key) for key in job.keys]
 
     def _read(self, key: Any) -> Read:
         before = _generators()

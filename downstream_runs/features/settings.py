@@ -15,11 +15,9 @@ from upstream_arm.common.errors import UsageError
 Mode = Literal["off", "memory", "disk", "auto"]
 Kind = Literal["frames", "pooled"]
 Precision = Literal["fp16", "bf16", "fp32"]
-Autocast = Literal["fp16", "bf16"]
 
 MODES: tuple[Mode, ...] = ("off", "memory", "disk", "auto")
 PRECISIONS: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
-AUTOCASTS: tuple[Autocast, ...] = ("fp16", "bf16")
 
 FEW_UTTERANCES = 500
 """A corpus of no more training utterances has its frames kept in memory by `auto`."""
@@ -39,16 +37,12 @@ class Settings:
     stores them where that changes no number but for rounding in fp32: for an upstream that does not depend on
     the batch, pooled items on disk, and the frames of a small corpus in memory.
     precision: of stored frames, but for those that it does not hold; pooled items are always fp32. limit:
-    bytes of all items. crops: of a training item that is cropped at random in every epoch, use so many crops
-    in turn; None: a new one each time. autocast, compiled: of the upstream, when it computes what is stored.
+    bytes of all items.
     """
 
     mode: Mode = "off"
     precision: Precision = "fp16"
     limit: int | None = None
-    crops: int | None = None
-    autocast: Autocast | None = None
-    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -56,18 +50,6 @@ class Settings:
         if self.precision not in PRECISIONS:
             raise UsageError(
                 f"--features-precision {self.precision!r} is unknown, expected one of {', '.join(PRECISIONS)}"
-            )
-        if self.autocast is not None and self.autocast not in AUTOCASTS:
-            raise UsageError(
-                f"--features-autocast {self.autocast!r} is unknown, expected one of {', '.join(AUTOCASTS)}"
-            )
-        if self.crops is not None and self.crops < 1:
-            raise UsageError(f"--features-crops is {self.crops}, expected at least 1")
-        given = {"crops": self.crops, "autocast": self.autocast, "compile": self.compiled or None}
-        option = next((name for name, value in given.items() if value is not None), None)
-        if option is not None and self.mode not in ("memory", "disk"):
-            raise UsageError(
-                f"--features-{option} is for stored features: add --features disk or memory, or leave it out"
             )
 
 
@@ -78,9 +60,6 @@ class Choice:
     mode: Mode
     kind: Kind = "frames"
     precision: Precision = "fp32"
-    crops: int | None = None
-    autocast: Autocast | None = None
-    compiled: bool = False
 
 
 def choose(settings: Settings, poolable: bool, batch_free: bool, utterances: int) -> Choice:
@@ -94,7 +73,7 @@ def choose(settings: Settings, poolable: bool, batch_free: bool, utterances: int
     if settings.mode != "auto":
         kind: Kind = "pooled" if poolable else "frames"
         precision = "fp32" if poolable else settings.precision
-        return Choice(settings.mode, kind, precision, settings.crops, settings.autocast, settings.compiled)
+        return Choice(settings.mode, kind, precision)
     if batch_free and poolable:
         return Choice("disk", "pooled", "fp32")
     if batch_free and utterances <= FEW_UTTERANCES:
@@ -109,15 +88,6 @@ def deviations(choice: Choice, batch_free: bool) -> tuple[str, ...]:
     found = []
     if choice.precision != "fp32":
         found.append(rounded(choice))
-    if choice.autocast is not None:
-        found.append(f"the upstream computes stored features under autocast to {choice.autocast}")
-    if choice.compiled:
-        found.append("the upstream is compiled (torch.compile) where it computes stored features")
-    if choice.crops is not None:
-        found.append(
-            f"each training item that s3prl crops at random has {choice.crops} crops that come in turn, "
-            "instead of a new one in every epoch"
-        )
     if not batch_free:
         found.append(
             "each utterance has the features that it gets alone; s3prl computes them in a batch, where this "

@@ -15,7 +15,6 @@ from downstream_runs.engine.transfer import to_device
 from downstream_runs.features import remembered, rounding, settings
 from downstream_runs.features.remembered import Memory, StoredWave
 from downstream_runs.features.store import Store
-from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -47,13 +46,10 @@ class Source:
         """
         import torch
 
-        self.upstream: Callable[..., Any] = (
-            torch.compile(upstream, dynamic=True) if choice.compiled else upstream
-        )
+        self.upstream: Callable[..., Any] = upstream
         self.choice, self.store, self.rate = choice, store, rate
         self.batch_free = settings.is_batch_free(upstream)
         self._prefix = f"{settings.VERSION} {identity} {choice.kind} {choice.precision}"
-        self._prefix += " compiled" if choice.compiled else ""
         self._dtype: torch.dtype = getattr(torch, TYPES[choice.precision])
         self._seen: set[bytes] | None = set() if seldom else None
         self.widened = 0
@@ -137,42 +133,23 @@ class Source:
                 self.on_widened()
 
     def _key(self, sha256: bytes, device: str) -> str:
-        cast = " {} {} ".format(*self._cast(device))
-        return hashlib.sha256((self._prefix + cast).encode() + sha256).hexdigest()
-
-    def _cast(self, device: str) -> tuple[bool, torch.dtype]:
-        """Whether the upstream runs under autocast, and to what; by itself as the step that asks does."""
+        """Under autocast (`--precision`) the upstream's features are others, which have keys of their own."""
         import torch
 
-        if self.choice.autocast is not None:
-            return True, getattr(torch, TYPES[self.choice.autocast])
-        return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-
-    def _states(self, wave: Tensor) -> Any:
-        if not self.choice.compiled:
-            return self.upstream([wave])["hidden_states"]
-        from torch._dynamo.exc import TorchDynamoException
-
-        try:
-            return self.upstream([wave])["hidden_states"]
-        except TorchDynamoException as error:
-            said = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"the upstream cannot be compiled here ({said}); leave --features-compile out"
-            ) from None
+        cast = f" {torch.is_autocast_enabled(device)} {torch.get_autocast_dtype(device)} "
+        return hashlib.sha256((self._prefix + cast).encode() + sha256).hexdigest()
 
     def compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
         """The item of a waveform `[sample]`, on the CPU, whether it is stored or not.
 
-        Frames are `[layer, frame, feature]`, in fp32 where the chosen precision does not hold them.
-        UsageError if the upstream cannot be compiled.
+        Frames are `[layer, frame, feature]`, in fp32 where the chosen precision does not hold them. The
+        upstream runs under the autocast of the step that asks, as it does where nothing is stored.
         """
         import torch
 
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
-        enabled, dtype = self._cast(device.type)
-        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=enabled):
-            states = self._states(wave)
+        with torch.no_grad():
+            states = self.upstream([wave])["hidden_states"]
         if isinstance(states, dict):
             states = list(states.values())
         frames = torch.stack([state[0] for state in states]).float()

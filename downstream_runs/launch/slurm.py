@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.launch import attempt, queue
+from downstream_runs.core import queue
+from downstream_runs.launch import worker
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text
 
@@ -69,10 +70,10 @@ class Unit:
     def __call__(self, plan: RunPlan, rerun: str, demo: bool, log: str, end: str) -> int:
         """Do what is missing of the run; a job that comes again goes on, also where it began anew."""
         again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-        with attempt.into(Path(log), "a"):
+        with worker.into(Path(log), "a"):
             if again:
                 print("this job was put back into the queue and has begun again", file=sys.stderr)
-            code = attempt.run(plan, "missing" if again else rerun, demo)
+            code = worker.run(plan, "missing" if again else rerun, demo)
         atomic_write_text(Path(end), f"{code}\n")
         return code
 
@@ -83,7 +84,7 @@ class Unit:
         return DelayedSubmission(self, plan, "missing", demo, log, end)
 
 
-def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, options: Options) -> list[attempt.Outcome]:
+def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, options: Options) -> list[worker.Outcome]:
     """Submit what is neither done nor in the queue already, wait for all, and tell how each ended.
 
     An interrupt stops the waiting and leaves the jobs; the same command waits for them again.
@@ -92,13 +93,13 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, options: Option
     queue.require_slurm(NOT_FOUND)
     jobs = _submit(plans, rerun, demo, options)
     started = time.monotonic()
-    ended: dict[int, attempt.Outcome] = {}
+    ended: dict[int, worker.Outcome] = {}
     try:
         while len(ended) < len(plans):
             for number, code, said in _over(jobs, ended):
                 seconds = time.monotonic() - started
-                ended[number] = attempt.Outcome(plans[number], code, said, jobs[number].log, seconds)
-                attempt.tell(number, plans, attempt.ending(ended[number]))
+                ended[number] = worker.Outcome(plans[number], code, said, jobs[number].log, seconds)
+                worker.report(number, plans, worker.ending(ended[number]))
             if len(ended) < len(plans):
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -122,13 +123,13 @@ def _submit(plans: Sequence[RunPlan], rerun: str, demo: bool, options: Options) 
         record = known.get(_folder(plan))
         if record is not None and queue.state(record, states) in queue.ACTIVE:
             jobs[number] = Job(record["job"], Path(record["log"]), Path(record["end"]))
-            attempt.tell(number, plans, f"is job {record['job']} of Slurm already")
+            worker.report(number, plans, f"is job {record['job']} of Slurm already")
     new = [number for number in range(len(plans)) if number not in jobs]
     found = _array(out, [plans[number] for number in new], rerun, demo, options) if new else []
     for number, job in zip(new, found, strict=True):
         jobs[number] = job
         queue.record(out, _folder(plans[number]), job.name, job.log, job.end)
-        attempt.tell(number, plans, f"submitted as job {job.name}, log: {job.log}")
+        worker.report(number, plans, f"submitted as job {job.name}, log: {job.log}")
     return jobs
 
 
@@ -154,7 +155,7 @@ def _array(out: Path, plans: Sequence[RunPlan], rerun: str, demo: bool, options:
         additional_parameters={"requeue": True, "open_mode": "append"},
         **{name: value for name, value in asked.items() if value is not None},
     )
-    logs = [attempt.log_file(plan) for plan in plans]
+    logs = [worker.log_file(plan) for plan in plans]
     # A name of its own: Slurm's job numbers may begin again.
     ends = [log.with_name(f".{log.stem}.{uuid.uuid4().hex[:12]}.exit") for log in logs]
     calls = [
@@ -194,6 +195,6 @@ def _over(jobs: Mapping[int, Job], ended: Mapping[int, Any]) -> Iterator[tuple[i
             if code is None:
                 how = states.get(job.name, "no longer in the queue")
                 said = f"job {job.name} was ended from outside ({how}); the same command goes on with it"
-                yield number, attempt.FAILED, said
+                yield number, worker.FAILED, said
         if code is not None:
-            yield number, code, attempt.last_line(job.log)
+            yield number, code, worker.last_line(job.log)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.run_folder import TRIALS
 from downstream_runs.core.task import Score
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_text
@@ -50,7 +51,7 @@ def test(bench: Bench) -> tuple[Metric, ...]:
     _write_report(bench.folder, found)
     chosen = bench.folder / f"states-{official}"
     atomic_write_text(bench.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
-    _write_trials(bench.folder / "trials.csv", read_scored(chosen, "test"))
+    _write_trials(bench.folder / TRIALS, read_scored(chosen, "test"))
     rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {official}"
     metrics = [_metric(found[official]["test"], "test", f"{rule} of {bench.steps}", official=True)]
     if "dev" in splits:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.engine.bench import Bench
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
     from downstream_runs.scoring.mtwv import TermWeightedValue
 
-BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
-ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
+ARTEFACTS = (BENCHMARK, LAYERS, TRIALS)
 DEV, EVAL = SPLITS
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
 
@@ -71,8 +71,8 @@ def test(bench: Bench) -> tuple[Metric, ...]:
     best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
     path = search.eval(best)
     found = _values(corpus, EVAL, path)
-    _write_layers(bench.folder / LAYERS_CSV, dev, best, found)
-    _write_trials(bench.folder / TRIALS_CSV, corpus, path)
+    _write_layers(bench.folder / LAYERS, dev, best, found)
+    _write_trials(bench.folder / TRIALS, corpus, path)
     search.store.remove()
     return _metrics(dev, best, found)
 

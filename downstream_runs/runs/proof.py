@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import BENCHMARK, ITEMS, PLAN, RESULT, TRIALS
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
@@ -23,10 +22,9 @@ from upstream_arm.common.files import read_json, sha256_file
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric, Result
     from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.features.settings import Settings
 
 GOOD, WRONG = 0, 1
-RESULT = "result.json"
-ITEMS, TRIALS, STDLIST = "items.csv", "trials.csv", "benchmark.stdlist.xml"
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -43,27 +41,14 @@ class Check:
         return f"{'-       ' if self.good is None else 'ok      ' if self.good else 'MISMATCH'} {self.text}"
 
 
-def verify(argv: Sequence[str]) -> int:
-    """Recompute a result's numbers from the files beside it; 0 if all agree, else 1."""
-    parser = Parser(
-        prog=f"{PROGRAM} verify",
-        description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
-        "predictions, items and trials beside it.",
-    )
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="QbE's corpus, whose ground truth is needed, where it has moved",
-    )
-    options = parser.parse_args(argv)
-    path = _result_file(options.result)
+def verify(place: Path, data: Path | None) -> int:
+    """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
+    path = _result_file(place)
     from downstream_runs.core import results
 
     result = results.read(path)
     print(Check(True, f"{path}: the content has its hash").line())
-    found = list(checks(path.parent, result, options.data))
+    found = list(checks(path.parent, result, data))
     for check in found:
         print(check.line())
     bad = sum(check.good is False for check in found)
@@ -92,7 +77,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         return
     folds = [name for name in result.artefacts if name.endswith("/result.json")]
     if not folds:
-        scored_from_searches = (folder / STDLIST).is_file()
+        scored_from_searches = (folder / BENCHMARK).is_file()
         yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
         return
     parts = []
@@ -204,33 +189,29 @@ def _compared(metric: Metric, value: float, source: str) -> Check:
     return Check(good, f"{said} by {source}" if good else f"{said}, {source} gives {value!r}")
 
 
-def repeat(argv: Sequence[str]) -> int:
-    """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1."""
-    parser = Parser(
-        prog=f"{PROGRAM} repeat",
-        description="Run what made a result once more, into a fresh folder, and compare the numbers.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
-    parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
-    parser.add_argument("--model-config", metavar="FILE", help="the model's yaml, where it has moved")
-    parser.add_argument("--device", help="another device than that of the command")
-    options = parser.parse_args(argv)
+def read(place: Path) -> Result:
+    """The result in a file or in the folder of its run."""
+    from downstream_runs.core import results
+
+    return results.read(_result_file(place))
+
+
+def repeat(old: Result, command: argparse.Namespace, features: Settings, options: argparse.Namespace) -> int:
+    """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1.
+
+    command: the options that made it; features: what they say of stored features; options: of `repeat`.
+    """
     out = options.out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
-    from downstream_runs.core import results
+    from downstream_runs.core import demo
     from downstream_runs.engine import folds
-    from downstream_runs.launch import attempt
 
-    old = results.read(_result_file(options.result))
-    plan, demo = _plan(old, options, out)
-    if demo:
-        attempt.make_demo(plan.task, plan.data)
+    plan = _plan(old, command, features, options, out)
+    if command.demo:
+        demo.make(plan.task, plan.data)
     new = folds.run(plan)
     found = list(_differences(old, new, _listings(out)))
     for check in found:
@@ -240,13 +221,13 @@ def repeat(argv: Sequence[str]) -> int:
     return WRONG if bad else GOOD
 
 
-def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan, bool]:
+def _plan(
+    old: Result, given: argparse.Namespace, features: Settings, options: argparse.Namespace, out: Path
+) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import tasks
-    from downstream_runs.cli.options import features_of
     from downstream_runs.engine.plan import RunPlan
 
-    given = _options(old)
     task = tasks.get(old.task)
     recipe = tasks.recipe(task, old.recipe)
     ckpt = _checkpoint(old, given, options.ckpt)
@@ -265,11 +246,11 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         precision=given.precision,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
-        features=features_of(given),
+        features=features,
         partial=given.partial,
     )
     fold = _fold(old, task.folds, task.fold_key)
-    return dataclasses.replace(plan, fold=fold), given.demo
+    return dataclasses.replace(plan, fold=fold)
 
 
 def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:
@@ -289,23 +270,6 @@ def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> st
             f"{old.upstream_checkpoint_sha256}; name that one with --ckpt FILE"
         )
     return str(ckpt)
-
-
-def _options(old: Result) -> argparse.Namespace:
-    """The options of the command that made `old`; UsageError if it was no run's command line."""
-    from downstream_runs.cli.options import run_parser
-    from downstream_runs.core.program import NAMES
-
-    words = list(old.command)
-    try:
-        if words[0] not in NAMES:
-            raise ValueError(words[0])
-        return run_parser().parse_args(words[1:])
-    except (SystemExit, ValueError, UsageError):
-        raise UsageError(
-            f"the result was made by {' '.join(words)!r}, no run's command of {PROGRAM}, so it cannot "
-            "be repeated; run it by hand"
-        ) from None
 
 
 def _switches() -> Mapping[str, Any]:
@@ -336,7 +300,7 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
 
 def _listings(out: Path) -> set[str]:
     """The hashes that results had for the corpus of the runs in `out` before its contents were sampled."""
-    plans = (read_json(path) or {} for path in out.rglob("plan.json"))
+    plans = (read_json(path) or {} for path in out.rglob(PLAN))
     return {str(plan["data_listing_sha256"]) for plan in plans if plan.get("data_listing_sha256")}
 
 

@@ -7,10 +7,8 @@ The same runs give the same zip, byte for byte.
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +16,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from downstream_runs.cli.parser import Parser
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import BENCHMARK, RESULT, SWEEP, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
-RESULT, SWEEP = "result.json", "sweep.json"
-SWEPT = "-sweep"
 """Behind the name of a run, the folder in which its learning rates were tried."""
 FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
 PREDICTIONS = "scoring/predictions"
@@ -37,7 +33,7 @@ FILES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "pr": (("test-hyp.ark", "pr_public/predict.ark"),),
         "asr": (("test-clean-noLM-hyp.ark", "asr_public/predict.ark"),),
         "ks": (("test_predict.txt", "ks_public/predict.txt"),),
-        "qbe": (("benchmark.stdlist.xml", "qbe_public/benchmark.stdlist.xml"),),
+        "qbe": ((BENCHMARK, f"qbe_public/{BENCHMARK}"),),
         "sid": (("test_predict.txt", "sid_public/predict.txt"),),
         "asv": (("test_predict.txt", "sv_public/predict.txt"),),
         "sd": (("frame_shift", "sd_public/frame_shift"), (PREDICTIONS, f"sd_public/{PREDICTIONS}")),
@@ -97,25 +93,7 @@ def submit(
     return _write(place / ("-".join(["predict", *labels]) + ".zip"), found, labels)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The `submit` command; 0 once the zip is written."""
-    options = _parser().parse_args(argv)
-    path = submit(
-        options.upstream,
-        options.out.expanduser().absolute(),
-        recipe=options.recipe,
-        chosen=[_run_folder(place.expanduser().absolute()) for place in options.run],
-        labelled=options.labelled,
-    )
-    print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(FILES)} tasks")
-    if path.stem == "predict":
-        print("upload it at https://superbbenchmark.org")
-    else:
-        print("its runs are labelled, so it is no entry for the leaderboard", file=sys.stderr)
-    return 0
-
-
-def _run_folder(place: Path) -> Path:
+def run_folder(place: Path) -> Path:
     """The folder of a run that is given as such or by its result; a finished run prints both."""
     return place.parent if place.name == RESULT else place
 
@@ -147,7 +125,7 @@ def _given(chosen: Sequence[Path]) -> dict[str, Run]:
 
 def _find(place: Path, task: str, recipe: str) -> Run:
     """The one finished run of the recipe, or the one finished choice among learning rates."""
-    wanted = re.compile(re.escape(recipe) + f"-[0-9a-f]+({re.escape(SWEPT)})?")
+    wanted = re.compile(re.escape(recipe) + f"-[0-9a-f]+({re.escape(SWEEP_SUFFIX)})?")
     folders = sorted(path for path in place.glob("*") if path.is_dir() and wanted.fullmatch(path.name))
     finished = [path for path in folders if (path / RESULT).is_file()]
     if not finished:
@@ -303,31 +281,3 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
         for task, run in found.items()
     ]
     return README.format(labels=" and ".join(labels), reasons="\n".join([*reasons, "", "By task:", *lines]))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=f"{PROGRAM} submit",
-        description="Write the predict.zip that the SUPERB leaderboard takes, from the finished runs of all "
-        "ten tasks; what is missing is named, and then nothing is written.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("upstream", metavar="UPSTREAM", help="as in the runs, e.g. armhubert")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
-    )
-    parser.add_argument("--recipe", default="superb", metavar="NAME", help="runs to take (default: superb)")
-    parser.add_argument(
-        "--run",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="take this run for its task, whatever its recipe; may be given for each task",
-    )
-    parser.add_argument(
-        "--labelled",
-        action="store_true",
-        help="take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so",
-    )
-    return parser

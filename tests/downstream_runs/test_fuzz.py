@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from downstream_runs.core import records, results
+from downstream_runs.core import queue, records, results
 from downstream_runs.corpora import audio, markers, transcripts
 from downstream_runs.corpora import data_root as settings
 from downstream_runs.engine import state
 from downstream_runs.features import store
-from downstream_runs.launch import queue
 from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
 from upstream_arm import checkpoint, config
@@ -46,10 +45,10 @@ def transcript(path: Path) -> None:
 
 def run_folder(path: Path) -> None:
     """What status, the timer and the engine make of a journal."""
-    path.rename(path.with_name(records.EVENTS))
-    path.with_name(records.METRICS).write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("plan.json").write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("lock").write_bytes(path.with_name(records.EVENTS).read_bytes())
+    path.rename(path.with_name("events.jsonl"))
+    path.with_name("metrics.jsonl").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("plan.json").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("lock").write_bytes(path.with_name("events.jsonl").read_bytes())
     records.seconds(path.parent)
     records.begun(path.parent)
     status.of_run(path.parent)

@@ -100,7 +100,7 @@ def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp
     again = run(plan, rerun="always")
     assert again.metrics == whole.metrics
     assert (run_dir(plan) / "metrics.jsonl").read_bytes() == journal
-    events = list(records.read(run_dir(plan) / records.EVENTS))
+    events = list(records.read(run_dir(plan) / "events.jsonl"))
     said = next(line for line in events if line["event"] == "features")
     assert (said["computed"], said["stored"]) == (5, 5)
     assert {path: path.read_bytes() for path in items} == before

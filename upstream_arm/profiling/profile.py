@@ -13,8 +13,8 @@ from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 RULE = (
     "closed formula (upstream_arm/profiling/formulas.py) summed over the 32 LibriSpeech test-clean "
-    "utterances of SUPERB's profiling tool, each alone, attention written out: matrix products and convolutions; "
-    "not counted: norms, activations, softmax, biases and other element-wise work"
+    "utterances of SUPERB's profiling tool, each alone, attention written out: matrix products and "
+    "convolutions; not counted: norms, activations, softmax, biases and other element-wise work"
 )
 HUBERT_BASE_NOTE = (
     "hubert_base is the reference architecture: nothing was downloaded or loaded; as in SUPERB's own figure "

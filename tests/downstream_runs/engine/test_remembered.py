@@ -101,24 +101,6 @@ def test_a_bucket_read_when_put_together_is_remembered_whole() -> None:
     assert len(memory) == ITEMS
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_crops_come_in_turn(workers: int) -> None:
-    memory, reading = Memory(), batches.Reading(workers, 1337, crops=2)
-    first, second, third = (
-        {label: wave for wavs, labels in found for wave, label in zip(wavs, labels, strict=True)}
-        for found in _by_epoch(epochs(Waves(), together, 3, reading, memory))
-    )
-    assert len(memory) == ITEMS + len(RANDOM)
-    assert first == third
-    assert {index for index in range(ITEMS) if first[index] != second[index]} <= set(RANDOM)
-    assert any(first[index] != second[index] for index in RANDOM)
-
-
-def _by_epoch(found: list[Any]) -> list[list[Any]]:
-    size = len(found) // 3
-    return [found[start : start + size] for start in range(0, len(found), size)]
-
-
 def test_what_is_remembered_holds_no_audio() -> None:
     memory = Memory()
     wave = np.ones(16000, dtype=np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import json
 from pathlib import Path
 
@@ -190,47 +189,22 @@ def test_features_that_are_not_finite_are_never_stored(kind: str) -> None:
         assert (stored.store.written, stored.widened) == (0, 0)
 
 
-def test_autocast_is_of_the_extraction_alone_and_has_items_of_its_own(tmp_path: Path) -> None:
+@torch.no_grad()
+def test_what_is_stored_is_what_the_upstream_gives_under_the_autocast_of_the_step(tmp_path: Path) -> None:
+    """As with the store off: training runs under the autocast of --precision, an evaluation does not."""
     expert = student()
-    made = featurizer(expert)
-    whole, half = (Choice("disk", "frames", "fp32", autocast=cast) for cast in (None, "bf16"))  # type: ignore[arg-type]
-    exact = source(expert, whole, tmp_path).features(taken(made), waves(), CPU)
-    stored = source(expert, half, tmp_path)
-    found = stored.features(taken(made), waves(), CPU)
-    assert stored.store.hits == 0
-    with torch.autocast("cpu", torch.float16):  # that of a step
-        again = stored.features(taken(made), waves(), CPU)
-    for one, other, third in zip(exact, found, again, strict=True):
-        assert other.dtype == torch.float32 and torch.equal(other, third)
-        assert 0 < (one - other).abs().max() < 0.05
-
-
-def test_a_compiled_upstream_gives_the_same_up_to_rounding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Without generating code: what is captured is what would be compiled.
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    expert = student()
-    made = featurizer(expert)
-    exact = source(expert, Choice("disk", "frames", "fp32"), tmp_path).features(taken(made), waves(), CPU)
-    compiled = source(expert, Choice("disk", "frames", "fp32", compiled=True), tmp_path)
-    close(compiled.features(taken(made), waves(), CPU), exact)
-    assert (compiled.store.hits, compiled.store.misses) == (0, 4)
-    compiled.features(taken(made), [0.1 * torch.randn(length) for length in range(9000, 16000, 900)], CPU)
-    assert 0 < counters["stats"]["unique_graphs"] <= 5, "one for all lengths"
-
-
-def test_an_upstream_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(graph: object, inputs: object) -> None:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=broken))
-    expert = student()
-    made, choice = featurizer(expert), Choice("memory", "frames", "fp32", compiled=True)
-    with pytest.raises(UsageError, match=r"no compiler.*leave --features-compile out"):
-        source(expert, choice).features(taken(made), waves(), CPU)
+    made, stored = featurizer(expert), source(expert, Choice("disk", "frames", "fp32"), tmp_path)
+    for wav in waves():
+        found = {}
+        for cast in (None, torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", cast, enabled=cast is not None):
+                (off,) = made([wav], expert([wav]))  # type: ignore[operator]
+                for _ in range(2):
+                    (found[cast],) = stored.features(taken(made), [wav], CPU)
+                    torch.testing.assert_close(found[cast], off, rtol=1e-6, atol=1e-6)
+        assert 0 < (found[None] - found[torch.bfloat16]).abs().max() < 0.05
+        assert not torch.equal(found[torch.float16], found[torch.bfloat16])
+    assert (stored.store.hits, stored.store.misses) == (12, 12)
 
 
 def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> None:
@@ -276,14 +250,6 @@ def test_what_auto_means() -> None:
     assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
     assert deviations(Choice("disk", "pooled", "fp32"), batch_free=True) == ()
     assert "gets alone" in deviations(Choice("disk", "pooled", "fp32"), batch_free=False)[0]
-    cast = choose(Settings("disk", autocast="bf16", compiled=True), True, True, 9)
-    assert cast == Choice("disk", "pooled", "fp32", autocast="bf16", compiled=True)
-    assert [said.split()[-1] for said in deviations(Choice("disk", autocast="bf16"), True)] == ["bf16"]
-    assert "compiled" in deviations(cast, True)[1]
-    with pytest.raises(UsageError, match="--features-autocast is for stored features"):
-        Settings("auto", autocast="bf16")
-    with pytest.raises(UsageError, match="--features-autocast 'fp8' is unknown"):
-        Settings("disk", autocast="fp8")  # type: ignore[arg-type]
     assert "rounded to fp16" in deviations(Choice("disk", "frames", "fp16"), batch_free=True)[0]
     with pytest.raises(UsageError, match="--features 'sometimes'"):
         Settings("sometimes")  # type: ignore[arg-type]

@@ -92,6 +92,35 @@ def test_changed_code_is_another(package: Path, file: str, old: str, new: str) -
     assert found() != before
 
 
+@pytest.mark.parametrize(
+    "file", ["__init__", "model", "parts", "late", "below/__init__", "below/deep", "sibling"]
+)
+def test_all_that_a_package_imports_counts(file: str, package: Path) -> None:
+    """Relative imports, imports within functions, of what is beside the package, and of its own folders."""
+    sources = {
+        "__init__": "",
+        "model": "from .parts import layer\ndef entry(**options):\n    from . import late\n",
+        "parts": "import sibling\nfrom owned.below import deep\nlayer = 1\n",
+        "late": "import absent_everywhere\n",
+        "below/__init__": "",
+        "below/deep": "import torch\n",
+        "unused": "",
+    }
+    (package / "owned" / "below").mkdir(parents=True)
+    for name, source in sources.items():
+        (package / "owned" / f"{name}.py").write_text(source)
+    (package / "sibling.py").write_text("")
+    entry = importlib.import_module("owned.model").entry
+    before = provenance.identity(entry, entry)
+    (package / "owned" / "unused.py").write_text("changed = True\n")
+    assert provenance.identity(entry, entry) == before
+    changed = package / "sibling.py" if file == "sibling" else package / "owned" / f"{file}.py"
+    changed.write_text(changed.read_text() + "\nchanged = True\n")
+    assert provenance.identity(entry, entry) != before
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("owned", "sibling")]:
+        del sys.modules[name]
+
+
 def test_changed_options_are_others(package: Path) -> None:
     module = load()
 

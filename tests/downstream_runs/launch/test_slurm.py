@@ -17,8 +17,7 @@ import pytest
 from slurm_node import CannotStart, Node
 
 from downstream_runs.cli import main as cli
-from downstream_runs.core import results
-from downstream_runs.launch import queue
+from downstream_runs.core import queue, results
 from downstream_runs.runs import status
 
 CHECKOUT = Path(__file__).parents[3]

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from downstream_runs.cli import main as cli
-from downstream_runs.launch import queue
-from downstream_runs.launch.attempt import OUTCOME
+from downstream_runs.core import queue, run_folder
 from downstream_runs.runs import status
 from reports import store
 
@@ -102,13 +101,13 @@ def test_status_and_reports_find_the_same_runs_behind_links(data_dir: Path, tmp_
     (out / "fbank_no_cmvn").symlink_to(tmp_path / "other disk")
     (tmp_path / "other disk" / "ks" / "loop").symlink_to(tmp_path / "other disk")
     (out / "up").symlink_to(tmp_path)
-    shown = {one.folder for one in status.find(out) if not store.is_fold(one.folder.name)}
+    shown = {one.folder for one in status.find(out) if not run_folder.is_fold(one.folder.name)}
     assert shown == {path.parent for path, _ in store.find([out]).results} and len(shown) == 10
 
 
 def test_files_that_are_none_are_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(tmp_path, "superb-1")
-    for name in ("metrics.jsonl", "events.jsonl", "lock", OUTCOME):
+    for name in ("metrics.jsonl", "events.jsonl", "lock", run_folder.OUTCOME):
         os.mkfifo(folder / name)
     zero = make(tmp_path, "superb-2")
     for name in ("metrics.jsonl", "events.jsonl", "result.json"):
@@ -140,7 +139,7 @@ def test_states_of_a_job(tmp_path: Path) -> None:
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "stopped"
     assert queue.state(job, {"3_0": "RUNNING"}) == "", "the same command submits it again"
     assert status.of_run(folder, job, None).state == "stopped"
-    (folder / OUTCOME).write_text(json.dumps({"said": "no such file"}))
+    (folder / run_folder.OUTCOME).write_text(json.dumps({"said": "no such file"}))
     assert status.of_run(folder, job, {"3_0": "COMPLETING"}).state == "failed"
     # Afterwards the run may go on without Slurm.
     (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))

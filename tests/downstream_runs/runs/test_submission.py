@@ -16,10 +16,11 @@ import noise
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.cli import main as cli
 from downstream_runs.core import results
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.engine import run
-from downstream_runs.launch import expand, sweep
+from downstream_runs.launch import grid, sweep
 from downstream_runs.runs import submission
 from downstream_runs.runs.submission import FOLDS
 from upstream_arm.common.errors import UsageError
@@ -191,7 +192,7 @@ def test_the_run_that_a_sweep_has_chosen_is_taken(tmp_path: Path) -> None:
     noise.make_corpus(tmp_path / "data")
     runner = {"total_steps": 2, "eval_step": 2}
     plan = noise.tiny_plan(tmp_path / "data", tmp_path / "runs", runner=runner)
-    row = expand.Row(plan, (0.01, 0.02))
+    row = grid.Row(plan, (0.01, 0.02))
     for member in row.members():
         run(member)
     sweep.finish(row)
@@ -247,6 +248,6 @@ def test_an_unknown_upstream(upstream: str, runs: Path) -> None:
 
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = runs / "armhubert" / "ks" / "superb-00000000" / "result.json"
-    assert submission.main(["armhubert", "--out", str(runs), "--run", str(printed)]) == 0
+    assert cli.main(["submit", "armhubert", "--out", str(runs), "--run", str(printed)]) == 0
     told = capsys.readouterr().out
     assert "predict.zip" in told and "predictions of 10 tasks" in told
