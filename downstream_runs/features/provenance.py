@@ -25,6 +25,8 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
 Parts = Iterable[tuple[str, Any]]
 """What an object is made of, each with the name that it has there."""
 
@@ -142,11 +144,12 @@ def _attributes(value: Any) -> Parts:
     left_out: set[str] = set()
     if isinstance(value, torch.nn.Module):
         # Persistent tensors are in the weights' hash.
-        kept = {"_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"}
-        left_out = set(vars(torch.nn.Module())) - kept
+        left_out = set(vars(torch.nn.Module())) - {"_buffers", "_modules", *HOOKS}
     yield ".class", type(value)
     for name, attribute in sorted(vars(value).items()):
-        if name not in left_out:
+        if left_out and name in HOOKS:
+            yield f".{name}", dict(enumerate(attribute.values()))  # their keys count up in a process
+        elif name not in left_out:
             yield f".{name}", attribute
 
 
