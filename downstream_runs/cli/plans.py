@@ -58,14 +58,14 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used.
     """
-    from downstream_runs import tasks
+    from downstream_runs import recipes, tasks
     from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
     from downstream_runs.upstreams import weights
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
-    task = tasks.get(options.task)
-    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb"))
+    default = "demo" if options.demo else "superb"
+    task, recipe = recipes.chosen(tasks.get(options.task), options.recipe or default)
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     upstream = weights.choose(options.upstream, options.ckpt, options.demo)
     if upstream.note:

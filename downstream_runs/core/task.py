@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
+
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
     from downstream_runs.corpora.markers import Standing
@@ -61,6 +64,8 @@ class Recipe:
     """One way to train a task: the configuration that s3prl's parts are given, without any data path.
 
     `config` has s3prl's blocks: runner, optimizer, downstream_expert and, where used, scheduler and specaug.
+    `labels`: what keeps a run of it from being compared with published ones. `deviations`: what every result
+    of it says, a sentence each.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Recipe:
     note: str
     source: str
     labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def copy_config(self) -> dict[str, Any]:
         """A copy that may be changed; the recipe itself never is."""
@@ -214,3 +220,12 @@ class TaskSpec:
             if metric.name == name:
                 return metric
         raise KeyError(f"task {self.name} has no metric {name}")
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; UsageError with near names for an unknown one."""
+        if name not in self.recipes:
+            raise UsageError(
+                f"task {self.name} has no recipe {name!r}{near(name, self.recipes)}; "
+                f"its recipes are: {', '.join(self.recipes)}, or the path of a FILE.yaml of your own"
+            )
+        return self.recipes[name]

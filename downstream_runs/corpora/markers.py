@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.core.official import OTHER_DATA as OTHER_DATA
 from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
@@ -40,9 +41,6 @@ MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
 
 OPTION = "--partial"
 """What allows a part of a corpus, or recordings of one's own in its layout."""
-
-OTHER_DATA = "other-data"
-"""The label of numbers that were trained, chosen or scored on other data than the task's own."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
 from downstream_runs.engine import ahead
 from downstream_runs.features.remembered import Job, Memory, Read, Reader
+from upstream_arm.common.errors import RunFailed
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,27 @@ class _Whole:
     def _batch(self, items: list[Any]) -> Any:
         batch = self._collate(items)
         return tuple(batch) if isinstance(batch, zip) else batch  # s3prl's are good for one pass
+
+
+def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
+    """The utterances of a batch: s3prl's experts hand their names as the last list of strings."""
+    for field in reversed(others):
+        if isinstance(field, (list, tuple)) and field and all(isinstance(name, str) for name in field):
+            return list(field)
+    return []
+
+
+def readable(found: Iterator[Any], split: str, step: Callable[[], int]) -> Iterator[Any]:
+    """The batches of `split`, read after so many steps; RunFailed for one that cannot be read."""
+    try:
+        yield from found
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise RunFailed(
+            f"a batch of split {split} could not be read after step {step()}: {type(error).__name__}: "
+            f"{reason}; repair what this names and start the same command again, it goes on from its last "
+            "checkpoint"
+        ) from error
 
 
 def _seed(seed: int, key: str, number: int) -> int:

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import downstream_runs
+from downstream_runs.core import official
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.task import PreparedData
-from downstream_runs.corpora.markers import OTHER_DATA
-from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.plan import RunPlan, leaves
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
@@ -94,9 +92,7 @@ def selection(bench: Bench) -> str:
     return f"{how} {metric.name} on {bench.name(task.selection.split)}: step {best['step']} of {bench.steps}"
 
 
-def make_result(
-    bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
-) -> Result:
+def make_result(bench: Bench, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
     from downstream_runs.core.results import Corpus, Result
     from downstream_runs.upstreams import weights
@@ -112,9 +108,11 @@ def make_result(
         upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
-        labels=labels,
+        labels=bench.labels,
         deviations=_deviations(bench),
-        metrics=_standing((*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), labels),
+        metrics=_standing(
+            (*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), bench.labels
+        ),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -161,7 +159,7 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
 
 def _standing(metrics: tuple[Metric, ...], labels: tuple[str, ...]) -> tuple[Metric, ...]:
     """No number is official whose data are not the task's own."""
-    if OTHER_DATA not in labels:
+    if official.OTHER_DATA not in labels:
         return metrics
     return tuple(dataclasses.replace(metric, official=False) for metric in metrics)
 
@@ -178,13 +176,13 @@ def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
 def _deviations(bench: Bench) -> tuple[str, ...]:
     plan = bench.plan
     recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
-    sentences = list(bench.data.deviations)
+    sentences = [*bench.data.deviations, *plan.task.recipes[plan.recipe].deviations]
     sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]
     sentences += official.deviations(plan.task, bench.config)
-    sentences += parallel.deviations(plan, bench.config)
+    sentences += data_parallel(plan, bench.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
     rule = plan.task.selection
@@ -198,6 +196,19 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
     return tuple(dict.fromkeys([*sentences, *bench.deviations]))
+
+
+def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What several devices change, in a sentence, if the plan has several."""
+    if plan.devices == 1:
+        return ()
+    recipe = plan.task.recipes[plan.recipe].config["runner"]["gradient_accumulate_steps"]
+    batches = plan.devices * config["runner"]["gradient_accumulate_steps"]
+    size = "as many as" if batches == recipe else f"{batches / recipe:g} times as many as"
+    return (
+        f"trained data-parallel on {plan.devices} devices as s3prl's distributed runs are: a step has "
+        f"{batches} of the recipe's batches, {size} in the recipe",
+    )
 
 
 def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:

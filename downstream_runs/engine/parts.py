@@ -7,17 +7,16 @@ import difflib
 import functools
 import hashlib
 import importlib
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.state import seed_everything
 from downstream_runs.engine.transfer import to_device
-from upstream_arm.common.errors import RunFailed, UsageError, sentence
+from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
 from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ class Parts:
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
-    seed: int
     source: Source | None = None  # of stored features
 
     def train(self) -> None:
@@ -167,7 +165,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     upstream.to(device)
     if plan.task.train_split is None:
         upstream.eval()
-        return Parts(upstream, None, None, device, plan.seed)
+        return Parts(upstream, None, None, device)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -186,7 +184,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)
-    return Parts(upstream, featurizer, downstream, device, plan.seed)
+    return Parts(upstream, featurizer, downstream, device)
 
 
 @contextlib.contextmanager
@@ -211,8 +209,6 @@ def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
 def _upstream(plan: RunPlan) -> Any:
     import s3prl.hub as hub
 
-    from upstream_arm.common.errors import UpstreamError
-
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):
         known = [name for name in dir(hub) if not name.startswith("_")]
@@ -233,37 +229,6 @@ def _upstream(plan: RunPlan) -> Any:
         ) from error
 
 
-def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """s3prl's optimizer over featurizer and downstream."""
-    from s3prl.optimizers import get_optimizer
-
-    try:
-        optimizer: torch.optim.Optimizer = get_optimizer(
-            [parts.featurizer, parts.downstream], config["runner"]["total_steps"], config["optimizer"]
-        )
-    except (TypeError, AttributeError, NameError, LookupError, ValueError) as error:
-        raise UsageError(f"the optimizer block does not fit: {error}") from error
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise UsageError(
-            f"the optimizer {type(optimizer).__name__} computes the loss itself, which s3prl's runner "
-            "does not offer: choose another, such as Adam"
-        )
-    return optimizer
-
-
-def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any]) -> Any | None:
-    """s3prl's learning-rate scheduler, stepped per optimizer step, or None where the recipe has none."""
-    from s3prl.schedulers import get_scheduler
-
-    if not config.get("scheduler"):
-        return None
-    try:
-        return get_scheduler(optimizer, config["runner"]["total_steps"], config["scheduler"])
-    except (TypeError, NameError, LookupError, ValueError) as error:
-        raise UsageError(f"the scheduler block does not fit: {error}") from error
-
-
 def make_specaug(config: Mapping[str, Any]) -> Any | None:
     """s3prl's SpecAugment on features, or None where the recipe has none."""
     if not config.get("specaug"):
@@ -274,20 +239,3 @@ def make_specaug(config: Mapping[str, Any]) -> Any | None:
         return SpecAug(**config["specaug"])
     except (TypeError, AssertionError) as error:  # none of its three parts applied
         raise UsageError(f"the specaug block does not fit: {error or 'nothing in it applies'}") from error
-
-
-def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
-    """The utterances of a batch: s3prl's experts hand their names as the last list of strings."""
-    for field in reversed(others):
-        if isinstance(field, (list, tuple)) and field and all(isinstance(name, str) for name in field):
-            return list(field)
-    return []
-
-
-def unreadable(split: str, step: int, error: Exception) -> RunFailed:
-    """The sentence for a batch that could not be read."""
-    reason = " ".join(str(error).split())
-    return RunFailed(
-        f"a batch of split {split} could not be read after step {step}: {type(error).__name__}: {reason}; "
-        "repair what this names and start the same command again, it goes on from its last checkpoint"
-    )

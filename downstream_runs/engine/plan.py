@@ -7,15 +7,16 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core import official
 from downstream_runs.core.run_folder import SWEEP_SUFFIX
+from downstream_runs.core.settings import OPEN_BLOCKS, fitted, leaves
 from downstream_runs.corpora.markers import shortfall
 from downstream_runs.engine import ranges
-from downstream_runs.engine.ranges import MOST
 from downstream_runs.features.settings import Settings
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 PRECISIONS = ("fp32", "bf16", "fp16")
-# Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added.
-OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class RunPlan:
         is whole: what is part of the run's identity is the data that there is.
     out: the folder that run directories go to.
     device: auto, cpu, cuda or cuda:N.
-    devices: how many processes train data-parallel, each on a device of its own (see `engine.parallel`).
+    devices: how many processes train data-parallel, each on a device of its own (see `engine.distributed`).
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
@@ -50,7 +49,6 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
-    together: further runs, of other learning rates, that the same process trains beside this one.
     """
 
     task: TaskSpec
@@ -72,7 +70,6 @@ class RunPlan:
     fold: str | None = None
     features: Settings = field(default_factory=Settings)
     group: str = ""
-    together: tuple[RunPlan, ...] = ()
     partial: bool = False
 
     @property
@@ -100,10 +97,7 @@ class RunPlan:
 
 def resolve_config(plan: RunPlan) -> dict[str, Any]:
     """The recipe's configuration with the plan's overrides; UsageError for a key or value that is wrong."""
-    from downstream_runs import tasks
-    from downstream_runs.tasks import official
-
-    config = tasks.recipe(plan.task, plan.recipe).copy_config()
+    config = plan.task.recipe(plan.recipe).copy_config()
     for key, value in plan.overrides.items():
         if plan.task.folds and key == plan.task.fold_key:
             raise UsageError(
@@ -144,23 +138,7 @@ def _override(config: dict[str, Any], key: str, value: Any) -> None:
         raise UsageError(
             f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
         )
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < MOST else value  # what is more is refused as it was written
-    alike = old is None or ranges.alike(old, value)
-    if isinstance(old, list) and old and alike:
-        alike = all(ranges.alike(old[0], one) for one in value)
-    if not alike:
-        raise UsageError(f"{key} is {shown(value)}, expected a value like {json.dumps(old)}")
-    block[last] = value
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting as (dotted key, value)."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    block[last] = fitted(key, value, old)
 
 
 def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from downstream_runs.core.settings import MOST
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import shown
 
-MOST = 2**31 - 1
-"""The largest whole number of any setting: what fits into 32 bits, which numpy and torch can count with."""
 WIDEST = 2**20
 """The largest width of a layer: a hundred times that of any published head."""
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -128,12 +127,6 @@ def check(config: Mapping[str, Any]) -> None:
     for block in ("optimizer", "scheduler"):  # no schedule is a schedule of no settings
         if block in config and "name" not in config[block] and (config[block] or block == "optimizer"):
             raise UsageError(f"the settings {block}.* have no {block}.name: add it with -o {block}.name=NAME")
-
-
-def alike(old: object, new: object) -> bool:
-    """Whether a value is of the kind of another: numbers of both kinds are, a truth value is no number."""
-    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (old, new))
-    return numbers or type(old) is type(new)
 
 
 def _check_word(key: str, last: str, word: str) -> None:

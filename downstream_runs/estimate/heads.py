@@ -122,13 +122,13 @@ def build(
     import numpy as np
     import torch
 
-    from downstream_runs import bridge, tasks
+    from downstream_runs import bridge
 
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         task.demo(place / "data")
-        given = tasks.recipe(task, recipe).copy_config()
+        given = task.recipe(recipe).copy_config()
         config = expert_config(given, task.prepare(place / "data", place / "cache", given))
         from s3prl.optimizers import get_optimizer
         from s3prl.upstream.interfaces import Featurizer

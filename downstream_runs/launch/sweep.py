@@ -81,7 +81,7 @@ def diverged(plan: RunPlan) -> bool:
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     rule = official.selection(task, result.config)
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]

@@ -8,34 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.task import Corpus, PreparedData, Score, Selection, TaskSpec
+from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
 
 if TYPE_CHECKING:
     from downstream_runs.corpora import markers
     from downstream_runs.corpora.speech_commands import Listing
-
-RECIPES = _labels.recipes(
-    superb={
-        "steps": 200_000,
-        "every": (100, 5000, 1000),
-        "lr": 1e-4,
-        "datarc": {"num_workers": 8, "batch_size": 32},
-    },
-    warmup=1400,
-    demo={
-        "steps": 160,
-        "every": (10, 40, 40),
-        "lr": 3e-3,
-        "datarc": {"num_workers": 0, "batch_size": 12},
-    },
-    sample={
-        "steps": 300,
-        "every": (10, 50, 50),
-        "lr": 1e-3,
-        "datarc": {"num_workers": 0, "batch_size": 32},
-    },
-    source="s3prl 0.4.18, downstream/speech_commands/config.yaml",
-)
 
 
 def look(
@@ -134,7 +112,7 @@ TASK = TaskSpec(
     metrics=(_labels.accuracy_metric("speech_commands/{split}-acc"),),
     selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
-    recipes=RECIPES,
+    recipes=Recipes("ks"),
     prepare=prepare,
     look=look,
     score=score,

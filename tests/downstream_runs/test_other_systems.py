@@ -45,5 +45,5 @@ def test_the_report_forks_nothing_on_macos(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_loopback_is_found_by_its_name() -> None:
-    # What `engine.parallel` looks for among them.
+    # What `engine.distributed` looks for among them.
     assert {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}

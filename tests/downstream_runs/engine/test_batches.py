@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from downstream_runs.core.generators import random_states, seed_everything
 from downstream_runs.engine import batches
-from downstream_runs.engine.state import random_states, seed_everything
 
 
 class Crops(Dataset[tuple[int, float]]):

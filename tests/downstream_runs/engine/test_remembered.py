@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from downstream_runs.core.generators import random_states, seed_everything
 from downstream_runs.engine import batches
-from downstream_runs.engine.state import random_states, seed_everything
 from downstream_runs.features import remembered
 from downstream_runs.features.remembered import Memory, StoredWave
 

@@ -219,7 +219,7 @@ def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Pat
         ours[name] = run_dir(one)
         config = resolve_config(one)
         data = one.task.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
-        stock = session._with_data(config, data)
+        stock = session.with_data(config, data)
         stock["runner"]["max_keep"] = 1
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(stock))
         jobs.append((one.task.s3prl_name, str(tmp_path / f"{name}.yaml"), str(tmp_path / "stock" / name)))  # type: ignore[attr-defined]

@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.corpora.markers import OTHER_DATA
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import Selection, TaskSpec
+
+OTHER_DATA = "other-data"
+"""The label of a run whose data settings are not the official ones."""
 
 EVALUATED = "runner.eval_dataloaders"
 _MISSING = object()
