@@ -64,10 +64,11 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
-    default = "demo" if options.demo else "superb"
-    task, recipe = recipes.chosen(tasks.get(options.task), options.recipe or default)
-    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
+    task = tasks.get(options.task)
     upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    default = "demo" if options.demo else "superb"
+    task, recipe = recipes.chosen(task, options.recipe or default)
+    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
     out = data_root.out_folder(options.out)
