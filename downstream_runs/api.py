@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from downstream_runs.core.results import Result
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""Show the recipes of a task, or print one of them as the file that it is, which can be changed and given to
---recipe: recipe asr superb > mine.yaml.
+"""Show the recipes of a task, or one of them as the file that it is.
+
+To change one: `recipe asr superb > mine.yaml`, then `--recipe mine.yaml`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from upstream_arm.common.errors import DONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A task, and perhaps a recipe."""
+    """A task, and one of its recipes."""
     parser.add_argument("task", metavar="TASK", help="e.g. asr")
     parser.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", help="a name, or a FILE.yaml of your own to be checked"
+        "recipe", metavar="RECIPE", nargs="?", help="a name, or a FILE.yaml of your own, to check it"
     )
 
 

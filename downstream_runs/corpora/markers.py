@@ -103,12 +103,6 @@ def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> 
     return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
 
 
-def shortfall(partial: Mapping[str, str]) -> str:
-    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
-    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
-    return f"partial corpus: {counts}" if counts else ""
-
-
 def begin(root: Path, mark: Mark, notice: str) -> None:
     """Claim `root` for a made corpus: from here on it is marked, and it counts as half made until `finish`.
 

@@ -25,6 +25,8 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
 Parts = Iterable[tuple[str, Any]]
 """What an object is made of, each with the name that it has there."""
 
@@ -142,11 +144,12 @@ def _attributes(value: Any) -> Parts:
     left_out: set[str] = set()
     if isinstance(value, torch.nn.Module):
         # Persistent tensors are in the weights' hash.
-        kept = {"_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"}
-        left_out = set(vars(torch.nn.Module())) - kept
+        left_out = set(vars(torch.nn.Module())) - {"_buffers", "_modules", *HOOKS}
     yield ".class", type(value)
     for name, attribute in sorted(vars(value).items()):
-        if name not in left_out:
+        if left_out and name in HOOKS:
+            yield f".{name}", dict(enumerate(attribute.values()))  # their keys count up in a process
+        elif name not in left_out:
             yield f".{name}", attribute
 
 
@@ -188,10 +191,9 @@ def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
             finder.import_hook(name)
     except (ImportError, SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    files = (getattr(one, "__file__", None) for one in finder.modules.values())
-    found = {Path(file).resolve() for file in files if file}
+    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
     missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return found, {one for one in missing if _spec_is_installed(one)}
+    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
 
 
 def _is_installed(path: str) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STORES = ("float32", "float16")
 
+
 RECIPES = Recipes("qbe")
 
 

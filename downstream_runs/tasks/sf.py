@@ -17,16 +17,6 @@ from downstream_runs.corpora import snips
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _ctc
 
-_METRICS = (
-    "slot_type_f1",
-    "slot_value_cer",
-    "slot_value_wer",
-    "slot_edit_f1_full",
-    "slot_edit_f1_part",
-    "wer",
-    "cer",
-)
-
 RECIPES = Recipes("sf")
 
 

@@ -19,7 +19,7 @@ from test_kill import check_equal
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.core import results
-from downstream_runs.engine import parallel, run, run_dir, session
+from downstream_runs.engine import distributed, result_builder, run, run_dir, session
 from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -146,16 +146,18 @@ def test_the_result_says_how_large_a_step_is(
     accumulated: int, said: str, corpus: Path, tmp_path: Path
 ) -> None:
     config = noise.tiny_config(gradient_accumulate_steps=accumulated)
-    (sentence,) = parallel.deviations(noise.tiny_plan(corpus, tmp_path, devices=2), config)
+    (sentence,) = result_builder.data_parallel(noise.tiny_plan(corpus, tmp_path, devices=2), config)
     assert said in sentence
-    assert parallel.deviations(noise.tiny_plan(corpus, tmp_path), config) == ()
+    assert result_builder.data_parallel(noise.tiny_plan(corpus, tmp_path), config) == ()
 
 
 def raise_in(rank: int, error: BaseException) -> Any:
-    def work(plan: Any, config: Any, data: Any, folder: Path, ranks: parallel.Ranks) -> None:
-        if ranks.rank == rank:
+    def work(
+        plan: Any, config: Any, data: Any, folder: Path, context: distributed.DistributedContext
+    ) -> None:
+        if context.rank == rank:
             raise error
-        ranks.share(None)  # nobody answers
+        context.broadcast(None)  # nobody answers
 
     return work
 
@@ -180,20 +182,20 @@ def test_what_one_rank_says_is_what_is_raised(
 ) -> None:
     """The other's loss of its peer is not, nor is it waited for."""
     pytest.importorskip("torch")
-    monkeypatch.setattr(parallel, "START_METHOD", "fork")
+    monkeypatch.setattr(distributed, "START_METHOD", "fork")
     plan = noise.tiny_plan(corpus, tmp_path, devices=2)
     with pytest.raises(raised, match=sentence):
-        parallel.train(raise_in(rank, error), plan, {}, None, tmp_path)  # type: ignore[arg-type]
+        distributed.train(raise_in(rank, error), plan, {}, None, tmp_path)  # type: ignore[arg-type]
 
 
 def test_one_device_meets_nobody() -> None:
-    ranks = parallel.ALONE
-    with ranks.leader_first():
-        assert ranks.share("x") == "x"
+    context = distributed.ALONE
+    with context.leader_first():
+        assert context.broadcast("x") == "x"
     state = {"random_states": 1}
-    assert ranks.own(state) is state
-    assert ranks.gather(state) == {}
-    assert ranks.deal(None, 3) is None
+    assert context.own_state(state) is state
+    assert context.gather(state) == {}
+    context.set_epoch(None, 3)
 
 
 @pytest.mark.parametrize(
@@ -207,22 +209,24 @@ def test_a_signal_to_the_command_ends_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(parallel, "START_METHOD", "fork")
+    monkeypatch.setattr(distributed, "START_METHOD", "fork")
     command = os.getpid()
 
-    def work(plan: Any, config: Any, data: Any, folder: Path, ranks: parallel.Ranks) -> None:
+    def work(
+        plan: Any, config: Any, data: Any, folder: Path, context: distributed.DistributedContext
+    ) -> None:
         # A terminal signals every process; the ranks leave it to the command.
         os.kill(os.getpid(), number)
         (tmp_path / f"{os.getpid()}.pid").touch()
-        ranks.share(None)
-        if ranks.leader:
+        context.broadcast(None)
+        if context.leader:
             os.kill(command, number)
-        ranks.share(None)
+        context.broadcast(None)
         time.sleep(60)
 
     plan = noise.tiny_plan(corpus, tmp_path, devices=2)
     with session.sigterm_as_exit(), pytest.raises(raised):
-        parallel.train(work, plan, {}, None, tmp_path)  # type: ignore[arg-type]
+        distributed.train(work, plan, {}, None, tmp_path)  # type: ignore[arg-type]
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.generators import random_states as random_states
-from downstream_runs.core.generators import restore_random_states as restore_random_states
-from downstream_runs.core.generators import seed_everything as seed_everything
 from downstream_runs.core.run_folder import RunFolder, sha256_record
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_text

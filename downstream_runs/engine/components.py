@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
-import hashlib
 import importlib
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.state import seed_everything
-from downstream_runs.engine.transfer import to_device
-from upstream_arm.common.errors import RunFailed, UsageError, sentence
-from upstream_arm.common.words import shown
+from downstream_runs.core.run import RunPlan
+from downstream_runs.features.extractor import to_device
+from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
+from upstream_arm.common.words import near, shown
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from downstream_runs.features.remembered import Memory
-    from downstream_runs.features.source import Source
+    from downstream_runs.features.extractor import FeatureExtractor
+    from downstream_runs.features.items import ItemCache
 
 
 class ScalarLog:
@@ -40,7 +36,7 @@ class ScalarLog:
 
 
 @dataclass
-class Parts:
+class Components:
     """The frozen upstream and what is trained on it, on their device.
 
     featurizer, downstream: None for a task that trains nothing.
@@ -50,8 +46,7 @@ class Parts:
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
-    seed: int
-    source: Source | None = None  # of stored features
+    source: FeatureExtractor | None = None  # of stored features
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -79,11 +74,11 @@ class Parts:
     @property
     def pooled(self) -> bool:
         """Whether features are the means over frames, one frame an utterance."""
-        return self.source is not None and self.source.choice.kind == "pooled"
+        return self.source is not None and self.source.stored.kind == "pooled"
 
-    def memory(self, split: str) -> Memory | None:
+    def memory(self, split: str) -> ItemCache | None:
         """What is remembered of a split's items; None where features are not stored."""
-        return None if self.source is None else self.source.memory(split)
+        return None if self.source is None else self.source.items(split)
 
     def loader(self, split: str, epoch: int = 0) -> Any:
         """s3prl's data loader of `split`; UsageError if the data does not allow one."""
@@ -109,6 +104,8 @@ class Parts:
     @functools.cached_property
     def upstream_sha256(self) -> str:
         """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
+        from downstream_runs.upstreams.checked import weights_sha256
+
         return weights_sha256(self.upstream)
 
     def trained_state(self) -> dict[str, Any]:
@@ -119,18 +116,6 @@ class Parts:
         """Put back what `trained_state` gave."""
         self.featurizer.load_state_dict(state["Featurizer"])
         self.downstream.load_state_dict(state["Downstream"])
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's parameters and buffers."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode("utf-8"))
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def pick_device(name: str) -> torch.device:
@@ -148,7 +133,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
+def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
     """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
 
     Only the upstream for a task that trains nothing.
@@ -167,7 +152,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     upstream.to(device)
     if plan.task.train_split is None:
         upstream.eval()
-        return Parts(upstream, None, None, device, plan.seed)
+        return Components(upstream, None, None, device)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -186,7 +171,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)
-    return Parts(upstream, featurizer, downstream, device, plan.seed)
+    return Components(upstream, featurizer, downstream, device)
 
 
 @contextlib.contextmanager
@@ -211,15 +196,11 @@ def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
 def _upstream(plan: RunPlan) -> Any:
     import s3prl.hub as hub
 
-    from upstream_arm.common.errors import UpstreamError
-
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):
         known = [name for name in dir(hub) if not name.startswith("_")]
-        close = difflib.get_close_matches(plan.upstream, known, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"s3prl has no upstream {plan.upstream!r}{hint}; `python -m downstream_runs list` shows ours"
+            f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
         )
     try:
         return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
@@ -233,37 +214,6 @@ def _upstream(plan: RunPlan) -> Any:
         ) from error
 
 
-def make_optimizer(parts: Parts, config: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """s3prl's optimizer over featurizer and downstream."""
-    from s3prl.optimizers import get_optimizer
-
-    try:
-        optimizer: torch.optim.Optimizer = get_optimizer(
-            [parts.featurizer, parts.downstream], config["runner"]["total_steps"], config["optimizer"]
-        )
-    except (TypeError, AttributeError, NameError, LookupError, ValueError) as error:
-        raise UsageError(f"the optimizer block does not fit: {error}") from error
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise UsageError(
-            f"the optimizer {type(optimizer).__name__} computes the loss itself, which s3prl's runner "
-            "does not offer: choose another, such as Adam"
-        )
-    return optimizer
-
-
-def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any]) -> Any | None:
-    """s3prl's learning-rate scheduler, stepped per optimizer step, or None where the recipe has none."""
-    from s3prl.schedulers import get_scheduler
-
-    if not config.get("scheduler"):
-        return None
-    try:
-        return get_scheduler(optimizer, config["runner"]["total_steps"], config["scheduler"])
-    except (TypeError, NameError, LookupError, ValueError) as error:
-        raise UsageError(f"the scheduler block does not fit: {error}") from error
-
-
 def make_specaug(config: Mapping[str, Any]) -> Any | None:
     """s3prl's SpecAugment on features, or None where the recipe has none."""
     if not config.get("specaug"):
@@ -274,20 +224,3 @@ def make_specaug(config: Mapping[str, Any]) -> Any | None:
         return SpecAug(**config["specaug"])
     except (TypeError, AssertionError) as error:  # none of its three parts applied
         raise UsageError(f"the specaug block does not fit: {error or 'nothing in it applies'}") from error
-
-
-def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
-    """The utterances of a batch: s3prl's experts hand their names as the last list of strings."""
-    for field in reversed(others):
-        if isinstance(field, (list, tuple)) and field and all(isinstance(name, str) for name in field):
-            return list(field)
-    return []
-
-
-def unreadable(split: str, step: int, error: Exception) -> RunFailed:
-    """The sentence for a batch that could not be read."""
-    reason = " ".join(str(error).split())
-    return RunFailed(
-        f"a batch of split {split} could not be read after step {step}: {type(error).__name__}: {reason}; "
-        "repair what this names and start the same command again, it goes on from its last checkpoint"
-    )

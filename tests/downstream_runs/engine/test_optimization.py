@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from downstream_runs.core.records import Journal
-from downstream_runs.engine import finite
-from downstream_runs.engine.updates import Updates
+from downstream_runs.engine import optimization
+from downstream_runs.engine.optimization import Optimization
 from upstream_arm.common.errors import Diverged
 
 CONFIG = {
@@ -28,13 +26,9 @@ def stock(parameters: list[torch.nn.Parameter]) -> None:
         torch.optim.SGD(parameters, lr=1.0).step()
 
 
-def not_finite(what: str, value: float, names: list[str]) -> Diverged:
-    return Diverged(f"{what} {value} {names}")
-
-
 @pytest.mark.parametrize(("steps", "most"), [(4, 2), (240, 24), (30_000, 100), (200_000, 100)])
 def test_a_short_training_ends_sooner(steps: int, most: int) -> None:
-    assert finite.most_in_a_row(steps) == most
+    assert optimization.most_in_a_row(steps) == most
 
 
 @pytest.mark.parametrize(
@@ -58,18 +52,18 @@ def test_a_step_is_s3prls_or_stops_the_run(
     for tensors in (trained, expected):
         for tensor, value in zip(tensors, gradients, strict=True):
             tensor.grad = torch.full_like(tensor, value)
-    parts: Any = SimpleNamespace(featurizer=featurizer, downstream=downstream)
-    updates = Updates(parts, trained, CONFIG, scaled=False)
+    modules = [featurizer, downstream]
+    updates = Optimization(modules, CONFIG, scaled=False)
     stock(expected)
     if skipped is None:
-        with pytest.raises(Diverged, match=r"gradient inf \['a'\]"):
-            updates.update(Journal(tmp_path, ()), 1, ["a"], not_finite)
+        with pytest.raises(Diverged, match=r"the gradient is inf at step 1 \(utterances a\)"):
+            updates.step(Journal(tmp_path, ()), 1, ["a"])
         assert not all(tensor.isfinite().all() for tensor in expected)
         return
-    updates.update(Journal(tmp_path, ()), 1, ["a"], not_finite)
+    updates.step(Journal(tmp_path, ()), 1, ["a"])
     assert all(torch.equal(one, other) for one, other in zip(trained, expected, strict=True))
     assert (updates.skipped.total, updates.skipped.in_a_row) == (skipped, skipped)
-    again = Updates(parts, trained, CONFIG, scaled=False)
+    again = Optimization(modules, CONFIG, scaled=False)
     again.restore(updates.state())
     assert again.skipped == updates.skipped
     old = {key: value for key, value in updates.state().items() if key != "skipped"}

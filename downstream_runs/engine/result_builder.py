@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import downstream_runs
 from downstream_runs.core import official
+from downstream_runs.core.results import Corpus, Metric, Result
+from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
+from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import PreparedData
-from downstream_runs.engine import parallel
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.plan import RunPlan, leaves
+from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
     import torch
 
-    from downstream_runs.core.results import Metric, Result
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -35,7 +36,7 @@ def run_labels(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
 ) -> tuple[str, ...]:
     """Everything that keeps the numbers from being compared with published ones, each once."""
-    labels = [*plan.labels, *data.labels, *official.labels(plan.task, config)]
+    labels = [*data.labels, *official.labels(plan.task, config)]
     labels += plan.task.recipes[plan.recipe].labels
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
@@ -49,38 +50,39 @@ def run_labels(
 
 def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
-    from downstream_runs.core.results import Metric
-
     task, best = bench.plan.task, bench.best
     rule = task.selection
     if rule is None or best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
     bench.load(rule.artefact)
     tests = [bench.evaluate(split, bench.steps) for split in task.test_splits]
-    for found in tests:
-        bench.keep_items(found.split, found.scores)
-    values = [
-        (found.split, score.metric, score.value, score.counts, found.split == task.test_splits[0])
-        for found in tests
-        for score in found.scores
-    ]
-    values += [
-        (rule.split, name, score["value"], score["counts"], False) for name, score in best["scores"].items()
-    ]
-    return tuple(
-        Metric(
+    how = selection(bench)
+
+    def metric(name: str, value: float, counts: Mapping[str, int], split: str, headline: bool) -> Metric:
+        spec = task.metric(name)
+        official = headline and spec.official
+        return Metric(
             name=name,
             value=value,
-            unit=task.metric(name).unit,
-            direction=task.metric(name).better,
+            unit=spec.unit,
+            direction=spec.better,
             counts=counts,
             split=bench.name(split),
-            selection=selection(bench),
-            official=tested and task.metric(name).official,
-            role="headline" if tested and task.metric(name).official else "information",
+            selection=how,
+            official=official,
+            role="headline" if official else "information",
         )
-        for split, name, value, counts, tested in values
-    )
+
+    found = []
+    for one in tests:
+        bench.keep_items(one.split, one.scores)
+        headline = one.split == task.test_splits[0]
+        found += [
+            metric(score.metric, score.value, score.counts, one.split, headline) for score in one.scores
+        ]
+    for name, score in best["scores"].items():
+        found.append(metric(name, score["value"], score["counts"], rule.split, False))
+    return tuple(found)
 
 
 def selection(bench: Bench) -> str:
@@ -93,13 +95,8 @@ def selection(bench: Bench) -> str:
     return f"{how} {metric.name} on {bench.name(task.selection.split)}: step {best['step']} of {bench.steps}"
 
 
-def make_result(
-    bench: Bench, metrics: tuple[Metric, ...], labels: tuple[str, ...], wall_seconds: float
-) -> Result:
+def make_result(bench: Bench, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    from downstream_runs.core.results import Corpus, Result
-    from downstream_runs.upstreams import weights
-
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
     sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
@@ -111,9 +108,11 @@ def make_result(
         upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
-        labels=labels,
+        labels=bench.labels,
         deviations=_deviations(bench),
-        metrics=_standing((*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), labels),
+        metrics=_standing(
+            (*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), bench.labels
+        ),
         command=plan.command or tuple(sys.argv),
         config=bench.config,
         seed=plan.seed,
@@ -139,8 +138,6 @@ def make_result(
 
 def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
     """How many of a training's steps were left out, for information: s3prl does the same, no deviation."""
-    from downstream_runs.core.results import Metric
-
     if not count:
         return ()
     return (
@@ -183,7 +180,7 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
         for key, value in sorted(plan.overrides.items())
     ]
     sentences += official.deviations(plan.task, bench.config)
-    sentences += parallel.deviations(plan, bench.config)
+    sentences += data_parallel(plan, bench.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
     rule = plan.task.selection
@@ -197,6 +194,19 @@ def _deviations(bench: Bench) -> tuple[str, ...]:
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
     return tuple(dict.fromkeys([*sentences, *bench.deviations]))
+
+
+def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What several devices change, in a sentence, if the plan has several."""
+    if plan.devices == 1:
+        return ()
+    recipe = plan.task.recipes[plan.recipe].config["runner"]["gradient_accumulate_steps"]
+    batches = plan.devices * config["runner"]["gradient_accumulate_steps"]
+    size = "as many as" if batches == recipe else f"{batches / recipe:g} times as many as"
+    return (
+        f"trained data-parallel on {plan.devices} devices as s3prl's distributed runs are: a step has "
+        f"{batches} of the recipe's batches, {size} in the recipe",
+    )
 
 
 def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:
