@@ -64,7 +64,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
             else:
                 trainer.epoch += 1
             resumed = None
-    run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped.total
+    run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped
     run.deviations += trainer.deviations
 
 
