@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.core.run_folder import TRIALS
+from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
 from downstream_runs.core.task import Score
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_text
@@ -105,7 +105,7 @@ def _evaluate(run: TrainedRun, step: int, splits: Sequence[str]) -> None:
         return
     partial = run.folder / f"partial-states-{step}"
     shutil.rmtree(partial, ignore_errors=True)
-    run.load(f"states-{step}.ckpt")
+    run.load(kept_checkpoint(step))
     for split in splits:
         found = run.evaluate(split, step, into=partial)
         run.say(f"checkpoint {step}: {split} EER {found.value('eer'):.2f} %")
