@@ -12,10 +12,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core import records
+from downstream_runs.core import records, run_folder
 from upstream_arm.common.errors import UsageError
 
-JOBS = Path("slurm") / "jobs.jsonl"
+JOBS = Path(run_folder.JOBS)
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})
 RUNNING = frozenset(
     {"RUNNING", "COMPLETING", "SUSPENDED", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING", "SPECIAL_EXIT"}

@@ -15,7 +15,7 @@ from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class TaskSpec:
     `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
     `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
     that no run may change. See `official`.
-    `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
+    `test(run)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
     """
 
     name: str
@@ -159,7 +159,7 @@ class TaskSpec:
     fixed_keys: tuple[str, ...] = ()
     variant: str | None = None
     adjust: Callable[[Any], None] | None = None
-    test: Callable[[Bench], tuple[Metric, ...]] | None = None
+    test: Callable[[TrainedRun], tuple[Metric, ...]] | None = None
 
     @property
     def look(self) -> Look:

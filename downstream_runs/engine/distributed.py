@@ -116,10 +116,10 @@ class DistributedContext:
         if self.count > 1:
             loader.sampler.set_epoch(epoch)
 
-    def wrap(self, parts: Components) -> Components:
-        """The parts to train with: the same parameters, whose gradients are averaged over the workers."""
+    def wrap(self, components: Components) -> Components:
+        """The same parameters, in modules that average their gradients over the workers."""
         if self.count == 1:
-            return parts
+            return components
         from torch.nn.parallel import DistributedDataParallel
 
         def wrapped(module: Any) -> Any:
@@ -128,10 +128,12 @@ class DistributedContext:
             # Without device_ids nothing that a pass is given is copied: the experts write into `records`.
             return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
 
-        featurizer = wrapped(parts.featurizer)
+        featurizer = wrapped(components.featurizer)
         for name in ("output_dim", "downsample_rate"):
-            setattr(featurizer, name, getattr(parts.featurizer, name))
-        return dataclasses.replace(parts, featurizer=featurizer, downstream=wrapped(parts.downstream))
+            setattr(featurizer, name, getattr(components.featurizer, name))
+        return dataclasses.replace(
+            components, featurizer=featurizer, downstream=wrapped(components.downstream)
+        )
 
 
 ALONE = DistributedContext()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.records import Journal
@@ -24,19 +23,6 @@ FEWEST_IN_A_ROW = 2
 """In a short training a tenth of its steps is as many, but not fewer than this."""
 
 
-@dataclass
-class Skipped:
-    """Steps that were left out: of the whole training, and of the last steps without one in between."""
-
-    total: int = 0
-    in_a_row: int = 0
-
-    def count(self, skipped: bool) -> None:
-        """One step more."""
-        self.total += skipped
-        self.in_a_row = self.in_a_row + 1 if skipped else 0
-
-
 def most_in_a_row(steps: int) -> int:
     """How many steps of a training of so many may be skipped one after another, before it ends."""
     return min(SKIPPED_IN_A_ROW, max(FEWEST_IN_A_ROW, steps // 10))
@@ -46,7 +32,8 @@ class Optimization:
     """Changes the parameters of `modules` by their gradients, step by step.
 
     config: the recipe's blocks runner, optimizer and, where there is one, scheduler. scaled: whether the loss
-    is scaled, as fp16 needs. UsageError where s3prl cannot use the blocks.
+    is scaled, as fp16 needs. skipped, skipped_in_a_row: steps that were left out, of all and of the newest.
+    UsageError where s3prl cannot use the blocks.
     """
 
     def __init__(self, modules: Sequence[nn.Module], config: Mapping[str, Any], scaled: bool) -> None:
@@ -56,7 +43,7 @@ class Optimization:
         self.optimizer = make_optimizer(modules, config)
         self.scheduler = make_scheduler(self.optimizer, config)
         self.scaler = torch.amp.GradScaler(enabled=scaled)
-        self.skipped = Skipped()
+        self.skipped = self.skipped_in_a_row = 0
         self._clip = config["runner"]["gradient_clipping"]
         self._most = most_in_a_row(config["runner"]["total_steps"])
 
@@ -79,13 +66,14 @@ class Optimization:
             self._scaled_step(journal, step, names, norm)
         elif math.isnan(norm):
             # The schedule goes on.
-            self.skipped.count(True)
+            self.skipped += 1
+            self.skipped_in_a_row += 1
             journal.event("step_skipped", step, norm=str(norm), utterances=names)
-            if self.skipped.in_a_row >= self._most:
-                what = f"gradient of {self.skipped.in_a_row} steps one after another"
+            if self.skipped_in_a_row >= self._most:
+                what = f"gradient of {self.skipped_in_a_row} steps one after another"
                 raise finite.diverged(journal, step, what, norm, names)
         else:
-            self.skipped.count(False)
+            self.skipped_in_a_row = 0
             # Where not the norm alone was too large for fp32, clipping has made NaN of what was infinite, and
             # s3prl would write that into the weights.
             gradients = [one.grad for one in self.parameters if one.grad is not None]
@@ -113,7 +101,7 @@ class Optimization:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "skipped": [self.skipped.total, self.skipped.in_a_row],
+            "skipped": [self.skipped, self.skipped_in_a_row],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -122,7 +110,7 @@ class Optimization:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
-        self.skipped = Skipped(*state.get("skipped", ()))  # earlier versions skipped none
+        self.skipped, self.skipped_in_a_row = state.get("skipped", (0, 0))  # earlier versions skipped none
 
 
 def make_optimizer(modules: Sequence[nn.Module], config: Mapping[str, Any]) -> torch.optim.Optimizer:

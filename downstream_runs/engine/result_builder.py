@@ -19,7 +19,7 @@ from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import PreparedData
-from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
@@ -48,15 +48,15 @@ def run_labels(
     return tuple(dict.fromkeys(labels))
 
 
-def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
+def best_on_dev(run: TrainedRun) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
-    task, best = bench.plan.task, bench.best
+    task, best = run.plan.task, run.best
     rule = task.selection
     if rule is None or best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
-    bench.load(rule.artefact)
-    tests = [bench.evaluate(split, bench.steps) for split in task.test_splits]
-    how = selection(bench)
+    run.load(rule.artefact)
+    tests = [run.evaluate(split, run.steps) for split in task.test_splits]
+    how = selection(run)
 
     def metric(name: str, value: float, counts: Mapping[str, int], split: str, headline: bool) -> Metric:
         spec = task.metric(name)
@@ -67,7 +67,7 @@ def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
             unit=spec.unit,
             direction=spec.better,
             counts=counts,
-            split=bench.name(split),
+            split=run.name(split),
             selection=how,
             official=official,
             role="headline" if official else "information",
@@ -75,7 +75,7 @@ def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
 
     found = []
     for one in tests:
-        bench.keep_items(one.split, one.scores)
+        run.keep_items(one.split, one.scores)
         headline = one.split == task.test_splits[0]
         found += [
             metric(score.metric, score.value, score.counts, one.split, headline) for score in one.scores
@@ -85,53 +85,51 @@ def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-def selection(bench: Bench) -> str:
+def selection(run: TrainedRun) -> str:
     """How the checkpoint was chosen, in words."""
-    task, best = bench.plan.task, bench.best
+    task, best = run.plan.task, run.best
     if task.selection is None or best is None:
         raise ValueError(f"task {task.name} selects no checkpoint on dev")
     metric = task.metric(task.selection.metric)
     how = "lowest" if metric.better == "lower" else "highest"
-    return f"{how} {metric.name} on {bench.name(task.selection.split)}: step {best['step']} of {bench.steps}"
+    return f"{how} {metric.name} on {run.name(task.selection.split)}: step {best['step']} of {run.steps}"
 
 
-def make_result(bench: Bench, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
+def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
+    plan, data, upstream = run.plan, run.data, run.components.upstream
     checkpoint = _checkpoint(plan, upstream)
     sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
-    training = [METRICS] if bench.steps and (bench.folder / METRICS).exists() else []
-    names = [*artefacts, *training, *bench.artefacts]
+    training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
+    names = [*artefacts, *training, *run.artefacts]
     return Result(
         upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
-        labels=bench.labels,
-        deviations=_deviations(bench),
-        metrics=_standing(
-            (*metrics, *skipped(bench.skipped, bench.steps, plan.task.train_split)), bench.labels
-        ),
+        labels=run.labels,
+        deviations=_deviations(run),
+        metrics=_standing((*metrics, *skipped(run.skipped, run.steps, plan.task.train_split)), run.labels),
         command=plan.command or tuple(sys.argv),
-        config=bench.config,
+        config=run.config,
         seed=plan.seed,
-        steps=bench.steps,
+        steps=run.steps,
         packages=_packages(),
         git_commit=_git_commit(),
         upstream_checkpoint=checkpoint,
         upstream_checkpoint_sha256=sha256,
         upstream_switches=_switches(plan, upstream),
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
-        device=_device_name(bench.parts.device),
+        device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
             name=_corpus_name(plan, data),
             root=str(data.root),
-            counts={bench.name(split): number for split, number in data.utterances.items()},
+            counts={run.name(split): number for split, number in data.utterances.items()},
             hash=data.sha256,
         ),
-        artefacts={name: sha256_file(bench.folder / name) for name in names},
+        artefacts={name: sha256_file(run.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
@@ -171,29 +169,29 @@ def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
     return f"{made} corpus in the layout of {name}" if made else name
 
 
-def _deviations(bench: Bench) -> tuple[str, ...]:
-    plan = bench.plan
+def _deviations(run: TrainedRun) -> tuple[str, ...]:
+    plan = run.plan
     recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
-    sentences = [*bench.data.deviations, *plan.task.recipes[plan.recipe].deviations]
+    sentences = [*run.data.deviations, *plan.task.recipes[plan.recipe].deviations]
     sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
     ]
-    sentences += official.deviations(plan.task, bench.config)
-    sentences += data_parallel(plan, bench.config)
+    sentences += official.deviations(plan.task, run.config)
+    sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
     rule = plan.task.selection
-    if rule is not None and bench.best is not None:
-        value = bench.best["value"]
+    if rule is not None and run.best is not None:
+        value = run.best["value"]
         lower = plan.task.metric(rule.metric).better == "lower"
         if value >= rule.s3prl_bound if lower else value <= rule.s3prl_bound:
-            split = bench.name(rule.split)
+            split = run.name(rule.split)
             sentences.append(
                 f"the best {rule.metric} on {split} is {value:.2f}; s3prl keeps a checkpoint only if it "
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
-    return tuple(dict.fromkeys([*sentences, *bench.deviations]))
+    return tuple(dict.fromkeys([*sentences, *run.deviations]))
 
 
 def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:

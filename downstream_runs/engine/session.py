@@ -31,8 +31,8 @@ from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import contents
 from downstream_runs.engine import components, distributed, feature_setup, result_builder, train
 from downstream_runs.engine.batches import Reading
-from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.distributed import ALONE, DistributedContext
+from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
@@ -94,25 +94,25 @@ def _train_and_test(
         if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
         with context.leader_first():
-            bench = _build(plan, config, data, folder, terminal)
+            trained_run = _build(plan, config, data, folder, terminal)
         if plan.task.train_split is None:
-            bench.journal.rewind(0)
-            train.note_session(bench, 0, records.begun(folder))
+            trained_run.journal.rewind(0)
+            train.note_session(trained_run, 0, records.begun(folder))
         else:
-            train.train(bench, context)
+            train.train(trained_run, context)
             if not context.leader:
                 return
-        metrics = (plan.task.test or result_builder.best_on_dev)(bench)
-        bench.write_items()
-        feature_setup.report(bench)
-        result = result_builder.make_result(bench, metrics, records.seconds(folder))
+        metrics = (plan.task.test or result_builder.best_on_dev)(trained_run)
+        trained_run.write_items()
+        feature_setup.report(trained_run)
+        result = result_builder.make_result(trained_run, metrics, records.seconds(folder))
         results.write(folder / RESULT, result)
-        bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
+        trained_run.journal.event("end", trained_run.steps, wall_seconds=result.wall_seconds)
 
 
 def _build(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, terminal: IO[str]
-) -> Bench:
+) -> TrainedRun:
     """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
     bridge.apply()
     built = components.build(plan, data.added_to(config), folder)
@@ -121,9 +121,11 @@ def _build(
     if data.partial:
         print(shortfall(data.partial), file=sys.stderr)
     journal = records.Journal(folder, labels, official.read(plan.task, config))
-    bench = Bench(plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels)
-    feature_setup.set_up(bench)
-    return bench
+    trained_run = TrainedRun(
+        plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels
+    )
+    feature_setup.set_up(trained_run)
+    return trained_run
 
 
 @contextlib.contextmanager

@@ -17,15 +17,15 @@ from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
 from downstream_runs.core.task import Selection
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
-from downstream_runs.engine.bench import Bench
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
 from downstream_runs.engine.components import ScalarLog, make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
+from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm.common.errors import RunFailed, UsageError
 
 
-def train(run: Bench, context: DistributedContext = ALONE) -> None:
+def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     """Train to the last step, from the newest good checkpoint if there is one; `run` has what came of it.
 
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
@@ -64,23 +64,25 @@ def train(run: Bench, context: DistributedContext = ALONE) -> None:
             else:
                 trainer.epoch += 1
             resumed = None
-    run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped.total
+    run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped
     run.deviations += trainer.deviations
 
 
-def note_session(run: Bench, step: int, again: bool) -> None:
+def note_session(run: TrainedRun, step: int, again: bool) -> None:
     """That the run begins or goes on, into its journal, with the counts of a partial corpus."""
     partial = {"partial": dict(run.data.partial)} if run.data.partial else {}
     command = list(run.plan.command)
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
 
 
-def _damaged(run: Bench, message: str) -> None:
+def _damaged(run: TrainedRun, message: str) -> None:
     print(message, file=run.terminal)
     run.journal.event("damaged_checkpoint", 0, message=message)
 
 
-def _newest(run: Bench, checkpoints: Checkpoints, context: DistributedContext) -> Mapping[str, Any] | None:
+def _newest(
+    run: TrainedRun, checkpoints: Checkpoints, context: DistributedContext
+) -> Mapping[str, Any] | None:
     """The state to go on from, with checkpoints and journals cut back to it."""
     state = context.broadcast(checkpoints.latest())
     step = 0 if state is None else state["step"]
@@ -98,13 +100,13 @@ class Trainer:
     are in the coming step. best: step, value and scores of the checkpoint that is selected up to now.
     """
 
-    def __init__(self, run: Bench, context: DistributedContext) -> None:
+    def __init__(self, run: TrainedRun, context: DistributedContext) -> None:
         import torch
 
-        plan, parts = run.plan, run.parts
+        plan, components = run.plan, run.components
         if plan.task.train_split is None:
             raise ValueError(f"task {plan.task.name} trains nothing")
-        self.run, self.task, self.parts, self.context = run, plan.task, parts, context
+        self.run, self.task, self.components, self.context = run, plan.task, components, context
         self.split: str = plan.task.train_split
         self.total: int = run.config["runner"]["total_steps"]
         self.accumulated: int = run.config["runner"]["gradient_accumulate_steps"]
@@ -115,19 +117,20 @@ class Trainer:
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
         self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and parts.device.type != "cuda":
+        if self._amp is not None and components.device.type != "cuda":
             raise UsageError(
-                f"precision {plan.precision} needs a CUDA device, this run is on {parts.device}; leave it out"
+                f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
+                "it out"
             )
-        parts.train()
-        modules = [parts.featurizer, parts.downstream]
+        components.train()
+        modules = [components.featurizer, components.downstream]
         self.optimization = Optimization(modules, run.config, scaled=plan.precision == "fp16")
         self.specaug = make_specaug(run.config)
-        self.wrapped = context.wrap(parts)  # for the passes whose gradients are used
+        self.wrapped = context.wrap(components)  # for the passes whose gradients are used
 
     def begin(self, state: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Put a checkpoint's state back, which is returned for the epoch that it was made in."""
-        loader = self.parts.loader(self.split, self.epoch)
+        loader = self.components.loader(self.split, self.epoch)
         listed, used = self.run.data.utterances[self.split], self.task.used(loader.dataset)
         if used < listed:
             self._deviate(
@@ -143,7 +146,7 @@ class Trainer:
             self.epoch_states = random_states()
         else:
             restore_random_states(resumed["epoch_states"])
-        loader = self.parts.loader(self.split, self.epoch)
+        loader = self.components.loader(self.split, self.epoch)
         self.context.set_epoch(loader, self.epoch)
         before = random_states()
         order = batches.draw(loader)
@@ -155,7 +158,7 @@ class Trainer:
         after = random_states() if resumed is None else resumed["random_states"]
         self.total_batches = len(order)
         rest = batches.BatchOrder(loader, order, self.batches_used, before, after, self.split, self.epoch)
-        read = batches.read(rest, self.run.reading, self.parts.memory(self.split))
+        read = batches.read(rest, self.run.reading, self.components.memory(self.split))
         for batch in batches.readable(read, self.split, lambda: self.step):
             self.batches_used += 1
             yield self.batches_used - 1, batch
@@ -199,7 +202,7 @@ class Trainer:
 
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
-        with torch.autocast(self.parts.device.type, dtype=self._amp, enabled=self._amp is not None):
+        with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
             features = self.wrapped.features(wavs)
             good = finite.all_finite(features)
             if self.specaug is not None:
@@ -221,7 +224,7 @@ class Trainer:
         return value
 
     def _bad_features(self, wavs: list[Any], names: list[str]) -> RunFailed:
-        bad = finite.not_finite(self.parts.features(wavs))
+        bad = finite.not_finite(self.components.features(wavs))
         self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
         named = [names[row] for row in bad] if len(names) == len(wavs) else names
         return finite.bad_features(named, self.split, self.step + 1)
@@ -254,7 +257,7 @@ class Trainer:
 
         log = ScalarLog()
         with torch.no_grad():
-            self.parts.downstream.log_records(
+            self.components.downstream.log_records(
                 self.split,
                 records=self.records,
                 logger=log,
@@ -277,7 +280,11 @@ class Trainer:
         scores = {
             score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores
         }
-        values = {"scalars": found.scalars, "scores": scores, "layer_weights": self.parts.layer_weights()}
+        values = {
+            "scalars": found.scalars,
+            "scores": scores,
+            "layer_weights": self.components.layer_weights(),
+        }
         self.run.journal.metric(split, self.step, values)
         rule = self.task.selection
         if rule is not None and split == rule.split and self._is_better(found.value(rule.metric), rule):
@@ -302,7 +309,7 @@ class Trainer:
 
     def _write_weights(self, name: str) -> None:
         # s3prl's names, so that its own evaluate mode can read it with -i.
-        content = {**self.parts.trained_state(), "Step": self.step, "Epoch": self.epoch}
+        content = {**self.components.trained_state(), "Step": self.step, "Epoch": self.epoch}
         write_tensors(self.run.folder / name, content)
 
     def _deviate(self, sentence: str) -> None:
@@ -323,20 +330,20 @@ class Trainer:
             "epoch": self.epoch,
             "batches_used": self.batches_used,
             "backwards": self.backwards,
-            "trained": self.parts.trained_state(),
+            "trained": self.components.trained_state(),
             **self.optimization.state(),
             "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
-            "device": self.parts.device.type,
-            "upstream_sha256": self.parts.upstream_sha256,
+            "device": self.components.device.type,
+            "upstream_sha256": self.components.upstream_sha256,
         }
         path = checkpoints.save(self.step, state)
         self.run.journal.event("checkpoint", self.step, file=path.name)
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        if state["upstream_sha256"] != self.parts.upstream_sha256:
+        if state["upstream_sha256"] != self.components.upstream_sha256:
             raise UsageError(
                 f"the upstream has other weights than when the run in {self.run.folder} began, and two are "
                 "never mixed; use --rerun always to discard the run, or another --out"
@@ -344,14 +351,14 @@ class Trainer:
         state = self.context.own_state(state)
         for name in ("step", "epoch", "batches_used", "backwards", "epoch_states", "best"):
             setattr(self, name, state[name])
-        self.parts.load_trained_state(state["trained"])
+        self.components.load_trained_state(state["trained"])
         self.optimization.restore(state)
         self.records = defaultdict(list, state["records"])
         self.batch_ids = list(state["batch_ids"])
         for sentence in state["deviations"]:
             self._deviate(sentence)
-        if state["device"] != self.parts.device.type:
-            self._deviate(f"begun on {state['device']} and continued on {self.parts.device.type}")
+        if state["device"] != self.components.device.type:
+            self._deviate(f"begun on {state['device']} and continued on {self.components.device.type}")
         return state
 
 

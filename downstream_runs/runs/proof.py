@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core.run_folder import BENCHMARK, ITEMS, PLAN, RESULT, TRIALS
+from downstream_runs.core.run_folder import BENCHMARK, DEMO_DATA, ITEMS, PLAN, RESULT, TRIALS
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
@@ -75,7 +75,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         # Scorers would wait for a named pipe for ever.
         yield Check(False, f"no number is computed again: {', '.join(odd)}: neither a file nor a folder")
         return
-    folds = [name for name in result.artefacts if name.endswith("/result.json")]
+    folds = [name for name in result.artefacts if name.endswith(f"/{RESULT}")]
     if not folds:
         scored_from_searches = (folder / BENCHMARK).is_file()
         yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
@@ -242,7 +242,7 @@ def _plan(
         task=task,
         recipe=recipe.name,
         upstream=old.upstream,
-        data=out / "demo-data" if given.demo else (options.data or Path(old.corpus.root)),
+        data=out / DEMO_DATA if given.demo else (options.data or Path(old.corpus.root)),
         out=out,
         ckpt=ckpt,
         model_config=options.model_config or given.model_config,
@@ -307,7 +307,7 @@ def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[st
 
 def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
-    if not folds or any(name.endswith("/result.json") for name in old.artefacts):
+    if not folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts):
         return None
     from downstream_runs.core.settings import leaves
 

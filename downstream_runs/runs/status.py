@@ -337,7 +337,7 @@ def _result(folder: Path) -> Result | None:
 def _headlines(result: Result | None) -> str:
     """The numbers of a finished run that tables print, or that its result cannot be used."""
     if result is None:
-        return "result.json cannot be used"
+        return f"{RESULT} cannot be used"
     shown = [metric for metric in result.metrics if metric.role == "headline"]
     numbers = [f"{one.name} {one.value:.{2 if one.unit == 'percent' else 4}f}" for one in shown]
     return f"{', '.join(numbers)} on {shown[0].split}"

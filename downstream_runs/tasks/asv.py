@@ -13,7 +13,7 @@ from downstream_runs.recipes import Recipes
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -23,11 +23,11 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return (equal_error_rate(read_scored(folder, split)),)
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """The lowest EER of the kept checkpoints on the test trials, and the one that the dev trials choose."""
     from downstream_runs.protocols import asv
 
-    return asv.test(bench)
+    return asv.test(run)
 
 
 TASK = TaskSpec(

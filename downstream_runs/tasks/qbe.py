@@ -14,7 +14,7 @@ from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 STORES = ("float32", "float16")
 
@@ -43,11 +43,11 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return ()
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """Every layer on dev, the best on eval."""
     from downstream_runs.protocols import qbe
 
-    return qbe.test(bench)
+    return qbe.test(run)
 
 
 TASK = TaskSpec(

@@ -12,7 +12,7 @@ from downstream_runs.recipes import Recipes
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -28,11 +28,11 @@ def used(dataset: Any) -> int:
     return len({recording for recording, _, _ in dataset.chunk_indices})
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """DER, the lowest of ten ways from probabilities to turns on test and, beside it, on dev."""
     from downstream_runs.protocols import sd
 
-    return sd.test(bench)
+    return sd.test(run)
 
 
 TASK = TaskSpec(

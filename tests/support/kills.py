@@ -19,7 +19,8 @@ import torch
 import toy
 
 from downstream_runs.core import records
-from downstream_runs.engine import bench, checkpoints, components, run, train
+from downstream_runs.engine import checkpoints, components, run, train
+from downstream_runs.engine.trained_run import TrainedRun
 
 DIE = signal.SIGKILL
 
@@ -60,14 +61,14 @@ def half_of_line(journal: records.Journal, path: Path, line: dict[str, Any]) -> 
 
 def in_test_split() -> None:
     """Die in the evaluation of the test split."""
-    real = bench.Bench.evaluate
+    real = TrainedRun.evaluate
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if "test-clean" in args:
             nth_call(components.Components, "features", 2)()
         return real(*args, **kwargs)
 
-    bench.Bench.evaluate = wrapped
+    TrainedRun.evaluate = wrapped
 
 
 def at_result() -> None:

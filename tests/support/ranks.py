@@ -18,8 +18,9 @@ import noise
 import torch
 import toy
 
-from downstream_runs.engine import batches, bench, distributed, result_builder, run, train
+from downstream_runs.engine import batches, distributed, result_builder, run, train
 from downstream_runs.engine.distributed import DistributedContext
+from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm.common.errors import RunFailed
 
 COUNT = 2
@@ -61,7 +62,7 @@ def dies(rank: int, owner: Any, name: str, number: int, victim: Callable[[], int
 ITSELF, PARENT = os.getpid, os.getppid
 MOMENTS: list[tuple[str, Callable[[], None], Callable[[], int]]] = [
     ("rank 1 before the first checkpoint", dies(1, train.Trainer, "update", 2, ITSELF), ITSELF),
-    ("rank 0 in its first evaluation", dies(0, bench.Bench, "evaluate", 1, ITSELF), ITSELF),
+    ("rank 0 in its first evaluation", dies(0, TrainedRun, "evaluate", 1, ITSELF), ITSELF),
     ("the parent between two halves of a step", dies(1, train.Trainer, "_backward", 3, PARENT), PARENT),
     (
         "rank 1 in a checkpoint",

@@ -62,10 +62,10 @@ def test_a_step_is_s3prls_or_stops_the_run(
         return
     updates.step(Journal(tmp_path, ()), 1, ["a"])
     assert all(torch.equal(one, other) for one, other in zip(trained, expected, strict=True))
-    assert (updates.skipped.total, updates.skipped.in_a_row) == (skipped, skipped)
+    assert (updates.skipped, updates.skipped_in_a_row) == (skipped, skipped)
     again = Optimization(modules, CONFIG, scaled=False)
     again.restore(updates.state())
     assert again.skipped == updates.skipped
     old = {key: value for key, value in updates.state().items() if key != "skipped"}
     again.restore(old)
-    assert again.skipped.total == 0
+    assert again.skipped == 0

@@ -48,7 +48,7 @@ class Evaluation:
 
 
 @dataclass
-class Bench:
+class TrainedRun:
     """A run of a task with everything that it is made of.
 
     config: the recipe with all overrides, without any data path.
@@ -63,7 +63,7 @@ class Bench:
     config: Mapping[str, Any]
     data: PreparedData
     folder: Path
-    parts: Components
+    components: Components
     terminal: IO[str]
     journal: Journal
     reading: batches.Reading
@@ -92,7 +92,7 @@ class Bench:
     def load(self, artefact: str) -> None:
         """Put a kept checkpoint's featurizer and downstream in place; RunFailed if it cannot be read."""
         try:
-            self.parts.load_trained_state(read_tensors(self.folder / artefact))
+            self.components.load_trained_state(read_tensors(self.folder / artefact))
         except (RunFailed, FileNotFoundError) as error:
             raise RunFailed(f"{error}; train again with --rerun always") from error
 
@@ -105,16 +105,16 @@ class Bench:
         """
         folder = self.folder if into is None else into
         folder.mkdir(parents=True, exist_ok=True)
-        downstream, training = self.parts.downstream, self.parts.downstream.training
+        downstream, training = self.components.downstream, self.components.downstream.training
         before, downstream.expdir = downstream.expdir, str(folder)
         seed_everything(self.plan.seed)
-        self.parts.eval()
+        self.components.eval()
         try:
             scalars = self._evaluate(split, step)
         finally:
             downstream.expdir = before
         if training:
-            self.parts.train()
+            self.components.train()
         evaluation = Evaluation(split, step, scalars, self.plan.task.score(folder, split, scalars))
         self._check(evaluation)
         return evaluation
@@ -123,19 +123,21 @@ class Bench:
         """Have s3prl's expert predict and log; the scalars that it logs."""
         import torch
 
-        parts, downstream = self.parts, self.parts.downstream
+        components, downstream = self.components, self.components.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
-        order = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
+        order = batches.whole(components.loader(split), split, TOGETHER if components.pooled else 1)
         total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
-        read = batches.readable(batches.read(order, self.reading, parts.memory(split)), split, lambda: step)
+        read = batches.readable(
+            batches.read(order, self.reading, components.memory(split)), split, lambda: step
+        )
         records: dict[str, list[Any]] = defaultdict(list)
         log = ScalarLog()
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(self.bar(read, desc=split, total=total)):
                 watch.names = batches.utterance_names(others)
-                features = parts.features(wavs)
+                features = components.features(wavs)
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
