@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import downstream_runs
 from downstream_runs.core import official
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
@@ -234,7 +233,7 @@ def _packages() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
-    root = Path(downstream_runs.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     commit = _git(root, "rev-parse", "HEAD")

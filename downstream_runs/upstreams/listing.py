@@ -1,11 +1,9 @@
-"""Which upstreams and tasks there are, without loading any of them."""
+"""Which upstreams there are, without loading any of them."""
 
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import importlib.util
-import textwrap
 from pathlib import Path
 
 from downstream_runs.core.program import PROGRAM
@@ -57,25 +55,3 @@ def check_upstream(name: str) -> None:
 
         hint = near(name, (*known, *others))
         raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")
-
-
-def text() -> str:
-    """What `list` prints: upstreams of this project, upstreams of s3prl, tasks with their recipes."""
-    from downstream_runs import tasks
-    from upstream_arm import names
-
-    lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
-    lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
-    lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
-    lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")
-    others = [name for name in s3prl_names() if not name.endswith(NEED_CHECKPOINT)]
-    if others:
-        lines += ["", f"Upstreams of s3prl {importlib.metadata.version('s3prl')}"]
-        lines += textwrap.wrap(", ".join(others), 100, initial_indent="  ", subsequent_indent="  ")
-        lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
-    else:
-        lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
-    lines += ["", "Tasks, with their recipes"]
-    for name in tasks.names():
-        lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")
-    return "\n".join(lines) + "\n"
