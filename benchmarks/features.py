@@ -19,8 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from downstream_runs import tasks
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.options import FeatureOptions
 
 DEFAULT_TASKS = "ks,sid,ic,er,pr,asr"
 

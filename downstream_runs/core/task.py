@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.corpus import Corpus, Look, MakeDemo, Prepare
 from downstream_runs.core.corpus import PreparedData as PreparedData
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
@@ -53,6 +55,8 @@ class Recipe:
     """One way to train a task: the configuration that s3prl's parts are given, without any data path.
 
     `config` has s3prl's blocks: runner, optimizer, downstream_expert and, where used, scheduler and specaug.
+    `labels`: what keeps a run of it from being compared with published ones. `deviations`: what every result
+    of it says, a sentence each.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Recipe:
     note: str
     source: str
     labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def copy_config(self) -> dict[str, Any]:
         """A copy that may be changed; the recipe itself never is."""
@@ -183,3 +188,12 @@ class TaskSpec:
             if metric.name == name:
                 return metric
         raise KeyError(f"task {self.name} has no metric {name}")
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; UsageError with near names for an unknown one."""
+        if name not in self.recipes:
+            raise UsageError(
+                f"task {self.name} has no recipe {name!r}{near(name, self.recipes)}; "
+                f"its recipes are: {', '.join(self.recipes)}, or the path of a FILE.yaml of your own"
+            )
+        return self.recipes[name]

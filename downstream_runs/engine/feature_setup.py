@@ -8,9 +8,9 @@ import json
 import sys
 
 from downstream_runs.core import records
+from downstream_runs.core.run import file_identity
 from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.plan import file_identity
 from downstream_runs.features import provenance
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
@@ -37,7 +37,7 @@ def set_up(bench: Bench) -> None:
         if plan.features.mode == "auto":
             return
         stored = dataclasses.replace(stored, mode="memory")
-    root = (plan.cache or plan.out / CACHE) / "features"
+    root = plan.out / CACHE / "features"
     cache = FeatureCache.of_upstream(root, identity, stored, plan.features.limit)
     extractor = FeatureExtractor(
         parts.upstream, stored, cache, parts.featurizer.downsample_rate, plan.task.random_items

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.features import rounding
 from downstream_runs.features.cache import FRAMES, FeatureCache
 from downstream_runs.features.items import CachedWaveform, ItemCache, digest
-from downstream_runs.features.options import DTYPES, StoredKind, is_batch_free
+from downstream_runs.features.options import StoredKind, is_batch_free
 
 if TYPE_CHECKING:
     import torch

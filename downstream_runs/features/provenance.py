@@ -26,6 +26,8 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
 
 class Unknown(Exception):
     """Something of the upstream that no text describes; its text says what."""
@@ -94,10 +96,15 @@ class _Options:
             return f": {type(value).__qualname__} of {len(value)}", parts
         if not hasattr(value, "__dict__") or type(value).__module__ in sys.builtin_module_names:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        # Of torch's modules not what is torch's own; persistent tensors are in the weights' hash.
-        left_out = _torchs_own() if isinstance(value, torch.nn.Module) else ()
-        attributes = ((f".{name}", one) for name, one in sorted(vars(value).items()) if name not in left_out)
-        return "", ((".class", type(value)), *attributes)
+        attributes = vars(value)
+        if isinstance(value, torch.nn.Module):
+            # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
+            # process.
+            hooks = {name: list(attributes[name].values()) for name in HOOKS}
+            buffers = {name: attributes[name] for name in ("_buffers", "_modules")}
+            own = vars(torch.nn.Module()).keys()
+            attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
+        return "", ((".class", type(value)), *((f".{name}", attributes[name]) for name in sorted(attributes)))
 
 
 def _leaf(value: Any) -> str | None:
@@ -133,14 +140,6 @@ def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
             yield ".closure", cell.cell_contents
     yield ".defaults", value.__defaults__
     yield ".kwdefaults", value.__kwdefaults__
-
-
-@functools.cache
-def _torchs_own() -> frozenset[str]:
-    import torch
-
-    ours = {"_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"}
-    return frozenset(vars(torch.nn.Module())) - ours
 
 
 def _code(modules: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from downstream_runs.launch.grid import Row, folds
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 Launch = Callable[[Sequence["RunPlan"]], Sequence[worker.Outcome]]
 
@@ -38,23 +38,8 @@ def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:
     wanted = [
         (row, unit) for row in rows for unit in row.units() if rerun == "always" or not _diverged(row, unit)
     ]
-    grouped = [(row, unit) for row in rows for unit in _groups([unit for of, unit in wanted if of is row])]
-    outcomes = list(zip(grouped, launch([unit for _, unit in grouped]), strict=True))
-    found = [(row, one) for (row, _), outcome in outcomes for one in worker.outcomes(outcome)]
-    return [_end(row, [outcome for of, outcome in found if of is row]) for row in rows]
-
-
-def _groups(units: Sequence[RunPlan]) -> list[RunPlan]:
-    """The learning rates of a fold as one, where one process can train them on one reading of the corpus."""
-    grouped: dict[str | None, list[RunPlan]] = {}
-    for unit in units:
-        grouped.setdefault(unit.fold, []).append(unit)
-    found = []
-    for group in grouped.values():
-        first, *others = group
-        stored = first.task.pooled and first.features.mode != "off" and first.devices == 1
-        found += [dataclasses.replace(first, together=tuple(others))] if stored else group
-    return found
+    outcomes = list(zip(wanted, launch([unit for _, unit in wanted]), strict=True))
+    return [_end(row, [outcome for (of, _), outcome in outcomes if of is row]) for row in rows]
 
 
 def _diverged(row: Row, unit: RunPlan) -> bool:
@@ -82,7 +67,7 @@ def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
 def _mean(plan: RunPlan) -> None:
     """The result over a task's folds, all of which are done."""
     from downstream_runs import engine
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     missing = [fold for fold in folds(plan) if not (run_dir(fold) / RESULT).exists()]
     if missing:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run_folder import CACHE
-from downstream_runs.corpora.markers import shortfall
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.corpus import Standing
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.launch.grid import Row
 
 
@@ -27,7 +27,7 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, plan in plans.items():
         try:
-            standing = look(plan, plan.cache or plan.out / CACHE)
+            standing = look(plan, plan.out / CACHE)
         except (UsageError, OSError) as error:
             found[name] = str(error)
             print(f"{name} will be skipped: {error}", file=sys.stderr)
@@ -39,6 +39,6 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
 
 def look(plan: RunPlan, cache: Path | None) -> Standing:
     """What the plan's corpus is; UsageError for one that cannot be used. No `cache`: nothing is written."""
-    from downstream_runs.engine.plan import resolve_config
+    from downstream_runs.core.run import resolve_config
 
     return plan.task.look(plan.data, cache, resolve_config(plan), plan.partial)

@@ -22,7 +22,7 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 POLL_SECONDS = 5.0
 SIGNAL_SECONDS = 120
@@ -134,7 +134,7 @@ def _submit(plans: Sequence[RunPlan], rerun: str, demo: bool, options: Options) 
 
 
 def _folder(plan: RunPlan) -> str:
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     return str(run_dir(plan).relative_to(plan.out))
 

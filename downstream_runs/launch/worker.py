@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import re
 import sys
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.core import demo, outcome
-from downstream_runs.core.run_folder import LOGS, RESULT, RunFolder
+from downstream_runs.core.run_folder import LOGS, RESULT
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 
 @dataclass(frozen=True)
@@ -39,42 +38,17 @@ class Outcome:
 
 
 def run(plan: RunPlan, rerun: str, with_demo: bool) -> int:
-    """Do what is missing of a run; prints an error as one sentence and returns the exit code.
-
-    Of a run with others beside it, the worst code of all.
-    """
+    """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
     from downstream_runs import engine
 
     try:
         with outcome.recorded(engine.run_dir(plan)):
             if with_demo:
                 demo.make(plan.task, plan.data)
-            if plan.together:
-                return _run_together(plan, rerun)
             engine.run(plan, rerun=rerun)
     except (Exception, KeyboardInterrupt) as error:
         return _tell_error(error)
     return DONE
-
-
-def _run_together(plan: RunPlan, rerun: str) -> int:
-    from downstream_runs.engine import run_dir, together
-
-    codes = [DONE]
-
-    def ended(one: RunPlan, error: Exception | None) -> None:
-        if error is not None:
-            outcome.note(run_dir(one), error)
-            print(f"{grid.name(one)}:", file=sys.stderr)
-            codes.append(_tell_error(error))
-
-    for one in plan.together:
-        outcome.forget(run_dir(one))
-    plans = (dataclasses.replace(plan, together=()), *plan.together)
-    together.run(plans, rerun=rerun, ended=ended)
-    # The launcher shows the last line.
-    print(f"\n{len(plans) - len(codes) + 1} of {len(plans)} learning rates have results", file=sys.stderr)
-    return max(codes)
 
 
 def _tell_error(error: BaseException) -> int:
@@ -89,26 +63,9 @@ def _tell_error(error: BaseException) -> int:
     return say(f"failed: {type(error).__name__}: {told} (a fault of this program; its log is above)", FAILED)
 
 
-def outcomes(found: Outcome) -> list[Outcome]:
-    """How each of the runs of one process ended, where it had several."""
-    if not found.plan.together:
-        return [found]
-    return [_of_several(found, one) for one in (found.plan, *found.plan.together)]
-
-
-def _of_several(found: Outcome, plan: RunPlan) -> Outcome:
-    from downstream_runs.engine.plan import run_dir
-
-    plan = dataclasses.replace(plan, together=())
-    if (run_dir(plan) / RESULT).exists():
-        return dataclasses.replace(found, plan=plan, code=DONE)
-    said = RunFolder(run_dir(plan)).failure() or found.said
-    return dataclasses.replace(found, plan=plan, code=found.code or FAILED, said=said)
-
-
 def log_file(plan: RunPlan) -> Path:
     """Where a launched run's output goes, its folder made."""
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     folder = run_dir(plan)
     run = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
@@ -161,7 +118,7 @@ def ending(outcome: Outcome) -> str:
 def headlines(plan: RunPlan) -> str:
     """The numbers of a finished run in a line."""
     from downstream_runs.core import results
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     found = results.read(run_dir(plan) / RESULT)
     values: Mapping[str, str] = {

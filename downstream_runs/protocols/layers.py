@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.corpora.quesst14 import Recording
 from downstream_runs.features import rounding
 from downstream_runs.features.cache import FRAMES, FeatureCache
-from downstream_runs.features.options import DTYPES, StoredKind
+from downstream_runs.features.options import StoredKind
 from upstream_arm.common.errors import RunFailed
 
 if TYPE_CHECKING:

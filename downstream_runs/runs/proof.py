@@ -20,9 +20,9 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.options import FeatureOptions
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
 ROUNDING = 1e-9
@@ -135,7 +135,7 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
 def _test_splits(result: Result) -> tuple[str, ...]:
     """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
     from downstream_runs import tasks
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     task = tasks.get(result.task)
     names = official.read(task, result.config)
@@ -145,8 +145,8 @@ def _test_splits(result: Result) -> tuple[str, ...]:
 def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     from downstream_runs import tasks
+    from downstream_runs.core import official
     from downstream_runs.scoring import eer, trials
-    from downstream_runs.tasks import official
 
     factor = 100.0 if metric.unit == "percent" else 1.0
     task = tasks.get(result.task)
@@ -227,11 +227,16 @@ def _plan(
     old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    from downstream_runs import tasks
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.task import Recipe
 
     task = tasks.get(old.task)
-    recipe = tasks.recipe(task, old.recipe)
+    if old.recipe in task.recipes:
+        recipe = task.recipes[old.recipe]
+    else:  # of one's own: the result holds all of it
+        own = Recipe(old.recipe, _recorded(old), f"of {options.result}", str(options.result))
+        task, recipe = recipes.added(task, own, f"of the result {options.result}")
     ckpt = _checkpoint(old, given, options.ckpt)
     plan = RunPlan(
         task=task,
@@ -280,9 +285,18 @@ def _switches() -> Mapping[str, Any]:
     return names.SWITCHES
 
 
+def _recorded(old: Result) -> dict[str, Any]:
+    """The recipe as the result's configuration has it."""
+    from downstream_runs.recipes import BLOCKS
+
+    config = {block: dict(old.config[block]) for block in BLOCKS if block in old.config}
+    config["runner"].pop("devices", None)  # of the command
+    return config
+
+
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
@@ -295,7 +309,7 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
     if not folds or any(name.endswith("/result.json") for name in old.artefacts):
         return None
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return str(dict(leaves(old.config))[key])
 

@@ -18,7 +18,7 @@ import pytest
 from downstream_runs.core import queue, records, results
 from downstream_runs.corpora import audio, markers, transcripts
 from downstream_runs.corpora import data_root as settings
-from downstream_runs.engine import state
+from downstream_runs.engine import checkpoints
 from downstream_runs.features import cache
 from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
@@ -91,7 +91,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "a.yaml": config.load_yaml,
     "result.json": results.read,
     "a.ckpt": checkpoint.read,
-    "a.pt": state.read_tensors,
+    "a.pt": checkpoints.read_tensors,
     "a.rttm": rttm.read,
     "a.uem": rttm.read_uem,
     "hyp.ark": wer.read_ark,

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from downstream_runs.core.generators import random_states, seed_everything
 from downstream_runs.engine import batches
-from downstream_runs.engine.state import random_states, seed_everything
 from downstream_runs.features.items import CachedWaveform, ItemCache, digest
 
 Wave = NDArray[np.float32]
@@ -63,7 +63,7 @@ def epochs(
         loader: Any = DataLoader(dataset, batch_size=size, shuffle=True, collate_fn=collate)
         before = random_states()
         order = batches.draw(loader)
-        part = batches.Part(loader, order, skip, before, random_states(), "train", epoch)
+        part = batches.BatchOrder(loader, order, skip, before, random_states(), "train", epoch)
         for wavs, labels in batches.read(part, reading, memory):
             found.append(([list(samples(wav)) for wav in wavs], list(labels)))
     return found

@@ -12,11 +12,12 @@ import small_student
 import torch
 
 from downstream_runs import bridge
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.options import FeatureOptions, StoredKind, choose, deviations
+from downstream_runs.features.options import StoredKind, choose, deviations
 from upstream_arm.common.errors import UsageError
 from upstream_arm.expert import UpstreamExpert
 

@@ -9,8 +9,8 @@ import pytest
 import small_student
 
 from downstream_runs import tasks
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.options import FeatureOptions
 
 STEPS = 120
 POOLED = [name for name in tasks.names() if tasks.get(name).pooled]

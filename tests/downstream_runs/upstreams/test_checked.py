@@ -92,7 +92,7 @@ def test_a_run_says_what_does_not_fit(
 ) -> None:
     import s3prl.hub
 
-    from downstream_runs.features.options import FeatureOptions
+    from downstream_runs.core.feature_options import FeatureOptions
 
     bend, says = BENDS[name]
     monkeypatch.setattr(s3prl.hub, "bent", lambda **_: Bent(bend), raising=False)
