@@ -146,7 +146,7 @@ def warm(words: Sequence[str]) -> None:
         from downstream_runs import tasks
 
         importlib.import_module(f"s3prl.downstream.{tasks.get(name).s3prl_name}.expert")
-    for name in ("engine.finish", "engine.train", "features.source"):
+    for name in ("engine.session", "features.extractor"):
         importlib.import_module(f"downstream_runs.{name}")
 
 

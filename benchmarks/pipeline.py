@@ -41,7 +41,6 @@ from _cases import Measured, Setting
 
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import sizes
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.processes import cores
 
@@ -162,14 +161,12 @@ def full_hours(task: TaskSpec, found: Measured) -> tuple[float, float]:
     config = task.recipes["superb"].config
     steps = config["runner"]["total_steps"] * max(len(task.folds), 1)
     # A step of the recipe's own batch, where another was trained.
-    longer = (
-        sizes.trained_seconds(task.name) / found.audio * _cases.step_utterances(task, config) / found.batch
-    )
+    longer = task.trained_seconds / found.audio * _cases.step_utterances(task, config) / found.batch
     head = 1.0 if task.pooled else longer
     share = found.upstream_share
     stock = found.median("stock") * (share * longer + (1 - share) * head)
     seconds, audio = found.filled
-    extraction = seconds / audio * sizes.total(task.name).hours * 3600
+    extraction = seconds / audio * task.corpus.hours * 3600
     return steps * stock / 3600, (steps * found.median("stored") * head + extraction) / 3600
 
 
@@ -185,7 +182,7 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
         f"upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
         f"      (stock's warping: {_warping()}; {found.audio:.0f} s of audio, where the real corpus has "
-        f"{sizes.total('qbe').hours:.1f} h)"
+        f"{task.corpus.hours:.1f} h)"
     )
 
 

@@ -64,17 +64,16 @@ def store_gb(task: str, pooled: bool, precision: str) -> tuple[str, float] | Non
     Training crops that are random come only once and are not stored, so dev and test alone count there.
     """
     from downstream_runs import tasks
-    from downstream_runs.corpora import sizes
 
     if task == "qbe":
         return None
-    random = sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
-    splits = [split for name, split in sizes.SPLITS[task].items() if name != "train" or not random]
+    spec = tasks.get(task)
+    random = spec.random_share == 1.0
+    splits = [split for name, split in spec.corpus.splits.items() if name != "train" or not random]
     if pooled:
         return f"pooled {task}", sum(split.utterances for split in splits) * POOLED_GB
     hours = sum(split.hours for split in splits)
-    corpus = tasks.get(task).corpus.name
-    return f"frames of {corpus}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
+    return f"frames of {spec.corpus.name}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
 
 
 def disk(task: str) -> str:

@@ -1,23 +1,23 @@
 """Read a student's checkpoint: the authors' Lightning files, bare state dicts, safetensors.
 
-Nothing in a file is ever run (see `unpickling`). Weights are read as float32.
+Nothing in a file is ever run (see `torch_files`). Weights are read as float32.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal
 
 from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_path
 from upstream_arm.config import StudentConfig, from_mapping, load_yaml
 from upstream_arm.matching import check_fit, guess_config, nearest_preset
-from upstream_arm.unpickling import TensorRecord, damaged, open_zip, unpickle
+from upstream_arm.torch_files import damaged, read_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,10 +37,6 @@ FORMAT_KEY = "student_format"
 FORMAT = "1"
 # A json list: what has to be said of every number measured with the student, such as "untrained-teacher".
 LABELS_KEY = "labels"
-
-# torch's old files (before 1.6) are five pickles and raw storages; the first pickle is this number.
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_HEADER = 4
 
 # Differences in these change no weight and no feature of a checkpoint: training only, or a switch.
 _FREE_FIELDS = frozenset(
@@ -85,7 +81,7 @@ def labels(path: Path | str) -> tuple[str, ...]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if _kind(path) != "safetensors":
+    if not _is_safetensors(path):
         return ()
     try:
         with safe_open(path, framework="pt") as file:
@@ -97,6 +93,25 @@ def labels(path: Path | str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def save_student(
+    state: Mapping[str, Tensor], config: StudentConfig, path: Path, remarks: Mapping[str, str]
+) -> None:
+    """Write weights by the student's own names as the self-describing safetensors that `read` reads.
+
+    `remarks` are further metadata, such as `labels`.
+    """
+    from safetensors.torch import save_file
+
+    metadata = {
+        "format": "pt",  # what safetensors files of torch tensors say by convention
+        FORMAT_KEY: FORMAT,
+        CONFIG_KEY: json.dumps(config.to_mapping()),
+        **remarks,
+    }
+    with atomic_path(path) as written:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, written, metadata)
+
+
 def read(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any supported kind.
 
@@ -105,8 +120,9 @@ def read(path: Path | str) -> Checkpoint:
             weights that are not finite numbers.
     """
     path = Path(path)
-    kind = _kind(path)
-    return {"zip": _read_zip, "safetensors": _read_safetensors, "pickle": _read_legacy}[kind](path)
+    content, config, source, remarks = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
+    state = {key: _float32(tensor, key, path) for key, tensor in _student_weights(content, path).items()}
+    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(remarks))
 
 
 def load_student(
@@ -178,7 +194,8 @@ def choose_config(
     return given
 
 
-def _kind(path: Path) -> Literal["zip", "safetensors", "pickle"]:
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file is safetensors; if not it may be torch's. UpstreamError if it can be neither."""
     if not path.exists():
         raise UpstreamError(f"{path} does not exist, expected a student's checkpoint; check the path")
     if not path.is_file():
@@ -188,12 +205,10 @@ def _kind(path: Path) -> Literal["zip", "safetensors", "pickle"]:
             head = file.read(512)
     except OSError as error:
         raise UpstreamError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
-    if head.startswith(b"PK\x03\x04"):
-        return "zip"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return False
     if len(head) > 8 and head[8:9] == b"{":
-        return "safetensors"
-    if head.startswith(b"\x80"):
-        return "pickle"
+        return True
     if not head:
         raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
     if head.startswith(b"version https://git-lfs"):
@@ -212,47 +227,44 @@ def _kind(path: Path) -> Literal["zip", "safetensors", "pickle"]:
     )
 
 
-def _read_zip(path: Path) -> Checkpoint:
-    with open_zip(path) as archive:
-        records, config, metadata, source = _student_part(archive.content, path)
-        state = {key: _float32(archive.tensor(record), key, path) for key, record in records.items()}
-    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(metadata))
+_Content = tuple[Mapping[Any, Any], StudentConfig | None, Source, dict[str, str | int]]
 
 
-def _read_legacy(path: Path) -> Checkpoint:
-    import torch
-
-    with path.open("rb") as file:
-        # Read by our own rules first: a file that asks for code is refused by name.
-        magic = unpickle(file, path)
-        if magic != _LEGACY_MAGIC:
-            raise UpstreamError(
-                f"{path} is a plain pickle, expected a torch or safetensors file; "
-                "save its weights with torch.save"
-            )
-        for _ in range(_LEGACY_HEADER - 1):
-            unpickle(file, path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+def _torch_file(path: Path) -> _Content:
+    """Weights by name, the configuration in the authors' Lightning files, kind and remarks of the file."""
+    content = read_torch(path)
+    if not isinstance(content, Mapping) or not content:
         raise UpstreamError(
-            f"{path} is in torch's format from before 1.6 and holds more than weights, which is not "
-            "supported; save its state_dict anew with torch.save"
-        ) from None
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise damaged(path, type(error).__name__) from None
-    tensors, config, metadata, source = _student_part(content, path)
-    state = {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
-    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(metadata))
+            f"{path} holds no weights by name, expected a student's checkpoint; give another file"
+        )
+    lightning = "state_dict" in content
+    state = content["state_dict"] if lightning else content
+    if not isinstance(state, Mapping) or not any(map(_is_tensor, state.values())):
+        keys = ", ".join(repr(key) for key in list(content)[:5])
+        raise UpstreamError(
+            f"{path} holds no student (its entries are {keys}), expected weights; give another file"
+        )
+    if not lightning:
+        return state, None, "state_dict", {}
+    remarks = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
+    block: Any = content.get("hyper_parameters")
+    for key in ("cfg", "distiller"):  # their whole training yaml
+        block = block.get(key) if isinstance(block, Mapping) else None
+    try:
+        config = from_authors(block) if isinstance(block, Mapping) else None
+    except UpstreamError as error:
+        raise UpstreamError(f"{path}: {error}") from None
+    return state, config, "lightning", remarks
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _safetensors(path: Path) -> _Content:
+    """Likewise of a safetensors file, with the configuration that `save_student` writes."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors, _, _, _ = _student_part({key: file.get_tensor(key) for key in file.keys()}, path)  # noqa: SIM118 (no iterator)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
     except SafetensorError as error:
         raise damaged(path, str(error)) from None
     config = None
@@ -266,42 +278,17 @@ def _read_safetensors(path: Path) -> Checkpoint:
             config = from_mapping(json.loads(metadata[CONFIG_KEY]))
         except (KeyError, TypeError, ValueError) as error:
             raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
-    state = {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
-    return Checkpoint(path, MappingProxyType(state), config, "safetensors", MappingProxyType(metadata))
+    return state, config, "safetensors", metadata
 
 
 def _is_tensor(value: object) -> bool:
     import torch
 
-    return isinstance(value, (TensorRecord, torch.Tensor))
+    return isinstance(value, torch.Tensor)
 
 
-def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(value, Mapping)
-
-
-def _student_part(
-    content: object, path: Path
-) -> tuple[dict[str, Any], StudentConfig | None, dict[str, str | int], Source]:
-    """The student's tensors, its configuration, remarks and the kind of file."""
-    if not _is_mapping(content) or not content:
-        raise UpstreamError(
-            f"{path} holds no weights by name, expected a student's checkpoint; give another file"
-        )
-    source: Source = "state_dict"
-    config = None
-    metadata: dict[str, str | int] = {}
-    state: object = content
-    if "state_dict" in content:
-        state = content["state_dict"]
-        source = "lightning"
-        config = _carried_config(content.get("hyper_parameters"), path)
-        metadata = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
-    if not _is_mapping(state) or not any(map(_is_tensor, state.values())):
-        keys = ", ".join(repr(key) for key in list(content)[:5])
-        raise UpstreamError(
-            f"{path} holds no student (its entries are {keys}), expected weights; give another file"
-        )
+def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The student's tensors by its own names, without a teacher's and without prefixes."""
     tensors = {str(key): value for key, value in state.items() if _is_tensor(value)}
     if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
         tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
@@ -315,30 +302,22 @@ def _student_part(
             raise UpstreamError(
                 f"{path} holds only a teacher's weights, expected a student's; give another file"
             )
-    return tensors, config, metadata, source
-
-
-def _carried_config(hyper_parameters: object, path: Path) -> StudentConfig | None:
-    """The configuration in the authors' Lightning files: their whole training yaml under `cfg`."""
-    found = hyper_parameters
-    for key in ("cfg", "distiller"):
-        found = found.get(key) if _is_mapping(found) else None
-    if not _is_mapping(found):
-        return None
-    try:
-        return from_authors(found)
-    except UpstreamError as error:
-        raise UpstreamError(f"{path}: {error}") from None
+    return tensors
 
 
 def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
-    """A weight as float32 (files may hold half precision), refused unless it is finite numbers."""
+    """A copy of a weight as float32 (files may hold half precision), refused unless it is finite numbers."""
+    import torch
+
     if not tensor.is_floating_point():
         raise UpstreamError(
             f"{path} holds {key} as {str(tensor.dtype).removeprefix('torch.')}, expected floating point "
             "weights; use a checkpoint that is not quantised"
         )
-    tensor = tensor.detach().float()
+    # A view may claim more elements than there are: a stride of 0 repeats one.
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise damaged(path, f"the data of {key} is smaller than its shape {tuple(tensor.shape)}")
+    tensor = tensor.detach().to(torch.float32, copy=True)
     if not bool(tensor.isfinite().all()):
         raise UpstreamError(
             f"{path} has {int((~tensor.isfinite()).sum())} weights in {key} that are not finite numbers, "

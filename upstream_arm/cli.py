@@ -27,9 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["profile"]:
             return _profile(arguments[1:])
         if arguments[:1] == ["distill"]:
-            from upstream_arm.distillation import command
-
-            return command.main(arguments[1:], f"{PROGRAM} distill")
+            return _distill(arguments[1:])
         options = _parser().parse_args(arguments)
         run = {"convert": _convert, "fetch": _fetch, "register": _register}[options.command]
         return run(options)
@@ -114,9 +112,24 @@ def _how_to_run(folder: Path) -> str:
     )
 
 
+def _distill(argv: list[str]) -> int:
+    from upstream_arm.distillation import command
+
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} distill", description="Distil a student from a frozen teacher."
+    )
+    command.add_arguments(parser)
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    return command.run(parser.parse_args(argv), argv)
+
+
 def _profile(argv: Sequence[str]) -> int:
     from upstream_arm.profiling import command
 
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} profile", description=_PROFILE_HELP.capitalize() + ".")
     command.add_arguments(parser)
-    return int(command.run(parser.parse_args(argv)))
+    options = parser.parse_args(argv)
+    print(command.text(options.names, options.config, options.json))
+    return 0

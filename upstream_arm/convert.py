@@ -5,17 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from upstream_arm.checkpoint import (
-    CONFIG_KEY,
-    FORMAT,
-    FORMAT_KEY,
-    LABELS_KEY,
-    choose_config,
-    labels,
-    read,
-)
+from upstream_arm.checkpoint import LABELS_KEY, choose_config, labels, read, save_student
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.common.files import atomic_path, sha256_file
+from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
 from upstream_arm.matching import check_fit
 
@@ -33,8 +25,6 @@ def convert(
     Raises:
         UpstreamError: if `target` exists or cannot be written, or `source` cannot be loaded.
     """
-    from safetensors.torch import save_file
-
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise UpstreamError(
@@ -49,18 +39,13 @@ def convert(
     checkpoint = read(source)
     config = choose_config(checkpoint, model_config)
     check_fit(checkpoint.student_state, config, source)
-    metadata = {
-        "format": "pt",  # what safetensors files of torch tensors say by convention
-        FORMAT_KEY: FORMAT,
-        CONFIG_KEY: json.dumps(config.to_mapping()),
+    remarks = {
         "source_file": source.name,
         "source_sha256": sha256_file(source),
         LABELS_KEY: json.dumps(labels(source)),
     }
-    state = {key: tensor.contiguous() for key, tensor in checkpoint.student_state.items()}
     try:
-        with atomic_path(target) as written:
-            save_file(state, written, metadata)
+        save_student(checkpoint.student_state, config, target, remarks)
     except OSError as error:
         raise UpstreamError(
             f"{target} cannot be written ({error.strerror or error}); "

@@ -76,7 +76,7 @@ def built_upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
     bridge.apply()
     import s3prl.hub as hub
 
-    from downstream_runs.engine.parts import pick_device
+    from downstream_runs.engine.components import pick_device
     from downstream_runs.upstreams.checked import CheckedUpstream
 
     device = pick_device(options.device)
@@ -127,7 +127,7 @@ def text(
     ]
     if len({row.corpus for row in rows}) < len(rows):
         lines.append("total: what tasks share is extracted and stored once")
-    crops = [task.name for task in tasks if _is_random(task.name)]
+    crops = [task.name for task in tasks if task.random_share == 1.0]
     if crops:
         lines.append(f"{', '.join(crops)}: training crops are random, they are encoded each time")
     lines.append(
@@ -135,12 +135,6 @@ def text(
         "random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing was written"
     )
     return "\n".join(lines) + "\n"
-
-
-def _is_random(task: str) -> bool:
-    from downstream_runs.corpora import sizes
-
-    return sizes.RANDOM_SHARE.get(task, 0.0) == 1.0
 
 
 def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from downstream_runs import costs
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
+from downstream_runs.core.corpus import shortfall
+from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine.plan import resolve_config, run_dir
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
 from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")

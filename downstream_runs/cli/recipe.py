@@ -1,4 +1,7 @@
-"""Show the recipes of a task, or print one of them; as a file it can be changed and given to --recipe."""
+"""Show the recipes of a task, or one of them as the file that it is.
+
+To change one: `recipe asr superb > mine.yaml`, then `--recipe mine.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from upstream_arm.common.errors import DONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The task, and which of its recipes."""
+    """A task, and one of its recipes."""
     parser.add_argument("task", metavar="TASK", help="e.g. asr")
     parser.add_argument(
         "recipe", metavar="RECIPE", nargs="?", help="a name, or a FILE.yaml of your own, to check it"

@@ -17,7 +17,7 @@ from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.launch.batch import Launch
     from downstream_runs.launch.grid import Row
 

@@ -32,6 +32,8 @@ def require(task: TaskSpec, config: Mapping[str, Any]) -> None:
                 f"{key} is {found!r}, {official!r} was expected: {task.name}'s numbers are defined for that "
                 "alone; leave it out"
             )
+    if task.check is not None:
+        task.check(config)
     for key in task.split_keys.values():
         names = _value(config, key)
         plain = all(isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) for name in names)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from upstream_arm.common.program import NAMES, PROGRAM
+
+__all__ = ["NAMES", "PROGRAM", "SIBLINGS", "shadowed"]
+
 _FOLDER = Path(__file__).resolve().parents[2]
-
-NAMES = ("./run_superb.sh", "superb")
-"""What results of this project may name as the command that made them."""
-
-PROGRAM = NAMES[0] if (_FOLDER / "run_superb.sh").is_file() else NAMES[1]
-"""The script of a checkout; without one, the console command that the wheel installs."""
 
 SIBLINGS = ("reports", "upstream_arm")
 

@@ -6,25 +6,16 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
+from downstream_runs.core.corpus import Corpus, Look, MakeDemo, Prepare
+from downstream_runs.core.corpus import PreparedData as PreparedData
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.corpora.markers import Standing
     from downstream_runs.engine.bench import Bench
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The corpus of a task: where it comes from and under which terms."""
-
-    name: str
-    licence: str
-    size: str
-    url: str
 
 
 @dataclass(frozen=True)
@@ -81,51 +72,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class PreparedData:
-    """A corpus ready for s3prl: its paths, utterances per split, and a content hash.
-
-    `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
-    `datarc.libri_root` or `loaderrc.train_dir`.
-    `audio`: the files that a run may read, in an order that the corpus alone decides.
-    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.contents`); empty before
-    they were looked at.
-    `labels` and `deviations` say how a made corpus differs from the real one.
-    `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
-    `partial`: of a part of a corpus, what each of its parts has and the official one (`markers.Standing`).
-    """
-
-    root: Path
-    settings: Mapping[str, Any]
-    utterances: Mapping[str, int]
-    sha256: str
-    audio: tuple[Path, ...] = ()
-    listing_sha256: str = ""
-    labels: tuple[str, ...] = ()
-    deviations: tuple[str, ...] = ()
-    groups: Mapping[str, str] = field(default_factory=dict)
-    partial: Mapping[str, str] = field(default_factory=dict)
-
-
-class Prepare(Protocol):
-    """Checks a corpus and writes what s3prl needs; `partial` allows one that is not the whole official."""
-
-    def __call__(
-        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False, /
-    ) -> PreparedData: ...
-
-
-class Look(Protocol):
-    """The part of `prepare` that takes seconds on a whole corpus: no audio is decoded.
-
-    With `cache` None nothing is written or downloaded, and what would have to be is taken for good.
-    """
-
-    def __call__(
-        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False, /
-    ) -> Standing: ...
-
-
-@dataclass(frozen=True)
 class Item:
     """One test item's share of a metric: the metric is the sum of numerators over that of denominators.
 
@@ -160,16 +106,17 @@ class TaskSpec:
 
     `train_split`: None for a task that trains nothing; its `test` then does all the work.
     `selection`: None where the task's `test` chooses among the kept checkpoints.
-    `prepare(data, cache, config, partial)` checks the corpus and writes what s3prl needs (UsageError for bad
-    data); `look`, with the same arguments, does the quick part of it;
     `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
     that s3prl logged and nothing else holds (scoring errors are UsageErrors);
     `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items;
-    `demo(folder)` makes the task's synthetic corpus in `folder`, which `prepare` then finds as `data`.
     `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
     no random numbers.
     `artefacts`: the files, by s3prl's names (`{fold}` to fill in), that the reported numbers come from.
     `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
+    `check(config)` raises UsageError for settings that the task does not know.
+    `crop_seconds`: training items are random crops of at most so many seconds; None: whole utterances.
+    `random_share`: an upper bound of the share of training items that are random crops, which a store of
+    features does not hold.
     `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
     them per batch, so that they do not depend on the number of loading processes or on a kill.
     `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
@@ -195,11 +142,11 @@ class TaskSpec:
     selection: Selection | None
     artefacts: tuple[str, ...]
     recipes: Mapping[str, Recipe]
-    prepare: Prepare
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
-    demo: Callable[[Path], Path]
-    look: Look | None = None
     used: Callable[[Any], int] = len
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    crop_seconds: float | None = None
+    random_share: float = 0.0
     split_batches: bool = False
     random_items: bool = False
     pooled: bool = False
@@ -213,6 +160,27 @@ class TaskSpec:
     variant: str | None = None
     adjust: Callable[[Any], None] | None = None
     test: Callable[[Bench], tuple[Metric, ...]] | None = None
+
+    @property
+    def look(self) -> Look:
+        """The corpus's."""
+        return self.corpus.look
+
+    @property
+    def prepare(self) -> Prepare:
+        """The corpus's."""
+        return self.corpus.prepare
+
+    @property
+    def demo(self) -> MakeDemo:
+        """The corpus's `make_demo`."""
+        return self.corpus.make_demo
+
+    @property
+    def trained_seconds(self) -> float:
+        """The mean length of a training item, crops counted as such."""
+        seconds = self.corpus.splits["train"].mean_seconds
+        return seconds if self.crop_seconds is None else min(seconds, self.crop_seconds)
 
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name (KeyError if the task has none such)."""

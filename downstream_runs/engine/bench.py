@@ -10,19 +10,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any
 
 from downstream_runs.core import official
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
+from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import PreparedData, Score
 from downstream_runs.engine import batches, finite
-from downstream_runs.engine.parts import Parts, ScalarLog
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.state import read_tensors
+from downstream_runs.engine.checkpoints import read_tensors
+from downstream_runs.engine.components import Components, ScalarLog
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
 
@@ -31,12 +31,6 @@ ROUNDING = 1e-6
 
 TOGETHER = 64
 """Utterances that are evaluated at once where the recipe has one and their means are stored."""
-
-
-class Bar(Protocol):
-    """Makes a progress bar around batches."""
-
-    def __call__(self, items: Any, *, desc: str, total: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,8 @@ class Bench:
     config: Mapping[str, Any]
     data: PreparedData
     folder: Path
-    parts: Parts
-    bar: Bar
+    parts: Components
+    terminal: IO[str]
     journal: Journal
     reading: batches.Reading
     labels: tuple[str, ...] = ()
@@ -80,6 +74,20 @@ class Bench:
     deviations: list[str] = field(default_factory=list)
     artefacts: list[str] = field(default_factory=list)
     _items: list[tuple[str, Score]] = field(default_factory=list)
+
+    def bar(self, items: Any, *, desc: str, total: int) -> Any:
+        """A progress bar on the terminal around batches, which shows the run's labels."""
+        from tqdm import tqdm
+
+        return tqdm(
+            items,
+            desc=f"[{', '.join(self.labels)}] {desc}" if self.labels else desc,
+            total=total,
+            file=self.terminal,
+            dynamic_ncols=True,
+            mininterval=0.1 if self.terminal.isatty() else 30.0,
+            leave=items is None,
+        )
 
     def load(self, artefact: str) -> None:
         """Put a kept checkpoint's featurizer and downstream in place; RunFailed if it cannot be read."""
@@ -117,11 +125,11 @@ class Bench:
 
         parts, downstream = self.parts, self.parts.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
-        part = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
-        total = len(part.order)
+        order = batches.whole(parts.loader(split), split, TOGETHER if parts.pooled else 1)
+        total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
-        read = batches.readable(batches.read(part, self.reading, parts.memory(split)), split, lambda: step)
+        read = batches.readable(batches.read(order, self.reading, parts.memory(split)), split, lambda: step)
         records: dict[str, list[Any]] = defaultdict(list)
         log = ScalarLog()
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:

@@ -38,13 +38,13 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from downstream_runs.core.run import RunPlan
 from downstream_runs.core.task import PreparedData
-from downstream_runs.engine.plan import RunPlan
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.parts import Parts
+    from downstream_runs.engine.components import Components
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class DistributedContext:
         if self.count > 1:
             loader.sampler.set_epoch(epoch)
 
-    def wrap(self, parts: Parts) -> Parts:
+    def wrap(self, parts: Components) -> Components:
         """The parts to train with: the same parameters, whose gradients are averaged over the workers."""
         if self.count == 1:
             return parts

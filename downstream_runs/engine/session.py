@@ -15,24 +15,25 @@ from typing import IO, Any
 
 from downstream_runs import bridge
 from downstream_runs.core import official, records, results
+from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.results import Result
-from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
-from downstream_runs.core.task import PreparedData
-from downstream_runs.corpora import contents
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import distributed, finish, parts, storing, train
-from downstream_runs.engine.batches import Reading
-from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.distributed import ALONE, DistributedContext
-from downstream_runs.engine.plan import (
+from downstream_runs.core.run import (
     RunPlan,
     as_begun,
     check_same,
+    file_identity,
     identity,
-    leaves,
     resolve_config,
     run_dir,
 )
+from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
+from downstream_runs.core.settings import leaves
+from downstream_runs.corpora import contents
+from downstream_runs.engine import components, distributed, feature_setup, result_builder, train
+from downstream_runs.engine.batches import Reading
+from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.distributed import ALONE, DistributedContext
+from downstream_runs.upstreams import weights
 from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text
@@ -98,13 +99,13 @@ def _train_and_test(
             bench.journal.rewind(0)
             train.note_session(bench, 0, records.begun(folder))
         else:
-            train.train(bench, lambda message: print(message, file=terminal), context)
+            train.train(bench, context)
             if not context.leader:
                 return
-        metrics = (plan.task.test or finish.best_on_dev)(bench)
+        metrics = (plan.task.test or result_builder.best_on_dev)(bench)
         bench.write_items()
-        storing.say_stored(bench)
-        result = finish.make_result(bench, metrics, records.seconds(folder))
+        feature_setup.report(bench)
+        result = result_builder.make_result(bench, metrics, records.seconds(folder))
         results.write(folder / RESULT, result)
         bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
 
@@ -114,15 +115,14 @@ def _build(
 ) -> Bench:
     """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
     bridge.apply()
-    built = parts.build(plan, with_data(config, data), folder)
-    labels = finish.run_labels(plan, config, data, built.upstream)
+    built = components.build(plan, data.added_to(config), folder)
+    labels = result_builder.run_labels(plan, config, data, built.upstream)
     print("labels:", ", ".join(labels) or "none", file=sys.stderr)
     if data.partial:
         print(shortfall(data.partial), file=sys.stderr)
-    bars = _Bars(terminal, labels)
     journal = records.Journal(folder, labels, official.read(plan.task, config))
-    bench = Bench(plan, config, data, folder, built, bars, journal, _reading(plan, config), labels)
-    storing.store_features(bench)
+    bench = Bench(plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels)
+    feature_setup.set_up(bench)
     return bench
 
 
@@ -159,7 +159,8 @@ def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
 
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
     path = folder / PLAN
-    wanted = json.loads(json.dumps(identity(plan, config, data)))
+    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt))
+    wanted = json.loads(json.dumps(identity(plan, config, data, told)))
     if path.exists():
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
@@ -170,40 +171,6 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
         check_same(stored, as_begun(stored, wanted), folder)
     else:
         atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
-
-
-def with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
-    """What s3prl gets: a copy with the corpus's paths added."""
-    merged: dict[str, Any] = json.loads(json.dumps(config))
-    for key, value in data.settings.items():
-        *parents, last = key.split(".")
-        block = merged["downstream_expert"]
-        for name in parents:
-            block = block.setdefault(name, {})
-        block[last] = value
-    return merged
-
-
-class _Bars:
-    """Progress bars on the terminal, which show the run's labels."""
-
-    def __init__(self, terminal: IO[str], labels: tuple[str, ...]) -> None:
-        self._terminal = terminal
-        self._prefix = f"[{', '.join(labels)}] " if labels else ""
-
-    def __call__(self, items: Any, *, desc: str, total: int) -> Any:
-        from tqdm import tqdm
-
-        seldom = 0.1 if self._terminal.isatty() else 30.0
-        return tqdm(
-            items,
-            desc=self._prefix + desc,
-            total=total,
-            file=self._terminal,
-            dynamic_ncols=True,
-            mininterval=seldom,
-            leave=items is None,
-        )
 
 
 @contextlib.contextmanager

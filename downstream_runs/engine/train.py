@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from downstream_runs.core.generators import random_states, restore_random_states
@@ -18,20 +18,20 @@ from downstream_runs.core.task import Selection
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.bench import Bench
+from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
+from downstream_runs.engine.components import ScalarLog, make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
-from downstream_runs.engine.parts import ScalarLog, make_specaug
-from downstream_runs.engine.state import Checkpoints, write_tensors
 from upstream_arm.common.errors import RunFailed, UsageError
 
 
-def train(run: Bench, warn: Callable[[str], None], context: DistributedContext = ALONE) -> None:
+def train(run: Bench, context: DistributedContext = ALONE) -> None:
     """Train to the last step, from the newest good checkpoint if there is one; `run` has what came of it.
 
-    `warn` is told of a checkpoint that is damaged. Whatever moment a run is killed at, it goes on to the
-    same weights and numbers. Raises RunFailed, Diverged or UsageError.
+    At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
+    Diverged or UsageError.
     """
-    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, warn, message))
+    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, message))
     state = _newest(run, checkpoints, context)
     trainer = Trainer(run, context)
     resumed = trainer.begin(state)
@@ -75,8 +75,8 @@ def note_session(run: Bench, step: int, again: bool) -> None:
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
 
 
-def _damaged(run: Bench, warn: Callable[[str], None], message: str) -> None:
-    warn(message)
+def _damaged(run: Bench, message: str) -> None:
+    print(message, file=run.terminal)
     run.journal.event("damaged_checkpoint", 0, message=message)
 
 
@@ -154,8 +154,8 @@ class Trainer:
             )
         after = random_states() if resumed is None else resumed["random_states"]
         self.total_batches = len(order)
-        part = batches.Part(loader, order, self.batches_used, before, after, self.split, self.epoch)
-        read = batches.read(part, self.run.reading, self.parts.memory(self.split))
+        rest = batches.BatchOrder(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        read = batches.read(rest, self.run.reading, self.parts.memory(self.split))
         for batch in batches.readable(read, self.split, lambda: self.step):
             self.batches_used += 1
             yield self.batches_used - 1, batch

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,13 +30,7 @@ Batch = tuple[list[Any], list[Any]]
 
 def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
     """A recipe's configuration as s3prl's parts take it: with the corpus's paths, no loading processes."""
-    merged: dict[str, Any] = json.loads(json.dumps(config))
-    for key, value in data.settings.items():
-        *parents, last = key.split(".")
-        block = merged["downstream_expert"]
-        for name in parents:
-            block = block.setdefault(name, {})
-        block[last] = value
+    merged = data.added_to(config)
     for block in merged["downstream_expert"].values():
         if isinstance(block, dict) and "num_workers" in block:
             block["num_workers"] = 0

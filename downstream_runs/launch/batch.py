@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs import engine
+from downstream_runs.core.corpus import Standing, shortfall
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import CACHE, RESULT
-from downstream_runs.corpora.markers import Standing, shortfall
-from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
 from downstream_runs.launch import sweep, worker
 from downstream_runs.launch.grid import Row, folds
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
@@ -40,7 +40,7 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
     reasons: dict[str, str] = {}
     for name, plan in plans.items():
         try:
-            standing = look(plan, plan.cache or plan.out / CACHE)
+            standing = look(plan, plan.out / CACHE)
         except (UsageError, OSError) as error:
             reasons[name] = str(error)
             print(f"{name} will be skipped: {error}", file=sys.stderr)
@@ -52,8 +52,6 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
 
 def look(plan: RunPlan, cache: Path | None) -> Standing:
     """What the plan's corpus is; UsageError for one that cannot be used. No `cache`: nothing is written."""
-    if plan.task.look is None:
-        return Standing()
     return plan.task.look(plan.data, cache, resolve_config(plan), plan.partial)
 
 

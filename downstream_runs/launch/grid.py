@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.core.run import DEFAULT_SEED, RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, SWEEP_SUFFIX
-from downstream_runs.engine.plan import DEFAULT_SEED, RunPlan, run_dir
 
 RATE = "optimizer.lr"
 

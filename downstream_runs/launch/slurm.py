@@ -17,7 +17,7 @@ from typing import Any
 
 from downstream_runs.core import queue
 from downstream_runs.core.queue import Job
-from downstream_runs.engine.plan import RunPlan, run_dir
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.launch import worker
 from upstream_arm.common.errors import FAILED, UsageError
 from upstream_arm.common.files import atomic_write_text

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import records
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
-from downstream_runs.engine.plan import RunPlan, run_dir
 from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import RunFailed

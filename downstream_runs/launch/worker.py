@@ -13,8 +13,8 @@ from pathlib import Path
 
 from downstream_runs import engine
 from downstream_runs.core import demo, outcome, results
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import LOGS, RESULT
-from downstream_runs.engine.plan import RunPlan, run_dir
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
 

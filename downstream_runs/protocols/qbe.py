@@ -29,9 +29,9 @@ from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.threads import one_each
-from downstream_runs.features.settings import is_batch_free
-from downstream_runs.protocols.layers import LayerStore
+from downstream_runs.engine.feature_setup import upstream_identity
+from downstream_runs.features.options import is_batch_free
+from downstream_runs.protocols.layers import LayerStore, one_each
 from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
 from upstream_arm.common.errors import RunFailed, UsageError
@@ -103,7 +103,7 @@ class _Searches:
         self._bench, self._corpus = bench, corpus
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = bench.config["downstream_expert"]["feature_store"]
-        self.store = LayerStore(bench.folder / "features", groups, dtype)
+        self.store = LayerStore(bench.folder / "features", upstream_identity(bench)[0], groups, dtype)
         self._folder = bench.folder / "layers"
         for path in self._folder.glob(".*.tmp"):
             path.unlink()
@@ -153,6 +153,7 @@ class _Searches:
             # s3prl's own upstreams collect their hidden states in themselves.
             with one_each(parts.device, stateless=is_batch_free(parts.upstream)) as many:
                 self._filled = self.store.fill(_compute(self._bench), self._bench.bar, many)
+            self._bench.journal.event("features", 0, **self.store.cache.account())
         return self._filled
 
 

@@ -222,7 +222,7 @@ def _milliseconds(seconds: float) -> int:
 
 def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.finish import selection
+    from downstream_runs.engine.result_builder import selection
 
     spec = bench.plan.task.metric(score.metric)
     return Metric(
@@ -241,7 +241,7 @@ def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool 
 def _frame_metrics(bench: Bench) -> Iterable[Metric]:
     """What the checkpoint was chosen by: s3prl's numbers over frames, which are no official ones."""
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.finish import selection
+    from downstream_runs.engine.result_builder import selection
 
     if bench.best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")

@@ -20,9 +20,9 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
 ROUNDING = 1e-9
@@ -196,7 +196,9 @@ def read(place: Path) -> Result:
     return results.read(_result_file(place))
 
 
-def repeat(old: Result, command: argparse.Namespace, features: Settings, options: argparse.Namespace) -> int:
+def repeat(
+    old: Result, command: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace
+) -> int:
     """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1.
 
     command: the options that made it; features: what they say of stored features; options: of `repeat`.
@@ -222,12 +224,12 @@ def repeat(old: Result, command: argparse.Namespace, features: Settings, options
 
 
 def _plan(
-    old: Result, given: argparse.Namespace, features: Settings, options: argparse.Namespace, out: Path
+    old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
     from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import Recipe
-    from downstream_runs.engine.plan import RunPlan
 
     task = tasks.get(old.task)
     if old.recipe in task.recipes:
@@ -294,7 +296,7 @@ def _recorded(old: Result) -> dict[str, Any]:
 
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
@@ -307,7 +309,7 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
     if not folds or any(name.endswith("/result.json") for name in old.artefacts):
         return None
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return str(dict(leaves(old.config))[key])
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import queue, records
+from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import (
     EVENTS,
@@ -31,7 +32,6 @@ from downstream_runs.core.run_folder import (
     RunFolder,
     is_fold,
 )
-from downstream_runs.corpora.markers import shortfall
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 

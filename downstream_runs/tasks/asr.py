@@ -2,90 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.task import (
-    Corpus,
     Item,
     MetricSpec,
-    PreparedData,
     Score,
     Selection,
     TaskSpec,
 )
+from downstream_runs.corpora import librispeech
 from downstream_runs.recipes import Recipes
 
 if TYPE_CHECKING:
-    from downstream_runs.corpora import markers
     from downstream_runs.scoring.wer import Unit
-
-
-def look(
-    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
-) -> markers.Standing:
-    """Hold LibriSpeech under `data` against its counts and transcripts."""
-    from downstream_runs.corpora import librispeech
-
-    _, every = _parts(config)
-    root = librispeech.find_root(data).resolve()
-    report = librispeech.check(root, every, decode=0, partial=partial)
-    return librispeech.require_good(report, partial)
-
-
-def _parts(config: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """The corpus's folders of each split, and all of them."""
-    datarc = config["downstream_expert"]["datarc"]
-    parts = {split: tuple(datarc[split]) for split in ("train", "dev-clean", "test-clean")}
-    return parts, tuple(dict.fromkeys(part for names in parts.values() for part in names))
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find LibriSpeech under `data` and write the length tables and character dictionary that s3prl reads."""
-    from downstream_runs.corpora import librispeech, vocabulary
-
-    standing = look(data, cache, config, partial)
-    parts, every = _parts(config)
-    root = librispeech.find_root(data).resolve()
-    tables = librispeech.write_lengths(root, every, cache).resolve()
-    dictionary = vocabulary.write_char_dict(cache / "char.dict").resolve()
-    listed = {part: _rows(tables / f"{part}.csv") for part in every}
-    return PreparedData(
-        root=root,
-        settings={
-            "datarc.libri_root": str(root),
-            "datarc.bucket_file": str(tables),
-            "datarc.dict_path": str(dictionary),
-        },
-        utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
-        audio=tuple(
-            root / path for part in every for path in sorted(row["file_path"] for row in listed[part])
-        ),
-        sha256=_content_hash(root, listed, dictionary),
-        **standing.facts,
-    )
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    import csv
-
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _content_hash(root: Path, listed: Mapping[str, list[dict[str, str]]], dictionary: Path) -> str:
-    """Over utterances, lengths, transcripts and characters: all that decides a run but the samples."""
-    digest = hashlib.sha256(dictionary.read_bytes())
-    for part in sorted(listed):
-        rows = sorted((row["file_path"], row["length"]) for row in listed[part])
-        for path, length in rows:
-            digest.update(f"{path}\t{length}\n".encode())
-        for chapter in sorted({Path(path).parent for path, _ in rows}):
-            transcript = root / chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
-            digest.update(transcript.read_bytes())
-    return digest.hexdigest()
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -117,24 +49,12 @@ def used(dataset: Any) -> int:
     return sum(len(bucket) for bucket in dataset.X)
 
 
-def demo(folder: Path) -> Path:
-    """The synthetic corpus in LibriSpeech's layout, made in `folder`."""
-    from downstream_runs.corpora.demo import librispeech
-
-    return librispeech.make(folder)
-
-
 TASK = TaskSpec(
     name="asr",
     title="Automatic speech recognition",
     s3prl_name="asr",
     aliases=("speech-recognition", "librispeech-asr"),
-    corpus=Corpus(
-        name="LibriSpeech train-clean-100, dev-clean, test-clean",
-        licence="CC BY 4.0",
-        size="6.3 GB + 337 MB + 346 MB",
-        url="https://www.openslr.org/12",
-    ),
+    corpus=librispeech.CORPUS,
     train_split="train",
     dev_splits=("dev-clean",),
     test_splits=("test-clean",),
@@ -150,12 +70,9 @@ TASK = TaskSpec(
         "test-clean-noLM-ref.ark",
     ),
     recipes=Recipes("asr"),
-    prepare=prepare,
-    look=look,
     split_keys={split: f"downstream_expert.datarc.{split}" for split in ("train", "dev-clean", "test-clean")},
     fixed_keys=("downstream_expert.datarc.decoder_args.decoder_type",),
     score=score,
     used=used,
-    demo=demo,
     split_batches=True,
 )

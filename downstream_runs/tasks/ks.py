@@ -5,55 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from downstream_runs.core.task import Corpus, PreparedData, Score, Selection, TaskSpec
+from downstream_runs.core.task import Score, Selection, TaskSpec
+from downstream_runs.corpora import speech_commands
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
-
-if TYPE_CHECKING:
-    from downstream_runs.corpora import markers
-    from downstream_runs.corpora.speech_commands import Listing
-
-
-def look(
-    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
-) -> markers.Standing:
-    """Hold both folders of Speech Commands under `data` against their classes and counts."""
-    return _read(data, partial, decode=0)[1]
-
-
-def _read(data: Path, partial: bool, decode: int) -> tuple[Listing, markers.Standing]:
-    """The files of both folders, and what the corpus is."""
-    from downstream_runs.corpora import speech_commands, wavs
-
-    train, test = (root.resolve() for root in speech_commands.find_roots(data))
-    listing = speech_commands.read(train, test)
-    made = speech_commands.labels(listing)
-    standing = speech_commands.standing(listing, partial)
-    wavs.require_good(
-        speech_commands.check(listing, decode=decode),
-        f"delete {train} and {test} and make the {' and '.join(made)} corpus again"
-        if made
-        else "unpack both archives of Speech Commands v0.01 again, or try the path first with --demo",
-    )
-    return listing, standing
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find both folders of Speech Commands under `data` and check them."""
-    from downstream_runs.corpora import speech_commands
-
-    listing, standing = _read(data, partial, decode=8)
-    train, test = listing.train_root, listing.test_root
-    return PreparedData(
-        root=train,
-        settings={"datarc.speech_commands_root": str(train), "datarc.speech_commands_test_root": str(test)},
-        utterances=listing.utterances,
-        audio=(*listing.train, *listing.dev, *listing.noise, *listing.test),
-        sha256=speech_commands.content_hash(listing),
-        **standing.facts,
-    )
 
 
 def adjust(downstream: Any) -> None:
@@ -87,25 +44,12 @@ def _speaker(name: str) -> str:
     return found[1] if found else name
 
 
-def demo(folder: Path) -> Path:
-    """The synthetic corpus in Speech Commands' layout, made in `folder`."""
-    from downstream_runs.corpora.demo import speech_commands
-
-    return speech_commands.make(folder)
-
-
 TASK = TaskSpec(
     name="ks",
     title="Keyword spotting",
     s3prl_name="speech_commands",
     aliases=("keyword-spotting", "speech-commands", "speech-command", "kws"),
-    corpus=Corpus(
-        name="Speech Commands v0.01 and its test set",
-        licence="CC BY 4.0",
-        size="1.4 GB + 69 MB",
-        url="http://download.tensorflow.org/data/speech_commands_v0.01.tar.gz and "
-        "http://download.tensorflow.org/data/speech_commands_test_set_v0.01.tar.gz",
-    ),
+    corpus=speech_commands.CORPUS,
     train_split="train",
     dev_splits=("dev",),
     test_splits=("test",),
@@ -113,11 +57,10 @@ TASK = TaskSpec(
     selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=Recipes("ks"),
-    prepare=prepare,
-    look=look,
     score=score,
-    demo=demo,
     split_batches=True,
+    # Twelve classes are drawn equally often, and one of them is silence, cut out of noise.
+    random_share=1 / 12,
     random_items=True,
     pooled=True,
     adjust=adjust,

@@ -13,8 +13,8 @@ import pytest
 
 from downstream_runs.cli import main as cli
 from downstream_runs.core import records, results
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import run, run_dir, train
-from downstream_runs.features.settings import Settings
 from downstream_runs.runs import status
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text
@@ -90,7 +90,7 @@ def test_a_clock_that_jumps_changes_no_number(
 
 
 def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp_path: Path) -> None:
-    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER, features=Settings("disk", "fp32"))
+    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER, features=FeatureOptions("disk", "fp32"))
     whole = run(plan)
     journal = (run_dir(plan) / "metrics.jsonl").read_bytes()
     items = sorted((tmp_path / "cache" / "features").rglob("*.safetensors"))

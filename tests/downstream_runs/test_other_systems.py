@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from reports import parallel
 from upstream_arm.common import processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -35,13 +33,6 @@ def test_cores_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> No
     assert processes.cores() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
     assert processes.cores() == os.cpu_count()
-
-
-def test_the_report_forks_nothing_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(parallel, "cores", lambda: 8)
-    with parallel.started([os.getpid]) as jobs:
-        assert jobs[0]() == os.getpid()
 
 
 def test_the_loopback_is_found_by_its_name() -> None:

@@ -19,7 +19,7 @@ import torch
 import toy
 
 from downstream_runs.core import records
-from downstream_runs.engine import bench, parts, run, state, train
+from downstream_runs.engine import bench, checkpoints, components, run, train
 
 DIE = signal.SIGKILL
 
@@ -64,7 +64,7 @@ def in_test_split() -> None:
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if "test-clean" in args:
-            nth_call(parts.Parts, "features", 2)()
+            nth_call(components.Components, "features", 2)()
         return real(*args, **kwargs)
 
     bench.Bench.evaluate = wrapped
@@ -79,9 +79,9 @@ def at_result() -> None:
 MOMENTS: list[tuple[str, Callable[[], None]]] = [
     ("before the first checkpoint", nth_call(train.Trainer, "update", 2)),
     ("between two halves of a step", nth_call(train.Trainer, "_backward", 6)),
-    ("in the middle of a checkpoint", nth_call(state, "atomic_write_bytes", 1, half_of_file)),
-    ("in the first evaluation", nth_call(parts.Parts, "features", 12)),
-    ("between best and checkpoint", nth_call(state.Checkpoints, "save", 1)),
+    ("in the middle of a checkpoint", nth_call(checkpoints, "atomic_write_bytes", 1, half_of_file)),
+    ("in the first evaluation", nth_call(components.Components, "features", 12)),
+    ("between best and checkpoint", nth_call(checkpoints.Checkpoints, "save", 1)),
     ("in a journal line", nth_call(records.Journal, "_append", 5, half_of_line)),
     ("after a later checkpoint", nth_call(train.Trainer, "update", 2)),
     ("in the test", in_test_split),

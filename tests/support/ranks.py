@@ -18,7 +18,7 @@ import noise
 import torch
 import toy
 
-from downstream_runs.engine import batches, bench, distributed, finish, run, train
+from downstream_runs.engine import batches, bench, distributed, result_builder, run, train
 from downstream_runs.engine.distributed import DistributedContext
 from upstream_arm.common.errors import RunFailed
 
@@ -68,7 +68,7 @@ MOMENTS: list[tuple[str, Callable[[], None], Callable[[], int]]] = [
         dies(1, DistributedContext, "gather", 2, ITSELF),
         ITSELF,
     ),
-    ("the parent in the test", dies(0, finish, "best_on_dev", 1, PARENT), PARENT),
+    ("the parent in the test", dies(0, result_builder, "best_on_dev", 1, PARENT), PARENT),
 ]
 
 

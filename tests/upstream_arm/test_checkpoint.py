@@ -125,21 +125,21 @@ class TestLightning:
         assert checkpoint.metadata == {"epoch": 3, "pytorch-lightning_version": "1.7.7"}
 
     @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-    def test_any_pickle_protocol(self, state: dict[str, torch.Tensor], tmp_path: Path, protocol: int) -> None:
+    def test_pickle_protocols(self, state: dict[str, torch.Tensor], tmp_path: Path, protocol: int) -> None:
         torch.save(lightning(state), tmp_path / "a.ckpt", pickle_protocol=protocol)
-        assert_same(read(tmp_path / "a.ckpt").student_state, state)
+        if protocol <= 3:
+            assert_same(read(tmp_path / "a.ckpt").student_state, state)
+        else:
+            assert f"pickle protocol {protocol}" in refusal(tmp_path / "a.ckpt")
 
-    def test_teacher_is_never_read(self, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-        torch.save(lightning(state), tmp_path / "whole.ckpt")
-        with (
-            zipfile.ZipFile(tmp_path / "whole.ckpt") as whole,
-            zipfile.ZipFile(tmp_path / "a.ckpt", "w") as rest,
-        ):
-            records = [name for name in whole.namelist() if "/data/" in name]
-            for name in whole.namelist():
-                if name != records[-1]:  # the teacher's only storage
-                    rest.writestr(name, whole.read(name))
-        assert_same(read(tmp_path / "a.ckpt").student_state, state)
+    def test_weights_do_not_change_with_their_file(
+        self, state: dict[str, torch.Tensor], tmp_path: Path
+    ) -> None:
+        torch.save(lightning(state), tmp_path / "a.ckpt")
+        found = read(tmp_path / "a.ckpt").student_state
+        with (tmp_path / "a.ckpt").open("rb+") as file:
+            file.write(bytes((tmp_path / "a.ckpt").stat().st_size))
+        assert_same(found, state)
 
     def test_authors_form_with_real_optimizer(self, shared_dir: Path) -> None:
         path = shared_dir / "golden" / "tiny_lightning" / "tiny_lightning.ckpt"

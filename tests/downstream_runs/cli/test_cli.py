@@ -15,8 +15,8 @@ from downstream_runs.cli import main as cli
 from downstream_runs.cli import run
 from downstream_runs.cli.plans import plan_of
 from downstream_runs.cli.run import run_parser
+from downstream_runs.core.run import RunPlan
 from downstream_runs.corpora import data_root as settings
-from downstream_runs.engine.plan import RunPlan
 from upstream_arm import download
 from upstream_arm.common.errors import RunFailed, UsageError
 
@@ -199,7 +199,7 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
 
 
 def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     plain = plan("armhubert", "asr", "--demo")
     switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")

@@ -19,7 +19,7 @@ from test_kill import check_equal
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.core import results
-from downstream_runs.engine import distributed, finish, run, run_dir, session
+from downstream_runs.engine import distributed, result_builder, run, run_dir, session
 from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -146,9 +146,9 @@ def test_the_result_says_how_large_a_step_is(
     accumulated: int, said: str, corpus: Path, tmp_path: Path
 ) -> None:
     config = noise.tiny_config(gradient_accumulate_steps=accumulated)
-    (sentence,) = finish.data_parallel(noise.tiny_plan(corpus, tmp_path, devices=2), config)
+    (sentence,) = result_builder.data_parallel(noise.tiny_plan(corpus, tmp_path, devices=2), config)
     assert said in sentence
-    assert finish.data_parallel(noise.tiny_plan(corpus, tmp_path), config) == ()
+    assert result_builder.data_parallel(noise.tiny_plan(corpus, tmp_path), config) == ()
 
 
 def raise_in(rank: int, error: BaseException) -> Any:

@@ -15,7 +15,7 @@ import toy
 from downstream_runs.core import results
 from downstream_runs.core.results import Metric
 from downstream_runs.core.task import MetricSpec, Score, Selection
-from downstream_runs.engine import RunPlan, finish, folds, run, run_dir
+from downstream_runs.engine import RunPlan, folds, result_builder, run, run_dir
 from downstream_runs.engine.bench import Bench
 from upstream_arm.common.errors import RunFailed, UsageError
 
@@ -73,7 +73,7 @@ def test_the_skipped_steps_of_all_folds_are_counted(corpus: Path, tmp_path: Path
     undo = toy.spoil({1: math.nan, 7: math.nan})
     result = run(folded(corpus, tmp_path / "out"))
     undo()
-    counts = [metric.counts for metric in result.metrics if metric.name == finish.SKIPPED]
+    counts = [metric.counts for metric in result.metrics if metric.name == result_builder.SKIPPED]
     assert counts == [{"skipped": 2, "steps": 4}]
 
 

@@ -17,8 +17,8 @@ import soundfile
 import toy
 
 from downstream_runs import tasks
-from downstream_runs.engine import optimization, parts, run, run_dir, session, state, train
-from downstream_runs.features.settings import Settings
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.engine import checkpoints, components, optimization, run, run_dir, session, train
 from reports.gather import gather
 from reports.tables import ours, table1
 from upstream_arm.common import lock
@@ -196,10 +196,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     full = OSError(errno.ENOSPC, "No space left on device", "step-00000002.pt")
     with monkeypatch.context() as patch:
         # Per step one checkpoint; the second write of step 2 follows the best weights.
-        fail_at(patch, state, "atomic_write_bytes", 3, full)
+        fail_at(patch, checkpoints, "atomic_write_bytes", 3, full)
         with pytest.raises(RunFailed, match="is full; the last checkpoint is whole"):
             run(wanted)
-    assert state.read_tensors(run_dir(wanted) / "checkpoints" / "step-00000001.pt")["step"] == 1
+    assert checkpoints.read_tensors(run_dir(wanted) / "checkpoints" / "step-00000001.pt")["step"] == 1
     assert run(wanted).steps == 4
 
 
@@ -331,10 +331,10 @@ def test_scores_that_are_not_finite_are_refused(
         run(plan(corpus, tmp_path))
 
 
-@pytest.mark.parametrize("features", [Settings("off"), Settings("memory", "fp32")])
+@pytest.mark.parametrize("features", [FeatureOptions("off"), FeatureOptions("memory", "fp32")])
 @pytest.mark.parametrize("split", ["train", "dev-clean"])
 def test_features_that_are_not_finite_are_refused(
-    split: str, features: Settings, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, features: FeatureOptions, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chapter = "1" if split == "train" else "2"
     path = next((corpus / ("train-clean-100" if split == "train" else split)).rglob(f"{chapter}-9-0001.flac"))
@@ -376,7 +376,7 @@ def test_a_batch_that_does_not_fit_is_halved(
     config["downstream_expert"]["modelrc"]["RNNs"]["dropout"] = [0.0]
     whole = run(plan(corpus, tmp_path / "whole", config=config))
     wanted = plan(corpus, tmp_path / "halved", config=config)
-    real = parts.Parts.features
+    real = components.Components.features
 
     def small_memory(self: Any, wavs: Any) -> Any:
         if len(wavs) > 2:
@@ -384,13 +384,13 @@ def test_a_batch_that_does_not_fit_is_halved(
         return real(self, wavs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts.Parts, "features", small_memory)
+        patch.setattr(components.Components, "features", small_memory)
         halved = run(wanted)
     assert "batches that did not fit in memory were computed in two halves" in halved.deviations
     assert len(events(run_dir(wanted), "out_of_memory")) > 0
     assert whole.deviations == halved.deviations[:-1]
     folders = [run_dir(plan(corpus, tmp_path / name, config=config)) for name in ("whole", "halved")]
-    ends = [state.read_tensors(folder / "checkpoints" / "step-00000004.pt") for folder in folders]
+    ends = [checkpoints.read_tensors(folder / "checkpoints" / "step-00000004.pt") for folder in folders]
     for name, tensor in ends[0]["trained"]["Downstream"].items():
         assert torch.allclose(tensor, ends[1]["trained"]["Downstream"][name], atol=1e-4), name
 
@@ -429,7 +429,7 @@ def test_a_gpu_run_finishes_and_resumes(
 def test_two_scorers_that_disagree_stop_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts.ScalarLog, "add_scalar", lambda self, name, value, global_step: None)
+    monkeypatch.setattr(components.ScalarLog, "add_scalar", lambda self, name, value, global_step: None)
     with pytest.raises(RunFailed, match=r"our wer of dev-clean is 100\.0, s3prl's asr/dev-clean-wer is nan"):
         run(plan(corpus, tmp_path))
 
@@ -482,6 +482,6 @@ def test_other_upstream_weights_are_not_mixed(
         fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
-    monkeypatch.setattr(parts, "seed_everything", lambda seed: None)
+    monkeypatch.setattr(components, "seed_everything", lambda seed: None)
     with pytest.raises(UsageError, match="the upstream has other weights"):
         run(wanted)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from downstream_runs import recipes, tasks
 from downstream_runs.cli.main import main
 from downstream_runs.core import results
-from downstream_runs.engine.plan import RunPlan, config_hash, resolve_config
+from downstream_runs.core.run import RunPlan, config_hash, resolve_config
 from upstream_arm.common.errors import UsageError
 
 # Of each recipe the hash that its run folders are named after and one of its settings in their order, both as

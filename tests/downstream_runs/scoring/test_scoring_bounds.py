@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from downstream_runs.scoring import accuracy, counts, der, eer, groundtruth, inputs, mtwv, rttm, slots, wer
+from downstream_runs.scoring import (
+    accuracy,
+    counts,
+    der,
+    eer,
+    groundtruth,
+    inputs,
+    mtwv,
+    rttm,
+    slots,
+    trials,
+    wer,
+)
 from downstream_runs.scoring.counts import ErrorCounts
 from downstream_runs.scoring.der import DiarizationCounts
 from downstream_runs.scoring.groundtruth import GroundTruth
@@ -204,3 +216,11 @@ def test_of_many_unknown_names_the_first_five_are_told() -> None:
         mtwv.score(TRUTH, {name: {"a": 1.0} for name in reversed(unknown)})
     with pytest.raises(ScoringError, match=told.format("documents")):
         mtwv.score(TRUTH, {"p": dict.fromkeys(reversed(unknown), 1.0)})
+
+
+def test_of_several_doubled_columns_the_first_by_name_is_told(tmp_path: Path) -> None:
+    names = [f"n{number:02d}" for number in range(20)]
+    path = tmp_path / "x.csv"
+    path.write_text(",".join(["item", "label", "score", *names[::-1], *names]) + "\n")
+    with pytest.raises(ScoringError, match="has the column 'n00' twice"):
+        trials.read(path)

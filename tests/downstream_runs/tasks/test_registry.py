@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from downstream_runs import tasks
-from downstream_runs.engine.plan import leaves
+from downstream_runs.core.settings import leaves
 from upstream_arm.common.errors import UsageError
 
 

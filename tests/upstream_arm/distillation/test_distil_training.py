@@ -23,14 +23,12 @@ from upstream_arm.common.errors import UpstreamError, UsageError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convert import convert
 from upstream_arm.distillation import state
-from upstream_arm.distillation.ratio import parse_ratio
-from upstream_arm.distillation.settings import Settings, learning_rate
-from upstream_arm.distillation.students import recipe
-from upstream_arm.distillation.training import Habits, adamw, distil
+from upstream_arm.distillation.settings import MaskRatio, Settings, recipe
+from upstream_arm.distillation.training import RuntimeOptions, adamw, distil, learning_rate
 from upstream_arm.expert import from_checkpoint
 from upstream_arm.student import Student
 
-CPU = Habits(device="cpu", save_every=2, validate_every=3)
+CPU = RuntimeOptions(device="cpu", save_every=2, validate_every=3)
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -137,7 +135,7 @@ def test_two_processes_make_the_student_of_one(
 def test_every_objective_and_form_trains(
     settings: Callable[..., Settings], tmp_path: Path, objective: str, form: str
 ) -> None:
-    ratio = None if objective == "layer_to_layer" else parse_ratio("0.4:0.8")
+    ratio = None if objective == "layer_to_layer" else MaskRatio.parse("0.4:0.8")
     distil(settings(objective=objective, form=form, ratio=ratio, teacher="random:wavlm"), tmp_path, CPU)
     lines = records(tmp_path)
     assert all(line["loss"] > 0 for line in lines)

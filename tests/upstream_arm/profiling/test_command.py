@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.machinery
 import json
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from upstream_arm.cli import main
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling import command, table
+from upstream_arm.profiling.command import TABLE2
 
 
 def profile(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    code = command.run(parser.parse_args(arguments))
+    code = main(["profile", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -78,13 +76,13 @@ def test_table2_stands_beside_the_published_values(capsys: pytest.CaptureFixture
     ]
     assert "published: as printed in Table 2" in out
     _, out, _ = profile(capsys, "table2", "--json")
-    assert [entry["name"] for entry in json.loads(out)] == [preset for _, preset, _, _ in table.TABLE2]
+    assert [entry["name"] for entry in json.loads(out)] == [preset for _, preset, _, _ in TABLE2]
 
 
 def test_the_published_columns_are_the_papers(shared_dir: Path) -> None:
     rows = (shared_dir / "paper" / "table2.csv").read_text().splitlines()[1:]
     published = [(row.split(",")[0], *row.rsplit(",", 6)[1:3]) for row in rows]
-    assert [(pattern, params, macs) for pattern, _, params, macs in table.TABLE2] == published
+    assert [(pattern, params, macs) for pattern, _, params, macs in TABLE2] == published
 
 
 def test_a_yaml_is_profiled_by_its_path_or_under_a_label(

@@ -1,8 +1,7 @@
 """What a data set gave for an index, without its audio, so that no file is read and hashed in every pass.
 
 An item whose reading drew no random number is the same each time; it is read once, and in its place stand its
-labels and a `StoredWave` for each waveform: the hash that finds its features, and its length. Random crops
-are read anew.
+labels and a `CachedWaveform` for each waveform. Random crops are read anew.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from downstream_runs.core.generators import reading_undone, seed_reading
 
 
 @dataclass(frozen=True)
-class StoredWave:
+class CachedWaveform:
     """Stands for a waveform where s3prl's collating functions expect one.
 
-    sha256: of its samples in fp32. samples: how many. wave: the waveform itself, only when it was just read.
-    read: reads it again.
+    sha256: of its samples in fp32, which finds its features. samples: how many. read: reads it again.
+    wave: the waveform itself, only when it was just read.
     """
 
     sha256: bytes
@@ -32,24 +31,21 @@ class StoredWave:
     def __len__(self) -> int:
         return self.samples
 
-    def astype(self, dtype: Any) -> StoredWave:
+    def astype(self, dtype: Any) -> CachedWaveform:
         """Itself, as it is in fp32: s3prl's diarization asks numpy arrays for this."""
         return self
 
 
 @dataclass(frozen=True)
-class Job:
-    """Items to be read together: their keys, and the seed of all of them.
-
-    seed: None for the random generators as they are.
-    """
+class ReadJob:
+    """The keys of items to be read together; seed: of all of them, None for the generators as they are."""
 
     keys: tuple[Any, ...]
     seed: int | None = None
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadItem:
     """One item, or one whole batch, and whether random numbers were drawn to read it."""
 
     key: Any
@@ -57,23 +53,23 @@ class Read:
     drew: bool
 
 
-class Reader:
-    """Reads jobs; a data set for torch's loader, so that worker processes can do it."""
+class ItemReader:
+    """Reads jobs; a data set for a loader, so that worker processes can do it."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
         self._dataset, self._collate = dataset, collate
 
-    def __getitem__(self, job: Job) -> list[Read]:
+    def __getitem__(self, job: ReadJob) -> list[ReadItem]:
         if job.seed is None:
             return [self._read(key) for key in job.keys]
         with reading_undone():
             seed_reading(job.seed)
             return [self._read(key) for key in job.keys]
 
-    def _read(self, key: Any) -> Read:
+    def _read(self, key: Any) -> ReadItem:
         before = _generators()
         content = self.content(key)
-        return Read(key, content, not _equal(before, _generators()))
+        return ReadItem(key, content, not _equal(before, _generators()))
 
     def content(self, key: Any) -> Any:
         """The item of an index, or, of a one-tuple, the whole batch that s3prl makes of it alone.
@@ -86,43 +82,30 @@ class Reader:
         return batch if isinstance(batch, (tuple, list)) else tuple(batch)
 
 
-class Memory:
-    """The items of one split that are the same each time."""
+class ItemCache(dict[Any, Any]):
+    """The items of one split that are the same each time, by the keys of `ItemReader.content`."""
 
-    def __init__(self) -> None:
-        self._known: dict[Any, Any] = {}
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._known
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._known[key]
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def keep(self, place: Any, content: Any, read: Callable[[], Any]) -> Any:
-        """Remember `content` at `place` without its audio; returns it with both.
+    def keep(self, key: Any, content: Any, read: Callable[[], Any]) -> Any:
+        """Keep `content` without its audio; returns it with a `CachedWaveform` for each waveform.
 
         read: gives the same content again. Content whose first part is no audio is handed back as it is.
         """
         first, *others = content
         several = isinstance(first, (list, tuple))
         waves = list(first) if several else [first]
-        if not waves or not all(_is_wave(wave) for wave in waves):
+        if not waves or not all(getattr(wave, "ndim", 0) == 1 and len(wave) > 1 for wave in waves):
             return content
-        stored = [_stored(wave, number, several, read) for number, wave in enumerate(waves)]
-        bare = [StoredWave(one.sha256, one.samples, one.read) for one in stored]
-        self._known[place] = (bare if several else bare[0], *others)
-        return (stored if several else stored[0], *others)
 
+        def read_again(number: int) -> Callable[[], Any]:
+            return lambda: read()[0][number] if several else read()[0]
 
-def _stored(wave: Any, number: int, several: bool, read: Callable[[], Any]) -> StoredWave:
-    def again() -> Any:
-        first = read()[0]
-        return first[number] if several else first
-
-    return StoredWave(digest(wave), len(wave), again, wave)
+        cached = [
+            CachedWaveform(digest(wave), len(wave), read_again(number), wave)
+            for number, wave in enumerate(waves)
+        ]
+        bare = [replace(one, wave=None) for one in cached]
+        self[key] = (bare if several else bare[0], *others)
+        return (cached if several else cached[0], *others)
 
 
 def digest(wave: Any) -> bytes:
@@ -131,10 +114,6 @@ def digest(wave: Any) -> bytes:
 
     samples = wave.detach().cpu().numpy() if hasattr(wave, "detach") else wave
     return hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).data).digest()
-
-
-def _is_wave(value: Any) -> bool:
-    return getattr(value, "ndim", 0) == 1 and len(value) > 1
 
 
 def _generators() -> Sequence[Any]:

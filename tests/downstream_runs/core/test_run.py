@@ -10,9 +10,9 @@ import noise
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.core.run import check_same, identity, resolve_config
 from downstream_runs.core.task import PreparedData
 from downstream_runs.engine import RunPlan, run_dir
-from downstream_runs.engine.plan import check_same, identity, resolve_config
 from upstream_arm.common.errors import UsageError
 
 DATA = PreparedData(Path("/data"), {}, {"train": 1}, "0" * 64)
@@ -82,7 +82,7 @@ def test_each_setting_has_its_own_directory(tmp_path: Path) -> None:
 def test_the_same_plan_may_go_on_and_another_may_not() -> None:
     def stored(**changes: Any) -> dict[str, Any]:
         other = plan(**changes)
-        return identity(other, resolve_config(other), DATA)
+        return identity(other, resolve_config(other), DATA, None)
 
     check_same(stored(), stored(), Path("run"))
     changed = stored(overrides={"optimizer.lr": 1e-3}, seed=3)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from downstream_runs import bridge
-from downstream_runs.engine import RunPlan, ahead, run
+from downstream_runs.engine import RunPlan, prefetch, run
 from upstream_arm.common.errors import RunFailed, UsageError
 
 JOBS = list(range(9))
@@ -41,7 +41,7 @@ def plain(found: Any) -> Any:
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 20])
 def test_what_is_read_is_the_same_and_in_order(workers: int) -> None:
-    found = [plain(one) for one in ahead.in_order(batch, JOBS, workers, 5)]
+    found = [plain(one) for one in prefetch.in_order(batch, JOBS, workers, 5)]
     assert found == [plain(batch(job)) for job in JOBS]
 
 
@@ -50,7 +50,7 @@ def test_it_is_read_in_other_processes_however_python_starts_them() -> None:
     multiprocessing.set_start_method("spawn", force=True)
     try:
         # A function of this function cannot be pickled.
-        pids = set(ahead.in_order(lambda job: os.getpid(), JOBS, 2, 5))
+        pids = set(prefetch.in_order(lambda job: os.getpid(), JOBS, 2, 5))
     finally:
         multiprocessing.set_start_method(before, force=True)
     assert len(pids) == 2 and os.getpid() not in pids
@@ -58,8 +58,8 @@ def test_it_is_read_in_other_processes_however_python_starts_them() -> None:
 
 @pytest.mark.slow
 def test_processes_that_inherit_nothing_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "START_METHOD", "spawn")
-    found = [plain(one) for one in ahead.in_order(batch, JOBS, 2, 5)]
+    monkeypatch.setattr(prefetch, "START_METHOD", "spawn")
+    found = [plain(one) for one in prefetch.in_order(batch, JOBS, 2, 5)]
     assert found == [plain(batch(job)) for job in JOBS]
 
 
@@ -67,7 +67,7 @@ def test_generators_differ_among_processes_and_follow_the_seed() -> None:
     def draw(job: int) -> float:
         return float(torch.rand(()))
 
-    first, again, other = (list(ahead.in_order(draw, JOBS, 2, seed)) for seed in (5, 5, 6))
+    first, again, other = (list(prefetch.in_order(draw, JOBS, 2, seed)) for seed in (5, 5, 6))
     assert first == again and len(set(first)) == len(JOBS) and not set(first) & set(other[1::2])
 
 
@@ -123,7 +123,7 @@ def test_the_end_of_a_process_is_told_with_its_reason(
     begun = time.monotonic()
     got = []
     with pytest.raises(raised, match=sentence) as told:
-        for one in ahead.in_order(at_five(what), JOBS, workers, 5):
+        for one in prefetch.in_order(at_five(what), JOBS, workers, 5):
             got.append(one)
     # One that was being sent ends with its process.
     assert len(got) >= 2 and got == JOBS[: len(got)]
@@ -134,26 +134,26 @@ def test_the_end_of_a_process_is_told_with_its_reason(
 
 def test_an_error_has_the_trace_of_its_process() -> None:
     with pytest.raises(KeyError) as told:
-        list(ahead.in_order(at_five(give(KeyError("gone"))), JOBS, 1, 5))
+        list(prefetch.in_order(at_five(give(KeyError("gone"))), JOBS, 1, 5))
     assert "in at_five" in str(told.value.__cause__) or "in what" in str(told.value.__cause__)
 
 
 def test_what_cannot_be_sent_is_an_error_and_no_endless_wait() -> None:
     with pytest.raises(Exception, match=r"pickle|get local object"):
-        list(ahead.in_order(lambda job: lambda: job, JOBS, 1, 5))
+        list(prefetch.in_order(lambda job: lambda: job, JOBS, 1, 5))
 
 
 def test_a_part_of_a_tensor_is_sent_without_the_rest_and_without_shared_memory() -> None:
     whole = torch.arange(100_000)
-    assert len(ahead._packed(whole[10:20])) < 1000
-    (sent,) = ahead.in_order(lambda job: whole[10:20], [0], 1, 5)
+    assert len(prefetch._packed(whole[10:20])) < 1000
+    (sent,) = prefetch.in_order(lambda job: whole[10:20], [0], 1, 5)
     assert sent.equal(whole[10:20]) and not sent.is_shared()
-    (half,) = ahead.in_order(lambda job: torch.ones(3, dtype=torch.bfloat16), [0], 1, 5)
+    (half,) = prefetch.in_order(lambda job: torch.ones(3, dtype=torch.bfloat16), [0], 1, 5)
     assert half.dtype == torch.bfloat16
 
 
 def test_no_process_is_left_when_reading_stops_early() -> None:
-    found = ahead.in_order(batch, JOBS, 2, 5)
+    found = prefetch.in_order(batch, JOBS, 2, 5)
     next(found)
     assert len(reading_processes()) == 2
     found.close()  # type: ignore[attr-defined]
@@ -162,8 +162,8 @@ def test_no_process_is_left_when_reading_stops_early() -> None:
 
 def test_they_end_with_the_process_that_asks(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from downstream_runs.engine import ahead\n"
-        "import os; found = ahead.in_order(lambda job: os.getpid(), range(9), 2, 5)\n"
+        "import sys, time; from downstream_runs.engine import prefetch\n"
+        "import os; found = prefetch.in_order(lambda job: os.getpid(), range(9), 2, 5)\n"
         "print(next(found), next(found), flush=True); time.sleep(100)"
     )
     parent = subprocess.Popen(

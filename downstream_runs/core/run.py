@@ -1,4 +1,4 @@
-"""What a run is to do, before anything heavy is imported, and where it goes."""
+"""What a run is to do, before anything heavy is imported; where it goes, and what makes it the same run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from downstream_runs.core import official
+from downstream_runs.core import official, ranges
+from downstream_runs.core.corpus import PreparedData, shortfall
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.run_folder import SWEEP_SUFFIX
-from downstream_runs.core.settings import OPEN_BLOCKS, fitted, leaves
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import ranges
-from downstream_runs.features.settings import Settings
+from downstream_runs.core.settings import leaves, override
+from downstream_runs.core.task import TaskSpec
+from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.words import shown
-
-if TYPE_CHECKING:
-    from downstream_runs.core.task import PreparedData, TaskSpec
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
@@ -43,9 +41,7 @@ class RunPlan:
     device: auto, cpu, cuda or cuda:N.
     devices: how many processes train data-parallel, each on a device of its own (see `engine.distributed`).
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
-    labels: added to those of the corpus, recipe and upstream.
     command: what the user typed, as arguments; `sys.argv` if empty.
-    cache: the folder for length tables; `out`/cache if None.
     features: whether the upstream's features are stored and used again.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
@@ -64,11 +60,9 @@ class RunPlan:
     devices: int = 1
     precision: str = "fp32"
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    cache: Path | None = None
     fold: str | None = None
-    features: Settings = field(default_factory=Settings)
+    features: FeatureOptions = field(default_factory=FeatureOptions)
     group: str = ""
     partial: bool = False
 
@@ -104,41 +98,14 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
                 f"{key} cannot be chosen: the number is the mean over {', '.join(plan.task.folds)}, and "
                 "each is run; leave it out"
             )
-        _override(config, key, value)
+        override(config, key, value)
     if plan.fold is not None:
-        _override(config, plan.task.fold_key, plan.fold)
+        override(config, plan.task.fold_key, plan.fold)
     if plan.task.train_split is not None and plan.devices > 1:
         config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
     ranges.check(config)
     official.require(plan.task, config)
     return config
-
-
-def _override(config: dict[str, Any], key: str, value: Any) -> None:
-    from upstream_arm.common.words import near
-
-    *parents, last = key.split(".")
-    block: Any = config
-    for depth, name in enumerate(parents):
-        if depth == 0 and name in OPEN_BLOCKS and "optimizer" in config:  # a task that trains
-            block.setdefault(name, {})
-        block = block.get(name) if isinstance(block, dict) else None
-    opened = (parents or [last])[0] in OPEN_BLOCKS and "optimizer" in config
-    if not isinstance(block, dict) or (last not in block and not opened):
-        known = [name for name, _ in leaves(config)]
-        ending = [name for name in known if name.endswith(f".{key}")]
-        hint = f", did you mean {ending[0]!r}?" if ending else near(key[:200], known)
-        raise UsageError(f"the recipe has no setting {shown(key)}{hint}")
-    old = block.get(last)
-    if isinstance(old, dict) and not (opened and not parents):
-        raise UsageError(
-            f"{key} is a block of settings, set them one by one: {key}.{next(leaves(old))[0]} is one"
-        )
-    if isinstance(value, dict) is not (opened and not parents):
-        raise UsageError(
-            f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
-        )
-    block[last] = fitted(key, value, old)
 
 
 def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
@@ -178,24 +145,22 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
 
 def _before(upstream: str) -> str:
     """The name under which earlier versions ran such weights: that of the released ones, for ours."""
-    from downstream_runs.upstreams import weights
-
     stem = re.sub("_(local|url)$", "", upstream)
-    return stem if weights.is_released_name(stem) else upstream
+    return stem if names.is_released_name(stem) else upstream
 
 
-def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
+def identity(
+    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, weights: str | None
+) -> dict[str, Any]:
     """What `plan.json` holds: everything that must stay the same for a run to be continued.
 
     Beside it `weights`, the words for what `ckpt` is the hash of.
     """
-    from downstream_runs.upstreams import weights
-
     return {
         "task": plan.task.name,
         "recipe": plan.recipe,
         "upstream": plan.upstream,
-        "weights": weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt)),
+        "weights": weights,
         "ckpt": file_identity(plan.ckpt),
         "model_config": file_identity(plan.model_config),
         "switches": dict(plan.switches),
@@ -210,7 +175,7 @@ def identity(plan: RunPlan, config: Mapping[str, Any], data: PreparedData) -> di
     }
 
 
-def _stored(features: Settings) -> str:
+def _stored(features: FeatureOptions) -> str:
     """What decides the numbers of stored features: not where they are, nor how many fit."""
     return features.mode if features.mode in ("off", "auto") else features.precision
 

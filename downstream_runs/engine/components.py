@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
-import hashlib
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.engine.transfer import to_device
+from downstream_runs.core.run import RunPlan
+from downstream_runs.features.extractor import to_device
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
-from upstream_arm.common.words import shown
+from upstream_arm.common.words import near, shown
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from downstream_runs.features.remembered import Memory
-    from downstream_runs.features.source import Source
+    from downstream_runs.features.extractor import FeatureExtractor
+    from downstream_runs.features.items import ItemCache
 
 
 class ScalarLog:
@@ -39,7 +36,7 @@ class ScalarLog:
 
 
 @dataclass
-class Parts:
+class Components:
     """The frozen upstream and what is trained on it, on their device.
 
     featurizer, downstream: None for a task that trains nothing.
@@ -49,7 +46,7 @@ class Parts:
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
-    source: Source | None = None  # of stored features
+    source: FeatureExtractor | None = None  # of stored features
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -77,11 +74,11 @@ class Parts:
     @property
     def pooled(self) -> bool:
         """Whether features are the means over frames, one frame an utterance."""
-        return self.source is not None and self.source.choice.kind == "pooled"
+        return self.source is not None and self.source.stored.kind == "pooled"
 
-    def memory(self, split: str) -> Memory | None:
+    def memory(self, split: str) -> ItemCache | None:
         """What is remembered of a split's items; None where features are not stored."""
-        return None if self.source is None else self.source.memory(split)
+        return None if self.source is None else self.source.items(split)
 
     def loader(self, split: str, epoch: int = 0) -> Any:
         """s3prl's data loader of `split`; UsageError if the data does not allow one."""
@@ -107,6 +104,8 @@ class Parts:
     @functools.cached_property
     def upstream_sha256(self) -> str:
         """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
+        from downstream_runs.upstreams.checked import weights_sha256
+
         return weights_sha256(self.upstream)
 
     def trained_state(self) -> dict[str, Any]:
@@ -117,18 +116,6 @@ class Parts:
         """Put back what `trained_state` gave."""
         self.featurizer.load_state_dict(state["Featurizer"])
         self.downstream.load_state_dict(state["Downstream"])
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's parameters and buffers."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode("utf-8"))
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def pick_device(name: str) -> torch.device:
@@ -146,7 +133,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
+def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
     """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
 
     Only the upstream for a task that trains nothing.
@@ -165,7 +152,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
     upstream.to(device)
     if plan.task.train_split is None:
         upstream.eval()
-        return Parts(upstream, None, None, device)
+        return Components(upstream, None, None, device)
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)
@@ -184,7 +171,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Parts:
         ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)
-    return Parts(upstream, featurizer, downstream, device)
+    return Components(upstream, featurizer, downstream, device)
 
 
 @contextlib.contextmanager
@@ -212,10 +199,8 @@ def _upstream(plan: RunPlan) -> Any:
     entry = getattr(hub, plan.upstream, None)
     if entry is None or plan.upstream.startswith("_"):
         known = [name for name in dir(hub) if not name.startswith("_")]
-        close = difflib.get_close_matches(plan.upstream, known, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"s3prl has no upstream {plan.upstream!r}{hint}; `python -m downstream_runs list` shows ours"
+            f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
         )
     try:
         return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)

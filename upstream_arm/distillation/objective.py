@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from upstream_arm.distillation.losses import Form, Loss, Objective, distillation_loss, layer_weights
-from upstream_arm.distillation.settings import Precision
-from upstream_arm.distillation.star import star_loss
-from upstream_arm.distillation.stream import Batch
-from upstream_arm.distillation.teacher import Targets
-from upstream_arm.distillation.unfolding import self_distillation_loss
-
-if TYPE_CHECKING:
-    from upstream_arm.distillation.teacher import Teacher
+from upstream_arm.distillation.data import Batch
+from upstream_arm.distillation.losses import Loss, distillation_loss, self_distillation_loss, star_loss
+from upstream_arm.distillation.settings import Form, Objective, Precision
+from upstream_arm.distillation.teachers import Targets, Teacher
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -27,20 +22,13 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Matching:
-    """How a student's layers are compared with its teacher's.
+class DistillationObjective:
+    """How a student's layers are compared with those of a frozen teacher; the fields are those of `Settings`.
 
-    Attributes:
-        teacher: the frozen teacher; of a deeper one every (its layers / the student's)-th layer is used.
-        layers: of the student.
-        form: of the loss.
-        objective: of the loss.
-        precision: of both forward passes.
-        self_distillation: weight of an unfolded student's self-distillation; 0 for none.
+    Of a deeper teacher every (its layers / the student's)-th layer is used.
     """
 
     teacher: Teacher
-    layers: int
     form: Form
     objective: Objective
     precision: Precision
@@ -48,7 +36,7 @@ class Matching:
 
     def loss(self, student: Callable[..., Any], batch: Batch) -> Loss:
         """The loss of a batch that is on the models' device."""
-        with self._autocast(batch):
+        with self.autocast(batch):
             targets = self.targets(batch)
             if not self.self_distillation:
                 output = student(batch.wavs, batch.lengths, batch.mask)
@@ -62,29 +50,33 @@ class Matching:
 
     def targets(self, batch: Batch) -> Targets:
         """The teacher's layers; its masked pass is made for the full objective alone."""
-        return self.teacher(batch.wavs, batch.lengths, batch.mask if self.objective == "full" else None)
+        targets: Targets = self.teacher(
+            batch.wavs, batch.lengths, batch.mask if self.objective == "full" else None
+        )
+        return targets
+
+    def autocast(self, batch: Batch) -> torch.autocast:
+        """The precision of forward passes on the batch's device."""
+        device = batch.wavs.device.type
+        return torch.autocast(device, DTYPES[self.precision], enabled=self.precision != "fp32")
 
     def _compared(self, states: list[Tensor], targets: Targets, batch: Batch) -> Loss:
-        clean = shared_out(targets.clean, len(states))
+        clean = spread(targets.clean, len(states))
         if self.objective == "star":
             return star_loss(states, clean, batch.valid)
-        masked = None if targets.masked is None else shared_out(targets.masked, len(states))
+        masked = None if targets.masked is None else spread(targets.masked, len(states))
         return distillation_loss(
             states, clean, masked, batch.mask, batch.valid, form=self.form, objective=self.objective
         )
 
-    def _autocast(self, batch: Batch) -> Any:
-        device = batch.wavs.device.type
-        return torch.autocast(device, DTYPES[self.precision], enabled=self.precision != "fp32")
 
-
-def shared_out(targets: list[Tensor], layers: int) -> list[Tensor]:
+def spread(targets: list[Tensor], layers: int) -> list[Tensor]:
     """Of a teacher's layers those that `layers` of a student match, spread evenly, the last among them."""
     every = len(targets) // layers
     return targets[every - 1 :: every]
 
 
-def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict[str, Any]:
+def validate(objective: DistillationObjective, student: Any, batches: Iterable[Batch]) -> dict[str, Any]:
     """Losses and distances on held-out speech, the student in evaluation mode.
 
     Returns:
@@ -96,30 +88,26 @@ def validate(matching: Matching, student: Any, batches: Iterable[Batch]) -> dict
     """
     was_training = student.training
     student.eval()
-    sums, shallow = _Distances(), _Distances()
+    deepest, shallowest = _Distances(), _Distances()
     losses: list[Tensor] = []
-    weights = torch.tensor(layer_weights(matching.layers))
     with torch.no_grad():
         for batch in batches:
-            loss = matching.loss(student, batch)
-            parts = [(weights * part.float().cpu()).sum() for part in (loss.masked, loss.unmasked)]
-            losses.append(torch.stack([loss.total.float().cpu(), *parts]))
-            clean = dataclasses.replace(batch, mask=None)
-            with matching._autocast(batch):
-                output = student(clean.wavs, clean.lengths, shallowest=matching.self_distillation > 0)
-                targets = matching.targets(clean).clean
-            for distances, states in ((sums, output.hidden_states), (shallow, output.shallow)):
+            losses.append(objective.loss(student, batch).sums().float().cpu())
+            with objective.autocast(batch):
+                output = student(batch.wavs, batch.lengths, shallowest=objective.self_distillation > 0)
+                targets = objective.targets(dataclasses.replace(batch, mask=None)).clean
+            for distances, states in ((deepest, output.hidden_states), (shallowest, output.shallow)):
                 if states is not None and states[0].shape == targets[0].shape:
-                    distances.add(states, shared_out(targets, len(states)), batch.valid)
+                    distances.add(states, spread(targets, len(states)), batch.valid)
     student.train(was_training)
-    total, masked, unmasked = torch.stack(losses).mean(dim=0).tolist()
-    found: dict[str, Any] = {"loss": total, "masked": masked, "unmasked": unmasked}
-    if sums.frames:
-        found["distance"] = sums.values()
-        found["distance_last"] = found["distance"][-1]
-    if shallow.frames:
-        found["distance_last_shallowest"] = shallow.values()[-1]
-    return found
+    values = torch.stack(losses).mean(dim=0).tolist()
+    record: dict[str, Any] = dict(zip(("loss", "masked", "unmasked"), values, strict=True))
+    if deepest.frames:
+        record["distance"] = deepest.values()
+        record["distance_last"] = record["distance"][-1]
+    if shallowest.frames:
+        record["distance_last_shallowest"] = shallowest.values()[-1]
+    return record
 
 
 class _Distances:

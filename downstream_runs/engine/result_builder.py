@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import downstream_runs
 from downstream_runs.core import official
+from downstream_runs.core.results import Corpus, Metric, Result
+from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
+from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import PreparedData
 from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.plan import RunPlan, leaves
+from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
     import torch
 
-    from downstream_runs.core.results import Metric, Result
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -34,7 +36,7 @@ def run_labels(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
 ) -> tuple[str, ...]:
     """Everything that keeps the numbers from being compared with published ones, each once."""
-    labels = [*plan.labels, *data.labels, *official.labels(plan.task, config)]
+    labels = [*data.labels, *official.labels(plan.task, config)]
     labels += plan.task.recipes[plan.recipe].labels
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
@@ -48,38 +50,39 @@ def run_labels(
 
 def best_on_dev(bench: Bench) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
-    from downstream_runs.core.results import Metric
-
     task, best = bench.plan.task, bench.best
     rule = task.selection
     if rule is None or best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
     bench.load(rule.artefact)
     tests = [bench.evaluate(split, bench.steps) for split in task.test_splits]
-    for found in tests:
-        bench.keep_items(found.split, found.scores)
-    values = [
-        (found.split, score.metric, score.value, score.counts, found.split == task.test_splits[0])
-        for found in tests
-        for score in found.scores
-    ]
-    values += [
-        (rule.split, name, score["value"], score["counts"], False) for name, score in best["scores"].items()
-    ]
-    return tuple(
-        Metric(
+    how = selection(bench)
+
+    def metric(name: str, value: float, counts: Mapping[str, int], split: str, headline: bool) -> Metric:
+        spec = task.metric(name)
+        official = headline and spec.official
+        return Metric(
             name=name,
             value=value,
-            unit=task.metric(name).unit,
-            direction=task.metric(name).better,
+            unit=spec.unit,
+            direction=spec.better,
             counts=counts,
             split=bench.name(split),
-            selection=selection(bench),
-            official=tested and task.metric(name).official,
-            role="headline" if tested and task.metric(name).official else "information",
+            selection=how,
+            official=official,
+            role="headline" if official else "information",
         )
-        for split, name, value, counts, tested in values
-    )
+
+    found = []
+    for one in tests:
+        bench.keep_items(one.split, one.scores)
+        headline = one.split == task.test_splits[0]
+        found += [
+            metric(score.metric, score.value, score.counts, one.split, headline) for score in one.scores
+        ]
+    for name, score in best["scores"].items():
+        found.append(metric(name, score["value"], score["counts"], rule.split, False))
+    return tuple(found)
 
 
 def selection(bench: Bench) -> str:
@@ -94,9 +97,6 @@ def selection(bench: Bench) -> str:
 
 def make_result(bench: Bench, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    from downstream_runs.core.results import Corpus, Result
-    from downstream_runs.upstreams import weights
-
     plan, data, upstream = bench.plan, bench.data, bench.parts.upstream
     checkpoint = _checkpoint(plan, upstream)
     sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
@@ -138,8 +138,6 @@ def make_result(bench: Bench, metrics: tuple[Metric, ...], wall_seconds: float) 
 
 def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
     """How many of a training's steps were left out, for information: s3prl does the same, no deviation."""
-    from downstream_runs.core.results import Metric
-
     if not count:
         return ()
     return (
