@@ -16,7 +16,9 @@ from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.config import StudentConfig, from_mapping, load_yaml
-from upstream_arm.matching import check_fit, guess_config, nearest_preset
+from upstream_arm.matching import check_fit, nearest_preset
+from upstream_arm.names import SWITCHES
+from upstream_arm.presets import PRESETS
 from upstream_arm.torch_files import damaged, read_torch
 
 if TYPE_CHECKING:
@@ -40,36 +42,19 @@ LABELS_KEY = "labels"
 
 # Differences in these change no weight and no feature of a checkpoint: training only, or a switch.
 _FREE_FIELDS = frozenset(
-    {
-        "dropout",
-        "attention_dropout",
-        "activation_dropout",
-        "dropout_input",
-        "layer_grad_scale",
-        "reuse_softmax",
-        "batching",
-        "repeats",
-    }
+    ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "layer_grad_scale", *SWITCHES)
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A student's weights and what its file says about them.
-
-    Attributes:
-        path: the file.
-        student_state: the weights by the student's own names, float32; a teacher is left out.
-        config: the configuration that the file carries, None if it carries none.
-        source: the kind of file.
-        metadata: the file's plain remarks, such as `epoch` and `global_step` of a Lightning file.
-    """
+    """A student's weights and what its file says about them."""
 
     path: Path
-    student_state: Mapping[str, Tensor]
-    config: StudentConfig | None
+    student_state: Mapping[str, Tensor]  # by the student's own names, float32; a teacher is left out
+    config: StudentConfig | None  # that the file carries, None if it carries none
     source: Source
-    metadata: Mapping[str, str | int]
+    metadata: Mapping[str, str | int]  # plain remarks, such as `epoch` and `global_step` of a Lightning file
 
 
 def labels(path: Path | str) -> tuple[str, ...]:
@@ -85,12 +70,12 @@ def labels(path: Path | str) -> tuple[str, ...]:
         return ()
     try:
         with safe_open(path, framework="pt") as file:
-            found = json.loads((file.metadata() or {}).get(LABELS_KEY, "[]"))
+            kept = json.loads((file.metadata() or {}).get(LABELS_KEY, "[]"))
     except (SafetensorError, ValueError) as error:
         raise damaged(path, str(error)) from None
-    if not isinstance(found, list) or any(not isinstance(label, str) for label in found):
-        raise damaged(path, f"its labels are {found!r}")
-    return tuple(found)
+    if not isinstance(kept, list) or any(not isinstance(label, str) for label in kept):
+        raise damaged(path, f"its labels are {kept!r}")
+    return tuple(kept)
 
 
 def save_student(
@@ -170,10 +155,11 @@ def choose_config(
     """
     carried = checkpoint.config
     if model_config is None:
-        found = carried or guess_config(checkpoint.student_state)
-        if found is not None:
-            return found
+        if carried is not None:
+            return carried
         name, differing = nearest_preset(checkpoint.student_state)
+        if not differing:
+            return PRESETS[name]
         raise UpstreamError(
             f"{checkpoint.path} carries no configuration and its weights fit no preset (nearest is {name}, "
             f"{differing} differences); give the student's training yaml (--model-config FILE, "
