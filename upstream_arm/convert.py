@@ -6,11 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from upstream_arm.checkpoint import LABELS_KEY, choose_config, labels, read, save_student
+from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, labels, read, save_student
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.matching import check_fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

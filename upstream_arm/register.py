@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     root = options.s3prl_root
     hub = find_hub(root)
     if options.undo:
-        print(f"removed the stub from {hub}" if undo(root) else f"{hub} has no stub")
+        print(f"removed the stub from {hub}" if register(root, undo=True) else f"{hub} has no stub")
         return 0
     state = "added the stub to" if register(root) else "the stub is already in"
     undone = f"'python -m upstream_arm register --s3prl-root {root} --undo'"
@@ -57,34 +57,28 @@ def find_hub(root: Path | str) -> Path:
     )
 
 
-def register(root: Path | str) -> bool:
-    """Add the stub to a clone; returns False if it was there already.
+def register(root: Path | str, undo: bool = False) -> bool:
+    """Add the stub to a clone, or remove it, so that the file is what it was; returns whether it changed.
 
     Raises:
         UpstreamError: if this is no clone, its file cannot be written, or `upstream_arm` is not installed
             for this Python.
     """
     hub = find_hub(root)
-    _check_installed(hub.parent)
     content = hub.read_bytes()
-    if _STUB_PATTERN.search(content):
+    bare = _STUB_PATTERN.sub(b"", content)
+    if not undo:
+        _check_installed(hub.parent)
+    if (bare == content) == undo:
         return False
-    _write(hub, content + STUB)
-    return True
-
-
-def undo(root: Path | str) -> bool:
-    """Remove the stub, so that the clone's file is what it was, byte for byte; returns False without one.
-
-    Raises:
-        UpstreamError: if this is no clone or its file cannot be written.
-    """
-    hub = find_hub(root)
-    content = hub.read_bytes()
-    without = _STUB_PATTERN.sub(b"", content)
-    if without == content:
-        return False
-    _write(hub, without)
+    try:
+        mode = hub.stat().st_mode
+        atomic_write_bytes(hub, bare if undo else content + STUB)
+        hub.chmod(mode)
+    except OSError as error:
+        raise UpstreamError(
+            f"{hub} cannot be written ({error.strerror or error}) and is as it was; check its permissions"
+        ) from None
     return True
 
 
@@ -109,15 +103,3 @@ def _check_installed(folder: Path) -> None:
             f"upstream_arm is not installed for {sys.executable}, so s3prl would not find it; run "
             f"'{sys.executable} -m pip install -e {Path(__file__).resolve().parents[1]}' first"
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        mode = path.stat().st_mode
-        atomic_write_bytes(path, content)
-        path.chmod(mode)
-    except OSError as error:
-        raise UpstreamError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            "it is left as it was, check its permissions"
-        ) from None

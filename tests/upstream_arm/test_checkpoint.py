@@ -15,12 +15,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from upstream_arm.checkpoint import load_student, read
+from upstream_arm.checkpoint import expected_shapes, load_student, nearest_preset, read
 from upstream_arm.cli import main
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.matching import expected_shapes, nearest_preset
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
