@@ -7,7 +7,7 @@ import importlib.metadata
 import textwrap
 
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.upstreams.listing import NEED_CHECKPOINT, s3prl_names
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
 from upstream_arm import names
 from upstream_arm.common.errors import DONE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.cli import list as list_command
-from downstream_runs.upstreams import listing
+from downstream_runs.upstreams import names as listing
 from upstream_arm.common.errors import UsageError
 
 
