@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.config import StudentConfig, _conv_layers, reuse_pattern
+from upstream_arm.config import StudentConfig, read_conv_layers, reuse_pattern
 
 # authors' key -> our field
 _RENAMED = {
@@ -38,6 +38,7 @@ _FIXED: dict[str, Any] = {
     "pos_enc_type": "abs",
     "pred_head_inter_dim": 0,
     "enable_tr_layer": False,
+    "layerwise_proj": True,
 }
 
 # Settings without effect on the features: training, or unused once the fixed ones are as above.
@@ -78,15 +79,10 @@ _NEEDED = (
 
 
 def from_authors(block: Mapping[str, Any]) -> StudentConfig:
-    """Read the `distiller` block of a released training yaml.
+    """Read the `distiller` block of a released training yaml; the switches are those of `StudentConfig`.
 
-    Returns:
-        The configuration with `reuse_softmax="double"` and `batching="exact"`, the defaults for
-        released checkpoints.
-
-    Raises:
-        UpstreamError: for an unknown key, a missing one whose fall-back would change the model, or a
-            value that is another architecture.
+    UpstreamError for an unknown key, a missing one whose fall-back would change the model, or a value that is
+    another architecture.
     """
     known = {*_RENAMED, *_FIXED, *_IGNORED, *_NEEDED, "reuse_pattern"}
     unknown = sorted(str(key) for key in block if key not in known)
@@ -116,14 +112,9 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
             f"reuse_pattern has {len(pattern)} entries but encoder_layers is {layers}, expected one entry a "
             "layer; correct the yaml"
         )
-    if block["layerwise_proj"] is not True:
-        raise UpstreamError(
-            f"the distiller block sets layerwise_proj to {block['layerwise_proj']!r}, but only true is "
-            "supported; give the yaml of a MaskHuBERT or ARMHuBERT student"
-        )
     values = {ours: block[theirs] for theirs, ours in _RENAMED.items() if theirs in block}
     return StudentConfig(
-        conv_layers=_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
+        conv_layers=read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
         reuse_pattern=pattern,
         projection_dim=block["pred_head_final_dim"],
         **values,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import Standing
-from downstream_runs.core.official import OTHER_DATA as OTHER_DATA
 from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json, sha256_file

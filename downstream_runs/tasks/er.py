@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from downstream_runs.core.task import Score, Selection, TaskSpec
@@ -10,8 +10,6 @@ from downstream_runs.corpora import iemocap
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
 from upstream_arm.common.errors import RunFailed
-
-Sessions = Mapping[int, "Sequence[iemocap.Utterance]"]
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

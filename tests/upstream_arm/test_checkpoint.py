@@ -15,12 +15,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from upstream_arm.checkpoint import load_student, read
+from upstream_arm.checkpoint import expected_shapes, load_student, nearest_preset, read
 from upstream_arm.cli import main
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.matching import expected_shapes, guess_config, nearest_preset
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
@@ -243,9 +242,7 @@ class TestMatching:
         shapes = measured(data_dir, keys)
         assert expected_shapes(PRESETS[preset]) == shapes
         assert nearest_preset(on_meta(shapes)) == (preset, 0)
-        assert guess_config(on_meta(shapes)) == PRESETS[preset]
         shapes.popitem()
-        assert guess_config(on_meta(shapes)) is None
         assert nearest_preset(on_meta(shapes)) == (preset, 1)
 
     def test_wrong_yaml_names_weights_and_the_preset_that_fits(self, data_dir: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m upstream_arm distill`: options to settings, and what to do with the student afterwards."""
+"""Distil a student from a frozen teacher."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.program import PROGRAM
-from upstream_arm.distillation.plans import TABLES
+from upstream_arm.distillation.plans import TABLES, plan
 from upstream_arm.distillation.settings import (
     FORMS,
     HOURS,
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
+    count, positive = between(0, 2**32 - 1), between(1, 2**32 - 1)  # numpy takes no larger seed
     add(
         "--teacher",
         required=True,
@@ -85,28 +87,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
     )
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
-    add("--seed", type=int, default=0)
+    add("--seed", type=count, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
-    add("--workers", type=int, default=2, help="processes that read audio (default %(default)s)")
-    add("--save-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
-    add("--validate-every", type=int, default=1000, metavar="STEPS", help="default %(default)s")
+    add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
+    add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
+    add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
     add(
         "--ablation", choices=TABLES, help="print the commands that make the students of a table of the paper"
     )
 
 
-def run(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Distil, or print a plan that hands `arguments` on; UpstreamError for anything that cannot be used."""
+def run(options: argparse.Namespace) -> int:
+    """Distil, or print a plan; UpstreamError for anything that cannot be used."""
     if options.ablation:
-        from upstream_arm.distillation.plans import plan
-
-        print(plan(options.ablation, arguments))
+        print(plan(options.ablation, options.words))
         return 0
-    for name, least in (("workers", 0), ("save_every", 1), ("validate_every", 1), ("seed", 0)):
-        if not least <= getattr(options, name) < 2**32:  # numpy takes no larger seed
-            raise UpstreamError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}, expected {least} to {2**32 - 1:,}"
-            )
     settings = settings_of(options)
 
     from upstream_arm.distillation.training import RuntimeOptions, distil

@@ -76,15 +76,11 @@ class Batch:
 
 
 class DistillationDataset(Dataset[Batch]):
-    """Numbered batches, epoch after epoch of shuffled buckets.
+    """Numbered batches, epoch after epoch of shuffled buckets (the utterances of each batch of an epoch).
 
-    Args:
-        buckets: the utterances of each batch of an epoch.
-        conv_layers: the student's, for the numbers of frames.
-        ratio: of masked frames; None for no masking.
-        epochs: of the whole run, for the ratio's schedule.
-        seed: the run's.
-        shuffled: False for validation: one epoch in order, with masks that no training batch has.
+    The student's convolutions give the numbers of frames; `ratio` is that of masked frames, None for no
+    masking, and `epochs` those of the whole run, for the ratio's schedule. Not `shuffled`, for validation, it
+    is one epoch in order, with masks that no training batch has.
     """
 
     def __init__(

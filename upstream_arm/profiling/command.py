@@ -1,4 +1,4 @@
-"""The `profile` command: parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
+"""Parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
 
 from __future__ import annotations
 
@@ -52,8 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print json: one object, or a list for several")
 
 
-def text(names: list[str], config: Path | None, as_json: bool) -> str:
-    """What the command prints; UpstreamError for names or a yaml that cannot be profiled."""
+def run(options: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    print(_text(options.names, options.config, options.json))
+    return 0
+
+
+def _text(names: list[str], config: Path | None, as_json: bool) -> str:
     if config is not None:
         if len(names) > 1:
             raise UpstreamError(f"--config describes one student but {len(names)} names were given; give one")
