@@ -97,7 +97,7 @@ def recipe(setting: Setting, task: TaskSpec) -> dict[str, Any]:
 
 
 def _workers(task: TaskSpec) -> list[str]:
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return [key for key, _ in leaves(task.recipes["superb"].config) if key.endswith(".num_workers")]
 

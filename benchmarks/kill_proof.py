@@ -146,7 +146,7 @@ def warm(words: Sequence[str]) -> None:
         from downstream_runs import tasks
 
         importlib.import_module(f"s3prl.downstream.{tasks.get(name).s3prl_name}.expert")
-    for name in ("engine.finish", "engine.training", "engine.loop", "engine.together", "features.source"):
+    for name in ("engine.session", "features.extractor"):
         importlib.import_module(f"downstream_runs.{name}")
 
 
@@ -165,7 +165,7 @@ def kill(process: subprocess.Popen[bytes] | Fork) -> None:
 def kill_jobs(out: Path) -> None:
     """Kill the processes of every job that Slurm runs for this folder, and wait until Slurm has seen it."""
     states = queue.states() or {}
-    ours = [record["job"] for record in queue.recorded(out).values()]
+    ours = [job.name for job in queue.recorded(out).values()]
     running = [job for job in ours if states.get(job) == "RUNNING"]
     for job in running:
         subprocess.run(["scancel", "--full", "--signal=KILL", job], check=False, capture_output=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from downstream_runs.core.results import Result
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def evaluate(
     tasks: `"asr"`, `"asr,ks"`, `["asr", "ks"]` or `"all"`.
     data: the folder of the corpora; else SUPERB_DATA or superb.toml, as on the command line.
     demo: use a small synthetic corpus instead, made on first use.
-    recipe: `superb` (the default), `paper`, `sample` or `demo` (the default with `demo`).
+    recipe: `superb` (the default), `paper`, `sample`, `demo` (the default with `demo`), or the path of a
+        recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain

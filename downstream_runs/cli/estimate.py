@@ -76,7 +76,7 @@ def built_upstream(options: argparse.Namespace) -> tuple[Any, Any, str]:
     bridge.apply()
     import s3prl.hub as hub
 
-    from downstream_runs.engine.parts import pick_device
+    from downstream_runs.engine.components import pick_device
     from downstream_runs.upstreams.checked import CheckedUpstream
 
     device = pick_device(options.device)

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "what a command would do",
     "estimate": "hours and disk on this machine",
     "list": "upstreams, tasks and the recipes of each task",
+    "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
     "check": "check the corpora of tasks",
     "status": "what the runs are doing",

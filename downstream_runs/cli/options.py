@@ -50,7 +50,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
-    add("--recipe", help="superb (the default), paper, demo (the default of --demo) or sample")
+    add(
+        "--recipe",
+        metavar="NAME",
+        help="superb (the default), paper, demo (the default of --demo), sample, or a FILE.yaml of your own, "
+        "which `recipe` prints a beginning of",
+    )
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")

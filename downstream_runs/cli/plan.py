@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from downstream_runs import costs
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
+from downstream_runs.core.corpus import shortfall
+from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine.plan import resolve_config, run_dir
-from downstream_runs.launch import before, grid, sweep
+from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
 from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
@@ -165,7 +165,7 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
 def _corpus(plan: RunPlan) -> Iterator[str]:
     """What is wrong with a task's corpus, or how much there is of a partial one."""
     try:
-        found = before.look(plan, None)
+        found = batch.look(plan, None)
     except (UsageError, OSError) as error:
         yield f"{plan.task.name} would be skipped: {error}"
         return

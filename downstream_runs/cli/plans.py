@@ -20,9 +20,9 @@ from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
+    from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import TaskSpec
-    from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.settings import Settings
     from downstream_runs.launch.grid import Row
 
 ALL, SWEEP = "all", "sweep"
@@ -58,16 +58,17 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used.
     """
-    from downstream_runs import tasks
-    from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan, resolve_config
+    from downstream_runs.core.settings import leaves
     from downstream_runs.upstreams import weights
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    recipe = tasks.recipe(task, options.recipe or ("demo" if options.demo else "superb"))
-    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
+    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
     out = data_root.out_folder(options.out)
@@ -103,15 +104,15 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
     return chosen
 
 
-def features_of(options: argparse.Namespace) -> Settings:
+def features_of(options: argparse.Namespace) -> FeatureOptions:
     """What the options say of stored features; UsageError if they cannot go together."""
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.core.feature_options import FeatureOptions
 
     gb = options.features_gb
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
     limit = None if gb is None else int(gb * 1e9)
-    return Settings(options.features, options.features_precision, limit)
+    return FeatureOptions(options.features, options.features_precision, limit)
 
 
 def task_names(text: str) -> tuple[str, ...]:

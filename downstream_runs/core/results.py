@@ -41,6 +41,7 @@ LABELS: dict[str, str] = {
     "shortened": "trained for fewer steps than the recipe says",
     PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
+    "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 

@@ -2,7 +2,9 @@
 
     OUT/                             --out, by default `runs`
     ├── cache/                       tables of lengths, stored features: shared by all runs
+    ├── demo-data/                   the synthetic corpora of --demo
     ├── logs/                        what runs print that a launcher started, a file each
+    ├── slurm/jobs.jsonl             which runs are in Slurm's queue
     └── UPSTREAM/TASK/
         ├── RECIPE-HASH/             a run; the hash is over its settings and files
         │   ├── lock                 the process that works on it
@@ -35,7 +37,8 @@ from pathlib import Path
 
 from upstream_arm.common.files import read_json
 
-CACHE, LOGS, SWEEP_SUFFIX, RATES = "cache", "logs", "-sweep", "rates"
+CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
+RATES, SWEEP_SUFFIX = "rates", "-sweep"
 LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = "lock", "plan.json", "events.jsonl", "metrics.jsonl", "s3prl.log"
 CHECKPOINTS = "checkpoints"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.corpus import Corpus, Look, MakeDemo, Prepare
 from downstream_runs.core.corpus import PreparedData as PreparedData
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Recipe:
     """One way to train a task: the configuration that s3prl's parts are given, without any data path.
 
     `config` has s3prl's blocks: runner, optimizer, downstream_expert and, where used, scheduler and specaug.
+    `labels`: what keeps a run of it from being compared with published ones. `deviations`: what every result
+    of it says, a sentence each.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Recipe:
     note: str
     source: str
     labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def copy_config(self) -> dict[str, Any]:
         """A copy that may be changed; the recipe itself never is."""
@@ -122,7 +127,7 @@ class TaskSpec:
     `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
     `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
     that no run may change. See `official`.
-    `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
+    `test(run)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
     """
 
     name: str
@@ -154,7 +159,7 @@ class TaskSpec:
     fixed_keys: tuple[str, ...] = ()
     variant: str | None = None
     adjust: Callable[[Any], None] | None = None
-    test: Callable[[Bench], tuple[Metric, ...]] | None = None
+    test: Callable[[TrainedRun], tuple[Metric, ...]] | None = None
 
     @property
     def look(self) -> Look:
@@ -183,3 +188,12 @@ class TaskSpec:
             if metric.name == name:
                 return metric
         raise KeyError(f"task {self.name} has no metric {name}")
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; UsageError with near names for an unknown one."""
+        if name not in self.recipes:
+            raise UsageError(
+                f"task {self.name} has no recipe {name!r}{near(name, self.recipes)}; "
+                f"its recipes are: {', '.join(self.recipes)}, or the path of a FILE.yaml of your own"
+            )
+        return self.recipes[name]

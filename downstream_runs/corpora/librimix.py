@@ -18,11 +18,12 @@ from types import MappingProxyType
 from typing import Any
 
 from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
+from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import folders, kaldi
 from downstream_runs.corpora.audio import AudioProblem, length
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import OTHER_DATA, Count, marks, read_manifest, standing
+from downstream_runs.corpora.markers import Count, marks, read_manifest, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import blob_id
 from upstream_arm.common.errors import UsageError

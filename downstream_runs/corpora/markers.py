@@ -42,9 +42,6 @@ MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
 OPTION = "--partial"
 """What allows a part of a corpus, or recordings of one's own in its layout."""
 
-OTHER_DATA = "other-data"
-"""The label of numbers that were trained, chosen or scored on other data than the task's own."""
-
 
 @dataclass(frozen=True)
 class Count:
@@ -104,12 +101,6 @@ def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> 
             f"there, with results labelled {PARTIAL}"
         )
     return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
-
-
-def shortfall(partial: Mapping[str, str]) -> str:
-    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
-    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
-    return f"partial corpus: {counts}" if counts else ""
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

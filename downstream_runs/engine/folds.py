@@ -7,16 +7,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from downstream_runs.core import results
+from downstream_runs.core.results import Metric, Result
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import RESULT
-from downstream_runs.engine import finish, session
-from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
+from downstream_runs.engine import result_builder, session
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.files import sha256_file
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric, Result
 
 
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
@@ -28,8 +26,6 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
-    from downstream_runs.core import results
-
     path = run_dir(plan) / RESULT
     mean = _mean(plan, found, path.parent)
     if path.exists():
@@ -44,9 +40,11 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
     folds = plan.folds
     headlines = [metric.name for metric in found[0].metrics if metric.role == "headline"]
     metrics = [metric for name in headlines for metric in _metrics(name, folds, found)]
-    left_out = [metric for result in found for metric in result.metrics if metric.name == finish.SKIPPED]
+    left_out = [
+        metric for result in found for metric in result.metrics if metric.name == result_builder.SKIPPED
+    ]
     steps = sum(result.steps for result in found)
-    metrics += finish.skipped(
+    metrics += result_builder.skipped(
         sum(metric.counts["skipped"] for metric in left_out), steps, plan.task.train_split
     )
     first = found[0]

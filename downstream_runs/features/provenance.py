@@ -7,6 +7,7 @@ told, nothing is found again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -25,8 +26,7 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
-Parts = Iterable[tuple[str, Any]]
-"""What an object is made of, each with the name that it has there."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 class Unknown(Exception):
@@ -69,85 +69,77 @@ class _Options:
             for name, part in parts:
                 self.add(part, where + name)
 
-    def _describe(self, value: Any, where: str) -> tuple[str, Parts]:
-        """What an object is, and what it is made of; Unknown if no text says that."""
-        import numpy as np
+    def _describe(self, value: Any, where: str) -> tuple[str, Iterable[tuple[str, Any]]]:
+        """What an object is, and what it is made of: names and values. Unknown if no text says that."""
         import torch
-        from torch.utils.hooks import RemovableHandle
 
-        if isinstance(value, torch.Tensor):
-            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-            return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}", ()
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}", ()
-        if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
-            return f" = {value!r}", ()
-        if isinstance(value, Mapping):
-            return "", _items(value)
-        if isinstance(value, (list, tuple)):
-            return _sequence(value)
-        if isinstance(value, (set, frozenset)):
-            return f": list of {len(value)}", _numbered(sorted(value, key=repr))
-        if isinstance(value, (RemovableHandle, logging.Logger)):
-            return "", ()  # neither computes anything
+        text = _leaf(value)
+        if text is not None:
+            return text, ()
         if isinstance(value, types.ModuleType):
             self.modules.add(value.__name__)
             return "", ()
-        if isinstance(value, types.MethodType):
-            return _sequence((value.__func__, value.__self__))
-        if isinstance(value, functools.partial):
-            return _sequence((value.func, value.args, value.keywords))
-        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
-            # Compiled code, which is known by its package's version.
-            return f" = {getattr(value, '__module__', None)} {value.__qualname__}", ()
         if isinstance(value, (type, types.FunctionType)):
-            kinds = value.__mro__ if isinstance(value, type) else (value,)
-            self.modules.update(kind.__module__ for kind in kinds)
-            parts = () if isinstance(value, type) else _function(value)
+            self.modules.update(kind.__module__ for kind in getattr(value, "__mro__", (value,)))
+            parts = () if isinstance(value, type) else _given(value)
             return f" = {value.__module__}.{value.__qualname__}", parts
+        if isinstance(value, Mapping):
+            return "", _items(value)
+        if isinstance(value, (set, frozenset)):
+            value = sorted(value, key=repr)
+        elif isinstance(value, types.MethodType):
+            value = value.__func__, value.__self__
+        elif isinstance(value, functools.partial):
+            value = value.func, value.args, value.keywords
+        if isinstance(value, (list, tuple)):
+            parts = ((f"[{number}]", one) for number, one in enumerate(value))
+            return f": {type(value).__qualname__} of {len(value)}", parts
         if not hasattr(value, "__dict__") or type(value).__module__ in sys.builtin_module_names:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        return "", _attributes(value)
+        attributes = vars(value)
+        if isinstance(value, torch.nn.Module):
+            # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
+            # process.
+            hooks = {name: list(attributes[name].values()) for name in HOOKS}
+            buffers = {name: attributes[name] for name in ("_buffers", "_modules")}
+            own = vars(torch.nn.Module()).keys()
+            attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
+        return "", ((".class", type(value)), *((f".{name}", attributes[name]) for name in sorted(attributes)))
 
 
-def _sequence(values: Any) -> tuple[str, Parts]:
-    return f": {type(values).__qualname__} of {len(values)}", _numbered(values)
+def _leaf(value: Any) -> str | None:
+    """What an object is that is made of no others; None for another."""
+    import numpy as np
+    import torch
+    from torch.utils.hooks import RemovableHandle
+
+    if isinstance(value, torch.Tensor):
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}"
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}"
+    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
+        return f" = {value!r}"
+    if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+        # Compiled code, which is known by its package's version.
+        return f" = {getattr(value, '__module__', None)} {value.__qualname__}"
+    # Neither computes anything.
+    return "" if isinstance(value, (RemovableHandle, logging.Logger)) else None
 
 
-def _numbered(values: Iterable[Any]) -> Parts:
-    return ((f"[{number}]", value) for number, value in enumerate(values))
-
-
-def _items(values: Mapping[Any, Any]) -> Parts:
+def _items(values: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
     for number, (key, value) in enumerate(values.items()):
         yield f".key{number}", key
         yield f"[{number}]", value
 
 
-def _function(value: types.FunctionType) -> Parts:
+def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
     """What a function is given by its place in the code."""
     for cell in value.__closure__ or ():
-        try:
+        with contextlib.suppress(ValueError):  # a name that is not bound yet
             yield ".closure", cell.cell_contents
-        except ValueError:  # a name that is not bound yet
-            continue
     yield ".defaults", value.__defaults__
     yield ".kwdefaults", value.__kwdefaults__
-
-
-def _attributes(value: Any) -> Parts:
-    """The class and the attributes of an object, of a module of torch without torch's own."""
-    import torch
-
-    left_out: set[str] = set()
-    if isinstance(value, torch.nn.Module):
-        # Persistent tensors are in the weights' hash.
-        kept = {"_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"}
-        left_out = set(vars(torch.nn.Module())) - kept
-    yield ".class", type(value)
-    for name, attribute in sorted(vars(value).items()):
-        if name not in left_out:
-            yield f".{name}", attribute
 
 
 def _code(modules: Iterable[str]) -> list[str]:
@@ -188,10 +180,9 @@ def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
             finder.import_hook(name)
     except (ImportError, SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    files = (getattr(one, "__file__", None) for one in finder.modules.values())
-    found = {Path(file).resolve() for file in files if file}
+    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
     missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return found, {one for one in missing if _spec_is_installed(one)}
+    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
 
 
 def _is_installed(path: str) -> bool:

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.core.run import DEFAULT_SEED, RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, SWEEP_SUFFIX
-from downstream_runs.engine.plan import DEFAULT_SEED, RunPlan, run_dir
 
 RATE = "optimizer.lr"
 
@@ -57,8 +57,7 @@ def name(plan: RunPlan) -> str:
     """A run in a few words, enough to tell it from the others of its command."""
     words = [f"{plan.upstream} {plan.task.name}"]
     if RATE in plan.overrides:
-        rates = [one.overrides[RATE] for one in (plan, *plan.together)]
-        words.append("lr " + ", ".join(f"{rate:g}" for rate in rates))
+        words.append(f"lr {plan.overrides[RATE]:g}")
     if plan.fold is not None:
         words.append(plan.fold)
     if plan.seed != DEFAULT_SEED:

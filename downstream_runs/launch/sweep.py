@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import records
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
-from downstream_runs.engine.plan import RunPlan, run_dir
 from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import RunFailed
@@ -81,7 +81,7 @@ def diverged(plan: RunPlan) -> bool:
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     rule = official.selection(task, result.config)
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]
@@ -211,8 +211,9 @@ def _link_or_copy(source: Path, temporary: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """`sweep.json` as a few lines for the terminal."""
+def table(folder: Path) -> str:
+    """A sweep's `sweep.json` as a few lines for the terminal."""
+    summary = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     by = summary["chosen_by"]
     lines = [f"learning rates of {summary['upstream']} {summary['task']}, {by['metric']} on {by['split']}:"]
     for one in summary["tried"]:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core.run_folder import BENCHMARK, ITEMS, PLAN, RESULT, TRIALS
+from downstream_runs.core.run_folder import BENCHMARK, DEMO_DATA, ITEMS, PLAN, RESULT, TRIALS
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.engine.plan import RunPlan
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
 ROUNDING = 1e-9
@@ -75,7 +75,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         # Scorers would wait for a named pipe for ever.
         yield Check(False, f"no number is computed again: {', '.join(odd)}: neither a file nor a folder")
         return
-    folds = [name for name in result.artefacts if name.endswith("/result.json")]
+    folds = [name for name in result.artefacts if name.endswith(f"/{RESULT}")]
     if not folds:
         scored_from_searches = (folder / BENCHMARK).is_file()
         yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
@@ -135,7 +135,7 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
 def _test_splits(result: Result) -> tuple[str, ...]:
     """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
     from downstream_runs import tasks
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     task = tasks.get(result.task)
     names = official.read(task, result.config)
@@ -145,8 +145,8 @@ def _test_splits(result: Result) -> tuple[str, ...]:
 def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     from downstream_runs import tasks
+    from downstream_runs.core import official
     from downstream_runs.scoring import eer, trials
-    from downstream_runs.tasks import official
 
     factor = 100.0 if metric.unit == "percent" else 1.0
     task = tasks.get(result.task)
@@ -196,7 +196,9 @@ def read(place: Path) -> Result:
     return results.read(_result_file(place))
 
 
-def repeat(old: Result, command: argparse.Namespace, features: Settings, options: argparse.Namespace) -> int:
+def repeat(
+    old: Result, command: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace
+) -> int:
     """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1.
 
     command: the options that made it; features: what they say of stored features; options: of `repeat`.
@@ -222,20 +224,25 @@ def repeat(old: Result, command: argparse.Namespace, features: Settings, options
 
 
 def _plan(
-    old: Result, given: argparse.Namespace, features: Settings, options: argparse.Namespace, out: Path
+    old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    from downstream_runs import tasks
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.task import Recipe
 
     task = tasks.get(old.task)
-    recipe = tasks.recipe(task, old.recipe)
+    if old.recipe in task.recipes:
+        recipe = task.recipes[old.recipe]
+    else:  # of one's own: the result holds all of it
+        own = Recipe(old.recipe, _recorded(old), f"of {options.result}", str(options.result))
+        task, recipe = recipes.added(task, own, f"of the result {options.result}")
     ckpt = _checkpoint(old, given, options.ckpt)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
         upstream=old.upstream,
-        data=out / "demo-data" if given.demo else (options.data or Path(old.corpus.root)),
+        data=out / DEMO_DATA if given.demo else (options.data or Path(old.corpus.root)),
         out=out,
         ckpt=ckpt,
         model_config=options.model_config or given.model_config,
@@ -278,9 +285,18 @@ def _switches() -> Mapping[str, Any]:
     return names.SWITCHES
 
 
+def _recorded(old: Result) -> dict[str, Any]:
+    """The recipe as the result's configuration has it."""
+    from downstream_runs.recipes import BLOCKS
+
+    config = {block: dict(old.config[block]) for block in BLOCKS if block in old.config}
+    config["runner"].pop("devices", None)  # of the command
+    return config
+
+
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
@@ -291,9 +307,9 @@ def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[st
 
 def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
-    if not folds or any(name.endswith("/result.json") for name in old.artefacts):
+    if not folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts):
         return None
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return str(dict(leaves(old.config))[key])
 

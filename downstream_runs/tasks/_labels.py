@@ -3,48 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from downstream_runs.core.task import Item, MetricSpec, Recipe, Score
-from downstream_runs.tasks import _blocks
+from downstream_runs.core.task import Item, MetricSpec, Score
 from upstream_arm.common.errors import RunFailed
 
 Rows = Sequence[tuple[str, str]]
-
-
-def config(*, datarc: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
-    """The whole configuration of a task; `settings` are those of `_blocks.config`.
-
-    The test split is evaluated during training too, as s3prl's configurations have it: an evaluation seeds
-    the random numbers anew, so without it the batches that follow would be others. Nothing is chosen by it.
-    """
-    expert = {"datarc": dict(datarc), "modelrc": _blocks.mean_pooling()}
-    return _blocks.config(expert=expert, evaluated=("dev", "test"), **settings)
-
-
-def recipes(
-    superb: Mapping[str, Any],
-    warmup: int,
-    demo: Mapping[str, Any],
-    sample: Mapping[str, Any],
-    source: str,
-) -> dict[str, Recipe]:
-    """The four recipes of a task, each from the arguments of `config`."""
-    return {
-        "superb": Recipe("superb", config(**superb), "s3prl's defaults", source),
-        "paper": Recipe(
-            "paper",
-            config(**superb, warmup=warmup),
-            f"as superb, with the learning-rate schedule: linear to the peak at {warmup}, then to 0",
-            _blocks.PAPER_SOURCE,
-        ),
-        "demo": _blocks.own(
-            "demo", config(**demo), "few steps: shows that everything works, says nothing about the upstream"
-        ),
-        "sample": _blocks.own("sample", config(**sample), "few steps on a handful of real utterances"),
-    }
 
 
 def accuracy_metric(scalar: str) -> MetricSpec:

@@ -7,30 +7,8 @@ from pathlib import Path
 
 from downstream_runs.core.task import Score, Selection, TaskSpec
 from downstream_runs.corpora import fluent_commands
+from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
-
-RECIPES = _labels.recipes(
-    superb={
-        "steps": 200_000,
-        "every": (100, 5000, 250),
-        "lr": 1e-4,
-        "datarc": {"num_workers": 12, "train_batch_size": 32, "eval_batch_size": 32},
-    },
-    warmup=1000,
-    demo={
-        "steps": 300,
-        "every": (10, 100, 50),
-        "lr": 5e-3,
-        "datarc": {"num_workers": 0, "train_batch_size": 12, "eval_batch_size": 12},
-    },
-    sample={
-        "steps": 300,
-        "every": (10, 50, 50),
-        "lr": 1e-3,
-        "datarc": {"num_workers": 0, "train_batch_size": 20, "eval_batch_size": 20},
-    },
-    source="s3prl 0.4.18, downstream/fluent_commands/config.yaml",
-)
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -52,7 +30,7 @@ TASK = TaskSpec(
     metrics=(_labels.accuracy_metric("fluent_commands/{split}-acc"),),
     selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test_predict.csv", "test_truth.csv"),
-    recipes=RECIPES,
+    recipes=Recipes("ic"),
     score=score,
     split_batches=True,
     pooled=True,

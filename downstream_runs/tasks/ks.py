@@ -9,30 +9,8 @@ from typing import Any
 
 from downstream_runs.core.task import Score, Selection, TaskSpec
 from downstream_runs.corpora import speech_commands
+from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
-
-RECIPES = _labels.recipes(
-    superb={
-        "steps": 200_000,
-        "every": (100, 5000, 1000),
-        "lr": 1e-4,
-        "datarc": {"num_workers": 8, "batch_size": 32},
-    },
-    warmup=1400,
-    demo={
-        "steps": 160,
-        "every": (10, 40, 40),
-        "lr": 3e-3,
-        "datarc": {"num_workers": 0, "batch_size": 12},
-    },
-    sample={
-        "steps": 300,
-        "every": (10, 50, 50),
-        "lr": 1e-3,
-        "datarc": {"num_workers": 0, "batch_size": 32},
-    },
-    source="s3prl 0.4.18, downstream/speech_commands/config.yaml",
-)
 
 
 def adjust(downstream: Any) -> None:
@@ -78,7 +56,7 @@ TASK = TaskSpec(
     metrics=(_labels.accuracy_metric("speech_commands/{split}-acc"),),
     selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
-    recipes=RECIPES,
+    recipes=Recipes("ks"),
     score=score,
     split_batches=True,
     # Twelve classes are drawn equally often, and one of them is silence, cut out of noise.

@@ -9,89 +9,15 @@ from typing import Any
 from downstream_runs.core.task import (
     Item,
     MetricSpec,
-    Recipe,
     Score,
     Selection,
     TaskSpec,
 )
 from downstream_runs.corpora import libriphone
-from downstream_runs.tasks import _blocks, _ctc
+from downstream_runs.recipes import Recipes
+from downstream_runs.tasks import _ctc
 
-
-def _config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    batch: int,
-    accumulate: int,
-    workers: int,
-    hidden: int | None = None,
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's blocks. The head is a projection to 256 and a linear layer, `hidden` puts one more between.
-
-    SUPERB's head is linear. A few dozen utterances teach it little within a demo's time.
-    """
-    model: dict[str, Any] = {"project_dim": 256, "zero_infinity": True, "select": "FrameLevel"}
-    if hidden is not None:
-        model["FrameLevel"] = {"hiddens": [hidden], "activation": "ReLU"}
-    expert = {
-        "corpus": {
-            "name": "libriphone",
-            "train": ["train-clean-100"],
-            "dev": ["dev-clean"],
-            "test": ["test-clean"],
-            "bucketing": True,
-            "batch_size": batch,
-            "num_workers": workers,
-        },
-        "text": {"mode": "word"},
-        "model": model,
-        "metric_higher_better": False,
-        "metric": ["per"],
-        "save_best_on": ["dev"],
-    }
-    return _blocks.config(
-        steps=steps, every=every, accumulate=accumulate, lr=lr, expert=expert, warmup=warmup
-    )
-
-
-_SUPERB: dict[str, Any] = {
-    "steps": 100_000,
-    "every": (100, 1000, 100),
-    "lr": 1e-2,
-    "batch": 16,
-    "accumulate": 2,
-    "workers": 24,
-}
-
-RECIPES = {
-    "superb": Recipe(
-        name="superb",
-        config=_config(**_SUPERB),
-        note="s3prl's defaults; a batch whose first waveform exceeds 18.75 s is halved, and an epoch has a "
-        "bucket for each utterance, so about 16 passes",
-        source="s3prl 0.4.18, downstream/ctc/libriphone.yaml",
-    ),
-    "paper": Recipe(
-        name="paper",
-        config=_config(**_SUPERB, warmup=1400),
-        note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source=_blocks.PAPER_SOURCE,
-    ),
-    "demo": _blocks.own(
-        "demo",
-        _config(steps=100, every=(10, 50, 50), lr=3e-3, batch=8, accumulate=1, workers=0, hidden=256),
-        "a hidden layer in the head and few steps: shows that everything works, says nothing about the "
-        "upstream",
-    ),
-    "sample": _blocks.own(
-        "sample",
-        _config(steps=300, every=(10, 100, 50), lr=2e-3, batch=8, accumulate=1, workers=0, hidden=256),
-        "a head with a hidden layer and few steps on a handful of real utterances",
-    ),
-}
+RECIPES = Recipes("pr")
 
 
 def check(config: Mapping[str, Any]) -> None:

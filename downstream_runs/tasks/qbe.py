@@ -7,46 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
-from downstream_runs.core.task import MetricSpec, Recipe, Score, TaskSpec
+from downstream_runs.core.task import MetricSpec, Score, TaskSpec
 from downstream_runs.corpora import quesst14
+from downstream_runs.recipes import Recipes
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 STORES = ("float32", "float16")
 
-CONFIG: Mapping[str, Any] = {
-    "runner": {},
-    "downstream_expert": {
-        # Only this one can be changed: how the features of all layers lie on the disk during the run.
-        "feature_store": STORES[0],
-        "feature_normalization": True,
-        "dtwrc": {
-            "dist_method": "cosine_exp",
-            "minmax_norm": True,
-            "step_pattern": "asymmetric",
-            "subsequence": True,
-        },
-    },
-}
 
-
-def _recipe(name: str, note: str, source: str) -> Recipe:
-    return Recipe(name=name, config=CONFIG, note=note, source=source)
-
-
-RECIPES = {
-    "superb": _recipe("superb", "s3prl's defaults", "s3prl 0.4.18, downstream/quesst14_dtw/config.yaml"),
-    "paper": _recipe("paper", "as superb: nothing is trained", "ARMHuBERT, section 4.1: s3prl's defaults"),
-    "demo": _recipe("demo", "as superb: nothing is trained", "this project"),
-}
+RECIPES = Recipes("qbe")
 
 
 def check(config: Mapping[str, Any]) -> None:
     """UsageError for another search than SUPERB's, and for an unknown store."""
-    found, built = config["downstream_expert"], CONFIG["downstream_expert"]
+    found, built = config["downstream_expert"], RECIPES["superb"].config["downstream_expert"]
     for key, value in built.items():
         if key != "feature_store" and found[key] != value:
             raise UsageError(
@@ -65,11 +43,11 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return ()
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """Every layer on dev, the best on eval."""
     from downstream_runs.protocols import qbe
 
-    return qbe.test(bench)
+    return qbe.test(run)
 
 
 TASK = TaskSpec(

@@ -9,103 +9,15 @@ from typing import Any
 from downstream_runs.core.task import (
     Item,
     MetricSpec,
-    Recipe,
     Score,
     Selection,
     TaskSpec,
 )
 from downstream_runs.corpora import snips
-from downstream_runs.tasks import _blocks, _ctc
+from downstream_runs.recipes import Recipes
+from downstream_runs.tasks import _ctc
 
-_METRICS = (
-    "slot_type_f1",
-    "slot_value_cer",
-    "slot_value_wer",
-    "slot_edit_f1_full",
-    "slot_edit_f1_part",
-    "wer",
-    "cer",
-)
-
-
-def _config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    batch: int,
-    head: tuple[int, tuple[int, ...], float],
-    workers: int,
-    specaug: bool = True,
-    metrics: tuple[str, ...] = _METRICS,
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's blocks; `head` is projection, BiLSTMs, dropout."""
-    expert = {
-        "corpus": {
-            "name": "snips",
-            "train": ["train"],
-            "dev": ["valid"],
-            "test": ["test"],
-            "bucketing": True,
-            "batch_size": batch,
-            **{f"{part}_speakers": list(names) for part, names in snips.SPEAKERS.items()},
-            "num_workers": workers,
-        },
-        "text": {"mode": "character-slot"},
-        "model": {"zero_infinity": True, **_blocks.bilstm(*head)},
-        "metric_higher_better": True,
-        "metric": list(metrics),
-        "save_best_on": ["dev"],
-    }
-    config = _blocks.config(steps=steps, every=every, lr=lr, expert=expert, warmup=warmup)
-    if specaug:
-        config["specaug"] = _blocks.specaug()
-    return config
-
-
-_SUPERB: dict[str, Any] = {
-    "steps": 200_000,
-    "every": (100, 2000, 500),
-    "lr": 1e-4,
-    "batch": 32,
-    "head": (1024, (1024, 1024), 0.2),
-    "workers": 12,
-}
-
-RECIPES = {
-    "superb": Recipe(
-        name="superb",
-        config=_config(**_SUPERB),
-        note="s3prl's defaults; an epoch has a bucket for each utterance, so about 32 passes",
-        source="s3prl 0.4.18, downstream/ctc/snips.yaml",
-    ),
-    "paper": Recipe(
-        name="paper",
-        config=_config(**_SUPERB, warmup=1400),
-        note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source=_blocks.PAPER_SOURCE,
-    ),
-    "demo": _blocks.own(
-        "demo",
-        _config(
-            steps=120,
-            every=(10, 60, 60),
-            lr=5e-3,
-            batch=8,
-            head=(128, (128,), 0.1),
-            workers=0,
-            specaug=False,
-            metrics=_METRICS[:2],
-        ),
-        "a small head and few steps: shows that everything works, says nothing about the upstream",
-    ),
-}
-RECIPES["sample"] = _blocks.own(
-    "sample",
-    RECIPES["demo"].copy_config(),
-    "as demo; this project lays out no real sample of Audio SNIPS",
-)
+RECIPES = Recipes("sf")
 
 
 def check(config: Mapping[str, Any]) -> None:

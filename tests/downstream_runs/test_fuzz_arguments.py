@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.cli import plans, run
+from downstream_runs.core import ranges
+from downstream_runs.core.run import RunPlan, resolve_config
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import data_root as settings
-from downstream_runs.engine import ranges
-from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
 from upstream_arm import download
 from upstream_arm.common.errors import UsageError
 

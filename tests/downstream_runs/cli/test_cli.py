@@ -15,8 +15,8 @@ from downstream_runs.cli import main as cli
 from downstream_runs.cli import run
 from downstream_runs.cli.plans import plan_of
 from downstream_runs.cli.run import run_parser
+from downstream_runs.core.run import RunPlan
 from downstream_runs.corpora import data_root as settings
-from downstream_runs.engine.plan import RunPlan
 from upstream_arm import download
 from upstream_arm.common.errors import RunFailed, UsageError
 
@@ -52,9 +52,11 @@ def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) 
         "import sys; from downstream_runs.cli import main as cli\n"
         "from downstream_runs.cli.run import run_parser\n"
         "run_parser().format_help()\n"
-        "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '-o', 'x'], ['list']):\n"
+        "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '--recipe', 'x'], ['list']):\n"
         "    cli.main(wrong)\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "cli.main(['fbank', 'asr', '-o', 'x'])\n"  # the recipe is read, from YAML
+        f"print(found + [name for name in {HEAVY!r} if name in sys.modules and name != 'yaml'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -197,7 +199,7 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
 
 
 def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     plain = plan("armhubert", "asr", "--demo")
     switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")

@@ -12,8 +12,8 @@ import noise
 import pytest
 
 from downstream_runs.core.results import read, write
+from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import run, run_dir
-from downstream_runs.engine.plan import RunPlan
 from downstream_runs.runs import status
 from downstream_runs.upstreams import weights
 from reports.gather import gather

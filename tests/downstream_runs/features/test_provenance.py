@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from downstream_runs import bridge
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.records import EVENTS, read
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import provenance
-from downstream_runs.features.settings import Settings
 
 CODE = """
 import torch
@@ -180,12 +180,14 @@ def register(build: Any) -> None:
 def test_a_run_after_a_change_of_the_code_has_its_own_features(
     package: Path, corpus: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "cache").mkdir()
+
     def metrics(out: str, mode: Any) -> str:
         register(load().entry)
-        features = Settings(mode, "fp32")
-        plan = noise.tiny_plan(
-            corpus, tmp_path / out, upstream="foreign", features=features, cache=tmp_path / "cache"
-        )
+        features = FeatureOptions(mode, "fp32")
+        plan = noise.tiny_plan(corpus, tmp_path / out, upstream="foreign", features=features)
+        (tmp_path / out).mkdir()
+        (tmp_path / out / "cache").symlink_to(tmp_path / "cache")
         run(plan)
         return (run_dir(plan) / "metrics.jsonl").read_text()
 
@@ -205,7 +207,9 @@ def test_features_of_code_that_cannot_be_told_are_not_found_again(
         return upstream
 
     register(build)
-    plan = noise.tiny_plan(corpus, tmp_path / "runs", upstream="foreign", features=Settings(mode, "fp32"))
+    plan = noise.tiny_plan(
+        corpus, tmp_path / "runs", upstream="foreign", features=FeatureOptions(mode, "fp32")
+    )
     result = run(plan)
     assert not list((tmp_path / "runs" / "cache").rglob("*.safetensors"))
     assert "what computes them cannot be told" in capfd.readouterr().err

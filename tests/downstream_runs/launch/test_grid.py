@@ -15,7 +15,7 @@ from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.cli import plan, plans
 from downstream_runs.cli.run import run_parser
-from downstream_runs.engine.plan import RunPlan, run_dir
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import UsageError
 
