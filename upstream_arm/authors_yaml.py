@@ -17,13 +17,8 @@ _RENAMED = {
     "encoder_embed_dim": "embed_dim",
     "encoder_ffn_embed_dim": "ffn_dim",
     "encoder_attention_heads": "heads",
-    "conv_pos": "conv_pos",
-    "conv_pos_groups": "conv_pos_groups",
-    "dropout": "dropout",
-    "attention_dropout": "attention_dropout",
-    "activation_dropout": "activation_dropout",
-    "dropout_input": "dropout_input",
-    "layer_grad_scale": "layer_grad_scale",
+    **{name: name for name in ("conv_pos", "conv_pos_groups", "layer_grad_scale", "dropout_input")},
+    **{name: name for name in ("dropout", "attention_dropout", "activation_dropout")},
 }
 
 # Settings of which only one value is this architecture.
@@ -43,27 +38,14 @@ _FIXED: dict[str, Any] = {
 
 # Settings without effect on the features: training, or unused once the fixed ones are as above.
 _IGNORED = frozenset(
-    {
-        "feature_grad_mult",
-        "max_positions",
-        "depthwise_conv_kernel_size",
-        "fp16",
-        "encoder_layerdrop",
-        "final_dim",
-        "pred_layer_id",
-        "init_conv_layers",
-        "init_encoder_layers",
-        "tr_conv1d_kernel",
-        "tr_layer_index",
-        "tr_reduce_factor",
-        "tr_layer_type",
-        "checkpoint_activations",
+    (
+        *("feature_grad_mult", "max_positions", "depthwise_conv_kernel_size", "fp16", "encoder_layerdrop"),
+        *("final_dim", "pred_layer_id", "init_conv_layers", "init_encoder_layers", "checkpoint_activations"),
+        *("tr_conv1d_kernel", "tr_layer_index", "tr_reduce_factor", "tr_layer_type"),
         # Padding to a multiple is masked out of attention and cut off again.
-        "required_seq_len_multiple",
-        "crop_seq_to_multiple",
-        "freeze_student_mask",
-        "update_teacher_mask",
-    }
+        *("required_seq_len_multiple", "crop_seq_to_multiple"),
+        *("freeze_student_mask", "update_teacher_mask"),
+    )
 )
 
 _NEEDED = (

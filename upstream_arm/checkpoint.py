@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from upstream_arm.student import Student
-
-Source = Literal["lightning", "state_dict", "safetensors"]
 
 STUDENT_PREFIX = "student_model."
 TEACHER_PREFIX = "teacher_model."
@@ -56,29 +54,8 @@ class Checkpoint:
     path: Path
     student_state: Mapping[str, Tensor]  # by the student's own names, float32; a teacher is left out
     config: StudentConfig | None  # that the file carries, None if it carries none
-    source: Source
     metadata: Mapping[str, str | int]  # plain remarks, such as `epoch` and `global_step` of a Lightning file
-
-
-def labels(path: Path | str) -> tuple[str, ...]:
-    """What the checkpoint says that results with it must say; () for files other than our safetensors.
-
-    Raises:
-        UpstreamError: if the file is missing, damaged or no checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not _is_safetensors(path):
-        return ()
-    try:
-        with safe_open(path, framework="pt") as file:
-            kept = json.loads((file.metadata() or {}).get(LABELS_KEY, "[]"))
-    except (SafetensorError, ValueError) as error:
-        raise damaged(path, str(error)) from None
-    if not isinstance(kept, list) or any(not isinstance(label, str) for label in kept):
-        raise damaged(path, f"its labels are {kept!r}")
-    return tuple(kept)
+    labels: tuple[str, ...] = ()  # what our safetensors say that results with it must say
 
 
 def save_student(
@@ -108,13 +85,13 @@ def read(path: Path | str) -> Checkpoint:
             weights that are not finite numbers.
     """
     path = Path(path)
-    content, config, source, remarks = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
+    content, config, remarks, labels = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
     state = {key: _float32(tensor, key, path) for key, tensor in _student_weights(content, path).items()}
-    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(remarks))
+    return Checkpoint(path, MappingProxyType(state), config, MappingProxyType(remarks), labels)
 
 
 def load_student(
-    path: Path | str,
+    source: Path | str | Checkpoint,
     *,
     model_config: Path | str | StudentConfig | None = None,
     **switches: str | int | None,
@@ -122,7 +99,7 @@ def load_student(
     """Build the student of a checkpoint, in evaluation mode, on the CPU.
 
     Args:
-        path: the authors' Lightning file, a state dict, or a safetensors file of ours.
+        source: the authors' Lightning file, a state dict, or a safetensors file of ours; or what `read` gave.
         model_config: as `choose_config` takes it.
         **switches: `reuse_softmax`, `batching` and, of unfolded students, `repeats`, over the
             configuration's; None leaves it.
@@ -135,9 +112,8 @@ def load_student(
 
     from upstream_arm.student import Student
 
-    checkpoint = read(path)
-    config = choose_config(checkpoint, model_config)
-    config = config.with_switches(**switches)
+    checkpoint = source if isinstance(source, Checkpoint) else read(source)
+    config = choose_config(checkpoint, model_config).with_switches(**switches)
     check_fit(checkpoint.student_state, config, checkpoint.path)
     with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
         student = Student(config)
@@ -204,11 +180,11 @@ def _is_safetensors(path: Path) -> bool:
     raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; {advice}")
 
 
-_Content = tuple[Mapping[Any, Any], StudentConfig | None, Source, dict[str, str | int]]
+_Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], tuple[str, ...]]
 
 
 def _torch_file(path: Path) -> _Content:
-    """Weights by name, the configuration in the authors' Lightning files, kind and remarks of the file."""
+    """Weights by name, the configuration in the authors' Lightning files, the file's remarks and labels."""
     content = read_torch(path)
     if not isinstance(content, Mapping) or not content:
         raise UpstreamError(
@@ -222,7 +198,7 @@ def _torch_file(path: Path) -> _Content:
             f"{path} holds no student (its entries are {keys}), expected weights; give another file"
         )
     if not lightning:
-        return state, None, "state_dict", {}
+        return state, None, {}, ()
     remarks = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
     block: Any = content.get("hyper_parameters")
     for key in ("cfg", "distiller"):  # their whole training yaml
@@ -231,7 +207,7 @@ def _torch_file(path: Path) -> _Content:
         config = from_authors(block) if isinstance(block, Mapping) else None
     except UpstreamError as error:
         raise UpstreamError(f"{path}: {error}") from None
-    return state, config, "lightning", remarks
+    return state, config, remarks, ()
 
 
 def _safetensors(path: Path) -> _Content:
@@ -242,20 +218,21 @@ def _safetensors(path: Path) -> _Content:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
-    except SafetensorError as error:
+        labels = json.loads(metadata.get(LABELS_KEY, "[]"))
+    except (SafetensorError, ValueError) as error:
         raise damaged(path, str(error)) from None
-    config = None
-    if FORMAT_KEY in metadata:
-        if metadata[FORMAT_KEY] != FORMAT:
-            raise UpstreamError(
-                f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; "
-                "update this package"
-            )
-        try:
-            config = from_mapping(json.loads(metadata[CONFIG_KEY]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
-    return state, config, "safetensors", metadata
+    if not isinstance(labels, list) or any(not isinstance(label, str) for label in labels):
+        raise damaged(path, f"its labels are {labels!r}")
+    if FORMAT_KEY not in metadata:
+        return state, None, metadata, tuple(labels)
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise UpstreamError(
+            f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; update this package"
+        )
+    try:
+        return state, from_mapping(json.loads(metadata[CONFIG_KEY])), metadata, tuple(labels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
 
 
 def _is_tensor(value: object) -> bool:

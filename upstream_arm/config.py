@@ -120,48 +120,44 @@ class StudentConfig:
         return mapping
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
 def _check(config: StudentConfig) -> None:
-    def refuse(sentence: str) -> None:
-        raise UpstreamError(sentence + "; correct it in the model's configuration")
+    def refuse(name: str, expected: str) -> None:
+        value = getattr(config, name)
+        raise UpstreamError(
+            f"{name} is {value!r}, expected {expected}; correct it in the model's configuration"
+        )
 
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            refuse(f"{name} is {value!r}, expected a positive whole number")
-    if config.projection_dim is not None and (
-        type(config.projection_dim) is not int or config.projection_dim < 1
-    ):
-        refuse(f"projection_dim is {config.projection_dim!r}, expected a positive whole number or nothing")
+        if not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number")
+    for name in ("projection_dim", "repeats"):
+        if getattr(config, name) is not None and not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number or nothing")
     for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            refuse(f"{name} is {value!r}, expected a number from 0 up to 1")
-    if not isinstance(config.layer_grad_scale, bool):
-        refuse(f"layer_grad_scale is {config.layer_grad_scale!r}, expected true or false")
-    if not config.conv_layers or any(
-        len(layer) != 3 or any(type(n) is not int or n < 1 for n in layer) for layer in config.conv_layers
-    ):
-        refuse(
-            f"conv_layers is {config.conv_layers!r}, expected triples of positive numbers "
-            "(out channels, kernel, stride)"
-        )
-    if config.conv_layers[-1][0] != config.embed_dim:
-        refuse(
-            f"the last convolution gives {config.conv_layers[-1][0]} channels but embed_dim is "
-            f"{config.embed_dim}, expected them equal"
-        )
-    for name, value in (("heads", config.heads), ("conv_pos_groups", config.conv_pos_groups)):
-        if config.embed_dim % value:
-            refuse(f"embed_dim {config.embed_dim} is not divisible by {name} {value}")
-    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
-        refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a block")
-    if not config.reuse_pattern[0]:
-        refuse("the reuse pattern's first layer reuses a map, but no layer before it computes one")
+            refuse(name, "a number from 0 up to 1")
     for name in ("reuse_softmax", "batching"):
         if getattr(config, name) not in SWITCHES[name]:
-            refuse(f"{name} is {getattr(config, name)!r}, expected {' or '.join(SWITCHES[name])}")
-    if config.repeats is not None and (type(config.repeats) is not int or config.repeats < 1):
-        refuse(f"repeats is {config.repeats!r}, expected a positive whole number or nothing")
+            refuse(name, " or ".join(SWITCHES[name]))
+    for name in ("heads", "conv_pos_groups"):
+        if config.embed_dim % getattr(config, name):
+            refuse("embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+    if not isinstance(config.layer_grad_scale, bool):
+        refuse("layer_grad_scale", "true or false")
+    triples = all(len(layer) == 3 and all(map(_is_count, layer)) for layer in config.conv_layers)
+    if not config.conv_layers or not triples:
+        refuse("conv_layers", "triples of positive numbers (out channels, kernel, stride)")
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse("embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
+    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
+        refuse("reuse_pattern", "a list of true and false, one a block")
+    if not config.reuse_pattern[0]:
+        refuse("reuse_pattern", "true first: no layer before the first computes a map to reuse")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, labels, read, save_student
+from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, read, save_student
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
@@ -57,7 +57,7 @@ def convert(
     remarks = {
         "source_file": source.name,
         "source_sha256": sha256_file(source),
-        LABELS_KEY: json.dumps(labels(source)),
+        LABELS_KEY: json.dumps(checkpoint.labels),
     }
     try:
         save_student(checkpoint.student_state, config, target, remarks)

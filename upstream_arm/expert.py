@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from upstream_arm.checkpoint import labels, load_student
+from upstream_arm.checkpoint import load_student, read
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig, load_yaml
@@ -82,8 +82,9 @@ def from_checkpoint(
     ckpt: Path | str, model_config: Path | str | StudentConfig | None = None, **switches: str | int | None
 ) -> UpstreamExpert:
     """An upstream with a checkpoint's weights; the arguments and errors are those of `load_student`."""
-    student = load_student(ckpt, model_config=model_config, **switches)
-    return UpstreamExpert(student, Path(ckpt), sha256_file(Path(ckpt)), labels(ckpt))
+    checkpoint = read(ckpt)
+    student = load_student(checkpoint, model_config=model_config, **switches)
+    return UpstreamExpert(student, checkpoint.path, sha256_file(checkpoint.path), checkpoint.labels)
 
 
 def from_seed(

@@ -73,19 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, help="utterances at once on a device (default: what the devices allow)")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
-    add(
-        "--repeats",
-        type=int,
-        metavar="N",
-        help="unfold the student: run each of its layers N times, its weights shared",
-    )
-    add(
-        "--self-distillation",
-        type=float,
-        default=0.0,
-        metavar="W",
-        help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
-    )
+    add("--repeats", type=int, metavar="N", help="unfold the student: run each of its layers N times")
+    path = "weight of the loss between an unfolded student's deepest and shallowest path (default 0)"
+    add("--self-distillation", type=float, default=0.0, metavar="W", help=path)
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
     add("--seed", type=count, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
@@ -159,12 +149,12 @@ def summary(student: Path) -> str:
     """What was made, and how to benchmark it."""
     import json
 
-    from upstream_arm.checkpoint import labels, read
+    from upstream_arm.checkpoint import read
 
-    metadata = read(student).metadata
-    final = json.loads(str(metadata["final"]))
+    checkpoint = read(student)
+    final = json.loads(str(checkpoint.metadata["final"]))
     lines = [
-        f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
+        f"wrote {student} after {checkpoint.metadata['steps']} steps: loss {final['loss']:.4g} "
         f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"
     ]
     dev = final.get("dev", {})
@@ -173,8 +163,9 @@ def summary(student: Path) -> str:
             f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
             "a copy of the teacher, 1 no better than its mean)"
         )
-    if given := labels(student):
-        lines.append(f"labels: {', '.join(given)}; results with it say nothing about a published student")
+    if checkpoint.labels:
+        labels = ", ".join(checkpoint.labels)
+        lines.append(f"labels: {labels}; results with it say nothing about a published student")
     lines.append(f"benchmark it: {PROGRAM} armhubert_local asr --ckpt {shlex.quote(str(student))}")
     return "\n".join(lines)
 
