@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError
 
 # What a command needs is imported by it: `--help` and `table` need no numpy.
@@ -92,7 +93,7 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reports", description="Tables of SUPERB results.")
+    parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(

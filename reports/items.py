@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from downstream_runs.core.results import Metric, Result
+from downstream_runs.core.run_folder import ITEMS, TRIALS, is_fold
 from downstream_runs.scoring.names import ScoringError
 from reports.columns import COLUMNS, in_percent
-from reports.store import is_fold
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 
-ITEMS, TRIALS = "items.csv", "trials.csv"
 _ITEM_COLUMNS = {
     "metric": str,
     "split": str,

@@ -125,7 +125,7 @@ def _check(given: argparse.Namespace) -> None:
             "takes: download the upstream with `hf download REPOSITORY` and give its file with -k"
         )
     if given.push_to_hf_hub:
-        from downstream_runs.bridge.huggingface_compat import refuse_push
+        from downstream_runs.bridge.removed_names import refuse_push
 
         refuse_push()
     if given.override and given.override.lower() != "none":

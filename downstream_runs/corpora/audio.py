@@ -78,7 +78,7 @@ def decode_any(path: Path) -> Form:
     """
     import soundfile
 
-    from downstream_runs.bridge.audio_files import FLOATS, missing_bytes, require_finite
+    from downstream_runs.audio.files import FLOATS, missing_bytes, require_finite
 
     _require_bytes(path)
     lost = missing_bytes(path)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from downstream_runs.core import records
+from downstream_runs.core.run_folder import METRICS, is_fold
 from reports.columns import COLUMNS, TASKS
 from reports.figures import style
 from reports.figures.style import Picture
-from reports.store import is_fold
 from reports.systems import System
 from reports.tables.blocks import partial_counts
 
@@ -45,7 +45,7 @@ def folders(result: Path) -> list[Path]:
 def journal(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of a run's `metrics.jsonl`; none where it cannot be read."""
     try:
-        return list(records.read(folder / records.METRICS))
+        return list(records.read(folder / METRICS))
     except OSError:
         return []
 

@@ -36,5 +36,5 @@ def test_cores_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_loopback_is_found_by_its_name() -> None:
-    # What `engine.parallel` looks for among them.
+    # What `engine.distributed` looks for among them.
     assert {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from downstream_runs.core import records
+from downstream_runs.core.run_folder import METRICS
 from reports import build, compare, figures, scores
 from reports.__main__ import main
 from reports.figures import curves, labels, pareto, style, weights
@@ -392,7 +392,7 @@ def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
     good = {"split": "dev", "step": 1, "scores": {"wer": {"value": 50.0}}, "layer_weights": [0.25, 0.75]}
     train = {"split": "train", "step": 1, "scalars": {"asr/train-loss": 2.5, "x": 1}}
     lines = [json.dumps(good), json.dumps(train), "[1]", '{"split": "dev", "st']
-    (tmp_path / records.METRICS).write_text("\n".join(lines))
+    (tmp_path / METRICS).write_text("\n".join(lines))
     assert weights.layer_weights(tmp_path) == [0.25, 0.75]
     assert curves.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
     assert curves.losses(tmp_path) == [(1, 2.5)]

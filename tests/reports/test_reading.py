@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.core import records
+from downstream_runs.core.run_folder import METRICS
 from reports import items
 from reports.figures import curves
 from upstream_arm.common import reading
@@ -40,7 +40,7 @@ def test_pipes_devices_and_folders_are_an_error_at_once(tmp_path: Path) -> None:
 
 
 def test_a_piped_journal_has_no_lines(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / records.METRICS)
+    os.mkfifo(tmp_path / METRICS)
     assert curves.journal(tmp_path) == []
 
 

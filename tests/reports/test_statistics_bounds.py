@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
-from downstream_runs.scoring.mtwv import BETA
+from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
 from reports.items import Item, ScoredItems, Trial
 from reports.statistics import paired, ratios, resample, systems, trials
 from reports.statistics.paired import Comparison, p_text
@@ -296,3 +297,106 @@ def test_the_overall_of_draws_by_hand() -> None:
     slots = {**still, "sf_f1": one(80.0, 1.0), "sf_cer": one(30.0, 2.0)}
     both = systems._overall(slots)  # F1 rises where 100 - CER falls: they share their draws
     assert both.values.tolist() == pytest.approx([(450 + 79 + 72) / 11, (450 + 81 + 68) / 11])
+
+
+def test_a_draw_that_is_undefined_is_silent_and_gives_no_interval() -> None:
+    # Drawn alone, the one group is 0/0 and the other 2/0: phones inserted where nothing is spoken.
+    for empty in (0, 2):
+        evidence = ScoredItems("pr_per", "pr", items=(items([("a", 1, 10), ("b", empty, 0)]),))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            drawn = ratios.draws(evidence)
+        assert drawn is not None and drawn.point == 10.0 * (1 + empty)
+        assert not np.isfinite(drawn.values).all() and interval(drawn) is None
+
+    # A draw of b alone has no nontargets.
+    made = (trial("a", 0, 1.0), trial("a", 1, 3.0), trial("b", 1, 2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = trials.draws(ScoredItems("asv_eer", "asv", trials=made))
+    assert found is not None and np.isnan(found.values).any() and interval(found) is None
+
+
+def test_degrees_of_freedom_do_not_depend_on_the_unit() -> None:
+    from reports import scores
+
+    def made(scale: float) -> list[Draws]:
+        return [
+            Draws(0.0, scale * np.array([-spread, spread]), freedom, 5, "speaker")
+            for spread, freedom in ((1.0, 3.0), (2.0, 5.0))
+        ]
+
+    for scale in (1e-3, 1e3):
+        assert combined(made(scale), "x").freedom == pytest.approx(combined(made(1), "x").freedom)
+        whole = [
+            systems._overall({key: made(factor)[number % 2] for number, key in enumerate(scores.KEYS)})
+            for factor in (1, scale)
+        ]
+        assert whole[1].freedom == pytest.approx(whole[0].freedom)
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"),
+    [("asr_wer", 0.0, 120.0), ("ks_acc", 0.0, 100.0), ("overall", 0.0, 100.0)],
+)
+def test_an_interval_is_cut_to_what_the_metric_can_be(key: str, low: float, high: float) -> None:
+    whole = systems._possible(key, Interval(-0.5, 120.0, 12, "speaker"))
+    assert whole == Interval(low, high, 12, "speaker")
+    inner = Interval(0.3, 99.0, 12, "speaker")
+    assert systems._possible(key, inner) == inner
+
+
+def test_a_metric_that_one_system_lacks_is_not_compared() -> None:
+    words, labels = (ScoredItems(key, key[:3], items=(FIRST,)) for key in ("asr_wer", "ks_acc"))
+    assert systems.compare({"asr_wer": words}, {"ks_acc": labels}) == {}
+    assert list(systems.compare({"asr_wer": words, "ks_acc": labels}, {"ks_acc": labels})) == ["ks_acc"]
+
+
+def test_a_few_undefined_draws_are_drawn_again_and_more_are_not() -> None:
+    def filled(undefined: int) -> list[float]:
+        values = np.arange(100.0)
+        values[:undefined] = np.nan
+        return trials._drawn_again(values).tolist()  # type: ignore[no-any-return]
+
+    assert (trials.MOSTLY, trials.THRESHOLDS) == (0.95, 1000)
+    assert filled(5) == [5.0] * 5 + [float(number) for number in range(5, 100)]
+    assert math.isnan(filled(6)[0]) and filled(6)[6:] == [float(number) for number in range(6, 100)]
+
+
+def test_thinned_thresholds_span_all_scores() -> None:
+    # Trials that reach each threshold, from the highest, and all: of scores 0 to 100, odd ones targets.
+    made = [trial("a", number % 2, float(number)) for number in range(101)]
+    asv, qbe = (trials._counted(made, key, limit=5) for key in ("asv_eer", "qbe_mtwv"))
+    assert (asv.targets + asv.nontargets).tolist() == [[1, 26, 51, 76, 101, 101]]
+    assert (50 * qbe.targets + 51 * qbe.nontargets)[0] == pytest.approx([2, 26, 52, 76, 100, 101])
+
+
+def test_what_thinning_moves_the_draws_by_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With every group once in each draw, each draw is the value of all thresholds and not of four.
+    monkeypatch.setattr(trials, "THRESHOLDS", 4)
+    monkeypatch.setattr(trials, "weights", lambda groups, stream: np.ones((3, groups)))
+    rng = np.random.default_rng(1)
+    made = tuple(trial(f"s{n % 7}", n % 2, float(rng.normal(n % 2)), str(n)) for n in range(200))
+    evidence = ScoredItems("asv_eer", "asv", trials=made)
+    drawn, value = trials.draws(evidence), trials.point(evidence)
+    assert drawn is not None and drawn.values == pytest.approx([value] * 3)
+    thinned = trials._values("asv_eer", trials._counted(made, "asv_eer", 4), np.ones((1, 7)))
+    assert abs(thinned[0] - value) > 0.1
+
+
+def test_groups_stand_in_the_order_of_their_names() -> None:
+    # Two systems, and two processes, give one column of the draws to one group.
+    names = [f"s{number:02d}" for number in range(40)]
+    made = [trial(name, label, float(label)) for name in reversed(names) for label in (0, 1)]
+    assert trials._used(made, "asv_eer")[1:] == (names, 40)
+    missed = [trial(f"r{number:02d}", 1, DEFAULT_SCORE) for number in range(40)]
+    unspoken = trial("a", 0, 3.0)
+    used, ordered, resampled = trials._used([*missed, *made, unspoken], "qbe_mtwv")
+    assert ordered == names + [f"r{number:02d}" for number in range(40)] and resampled == 40
+    assert len(used) == 120 and unspoken not in used
+
+
+def test_queries_that_no_document_holds_give_no_draws() -> None:
+    assert (
+        trials.draws(ScoredItems("qbe_mtwv", "qbe", trials=(trial("q", 0, 1.0), trial("r", 0, 2.0)))) is None
+    )

@@ -12,8 +12,8 @@ import noise
 import pytest
 
 from downstream_runs.core.results import read, write
-from downstream_runs.engine import run, run_dir, session
-from downstream_runs.engine.plan import RunPlan
+from downstream_runs.core.run import RunPlan
+from downstream_runs.engine import run, run_dir
 from downstream_runs.runs import status
 from downstream_runs.upstreams import weights
 from reports import ours
@@ -79,18 +79,18 @@ def test_a_run_that_an_earlier_version_began_is_found_and_shown_as_what_it_is(
     old = tmp_path / "armhubert" / new.relative_to(tmp_path / "armhubert_local")
     shutil.copytree(new, old)
     shutil.rmtree(tmp_path / "armhubert_local")
-    kept = json.loads((old / session.PLAN).read_text())
+    kept = json.loads((old / "plan.json").read_text())
     del kept["weights"]
-    (old / session.PLAN).write_text(json.dumps({**kept, "upstream": "armhubert"}))
-    write(old / session.RESULT, dataclasses.replace(result, upstream="armhubert"))
+    (old / "plan.json").write_text(json.dumps({**kept, "upstream": "armhubert"}))
+    write(old / "result.json", dataclasses.replace(result, upstream="armhubert"))
 
     assert run_dir(plan) == old
     assert run(plan).metrics == result.metrics
-    (row,) = ours.systems([(old, read(old / session.RESULT))])
+    (row,) = ours.systems([(old, read(old / "result.json"))])
     assert row.name.startswith(f"armhubert ({told})") and row.upstream == "armhubert_local"
     (shown,) = status.find(tmp_path)
     assert shown.upstream == f"armhubert ({kept['ckpt'][:8]})"
-    (old / session.RESULT).unlink()
+    (old / "result.json").unlink()
     assert run(plan).upstream == "armhubert_local" and not (tmp_path / "armhubert_local").exists()
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
-from downstream_runs.core import results
+from downstream_runs.core import official, results
+from downstream_runs.core.run import resolve_config
+from downstream_runs.core.settings import leaves
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.engine.plan import leaves, resolve_config
 from downstream_runs.launch import sweep
 from downstream_runs.runs import proof
-from downstream_runs.tasks import official
 from reports import ours, render
 from reports.columns import COLUMNS
 from reports.tables import paper
