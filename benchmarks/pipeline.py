@@ -41,8 +41,8 @@ from _cases import Measured, Setting
 
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
-from reports.parallel import cores
 from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.processes import cores
 
 DEFAULT_TASKS = "ks,ic,er,pr,asr,sf,qbe"
 SPEED_UPS = {"ks": 50.0, "ic": 50.0, "er": 50.0, "pr": 10.0, "qbe": 20.0}
@@ -83,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, default 3")
     parser.add_argument("--threads", type=int, default=cores(), help="of each process")
     parser.add_argument("--quick", action="store_true", help="one round")
-    parser.add_argument("--crops", type=int, metavar="N", help="--features-crops N for `stored`")
     parser.add_argument("--no-scaling", action="store_true", help="leave the scaling table out")
     return parser
 
@@ -99,14 +98,12 @@ def _tables(options: argparse.Namespace, chosen: Sequence[TaskSpec], place: Path
         options.steps,
         options.repeats,
         options.data is None,
-        options.crops,
     )
     labels = ["demo (synthetic speech)"] if options.data is None else []
     labels += ["untrained (random weights)"] if options.upstream.endswith("_random") else []
     print(
         f"{options.upstream} [{', '.join(labels) or 'no labels'}], superb recipe, {options.device}, "
         f"{options.threads} threads a process, {options.repeats} rounds, "
-        + (f"{options.crops} stored crops, " if options.crops else "")
         + f"load {os.getloadavg()[0]:.1f} at the start, torch {version('torch')}, s3prl {version('s3prl')}"
     )
     print(HEADER if any(task.train_split for task in chosen) else "", flush=True)

@@ -159,10 +159,11 @@ def prepare(place: Path) -> dict[str, tuple[str, ...]]:
         f"import os\n\nos.sched_getaffinity = lambda pid: set(range({CORES}))\n", encoding="utf-8"
     )
     from downstream_runs import tasks
-    from upstream_arm.distillation import state
+    from upstream_arm.checkpoint import save_student
     from upstream_arm.expert import from_seed
 
-    state.export(from_seed(SMALL).student, place / "tiny.safetensors", {})
+    student = from_seed(SMALL).student
+    save_student(student.state_dict(), student.config, place / "tiny.safetensors", {})
     for name in ("ic", "er"):
         tasks.get(name).demo(place / "data")
     return {

@@ -14,9 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from upstream_arm.common.errors import INTERRUPTION
-
-INTERRUPTED, WRONG_USE = 130, 2
+from upstream_arm.common.errors import INTERRUPTED, INTERRUPTION, WRONG_USE, say
 
 
 class _Interrupts:
@@ -70,7 +68,7 @@ def _run(interrupts: _Interrupts) -> int:
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
         return WRONG_USE
-    from downstream_runs.cli.main import main, say
+    from downstream_runs.cli.main import main
 
     interrupts.begun = True
     try:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.core.results import FILE_NAME, Result, read
+from downstream_runs.core.results import Result, read
+from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, RESULT, RunFolder, is_fold
 from upstream_arm.common.errors import ReportError
-from upstream_arm.common.reading import read_text
 
 RUNS = Path("runs")
-PLAN = "plan.json"
-"""What a run that has begun has in its folder: its settings."""
-OUTCOME = "outcome.json"
-"""What a failed attempt at a run leaves in its folder."""
+MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
 
 
 @dataclass(frozen=True)
@@ -105,19 +100,14 @@ def find(places: Sequence[Path] = ()) -> Found:
     return Found(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
 
 
-def is_fold(name: str) -> bool:
-    """Is this the name of a fold's folder, whose result is no row of its own?"""
-    return re.fullmatch(r"fold[0-9]+", name) is not None
-
-
 def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     if place.is_dir():
         for found in walk(place):
             folder = found.path
-            if FILE_NAME in found.files:
-                yield folder / FILE_NAME
+            if RESULT in found.files:
+                yield folder / RESULT
             elif found.folds:
-                done = sum((folder / name / FILE_NAME).is_file() for name in found.folds)
+                done = sum((folder / name / RESULT).is_file() for name in found.folds)
                 unfinished[folder] = (
                     f"{folder}: {done} of its folds are done and not all: no number before; "
                     "run the same command again" + "".join(_reason(folder / name) for name in found.folds)
@@ -128,21 +118,17 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
         yield place
     else:
         raise ReportError(
-            f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "
+            f"{place} does not exist, a {RESULT} or a folder with some was expected; "
             f"{PROGRAM} UPSTREAM TASK makes one under runs/ (a report goes to the folder of --to)"
         )
 
 
 def _reason(folder: Path) -> str:
     """Why the run in a folder failed, as its last attempt left it; empty where it did not."""
-    if (folder / FILE_NAME).exists():
-        return ""
-    try:
-        said = json.loads(read_text(folder / OUTCOME))["said"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return f"; failed: {' '.join(str(said).split())}"
+    run = RunFolder(folder)
+    failure = "" if run.is_finished else " ".join(run.failure().split())
+    return f"; failed: {failure}" if failure else ""
 
 
 def _passed_over(name: str, rates: bool) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == "rates" and not rates)
+    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == RATES and not rates)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import kill_proof
 import synthetic
 
-from downstream_runs.engine.state import write_tensors
+from downstream_runs.engine.checkpoints import write_tensors
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""`doctor`: is everything here that a run needs? One line a check, and for each red line the next command."""
+"""Check what a run needs. Exit code 0 if all that --demo needs is there, else 1."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.metadata
@@ -10,19 +11,18 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from downstream_runs.cli.parser import Parser
+from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.corpora import data_root as settings
-from upstream_arm.common.errors import UsageError
+from downstream_runs.corpora import data_root
+from upstream_arm.common.errors import DONE, FAILED, UsageError
 
 OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
-# The demo's corpus and run directory stay far below this.
 DEMO_BYTES = 1_000_000_000
+"""The demo's corpus and run directory stay far below this."""
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
 INSTALL = (
     "./run_superb.sh UPSTREAM TASK --demo installs it beside the checkout, or: pip install -e '.[demo]'"
@@ -31,200 +31,155 @@ INSTALL = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check: what was looked at, whether it is good, what was found, the next command if it is not.
-
-    `for_demo` is true for what `--demo` needs too; only such findings decide the exit code.
-    """
-
-    name: str
-    good: bool
-    found: str
-    then: str = ""
-    for_demo: bool = True
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print every finding; 0 if the demo has all that it needs, else 1."""
-    parser = Parser(
-        prog=f"{PROGRAM} doctor",
-        description="Check what a run needs. Exit code 0 if all that --demo needs is there, else 1.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `doctor`."""
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
     )
-    options = parser.parse_args(arguments)
-    good = True
-    for finding in findings(options.data, settings.out_folder(options.out)):
-        print(_line(finding), flush=True)
-        good = good and (finding.good or not finding.for_demo)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every finding; 0 if the demo has all that it needs, else 1."""
+    good = show(for_demo(data_root.out_folder(options.out)))
+    print("and beside the demo:", flush=True)
+    show(for_corpora(options.data))
     print(
         f"The demo can run: {PROGRAM} armhubert asr --demo" if good else "The demo cannot run yet: see above."
     )
-    return 0 if good else 1
+    return DONE if good else FAILED
 
 
-def findings(data: Path | None, out: Path) -> Iterator[Finding]:
-    """All checks, the quick and basic ones first."""
-    yield _python()
-    yield _torch()
-    yield _s3prl()
-    yield _gpu()
-    yield _synthesiser()
-    yield _data(data)
-    yield _checkpoint()
-    yield _disk(out)
+def for_demo(out: Path) -> Iterator[Finding]:
+    """What every run needs, the quick and basic things first."""
+    python = f"Python {platform.python_version()} at {sys.executable}"
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    yield Finding(
+        python, sys.version_info[:2] >= OLDEST_PYTHON, f"set SUPERB_PYTHON to a Python {oldest} or later"
+    )
+    yield torch_pair()
+    yield s3prl()
+    reason = why_not(lambda: importlib.import_module("espeakng_loader"))
+    version = installed("espeakng-loader") or "not installed"
+    yield Finding(f"the demo's synthesiser, espeakng-loader: {version}", reason is None, INSTALL)
+    yield disk(out)
 
 
-def _line(finding: Finding) -> str:
-    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    word = "ok" if finding.good else "red"
-    shown = f"\033[{32 if finding.good else 31}m{word:<3}\033[0m" if colours else f"{word:<3}"
-    text = f"{shown}  {finding.name:<13} {finding.found}"
-    if not finding.good:
-        aside = "" if finding.for_demo else " (the demo does not need it)"
-        text += f"{aside}\n     {'':<13} -> {finding.then}"
-    return text
+def for_corpora(data: Path | None) -> Iterator[Finding]:
+    """What runs on the real corpora need, or are faster with."""
+    yield gpu()
+    yield librispeech(data)
+    yield checkpoint()
 
 
-def _python() -> Finding:
-    good = sys.version_info[:2] >= OLDEST_PYTHON
-    found = f"{platform.python_version()} at {sys.executable}"
-    then = f"set SUPERB_PYTHON to a Python {'.'.join(map(str, OLDEST_PYTHON))} or later"
-    return Finding("Python", good, found, then)
-
-
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of an installed package, without importing it; None if there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _torch() -> Finding:
-    from downstream_runs.bridge import pair
-
-    torch, torchaudio = _version("torch"), _version("torchaudio")
-    if torch is None or torchaudio is None:
-        absent = " and ".join(p for p, v in (("torch", torch), ("torchaudio", torchaudio)) if v is None)
-        return Finding("torch", False, f"{absent} not installed", INSTALL)
-    problem = pair.problem()
-    if problem:
-        found, _, then = problem.partition("): ")
-        return Finding("torch", False, found + ")", then)
-    return Finding("torch", True, f"torch {torch} with torchaudio {torchaudio}")
-
-
-def _s3prl() -> Finding:
-    version = _version("s3prl")
-    if version is None:
-        return Finding("s3prl", False, "not installed", INSTALL)
-    if version != S3PRL:
-        return Finding("s3prl", False, f"{version}, {S3PRL} was expected", f"pip install s3prl=={S3PRL}")
-    problem = _bridge()
-    if problem:
-        return Finding("s3prl", False, f"{version} cannot be imported: {problem}", INSTALL)
-    return Finding("s3prl", True, f"{version}, imports under the bridge")
-
-
-def _bridge() -> str | None:
+def why_not(load: Callable[[], object]) -> str | None:
+    """None if `load` goes well, else the reason in one line."""
     try:
-        # s3prl prints what it misses for upstreams that nobody asked for.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            from downstream_runs import bridge
-
-            bridge.apply()
-            importlib.import_module("s3prl.hub")
-    except Exception as error:  # whatever s3prl's dependencies raise is what the user has to see
-        return _first_line(error)
+        load()
+    except Exception as error:  # an ill-fitting library raises OSError, RuntimeError and others
+        return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
     return None
 
 
-def _gpu() -> Finding:
-    def finding(good: bool, found: str, then: str = "") -> Finding:
-        return Finding("GPU", good, found, then, for_demo=False)
+def torch_pair() -> Finding:
+    """Whether torch and torchaudio are there and fit each other."""
+    from downstream_runs.bridge import pair
 
-    if _version("torch") is None or _import("torch"):
-        return finding(False, "unknown without torch", INSTALL)
+    versions = {name: installed(name) for name in pair.NAMES}
+    absent = [name for name, version in versions.items() if version is None]
+    if absent:
+        return Finding(f"{' and '.join(absent)}: not installed", False, INSTALL)
+    problem = pair.problem()
+    if problem:
+        what, _, remedy = problem.partition("): ")
+        return Finding(f"{what})", False, remedy)
+    return Finding(" with ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def s3prl() -> Finding:
+    """Whether s3prl is there in the release that the bridge is for, and can be imported under it."""
+    from downstream_runs import bridge
+
+    version = installed("s3prl")
+    if version is None:
+        return Finding("s3prl: not installed", False, INSTALL)
+    if version != S3PRL:
+        return Finding(f"s3prl {version}, {S3PRL} was expected", False, f"pip install s3prl=={S3PRL}")
+    # s3prl prints what it misses for upstreams that nobody asked for.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        reason = why_not(bridge.apply)
+    if reason is not None:
+        return Finding(f"s3prl {version} cannot be imported: {reason}", False, INSTALL)
+    return Finding(f"s3prl {version}, imports under the bridge")
+
+
+def gpu() -> Finding:
+    """The CUDA devices that torch sees."""
+    if installed("torch") is None or why_not(lambda: importlib.import_module("torch")):
+        return Finding("GPU: unknown without torch", False, INSTALL)
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-        return finding(True, ", ".join(names))
+        return Finding(f"GPU: {', '.join(names)}")
     if shutil.which("nvidia-smi"):
-        then = (
+        remedy = (
             f"nvidia-smi shows the driver; torch {torch.__version__} needs one for CUDA {torch.version.cuda}"
         )
-        return finding(False, "there is nvidia-smi, but torch sees no GPU", then)
-    return finding(
-        False, "none", "--device cpu works; the superb and paper recipes want a machine with a GPU"
-    )
+        return Finding("GPU: there is nvidia-smi, but torch sees none", False, remedy)
+    remedy = "--device cpu works; the superb and paper recipes want a machine with a GPU"
+    return Finding("GPU: none", False, remedy)
 
 
-def _synthesiser() -> Finding:
-    problem = _import("espeakng_loader")
-    if problem:
-        return Finding("synthesiser", False, "espeakng-loader is not installed", INSTALL)
-    return Finding("synthesiser", True, f"espeakng-loader {_version('espeakng-loader')}")
-
-
-def _data(option: Path | None) -> Finding:
-    def finding(good: bool, found: str, then: str = "") -> Finding:
-        return Finding("LibriSpeech", good, found, then, for_demo=False)
-
-    then = f"unpack {', '.join(SPLITS)} of openslr.org/12, and name their folder with --data DIR"
+def librispeech(option: Path | None) -> Finding:
+    """Whether the corpus of three tasks is there and complete; `check` looks at all corpora."""
+    remedy = f"unpack {', '.join(SPLITS)} of openslr.org/12, and name their folder with --data DIR"
     try:
-        data = settings.data_root(option)
+        data = data_root.data_root(option)
         if data is None:
-            return finding(
-                False, f"no folder is named by --data, {settings.VARIABLE} or {settings.FILE_NAME}", then
-            )
+            where = f"no folder is named by --data, {data_root.VARIABLE} or {data_root.FILE_NAME}"
+            return Finding(f"LibriSpeech: {where}", False, remedy)
         from downstream_runs import tasks
 
         asr = tasks.get("asr")
         corpus = asr.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
-        return finding(False, str(error), then)
+        return Finding(f"LibriSpeech: {error}", False, remedy)
     labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""
     others = f"{PROGRAM} check looks at the other tasks' corpora"
-    return finding(True, f"{data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}")
+    return Finding(
+        f"LibriSpeech: {data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}"
+    )
 
 
-def _checkpoint() -> Finding:
+def checkpoint() -> Finding:
+    """Which released checkpoints are on this machine."""
     from upstream_arm import download, names
 
-    if _version("huggingface_hub") is None:
-        return Finding("checkpoint", False, "huggingface_hub is not installed", INSTALL, for_demo=False)
+    if installed("huggingface_hub") is None:
+        return Finding("checkpoint: huggingface_hub is not installed", False, INSTALL)
     there = [name for name in names.RELEASED if download.cached(name) is not None]
-    if not there:
-        then = f"{PROGRAM} fetch armhubert"
-        return Finding("checkpoint", False, "no released one in the Hugging Face cache", then, for_demo=False)
-    return Finding("checkpoint", True, f"in the Hugging Face cache: {', '.join(there)}", for_demo=False)
+    what = ", ".join(there) or "no released one"
+    remedy = f"{PROGRAM} fetch armhubert"
+    return Finding(f"checkpoint: {what} in the Hugging Face cache", bool(there), remedy)
 
 
-def _disk(out: Path) -> Finding:
+def disk(out: Path) -> Finding:
+    """Whether runs can be written, with room for the demo's."""
     folder = next(parent for parent in (out, *out.parents) if parent.exists())
     if not os.access(folder, os.W_OK):
-        return Finding(
-            "disk", False, f"{folder} cannot be written to", "name another place for runs with --out DIR"
-        )
+        remedy = "name another place for runs with --out DIR"
+        return Finding(f"disk: {folder} cannot be written to", False, remedy)
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.0f} GB free at {folder}"
-    return Finding("disk", free >= DEMO_BYTES, found, "name a place with 1 GB or more with --out DIR")
-
-
-def _import(module: str) -> str | None:
-    """None if the module imports, else the reason in one line."""
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # an ill-fitting library raises OSError, RuntimeError and others
-        return _first_line(error)
-    return None
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+    what = f"disk: {free / 1e9:.0f} GB free at {folder}"
+    return Finding(what, free >= DEMO_BYTES, "name a place with 1 GB or more with --out DIR")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,23 @@ class PreparedData:
     deviations: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     partial: Mapping[str, str] = field(default_factory=dict)
+
+    def added_to(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A recipe's configuration as s3prl takes it: a copy with `settings` in `downstream_expert`."""
+        merged: dict[str, Any] = json.loads(json.dumps(config))
+        for key, value in self.settings.items():
+            *parents, last = key.split(".")
+            block = merged["downstream_expert"]
+            for name in parents:
+                block = block.setdefault(name, {})
+            block[last] = value
+        return merged
+
+
+def shortfall(partial: Mapping[str, str]) -> str:
+    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
+    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
+    return f"partial corpus: {counts}" if counts else ""
 
 
 class Problem(str):

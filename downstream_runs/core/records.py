@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.core.run_folder import EVENTS, METRICS, RESULT
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 # Events about a process rather than a step: they stay when the steps after a checkpoint are done again.
 SESSION_EVENTS = ("start", "resume")
-EVENTS, METRICS = "events.jsonl", "metrics.jsonl"
 
 
 class Journal:
@@ -71,6 +71,13 @@ def moment(line: Mapping[str, Any]) -> datetime | None:
 def begun(folder: Path) -> bool:
     """Whether a process has already worked on the run in `folder`."""
     return any(line.get("event") in SESSION_EVENTS for line in read(folder / EVENTS))
+
+
+def diverged(folder: Path) -> bool:
+    """Whether training stopped because a loss or gradient was not finite, and nothing was done since."""
+    if (folder / RESULT).exists():
+        return False
+    return any(line.get("event") == "not_finite" for line in read(folder / EVENTS))
 
 
 def seconds(folder: Path) -> float:

@@ -27,7 +27,6 @@ from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import read_text
 
 SCHEMA_VERSION = 1
-FILE_NAME = "result.json"
 AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
 
 #: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.
@@ -42,6 +41,7 @@ LABELS: dict[str, str] = {
     "shortened": "trained for fewer steps than the recipe says",
     PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
+    "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 

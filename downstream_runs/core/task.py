@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.corpus import Corpus, Standing
 from downstream_runs.core.corpus import PreparedData as PreparedData
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,22 @@ class MetricSpec:
     scalar: str | None
     factor: float = 1.0
     official: bool = True
+
+    def measured(self, score: Score, split: str, selection: str, *, official: bool) -> Metric:
+        """The number as a result holds it: an official one is a headline, any other information."""
+        from downstream_runs.core.results import Metric
+
+        return Metric(
+            name=self.name,
+            value=score.value,
+            unit=self.unit,
+            direction=self.better,
+            counts=score.counts,
+            split=split,
+            selection=selection,
+            official=official,
+            role="headline" if official else "information",
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,8 @@ class Recipe:
     """One way to train a task: the configuration that s3prl's parts are given, without any data path.
 
     `config` has s3prl's blocks: runner, optimizer, downstream_expert and, where used, scheduler and specaug.
+    `labels`: what keeps a run of it from being compared with published ones. `deviations`: what every result
+    of it says, a sentence each.
     """
 
     name: str
@@ -60,10 +80,16 @@ class Recipe:
     note: str
     source: str
     labels: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def copy_config(self) -> dict[str, Any]:
         """A copy that may be changed; the recipe itself never is."""
         return copy.deepcopy(dict(self.config))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is meant for a whole corpus, as `demo` and `sample` are not."""
+        return self.name not in ("demo", "sample")
 
 
 @dataclass(frozen=True)
@@ -96,65 +122,94 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a run of a task's full recipe takes, beside its corpus.
+
+    `hours`: on one H100 with stock s3prl and its default recipe, such as `10-16`, as a user of s3prl
+    published them; empty where none are known. They say how tasks compare rather than what your machine will
+    need.
+    `run_gb`: at most, on the disk, estimated from the size of the head: three checkpoints with the states of
+    Adam, and what the protocol keeps. `search_gb`: more until the run ends.
+    """
+
+    hours: str = ""
+    run_gb: float = 0.2
+    search_gb: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """One downstream task, complete.
 
+    What it is:
+    `s3prl_name`: of s3prl's downstream. `recipes`: by name; `superb` says what is official (see `official`).
     `train_split`: None for a task that trains nothing; its `test` then does all the work.
     `selection`: None where the task's `test` chooses among the kept checkpoints.
-    `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
-    that s3prl logged and nothing else holds (scoring errors are UsageErrors);
-    `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items;
-    `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
-    no random numbers.
     `artefacts`: the files, by s3prl's names (`{fold}` to fill in), that the reported numbers come from.
-    `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
-    `check(config)` raises UsageError for settings that the task does not know.
-    `crop_seconds`: training items are random crops of at most so many seconds; None: whole utterances.
-    `random_share`: an upper bound of the share of training items that are random crops, which a store of
-    features does not hold.
-    `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
-    them per batch, so that they do not depend on the number of loading processes or on a kill.
-    `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
-    utterance's features serves as well as all of them.
-    `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
+    `submitted`: files and folders of the run, with `/` behind them, and their places in the leaderboard's
+    archive (`{fold}` likewise); none for a task that it does not have.
     `folds`, `fold_key`: the runs that the task expands to, and the setting that names the one at hand; the
     reported value is the mean over all folds; `folds_of(data)` gives those that a partial corpus has.
     `split_keys`: s3prl's split -> the setting that lists the folders of the corpus that it is read from.
     `data_keys`: further settings that decide which recordings and references are used. `fixed_keys`: settings
-    that no run may change. See `official`.
-    `test(bench)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
+    that no run may change.
+    `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
+
+    What it does:
+    `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
+    that s3prl logged and nothing else holds (scoring errors are UsageErrors).
+    `test(run)` gives all metrics of the trained run; None: the selected checkpoint on the test splits.
+    `check(config, superb)` raises UsageError for settings that the task does not know, beside its official
+    ones. `used(dataset)` counts the utterances that s3prl's training set really holds, by default its items.
+    `adjust(downstream)` puts right what s3prl's expert made of the corpus, before a batch is drawn; it draws
+    no random numbers.
+
+    What may be done with it:
+    `split_batches`: the loss of a batch is the mean over its utterances, so halves can stand for it.
+    `batch_share`: the part of the recipe's batch that s3prl trains on at once.
+    `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
+    them per batch, so that they do not depend on the number of loading processes or on a kill.
+    `random_share`: an upper bound of the share of training items that are random crops, which a store of
+    features does not hold. `crop_seconds`: of such a crop, at most; None: whole utterances.
+    `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
+    utterance's features serves as well as all of them. `frame_labels`: the head has a label for each frame.
     """
 
     name: str
     title: str
     s3prl_name: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
     corpus: Corpus
-    train_split: str | None
-    dev_splits: tuple[str, ...]
-    test_splits: tuple[str, ...]
-    metrics: tuple[MetricSpec, ...]
-    selection: Selection | None
-    artefacts: tuple[str, ...]
     recipes: Mapping[str, Recipe]
-    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
-    used: Callable[[Any], int] = len
-    check: Callable[[Mapping[str, Any]], None] | None = None
-    crop_seconds: float | None = None
-    random_share: float = 0.0
-    split_batches: bool = False
-    random_items: bool = False
-    pooled: bool = False
-    kept_checkpoints: int = 0
+    cost: Cost = Cost()
+    train_split: str | None = "train"
+    dev_splits: tuple[str, ...] = ("dev",)
+    test_splits: tuple[str, ...] = ("test",)
+    metrics: tuple[MetricSpec, ...]
+    selection: Selection | None = None
+    artefacts: tuple[str, ...]
+    submitted: Mapping[str, str] = field(default_factory=dict)
     folds: tuple[str, ...] = ()
     fold_key: str = ""
     folds_of: Callable[[Path], tuple[str, ...]] | None = None
     split_keys: Mapping[str, str] = field(default_factory=dict)
     data_keys: tuple[str, ...] = ()
     fixed_keys: tuple[str, ...] = ()
-    variant: str | None = None
+    kept_checkpoints: int = 0
+
+    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
+    test: Callable[[TrainedRun], tuple[Metric, ...]] | None = None
+    check: Callable[[Mapping[str, Any], Mapping[str, Any]], None] | None = None
+    used: Callable[[Any], int] = len
     adjust: Callable[[Any], None] | None = None
-    test: Callable[[Bench], tuple[Metric, ...]] | None = None
+
+    split_batches: bool = False
+    batch_share: float = 1.0
+    random_items: bool = False
+    random_share: float = 0.0
+    crop_seconds: float | None = None
+    pooled: bool = False
+    frame_labels: bool = False
 
     @property
     def look(self) -> Callable[..., Standing]:
@@ -183,3 +238,12 @@ class TaskSpec:
             if metric.name == name:
                 return metric
         raise KeyError(f"task {self.name} has no metric {name}")
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; UsageError with near names for an unknown one."""
+        if name not in self.recipes:
+            raise UsageError(
+                f"task {self.name} has no recipe {name!r}{near(name, self.recipes)}; "
+                f"its recipes are: {', '.join(self.recipes)}, or the path of a FILE.yaml of your own"
+            )
+        return self.recipes[name]

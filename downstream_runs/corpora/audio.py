@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TypeVar
 from downstream_runs.core.corpus import Problem
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
+from upstream_arm.common.processes import cores
 
 Item = TypeVar("Item")
 
@@ -203,7 +203,7 @@ def problems(files: Sequence[AudioFile], number: int | None, what: str, shortest
         file for file in files if file.size and (file.name in chosen or (number != 0 and file.size < SMALL))
     ]
     # Threads suffice: libsndfile decodes outside the interpreter's lock.
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(max_workers=cores())
     try:
         results = pool.map(lambda file: _problem(file.path, shortest), opened)
         bar = tqdm(results, total=len(opened), desc=f"decode {what}", unit="file", disable=None, leave=False)

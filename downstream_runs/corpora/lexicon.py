@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import markers, pinned, texts
 from downstream_runs.corpora.pinned import PinnedFile
 from upstream_arm.common.errors import UsageError
@@ -94,7 +95,7 @@ def _own(folder: Path) -> Lexicon:
     deviations = [f"{made} is not s3prl's: other content in {' and '.join(other)}"] if other else []
     deviations += markers.deviations(folder)
     if other and not labels:
-        labels = (markers.OTHER_DATA,)
+        labels = (OTHER_DATA,)
     phones = PHONES
     if (folder / VOCABULARY).is_file():
         phones = tuple((folder / VOCABULARY).read_text(encoding="utf-8").split())

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import PreparedData, Split
+from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import audio, checks, folders, kaldi, measured, texts
 from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.corpora.kaldi import Recording, Segment
-from downstream_runs.corpora.markers import OTHER_DATA, marks
+from downstream_runs.corpora.markers import marks
 from downstream_runs.corpora.pinned import blob_id
 from downstream_runs.scoring import rttm
 from upstream_arm.common.errors import UsageError

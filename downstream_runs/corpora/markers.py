@@ -40,9 +40,6 @@ MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
 OPTION = "--partial"
 """What allows a part of a corpus, or recordings of one's own in its layout."""
 
-OTHER_DATA = "other-data"
-"""The label of numbers that were trained, chosen or scored on other data than the task's own."""
-
 
 def marks(root: Path) -> tuple[Mark, ...]:
     """The marks that a corpus root carries; a corpus of which only half was made carries its mark too."""
@@ -67,12 +64,6 @@ def deviations(root: Path) -> tuple[str, ...]:
                 f"{split} of the {mark.label} corpus holds {what}" for split, what in instead.items()
             ]
     return tuple(sentences)
-
-
-def shortfall(partial: Mapping[str, str]) -> str:
-    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
-    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
-    return f"partial corpus: {counts}" if counts else ""
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

@@ -6,13 +6,13 @@ another line, and what was killed goes on where it stopped.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from downstream_runs.corpora.audio import AudioFile, AudioProblem
 from downstream_runs.corpora.texts import writing
+from upstream_arm.common.processes import cores
 
 SAVE_EVERY = 100
 
@@ -54,8 +54,7 @@ def _results(
             return str(problem)
 
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(max_workers=workers)
+    pool = ThreadPoolExecutor(max_workers=cores())
     try:
         shown = tqdm(pool.map(one, files), total=len(files), desc=what, unit="file", disable=None)
         yield from zip(files, shown, strict=True)

@@ -58,10 +58,8 @@ def pooled_bytes(shape: Shape) -> float:
     return float(POOLED_VECTORS * shape.layers * shape.features * 4)
 
 
-def predict(
-    task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16", crops: int | None = None
-) -> Prediction:
-    """The hours and the store of a task by that recipe (superb or paper), with so many stored crops."""
+def predict(task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16") -> Prediction:
+    """The hours and the store of a task by that recipe (superb or paper)."""
     splits, cost = task.corpus.splits, found.costs[task.name]
     if task.train_split is None:
         if found.search is None:
@@ -70,11 +68,11 @@ def predict(
     config: Mapping[str, Any] = task.recipes[recipe].config
     runner, folds = config["runner"], max(len(task.folds), 1)
     steps = runner["total_steps"]
-    utterances = heads.batch_size(config) // (2 if task.name == "asr" else 1)
+    utterances = round(heads.batch_size(config) * task.batch_share)
     utterances *= runner["gradient_accumulate_steps"]
     encoded = utterances * task.trained_seconds * cost.trained
     off = steps * (encoded + cost.step)
-    random = task.random_share if crops is None else 0.0
+    random = task.random_share
     if cost.pooled is not None:
         step = cost.pooled
     else:
@@ -82,9 +80,6 @@ def predict(
     training = steps * (random * encoded + step)
     tested = _evaluated(task, runner)
     stored = {name: split for name, split in splits.items() if name != "train" or random < 1}
-    if crops is not None and task.crop_seconds is not None:
-        train = splits["train"].utterances * crops
-        stored["train"] = Split(train, train * task.trained_seconds / 3600)
     audio = sum(split.hours for split in stored.values())
     evaluation = 0.0
     for name, times in tested.items():

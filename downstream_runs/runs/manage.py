@@ -13,29 +13,23 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from downstream_runs.cli.parser import Parser
+from downstream_runs.core import queue
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.launch import queue
+from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.runs import status
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
 from upstream_arm.common.reading import TABLE_BYTES, read_text
 
-RESULT, SWEEP = "result.json", "sweep.json"
-
 PATIENCE_SECONDS = 30.0
 """How long a run may take to end in good order."""
 
 
-def logs(argv: Sequence[str]) -> int:
-    """Print the ends of the logs of runs."""
-    parser = _parser("logs", "Print the end of each log of the runs, or of all with --lines 0.")
-    parser.add_argument("--lines", type=int, default=20, metavar="N", help="default: 20")
-    options = _parsed(parser, argv)
-    if options.lines < 0:
-        raise UsageError(f"--lines is {options.lines}, expected at least 0")
-    for run in _chosen(options):
-        for file in dict.fromkeys([*_launched(options.out, run), run.log]):
+def logs(options: argparse.Namespace) -> int:
+    """Print the last `lines` lines of each log of the chosen runs."""
+    out = _out(options)
+    for run in _chosen(options, out):
+        for file in dict.fromkeys([*_launched(out, run), run.log]):
             if not file.exists():
                 continue
             print(f"== {file}")
@@ -50,19 +44,17 @@ def logs(argv: Sequence[str]) -> int:
     return 0
 
 
-def cancel(argv: Sequence[str]) -> int:
-    """Stop runs in good order: the same command continues them later."""
-    parser = _parser("cancel", "Stop runs, or take them from Slurm's queue; the same command goes on later.")
-    options = _parsed(parser, argv)
-    out = options.out.expanduser().absolute()
+def cancel(options: argparse.Namespace) -> int:
+    """Stop the chosen runs in good order; 1 if one cannot be stopped from here."""
+    out = _out(options)
     jobs, states = queue.recorded(out), queue.states()
     failed = False
-    for run in _chosen(options):
+    for run in _chosen(options, out):
         name = run.folder.relative_to(out)
-        record = jobs.get(str(name))
-        if record is not None and queue.state(record, states) in queue.ACTIVE:
-            problem = queue.cancel(record["job"])
-            print(f"{name}: {problem or 'job ' + record['job'] + ' cancelled'}")
+        job = jobs.get(str(name))
+        if job is not None and job.state(states) in queue.ACTIVE:
+            problem = queue.cancel(job)
+            print(f"{name}: {problem or f'job {job.name} cancelled'}")
             failed = failed or problem is not None
         elif run.state == "running":
             said = _terminate(run.folder)
@@ -73,12 +65,10 @@ def cancel(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def clean(argv: Sequence[str]) -> int:
-    """Delete folders of runs, after saying which and only with --yes."""
-    parser = _parser("clean", "Delete runs with their results. Without --yes it only says what would go.")
-    parser.add_argument("--yes", action="store_true", help="delete what is listed")
-    options = _parsed(parser, argv)
-    chosen = _chosen(options, links=False)
+def clean(options: argparse.Namespace) -> int:
+    """Delete the folders of the chosen runs, after saying which and only with `yes`."""
+    out = _out(options)
+    chosen = _chosen(options, out, links=False)
     going = []
     for run in chosen:
         if not _is_run(run.folder):
@@ -88,7 +78,7 @@ def clean(argv: Sequence[str]) -> int:
             continue
         going.append(run)
         print(f"delete: {run.folder} ({run.state}, {_megabytes(run.folder):.1f} MB)")
-    derived = _derived(options.out, chosen, going)
+    derived = _derived(out, chosen, going)
     for folder in derived:
         print(f"delete: {folder / RESULT} (made of the numbers of these runs)")
     if not options.yes:
@@ -111,7 +101,7 @@ def clean(argv: Sequence[str]) -> int:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "plan.json").is_file()
+    return (folder / PLAN).is_file()
 
 
 def _derived(
@@ -123,7 +113,7 @@ def _derived(
     of its rates. One whose runs are gone already goes if it is chosen itself.
     """
     asked, leaving = {run.folder for run in chosen}, {run.folder for run in going}
-    every = [run.folder for run in status.find(out.expanduser())]
+    every = [run.folder for run in status.find(out)]
     found = {}
     for folder in every:
         if _is_run(folder) or not _is_made_of_runs(folder):
@@ -139,22 +129,19 @@ def _derived(
 def _is_made_of_runs(folder: Path) -> bool:
     """Whether a result in a folder without a plan is one of ours: a sweep's, or made of results of folds."""
     from downstream_runs.core import results
-    from reports import store
     from upstream_arm.common.errors import ReportError
 
     try:
         names = results.read(folder / RESULT).artefacts
     except ReportError:
         return False
-    return SWEEP in names or (bool(names) and all(store.is_fold(Path(name).parent.name) for name in names))
+    return SWEEP in names or (bool(names) and all(is_fold(Path(name).parent.name) for name in names))
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """The options; without --out, the folder of runs is that of the run whose folder is given."""
-    options = parser.parse_args(argv)
-    if options.out is None:
-        options.out = _runs_of(_folder(options.what)) or Path("runs")
-    return options
+def _out(options: argparse.Namespace) -> Path:
+    """The folder of runs; without --out that of the run whose folder is given."""
+    out: Path = options.out or _runs_of(_folder(options.what)) or Path("runs")
+    return out.expanduser().absolute()
 
 
 def _folder(what: str) -> Path:
@@ -165,23 +152,12 @@ def _folder(what: str) -> Path:
 
 def _runs_of(folder: Path) -> Path | None:
     """Where this run is UPSTREAM/TASK/RUN, by the task in its own files; None if it is no run."""
-    own = read_json(folder / "plan.json") or read_json(folder / RESULT) or {}
+    own = read_json(folder / PLAN) or read_json(folder / RESULT) or {}
     return next((above.parent.parent for above in folder.parents if above.name == own.get("task")), None)
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = Parser(prog=f"{PROGRAM} {command}", description=description, allow_abbrev=False)
-    parser.add_argument("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
-    parser.add_argument("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where runs are (default: runs, or where RUN is)"
-    )
-    return parser
-
-
-def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Status]:
+def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[status.Status]:
     """The runs that the arguments name; UsageError if there are none. links: also those behind links."""
-    out = options.out.expanduser().absolute()
     wanted = _folder(options.what)
     # The same folder may have been given by way of a link above it, but a link itself is not its target.
     real = wanted if wanted.is_symlink() else wanted.resolve()
@@ -198,19 +174,21 @@ def _chosen(options: argparse.Namespace, links: bool = True) -> list[status.Stat
             found.append(run)
     if not found:
         what = " ".join(filter(None, (options.what, options.task)))
-        raise UsageError(f"{what} is no run in {options.out}; {PROGRAM} status --out DIR lists the runs")
+        raise UsageError(
+            f"{what} is no run in {options.out or out}; {PROGRAM} status --out DIR lists the runs"
+        )
     return found
 
 
 def _launched(out: Path, run: status.Status) -> list[Path]:
     """What a launcher kept of the run's output."""
     fold = f"{run.folder.parent.name}-" if run.folder.name.startswith("fold") else ""
-    return sorted((out / "logs").glob(f"*-{fold}{run.folder.name}.log"))
+    return sorted((out / LOGS).glob(f"*-{fold}{run.folder.name}.log"))
 
 
 def _terminate(folder: Path) -> str | None:
     """Have the process that holds the folder's lock end; returns why that failed, or None."""
-    holder = read_json(folder / "lock") or {}
+    holder = read_json(folder / LOCK) or {}
     pid, host = holder.get("pid"), holder.get("host")
     # 0 and below would mean whole groups of processes.
     if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
@@ -233,7 +211,7 @@ def _terminate(folder: Path) -> str | None:
 def _alone(folder: Path) -> Iterator[bool]:
     """Hold the run's lock if nobody has it."""
     try:
-        file = (folder / "lock").open("r+")
+        file = (folder / LOCK).open("r+")
     except OSError:
         yield True
         return

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import BENCHMARK, DEMO_DATA, ITEMS, PLAN, RESULT, TRIALS
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
 if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Metric, Result
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 GOOD, WRONG = 0, 1
-RESULT = "result.json"
-ITEMS, TRIALS, STDLIST = "items.csv", "trials.csv", "benchmark.stdlist.xml"
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -43,27 +41,14 @@ class Check:
         return f"{'-       ' if self.good is None else 'ok      ' if self.good else 'MISMATCH'} {self.text}"
 
 
-def verify(argv: Sequence[str]) -> int:
-    """Recompute a result's numbers from the files beside it; 0 if all agree, else 1."""
-    parser = Parser(
-        prog=f"{PROGRAM} verify",
-        description="Hold a result against its own hash, its files' hashes, and scores recomputed from the "
-        "predictions, items and trials beside it.",
-    )
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="QbE's corpus, whose ground truth is needed, where it has moved",
-    )
-    options = parser.parse_args(argv)
-    path = _result_file(options.result)
+def verify(place: Path, data: Path | None) -> int:
+    """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
+    path = _result_file(place)
     from downstream_runs.core import results
 
     result = results.read(path)
     print(Check(True, f"{path}: the content has its hash").line())
-    found = list(checks(path.parent, result, options.data))
+    found = list(checks(path.parent, result, data))
     for check in found:
         print(check.line())
     bad = sum(check.good is False for check in found)
@@ -90,9 +75,9 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         # Scorers would wait for a named pipe for ever.
         yield Check(False, f"no number is computed again: {', '.join(odd)}: neither a file nor a folder")
         return
-    folds = [name for name in result.artefacts if name.endswith("/result.json")]
+    folds = [name for name in result.artefacts if name.endswith(f"/{RESULT}")]
     if not folds:
-        scored_from_searches = (folder / STDLIST).is_file()
+        scored_from_searches = (folder / BENCHMARK).is_file()
         yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
         return
     parts = []
@@ -150,7 +135,7 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
 def _test_splits(result: Result) -> tuple[str, ...]:
     """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
     from downstream_runs import tasks
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     task = tasks.get(result.task)
     names = official.read(task, result.config)
@@ -160,8 +145,8 @@ def _test_splits(result: Result) -> tuple[str, ...]:
 def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     from downstream_runs import tasks
+    from downstream_runs.core import official
     from downstream_runs.scoring import eer, trials
-    from downstream_runs.tasks import official
 
     factor = 100.0 if metric.unit == "percent" else 1.0
     task = tasks.get(result.task)
@@ -204,33 +189,31 @@ def _compared(metric: Metric, value: float, source: str) -> Check:
     return Check(good, f"{said} by {source}" if good else f"{said}, {source} gives {value!r}")
 
 
-def repeat(argv: Sequence[str]) -> int:
-    """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1."""
-    parser = Parser(
-        prog=f"{PROGRAM} repeat",
-        description="Run what made a result once more, into a fresh folder, and compare the numbers.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
-    parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
-    parser.add_argument("--model-config", metavar="FILE", help="the model's yaml, where it has moved")
-    parser.add_argument("--device", help="another device than that of the command")
-    options = parser.parse_args(argv)
+def read(place: Path) -> Result:
+    """The result in a file or in the folder of its run."""
+    from downstream_runs.core import results
+
+    return results.read(_result_file(place))
+
+
+def repeat(
+    old: Result, command: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace
+) -> int:
+    """Run a result's plan again into another folder and compare; 0 if every number is the same, else 1.
+
+    command: the options that made it; features: what they say of stored features; options: of `repeat`.
+    """
     out = options.out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
-    from downstream_runs.core import results
+    from downstream_runs.core import demo
     from downstream_runs.engine import folds
-    from downstream_runs.launch import attempt
 
-    old = results.read(_result_file(options.result))
-    plan, demo = _plan(old, options, out)
-    if demo:
-        attempt.make_demo(plan.task, plan.data)
+    plan = _plan(old, command, features, options, out)
+    if command.demo:
+        demo.make(plan.task, plan.data)
     new = folds.run(plan)
     found = list(_differences(old, new, _listings(out)))
     for check in found:
@@ -240,21 +223,26 @@ def repeat(argv: Sequence[str]) -> int:
     return WRONG if bad else GOOD
 
 
-def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan, bool]:
+def _plan(
+    old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
+) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    from downstream_runs import tasks
-    from downstream_runs.cli.options import features_of
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.task import Recipe
 
-    given = _options(old)
     task = tasks.get(old.task)
-    recipe = tasks.recipe(task, old.recipe)
+    if old.recipe in task.recipes:
+        recipe = task.recipes[old.recipe]
+    else:  # of one's own: the result holds all of it
+        own = Recipe(old.recipe, _recorded(old), f"of {options.result}", str(options.result))
+        task, recipe = recipes.added(task, own, f"of the result {options.result}")
     ckpt = _checkpoint(old, given, options.ckpt)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
         upstream=old.upstream,
-        data=out / "demo-data" if given.demo else (options.data or Path(old.corpus.root)),
+        data=out / DEMO_DATA if given.demo else (options.data or Path(old.corpus.root)),
         out=out,
         ckpt=ckpt,
         model_config=options.model_config or given.model_config,
@@ -265,11 +253,11 @@ def _plan(old: Result, options: argparse.Namespace, out: Path) -> tuple[RunPlan,
         precision=given.precision,
         overrides=_overrides(old, recipe.config, task.fold_key),
         command=old.command,
-        features=features_of(given),
+        features=features,
         partial=given.partial,
     )
     fold = _fold(old, task.folds, task.fold_key)
-    return dataclasses.replace(plan, fold=fold), given.demo
+    return dataclasses.replace(plan, fold=fold)
 
 
 def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:
@@ -291,32 +279,24 @@ def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> st
     return str(ckpt)
 
 
-def _options(old: Result) -> argparse.Namespace:
-    """The options of the command that made `old`; UsageError if it was no run's command line."""
-    from downstream_runs.cli.options import run_parser
-    from downstream_runs.core.program import NAMES
-
-    words = list(old.command)
-    try:
-        if words[0] not in NAMES:
-            raise ValueError(words[0])
-        return run_parser().parse_args(words[1:])
-    except (SystemExit, ValueError, UsageError):
-        raise UsageError(
-            f"the result was made by {' '.join(words)!r}, no run's command of {PROGRAM}, so it cannot "
-            "be repeated; run it by hand"
-        ) from None
-
-
 def _switches() -> Mapping[str, Any]:
     from upstream_arm import names
 
     return names.SWITCHES
 
 
+def _recorded(old: Result) -> dict[str, Any]:
+    """The recipe as the result's configuration has it."""
+    from downstream_runs.recipes import BLOCKS
+
+    config = {block: dict(old.config[block]) for block in BLOCKS if block in old.config}
+    config["runner"].pop("devices", None)  # of the command
+    return config
+
+
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
@@ -327,16 +307,16 @@ def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[st
 
 def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
-    if not folds or any(name.endswith("/result.json") for name in old.artefacts):
+    if not folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts):
         return None
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return str(dict(leaves(old.config))[key])
 
 
 def _listings(out: Path) -> set[str]:
     """The hashes that results had for the corpus of the runs in `out` before its contents were sampled."""
-    plans = (read_json(path) or {} for path in out.rglob("plan.json"))
+    plans = (read_json(path) or {} for path in out.rglob(PLAN))
     return {str(plan["data_listing_sha256"]) for plan in plans if plan.get("data_listing_sha256")}
 
 

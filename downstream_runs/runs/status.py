@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import math
@@ -18,21 +17,28 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.cli.parser import Parser
-from downstream_runs.core import records
+from downstream_runs.core import queue, records
+from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import hopeless
-from downstream_runs.launch import queue
-from downstream_runs.launch.attempt import OUTCOME
+from downstream_runs.core.run_folder import (
+    EVENTS,
+    LOCK,
+    METRICS,
+    OUTCOME,
+    PLAN,
+    RATES,
+    RESULT,
+    S3PRL_LOG,
+    RunFolder,
+    is_fold,
+)
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
 
-STATES = ("done", "running", "waiting", "failed", "hopeless", "stopped")
-WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
+STATES = ("done", "running", "waiting", "failed", "stopped")
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -61,8 +67,8 @@ class Status:
     """One run.
 
     number: of the result; before there is one, the newest that the run's journal has.
-    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; hopeless, a learning
-    rate that was given up, with the reason; stopped, which the same command continues. left: minutes to the
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped,
+    which the same command continues. left: minutes to the
     end of training, if known. log: where to read on. labels: of the numbers. partial: of a part of a corpus,
     how much of it there is.
     """
@@ -89,56 +95,37 @@ class Status:
         return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print a line for each run."""
-    parser = Parser(prog=f"{PROGRAM} status", description="Show the runs of a folder.")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
-    )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
-    parser.add_argument(
-        "--watch",
-        type=float,
-        nargs="?",
-        const=WATCH_SECONDS,
-        metavar="SECONDS",
-        help="show it again every so many seconds (default: 5) until no run is running or waiting, or Ctrl-C",
-    )
-    options = parser.parse_args(argv)
-    if options.watch is not None and not LEAST_SECONDS <= options.watch <= MOST_SECONDS:
-        raise UsageError(
-            f"--watch is {options.watch:g}, expected at least {LEAST_SECONDS:g} seconds and at most a day"
-        )
-    out = options.out.expanduser().absolute()
+def show(folder: Path, page: Path | None, seconds: float | None) -> int:
+    """Print a line for each run in `folder`, or write them into `page`.
+
+    seconds: how long to wait before it is done again, until nothing runs or waits; None for once.
+    """
+    out = folder.expanduser().absolute()
     if not out.is_dir():
-        raise UsageError(
-            f"{options.out} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one"
-        )
-    with contextlib.suppress(KeyboardInterrupt) if options.watch is not None else contextlib.nullcontext():
+        raise UsageError(f"{folder} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one")
+    with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
         last = -math.inf
         while True:
-            active, now = _show(out, options), time.monotonic()
+            active, now = _show(out, page, seconds), time.monotonic()
             last = now if active else last
-            if options.watch is None or (not active and now - last > BETWEEN_SECONDS):
+            if seconds is None or (not active and now - last > BETWEEN_SECONDS):
                 break
-            time.sleep(options.watch)
+            time.sleep(seconds)
     return 0
 
 
-def _show(out: Path, options: argparse.Namespace) -> bool:
+def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
     """Print the table, or write the page; returns whether something may still change."""
     found = list(find(out))
     active = any(status.state in ("running", "waiting") for status in found)
-    if options.html is not None:
+    if page is not None:
         try:
-            atomic_write_text(options.html, html(found, out, options.watch if active else None))
+            atomic_write_text(page, html(found, out, seconds if active else None))
         except OSError as error:
-            raise UsageError(
-                f"{options.html} cannot be written ({error.strerror}); give another FILE"
-            ) from None
-    if options.html is not None and options.watch is None:
-        print(f"page: {options.html}")
-    elif options.watch is not None and sys.stdout.isatty():
+            raise UsageError(f"{page} cannot be written ({error.strerror}); give another FILE") from None
+    if page is not None and seconds is None:
+        print(f"page: {page}")
+    elif seconds is not None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         shown = text(found, out).splitlines()
         now = datetime.now().astimezone().strftime("%H:%M:%S")
@@ -159,24 +146,24 @@ def find(out: Path) -> Iterator[Status]:
     states = queue.states() if jobs else None
     folders = {out / run for run in jobs}
     for found in store.walk(out, rates=True):
-        if found.files & {store.PLAN, OUTCOME, store.FILE_NAME}:
+        if found.files & {PLAN, OUTCOME, RESULT}:
             folders.add(found.path)
         folders.update(
             fold
             for fold in (found.path / name for name in found.folds)
-            if any((fold / name).exists() for name in (store.PLAN, OUTCOME))
+            if any((fold / name).exists() for name in (PLAN, OUTCOME))
         )
     for folder in sorted(folders):
         parts = folder.relative_to(out).parts
-        run = parts[2:-1] if store.is_fold(parts[-1]) else parts[2:]
-        if not (len(run) == 1 or (len(run) == 3 and run[1] == "rates")):
+        run = parts[2:-1] if is_fold(parts[-1]) else parts[2:]
+        if not (len(run) == 1 or (len(run) == 3 and run[1] == RATES)):
             continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
 
 
-def _jobs(out: Path) -> dict[str, dict[str, Any]]:
+def _jobs(out: Path) -> dict[str, queue.Job]:
     try:
         return queue.recorded(out)
     except OSError as error:
@@ -230,26 +217,24 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
         head=head,
         body=body,
         refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
-        failed=f"<h2>Failed or given up</h2><ul>{failed}</ul>" if failed else "",
+        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
     )
 
 
-def of_run(
-    folder: Path, job: Mapping[str, Any] | None = None, states: Mapping[str, str] | None = None
-) -> Status:
+def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str] | None = None) -> Status:
     """What is known of the run in `folder`; files that cannot be read count as absent.
 
     job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
     it says nothing.
     """
-    plan = read_json(folder / "plan.json") or {}
-    metrics, events = _journal(folder / records.METRICS), _journal(folder / records.EVENTS)
+    plan = read_json(folder / PLAN) or {}
+    metrics, events = _journal(folder / METRICS), _journal(folder / EVENTS)
     state = _state(folder, job, states)
     result = _result(folder) if state == "done" else None
     step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
     settings = plan.get("settings")
     total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
-    own = folder / "s3prl.log"
+    own = folder / S3PRL_LOG
     number = _last_number(metrics) if state != "done" else _headlines(result)
     return Status(
         folder=folder,
@@ -260,10 +245,8 @@ def of_run(
         total=total if isinstance(total, int) else None,
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=number,
-        log=own if job is None or own.exists() else Path(job["log"]),
-        said=str((read_json(folder / OUTCOME) or {}).get("said", ""))
-        if state in ("failed", "hopeless")
-        else "",
+        log=own if job is None or own.exists() else job.log,
+        said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=_partial(plan) or ("" if result is None else result.shortfall),
     )
@@ -288,25 +271,22 @@ def _partial(plan: Mapping[str, Any]) -> str:
     return shortfall(found) if isinstance(found, dict) else ""
 
 
-def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
-    if (folder / "result.json").exists():
+def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None) -> str:
+    if (folder / RESULT).exists():
         return "done"
-    queued = queue.state(job, states)
+    queued = "" if job is None else job.state(states)
     if queued in queue.WAITING:
         return "waiting"
     # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
-    over = job is not None and (states is not None or queue.ended(job))
+    over = job is not None and (states is not None or job.end.exists())
     if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
-    with contextlib.suppress(OSError):
-        if hopeless.stopped(folder) is not None:
-            return "hopeless"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 
 def is_running(folder: Path, elsewhere: bool = True) -> bool:
     """Whether the process that took the lock is alive; elsewhere: what is believed of one of another host."""
-    holder = read_json(folder / "lock") or {}
+    holder = read_json(folder / LOCK) or {}
     if holder.get("host") != socket.gethostname():
         return bool(holder) and elsewhere
     try:
@@ -347,7 +327,7 @@ def _result(folder: Path) -> Result | None:
     from upstream_arm.common.errors import ReportError
 
     try:
-        return results.read(folder / results.FILE_NAME)
+        return results.read(folder / RESULT)
     except ReportError:
         return None
 
@@ -355,7 +335,7 @@ def _result(folder: Path) -> Result | None:
 def _headlines(result: Result | None) -> str:
     """The numbers of a finished run that tables print, or that its result cannot be used."""
     if result is None:
-        return "result.json cannot be used"
+        return f"{RESULT} cannot be used"
     shown = [metric for metric in result.metrics if metric.role == "headline"]
     numbers = [f"{one.name} {one.value:.{2 if one.unit == 'percent' else 4}f}" for one in shown]
     return f"{', '.join(numbers)} on {shown[0].split}"

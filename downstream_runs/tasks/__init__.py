@@ -12,7 +12,7 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
-    from downstream_runs.core.task import Recipe, TaskSpec
+    from downstream_runs.core.task import TaskSpec
 
 # SUPERB's order; a task that it does not have comes after these.
 ORDER = ("pr", "asr", "ks", "qbe", "sid", "asv", "sd", "ic", "sf", "er")
@@ -43,13 +43,3 @@ def get(name: str) -> TaskSpec:
             "as `python -m downstream_runs list` shows"
         )
     return _tasks()[known[wanted]]
-
-
-def recipe(task: TaskSpec, name: str) -> Recipe:
-    """The task's recipe of that name; UsageError with near names for an unknown one."""
-    if name not in task.recipes:
-        raise UsageError(
-            f"task {task.name} has no recipe {name!r}{near(name, task.recipes)}; "
-            f"its recipes are: {', '.join(task.recipes)}"
-        )
-    return task.recipes[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from downstream_runs.engine.parts import weights_sha256
+from downstream_runs.upstreams.checked import weights_sha256
 from upstream_arm.common.errors import UsageError
 
 PLAIN = (bool, int, float, str, bytes, type(None))

@@ -8,7 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.upstreams.listing import NEED_CHECKPOINT, check_upstream, own_names
+from downstream_runs.core.run import file_identity
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream, own_names
+from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 
 TEMPLATE = "customized_upstream"  # s3prl's example entry, which does read --ckpt
@@ -34,8 +36,6 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     ignore it, and for a released checkpoint that is not there or was changed since it was downloaded;
     UpstreamError for an address with a password.
     """
-    from upstream_arm import names
-
     check_upstream(name)
     if ckpt is not None and "://" in ckpt:
         from upstream_arm import download
@@ -68,16 +68,9 @@ def is_released(name: str, sha256: str | None) -> bool:
     return sha256 is not None and sha256 == _recorded(name)
 
 
-def is_released_name(name: str) -> bool:
-    """Whether a name by itself means a checkpoint of the authors."""
-    from upstream_arm import names
-
-    return name in names.RELEASED or name in names.ALIASES
-
-
 def honest(name: str, sha256: str | None) -> str:
     """The name for weights of that hash: a released name only for the released ones."""
-    return name if not is_released_name(name) or is_released(name, sha256) else f"{name}_local"
+    return name if not names.is_released_name(name) or is_released(name, sha256) else f"{name}_local"
 
 
 def told(name: str, ckpt: str | None, sha256: str | None) -> str | None:
@@ -85,7 +78,7 @@ def told(name: str, ckpt: str | None, sha256: str | None) -> str | None:
 
     None where the name says it all: released weights, and upstreams without a file.
     """
-    if ckpt is None or (is_released_name(name) and is_released(name, sha256)):
+    if ckpt is None or (names.is_released_name(name) and is_released(name, sha256)):
         return None
     if "://" in ckpt:
         return Path(urlsplit(ckpt).path).name or ckpt
@@ -104,7 +97,6 @@ def _recorded(name: str) -> str | None:
 
 def _given(name: str, ckpt: str) -> Upstream:
     """`--ckpt` under a released name."""
-    from downstream_runs.engine.plan import file_identity
     from upstream_arm import download
 
     if "://" in ckpt:
@@ -127,8 +119,7 @@ def _given(name: str, ckpt: str) -> Upstream:
 
 
 def _released(name: str, demo: bool) -> Upstream:
-    from downstream_runs.engine.plan import file_identity
-    from upstream_arm import download, names
+    from upstream_arm import download
 
     preset = names.canonical(name)
     file = download.cached(name)

@@ -1,60 +1,32 @@
-"""The figures, one a file. matplotlib is imported only while they are drawn."""
+"""The figures. matplotlib is imported only while they are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from reports.figures import ablations, curves, pareto, tasks, uncertainty, weights
 from reports.figures.style import Picture
-from reports.rows import Row
 from reports.statistics.resample import Interval
-
-#: What drawing needs, to be imported once before processes are forked.
-MODULES = ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg")
-
-_ORDER = (
-    "overall_params",
-    "overall_macs",
-    "tasks",
-    "reuse",
-    "mask_ratio",
-    "intervals",
-    "intervals_labelled",
-    "layer_weights",
-    "curves_dev",
-    "curves_loss",
-)
+from reports.systems import System
 
 
-def without_intervals(rows: Sequence[Row], shown: int) -> list[Callable[[], list[Picture]]]:
-    """Calls that draw the figures of these rows and of published numbers alone, the slow ones first.
-
-    Those of single runs show the first `shown` rows, rows without labels first.
-    """
-    from reports.figures import curves, mask_ratio, pareto, reuse, tasks, weights
-
-    some = sorted(rows, key=lambda row: bool(row.labels))[:shown]
-    left_out = len(rows) - len(some)
-    return [
-        lambda: curves.loss(some, left_out),
-        lambda: curves.evaluations(some, left_out),
-        lambda: weights.draw(some, left_out),
-        lambda: [pareto.parameters(rows)],
-        lambda: [pareto.macs(rows)],
-        lambda: [tasks.draw(rows)],
-        lambda: [reuse.draw()],
-        lambda: [mask_ratio.draw()],
-    ]
-
-
-def of_intervals(
-    rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], shown: int
+def draw(
+    ours: Sequence[System], intervals: Mapping[str, Mapping[str, Interval]], shown: int
 ) -> list[Picture]:
-    """The figures of the intervals: row name -> column key -> interval."""
-    from reports.figures import uncertainty
+    """All figures in the order of the page; `intervals`: name of ours -> column key -> interval.
 
-    return uncertainty.draw(rows, intervals, shown)
-
-
-def ordered(pictures: Iterable[Picture]) -> list[Picture]:
-    """As they stand on the page."""
-    return sorted(pictures, key=lambda picture: _ORDER.index(picture.key))
+    Those of single runs show the first `shown` of ours, those without labels first.
+    """
+    some = sorted(ours, key=lambda system: bool(system.labels))[:shown]
+    left_out = len(ours) - len(some)
+    return [
+        pareto.parameters(ours),
+        pareto.macs(ours),
+        tasks.draw(ours),
+        ablations.reuse(),
+        ablations.mask_ratio(),
+        *uncertainty.draw(ours, intervals, shown),
+        *weights.draw(some, left_out),
+        *curves.evaluations(some, left_out),
+        *curves.loss(some, left_out),
+    ]

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
+from downstream_runs.cli import plans, run
+from downstream_runs.core import ranges
+from downstream_runs.core.run import RunPlan, resolve_config
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import data_root as settings
-from downstream_runs.engine import ranges
-from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
 from upstream_arm import download
 from upstream_arm.common.errors import UsageError
 
@@ -72,7 +74,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "verify": ("--data",),
     "repeat": ("--out", "--data", "--ckpt", "--model-config", "--device"),
     "submit": ("--out", "--recipe", "--run"),
-    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-crops"),
+    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-precision"),
     "score": ("--ref", "--hyp"),
 }
 
@@ -88,7 +90,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_options() -> Iterator[str]:
     """Every option of a run that takes a value, as the parser itself has it."""
-    for action in cli.run_parser("plan")._actions:
+    for action in run.run_parser()._actions:
         if action.option_strings and not isinstance(action, argparse._HelpAction | argparse._StoreTrueAction):
             yield action.option_strings[-1]
 
@@ -317,11 +319,11 @@ def test_any_text_as_a_setting(key: str, value: str) -> None:
 )
 @patience(max_examples=150, deadline=None)
 def test_any_words_as_arguments(words: list[str]) -> None:
-    from downstream_runs.cli import options, parser
+    from upstream_arm.common import arguments
 
     try:
-        parser.check_words(words)
-        options.plan_of(options.run_parser().parse_args(["fbank", "asr", "--demo", *words]), words)
+        arguments.check_words(words)
+        plans.plan_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
     except UsageError as error:
         assert str(error)
     except SystemExit as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
-from downstream_runs.scoring.mtwv import BETA
-from reports.evidence import Evidence, Item, Trial
+from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
+from reports.items import Item, ScoredItems, Trial
 from reports.statistics import paired, ratios, resample, systems, trials
 from reports.statistics.paired import Comparison, p_text
 from reports.statistics.ratios import Sums
@@ -104,18 +105,18 @@ SECOND = items([("a", 2, 10), ("a", 2, 10), ("b", 5, 10), ("c", 4, 10)])
 
 def test_compare_says_what_it_did_for_each_kind_of_metric() -> None:
     found = paired.compare(
-        Evidence("asr_wer", "asr", items=(FIRST,)), Evidence("asr_wer", "asr", items=(SECOND,))
+        ScoredItems("asr_wer", "asr", items=(FIRST,)), ScoredItems("asr_wer", "asr", items=(SECOND,))
     )
     assert isinstance(found, Comparison) and found.matched_pairs is not None and found.interval is not None
     assert found.matched_pairs == paired.matched_pairs([1.0, 0.0, 2.0, 3.0])
     assert found.difference == pytest.approx(100 * (13 - 7) / 40)
     other = paired.compare(
-        Evidence("ks_acc", "ks", items=(FIRST,)), Evidence("ks_acc", "ks", items=(SECOND,))
+        ScoredItems("ks_acc", "ks", items=(FIRST,)), ScoredItems("ks_acc", "ks", items=(SECOND,))
     )
     assert isinstance(other, Comparison) and other.matched_pairs is None
     assert "cannot give less than p = 0.25" in other.method
     lone = tuple(Trial(str(n), "one", n % 2, float(n)) for n in range(4))
-    single = Evidence("asv_eer", "asv", trials=lone)
+    single = ScoredItems("asv_eer", "asv", trials=lone)
     assert paired.compare(single, single) == "a single enrolled speaker gives no test"
 
 
@@ -126,23 +127,23 @@ def test_sums_by_group_in_the_order_of_their_names() -> None:
 
 
 def test_draws_of_two_groups_by_hand() -> None:
-    drawn = ratios.draws(Evidence("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),)))
+    drawn = ratios.draws(ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),)))
     assert drawn is not None and drawn.point == 20.0 and (drawn.freedom, drawn.groups) == (1, 2)
     # Two of a, one of each, two of b: 10, 20, 30 %, moved from 20 by sqrt(2 / 1).
     wide = 10 * math.sqrt(2)
     assert sorted({round(float(value), 9) for value in drawn.values}) == pytest.approx(
         [20 - wide, 20, 20 + wide]
     )
-    lone = Evidence("asr_wer", "asr", items=(items([("a", 1, 10)]),))
+    lone = ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10)]),))
     assert ratios.draws(lone) is None
-    mixed = Evidence("er_acc", "er", items=(items([("a", 1, 10), ("b", 3, 10)]), items([("a", 1, 10)])))
+    mixed = ScoredItems("er_acc", "er", items=(items([("a", 1, 10), ("b", 3, 10)]), items([("a", 1, 10)])))
     assert ratios.draws(mixed) is None
 
 
 def test_a_difference_draws_both_systems_alike() -> None:
-    first = Evidence("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),))
-    second = Evidence("asr_wer", "asr", items=(items([("a", 2, 10), ("b", 5, 10)]),))
-    drawn = ratios.difference(first, second)
+    first = ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),))
+    second = ScoredItems("asr_wer", "asr", items=(items([("a", 2, 10), ("b", 5, 10)]),))
+    drawn = ratios.draws(first, second)
     assert drawn is not None and drawn.point == pytest.approx(15.0)
     wide = 5 * math.sqrt(2)
     assert sorted({round(float(v), 9) for v in drawn.values}) == pytest.approx([15 - wide, 15, 15 + wide])
@@ -151,8 +152,8 @@ def test_a_difference_draws_both_systems_alike() -> None:
 def test_strata_are_drawn_apart() -> None:
     # One stratum twice, under one stream, would give the single one's draws.
     one = items([("a", 1, 10), ("b", 3, 10), ("c", 6, 10)])
-    single = ratios.draws(Evidence("er_acc", "er", items=(one,)))
-    double = ratios.draws(Evidence("er_acc", "er", items=(one, one)))
+    single = ratios.draws(ScoredItems("er_acc", "er", items=(one,)))
+    double = ratios.draws(ScoredItems("er_acc", "er", items=(one, one)))
     assert single is not None and double is not None and double.point == single.point
     assert not np.allclose(single.values, double.values)
     assert double.values.std() == pytest.approx(single.values.std() / math.sqrt(2), rel=0.1)
@@ -214,12 +215,12 @@ def trial(group: str, label: int, score: float, name: str = "") -> Trial:
 
 
 def eer(*made: Trial) -> float:
-    return trials.point(Evidence("asv_eer", "asv", trials=made))
+    return trials.point(ScoredItems("asv_eer", "asv", trials=made))
 
 
 def test_equal_error_rates_by_hand() -> None:
     assert eer(trial("a", 1, 2), trial("a", 0, 1)) == 0.0
-    assert eer(trial("a", 1, 1), trial("a", 0, 2)) == 100.0
+    assert eer(trial("a", 1, 1), trial("a", 0, 2)) == pytest.approx(100.0)
     assert eer(trial("a", 1, 1), trial("a", 0, 1)) == pytest.approx(50.0)
     # Hits 1/2 at no alarm, then 1/2 alarms, then all hits: crossed where alarms reach 1/2.
     four = (trial("a", 1, 4), trial("a", 0, 3), trial("a", 1, 2), trial("a", 0, 1))
@@ -229,7 +230,7 @@ def test_equal_error_rates_by_hand() -> None:
 
 
 def mtwv(*made: Trial) -> float:
-    return trials.point(Evidence("qbe_mtwv", "qbe", trials=made))
+    return trials.point(ScoredItems("qbe_mtwv", "qbe", trials=made))
 
 
 def test_term_weighted_values_by_hand() -> None:
@@ -249,15 +250,15 @@ def test_term_weighted_values_by_hand() -> None:
 def test_trials_draw_their_groups() -> None:
     made = [trial("a", 1, 2), trial("a", 0, 1), trial("b", 1, 1.5), trial("b", 0, 1.8, "x"), trial("c", 1, 3)]
     made += [trial("c", 0, 0.5)]
-    evidence = Evidence("asv_eer", "asv", trials=tuple(made))
+    evidence = ScoredItems("asv_eer", "asv", trials=tuple(made))
     drawn = trials.draws(evidence)
     assert drawn is not None and drawn.point == eer(*made)
     assert (drawn.freedom, drawn.groups, drawn.unit) == (2, 3, "enrolled speaker")
-    assert trials.draws(Evidence("asv_eer", "asv", trials=tuple(made[:2]))) is None
-    better = Evidence(
+    assert trials.draws(ScoredItems("asv_eer", "asv", trials=tuple(made[:2]))) is None
+    better = ScoredItems(
         "asv_eer", "asv", trials=tuple(trial(t.group, t.label, t.score + 9 * t.label, t.name) for t in made)
     )
-    gap = trials.difference(evidence, better)
+    gap = trials.draws(evidence, better)
     assert gap is not None and gap.point == pytest.approx(-drawn.point)
     assert np.allclose(gap.values, -drawn.values)  # the better one's draws are all 0
 
@@ -268,7 +269,7 @@ def test_many_scores_are_thinned_for_the_draws_and_not_for_the_value() -> None:
         trial(f"s{number % 7}", number % 2, float(rng.normal(number % 2)), str(number))
         for number in range(2400)
     )
-    evidence = Evidence("asv_eer", "asv", trials=made)
+    evidence = ScoredItems("asv_eer", "asv", trials=made)
     drawn = trials.draws(evidence)
     assert drawn is not None and drawn.point == trials.point(evidence)
     assert abs(float(np.mean(drawn.values)) - drawn.point) < 0.5
@@ -296,3 +297,106 @@ def test_the_overall_of_draws_by_hand() -> None:
     slots = {**still, "sf_f1": one(80.0, 1.0), "sf_cer": one(30.0, 2.0)}
     both = systems._overall(slots)  # F1 rises where 100 - CER falls: they share their draws
     assert both.values.tolist() == pytest.approx([(450 + 79 + 72) / 11, (450 + 81 + 68) / 11])
+
+
+def test_a_draw_that_is_undefined_is_silent_and_gives_no_interval() -> None:
+    # Drawn alone, the one group is 0/0 and the other 2/0: phones inserted where nothing is spoken.
+    for empty in (0, 2):
+        evidence = ScoredItems("pr_per", "pr", items=(items([("a", 1, 10), ("b", empty, 0)]),))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            drawn = ratios.draws(evidence)
+        assert drawn is not None and drawn.point == 10.0 * (1 + empty)
+        assert not np.isfinite(drawn.values).all() and interval(drawn) is None
+
+    # A draw of b alone has no nontargets.
+    made = (trial("a", 0, 1.0), trial("a", 1, 3.0), trial("b", 1, 2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = trials.draws(ScoredItems("asv_eer", "asv", trials=made))
+    assert found is not None and np.isnan(found.values).any() and interval(found) is None
+
+
+def test_degrees_of_freedom_do_not_depend_on_the_unit() -> None:
+    from reports import scores
+
+    def made(scale: float) -> list[Draws]:
+        return [
+            Draws(0.0, scale * np.array([-spread, spread]), freedom, 5, "speaker")
+            for spread, freedom in ((1.0, 3.0), (2.0, 5.0))
+        ]
+
+    for scale in (1e-3, 1e3):
+        assert combined(made(scale), "x").freedom == pytest.approx(combined(made(1), "x").freedom)
+        whole = [
+            systems._overall({key: made(factor)[number % 2] for number, key in enumerate(scores.KEYS)})
+            for factor in (1, scale)
+        ]
+        assert whole[1].freedom == pytest.approx(whole[0].freedom)
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"),
+    [("asr_wer", 0.0, 120.0), ("ks_acc", 0.0, 100.0), ("overall", 0.0, 100.0)],
+)
+def test_an_interval_is_cut_to_what_the_metric_can_be(key: str, low: float, high: float) -> None:
+    whole = systems._possible(key, Interval(-0.5, 120.0, 12, "speaker"))
+    assert whole == Interval(low, high, 12, "speaker")
+    inner = Interval(0.3, 99.0, 12, "speaker")
+    assert systems._possible(key, inner) == inner
+
+
+def test_a_metric_that_one_system_lacks_is_not_compared() -> None:
+    words, labels = (ScoredItems(key, key[:3], items=(FIRST,)) for key in ("asr_wer", "ks_acc"))
+    assert systems.compare({"asr_wer": words}, {"ks_acc": labels}) == {}
+    assert list(systems.compare({"asr_wer": words, "ks_acc": labels}, {"ks_acc": labels})) == ["ks_acc"]
+
+
+def test_a_few_undefined_draws_are_drawn_again_and_more_are_not() -> None:
+    def filled(undefined: int) -> list[float]:
+        values = np.arange(100.0)
+        values[:undefined] = np.nan
+        return trials._drawn_again(values).tolist()  # type: ignore[no-any-return]
+
+    assert (trials.MOSTLY, trials.THRESHOLDS) == (0.95, 1000)
+    assert filled(5) == [5.0] * 5 + [float(number) for number in range(5, 100)]
+    assert math.isnan(filled(6)[0]) and filled(6)[6:] == [float(number) for number in range(6, 100)]
+
+
+def test_thinned_thresholds_span_all_scores() -> None:
+    # Trials that reach each threshold, from the highest, and all: of scores 0 to 100, odd ones targets.
+    made = [trial("a", number % 2, float(number)) for number in range(101)]
+    asv, qbe = (trials._counted(made, key, limit=5) for key in ("asv_eer", "qbe_mtwv"))
+    assert (asv.targets + asv.nontargets).tolist() == [[1, 26, 51, 76, 101, 101]]
+    assert (50 * qbe.targets + 51 * qbe.nontargets)[0] == pytest.approx([2, 26, 52, 76, 100, 101])
+
+
+def test_what_thinning_moves_the_draws_by_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With every group once in each draw, each draw is the value of all thresholds and not of four.
+    monkeypatch.setattr(trials, "THRESHOLDS", 4)
+    monkeypatch.setattr(trials, "weights", lambda groups, stream: np.ones((3, groups)))
+    rng = np.random.default_rng(1)
+    made = tuple(trial(f"s{n % 7}", n % 2, float(rng.normal(n % 2)), str(n)) for n in range(200))
+    evidence = ScoredItems("asv_eer", "asv", trials=made)
+    drawn, value = trials.draws(evidence), trials.point(evidence)
+    assert drawn is not None and drawn.values == pytest.approx([value] * 3)
+    thinned = trials._values("asv_eer", trials._counted(made, "asv_eer", 4), np.ones((1, 7)))
+    assert abs(thinned[0] - value) > 0.1
+
+
+def test_groups_stand_in_the_order_of_their_names() -> None:
+    # Two systems, and two processes, give one column of the draws to one group.
+    names = [f"s{number:02d}" for number in range(40)]
+    made = [trial(name, label, float(label)) for name in reversed(names) for label in (0, 1)]
+    assert trials._used(made, "asv_eer")[1:] == (names, 40)
+    missed = [trial(f"r{number:02d}", 1, DEFAULT_SCORE) for number in range(40)]
+    unspoken = trial("a", 0, 3.0)
+    used, ordered, resampled = trials._used([*missed, *made, unspoken], "qbe_mtwv")
+    assert ordered == names + [f"r{number:02d}" for number in range(40)] and resampled == 40
+    assert len(used) == 120 and unspoken not in used
+
+
+def test_queries_that_no_document_holds_give_no_draws() -> None:
+    assert (
+        trials.draws(ScoredItems("qbe_mtwv", "qbe", trials=(trial("q", 0, 1.0), trial("r", 0, 2.0)))) is None
+    )

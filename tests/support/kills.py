@@ -19,7 +19,8 @@ import torch
 import toy
 
 from downstream_runs.core import records
-from downstream_runs.engine import evaluate, loop, parts, run, state
+from downstream_runs.engine import checkpoints, components, run, train
+from downstream_runs.engine.trained_run import TrainedRun
 
 DIE = signal.SIGKILL
 
@@ -60,16 +61,14 @@ def half_of_line(journal: records.Journal, path: Path, line: dict[str, Any]) -> 
 
 def in_test_split() -> None:
     """Die in the evaluation of the test split."""
-    real = evaluate.evaluate
+    real = TrainedRun.evaluate
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if "test-clean" in args:
-            nth_call(parts.Parts, "features", 2)()
+            nth_call(components.Components, "features", 2)()
         return real(*args, **kwargs)
 
-    from downstream_runs.engine import bench
-
-    bench.evaluate = wrapped
+    TrainedRun.evaluate = wrapped
 
 
 def at_result() -> None:
@@ -79,13 +78,13 @@ def at_result() -> None:
 
 
 MOMENTS: list[tuple[str, Callable[[], None]]] = [
-    ("before the first checkpoint", nth_call(loop.Trainer, "_update", 2)),
-    ("between two halves of a step", nth_call(loop.Trainer, "_backward", 6)),
-    ("in the middle of a checkpoint", nth_call(state, "atomic_write_bytes", 1, half_of_file)),
-    ("in the first evaluation", nth_call(parts.Parts, "features", 12)),
-    ("between best and checkpoint", nth_call(state.Checkpoints, "save", 1)),
+    ("before the first checkpoint", nth_call(train.Trainer, "update", 2)),
+    ("between two halves of a step", nth_call(train.Trainer, "_backward", 6)),
+    ("in the middle of a checkpoint", nth_call(checkpoints, "atomic_write_bytes", 1, half_of_file)),
+    ("in the first evaluation", nth_call(components.Components, "features", 12)),
+    ("between best and checkpoint", nth_call(checkpoints.Checkpoints, "save", 1)),
     ("in a journal line", nth_call(records.Journal, "_append", 5, half_of_line)),
-    ("after a later checkpoint", nth_call(loop.Trainer, "_update", 2)),
+    ("after a later checkpoint", nth_call(train.Trainer, "update", 2)),
     ("in the test", in_test_split),
     ("before the result has its name", at_result),
 ]

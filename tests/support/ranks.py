@@ -5,20 +5,22 @@ Every attempt is a fork of a process that has imported everything, and so is eve
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import noise
 import torch
 import toy
 
-from downstream_runs.engine import batches, bench, loop, parallel, run
+from downstream_runs.engine import batches, distributed, result_builder, run, train
+from downstream_runs.engine.distributed import DistributedContext
+from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm.common.errors import RunFailed
 
 COUNT = 2
@@ -27,14 +29,14 @@ END_SECONDS = 2.0
 
 def count_pids(pids: Path) -> None:
     """Every rank of later attempts leaves its process number in `pids`."""
-    real = parallel._join
+    real = distributed._join
 
-    def join(plan: Any, ranks: parallel.Ranks, store: Path) -> Any:
+    def join(plan: Any, context: DistributedContext, store: Path) -> Any:
         with pids.open("a") as file:
             file.write(f"{os.getpid()}\n")
-        return real(plan, ranks, store)
+        return real(plan, context, store)
 
-    parallel._join = join
+    distributed._join = join
 
 
 def dies(rank: int, owner: Any, name: str, number: int, victim: Callable[[], int]) -> Callable[[], None]:
@@ -59,11 +61,15 @@ def dies(rank: int, owner: Any, name: str, number: int, victim: Callable[[], int
 
 ITSELF, PARENT = os.getpid, os.getppid
 MOMENTS: list[tuple[str, Callable[[], None], Callable[[], int]]] = [
-    ("rank 1 before the first checkpoint", dies(1, loop.Trainer, "_update", 2, ITSELF), ITSELF),
-    ("rank 0 in its first evaluation", dies(0, loop, "evaluate", 1, ITSELF), ITSELF),
-    ("the parent between two halves of a step", dies(1, loop.Trainer, "_backward", 3, PARENT), PARENT),
-    ("rank 1 when a checkpoint is made", dies(1, parallel.Ranks, "gather", 2, ITSELF), ITSELF),
-    ("the parent in the test", dies(0, bench, "evaluate", 1, PARENT), PARENT),
+    ("rank 1 before the first checkpoint", dies(1, train.Trainer, "update", 2, ITSELF), ITSELF),
+    ("rank 0 in its first evaluation", dies(0, TrainedRun, "evaluate", 1, ITSELF), ITSELF),
+    ("the parent between two halves of a step", dies(1, train.Trainer, "_backward", 3, PARENT), PARENT),
+    (
+        "rank 1 in a checkpoint",
+        dies(1, DistributedContext, "gather", 2, ITSELF),
+        ITSELF,
+    ),
+    ("the parent in the test", dies(0, result_builder, "best_on_dev", 1, PARENT), PARENT),
 ]
 
 
@@ -119,11 +125,14 @@ def gradients(corpus: Path, out: Path, devices: int) -> None:
     del config["specaug"]
     config["downstream_expert"]["modelrc"]["RNNs"]["dropout"] = [0.0]
     plan = noise.tiny_plan(corpus, out / f"step-{devices}", upstream="toy", config=config, devices=devices)
-    update = loop.Trainer._update
+    update = train.Trainer.update
 
-    def kept(self: loop.Trainer) -> None:
-        if self.ranks.leader:
-            torch.save([parameter.grad.clone() for parameter in self.trained], out / f"grad-{devices}.pt")
+    def kept(self: train.Trainer) -> None:
+        if self.context.leader:
+            torch.save(
+                [parameter.grad.clone() for parameter in self.optimization.parameters],
+                out / f"grad-{devices}.pt",
+            )
         update(self)
 
     def shares(loader: Any) -> list[list[int]]:
@@ -134,10 +143,9 @@ def gradients(corpus: Path, out: Path, devices: int) -> None:
         return [[item] for items in zip(*dealt, strict=True) for item in items]
 
     def sabotage() -> None:
-        loop.Trainer._update = kept
+        train.Trainer.update = kept
         if devices == 1:
-            loop.batches = dataclasses.make_dataclass("Batches", [])()
-            loop.batches.draw, loop.batches.read, loop.batches.Part = shares, batches.read, batches.Part
+            train.batches = SimpleNamespace(**{**vars(batches), "draw": shares})
 
     child = os.fork()
     if child == 0:
@@ -153,7 +161,7 @@ def gradients(corpus: Path, out: Path, devices: int) -> None:
 def main(corpus: str, out: str) -> None:
     torch.set_num_threads(1)
     toy.register()
-    parallel.START_METHOD = "fork"
+    distributed.START_METHOD = "fork"
     # What a fork must not do: import for seconds.
     import s3prl.downstream.asr.expert
     import s3prl.downstream.specaug  # noqa: F401

@@ -18,6 +18,13 @@ def die_with(parent: int, number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
 
 
+def cores() -> int:
+    """How many cores this process may use; macOS only tells how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def how_it_ended(code: int | None) -> str:
     """How a process ended, in words, from its exit code; below 0 it is a signal's number."""
     if code is None:

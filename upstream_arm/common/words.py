@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def near(wanted: str, known: Iterable[object]) -> str:
@@ -21,3 +21,16 @@ def shown(value: object, longest: int = 120) -> str:
     except ValueError:  # a number with more digits than Python writes
         return "a number of thousands of digits"
     return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-10:]}"
+
+
+def columns(rows: Sequence[Sequence[str]], right: Iterable[int] | None = None) -> list[str]:
+    """Rows of cells as lines: the columns `right` (by default all but the first) end below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ends = set(range(1, len(widths)) if right is None else right)
+    return [
+        "  ".join(
+            cell.rjust(width) if index in ends else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

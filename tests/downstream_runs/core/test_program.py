@@ -45,7 +45,7 @@ def test_without_a_checkout_it_is_the_console_command(tmp_path: Path) -> None:
     script = (
         "import importlib.util, pathlib, sys\n"
         "pathlib.Path.resolve = pathlib.Path.absolute\n"
-        "from downstream_runs.cli.options import run_parser\n"
+        "from downstream_runs.cli.run import run_parser\n"
         "print(run_parser().prog)"
     )
     done = subprocess.run(

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.cli import estimate
 from downstream_runs.cli import main as cli
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.estimate import command, predict
+from downstream_runs.estimate import predict
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
 
 SHAPE = Shape(layers=12, features=768, rate=320)
@@ -64,14 +65,6 @@ def test_random_crops_are_encoded_in_every_step() -> None:
     assert sid.extraction == pytest.approx(0.2 * 0.2), "dev and test only"
 
 
-def test_stored_crops_are_encoded_once_each() -> None:
-    cost = Cost(0.1, 0.2, 0.03, 0.006)
-    sid = predict.predict(small("sid"), "superb", measurement(sid=cost), crops=4)
-    assert sid.training == pytest.approx(200_000 * 0.006 / 3600)
-    assert sid.extraction == pytest.approx((4 * 1.0 + 0.2) * 0.2)
-    assert sid.store_bytes == (4 * 1800 + 360) * 2 * 12 * 768 * 4
-
-
 def test_the_search_is_every_layer_of_both_splits_in_stock_and_of_one_here() -> None:
     found = predict.predict(tasks.get("qbe"), "superb", measurement(qbe=Cost(0.1, 0.1)))
     splits = tasks.get("qbe").corpus.splits
@@ -109,13 +102,12 @@ def test_every_task_has_its_corpus() -> None:
         (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
         (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
         (["fbank", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
-        (["fbank", "ks", "--features-crops", "0"], "--features-crops is 0"),
     ],
 )
 def test_wrong_use_is_one_sentence(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["estimate", *arguments]) == cli.WRONG_USE
+    assert cli.main(["estimate", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
@@ -132,8 +124,8 @@ def test_a_measurement_of_a_toy_upstream(
     toy.register()
     monkeypatch.chdir(tmp_path)
     built = (toy.Toy(), torch.device("cpu"), "toy [untrained]")
-    monkeypatch.setattr(command, "_upstream", lambda options: built)
-    assert command.main(["toy", "ks,qbe", "--device", "cpu"]) == 0
+    monkeypatch.setattr(estimate, "built_upstream", lambda options: built)
+    assert cli.main(["estimate", "toy", "ks,qbe", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("estimate for toy [untrained], 3 layers x 16, recipe superb")
     rows = [line.split() for line in said.splitlines() if line.startswith(("ks", "qbe"))]

@@ -63,12 +63,12 @@ def test_ten_checkpoints_and_two_selections(tmp_path: Path, monkeypatch: pytest.
     folder = run_dir(this)
     evaluate, calls = asv._evaluate, []
 
-    def killed(bench: object, step: int, splits: object) -> None:
+    def killed(run: object, step: int, splits: object) -> None:
         if step == 8 and not calls:
             calls.append(step)
             (folder / "partial-states-8").mkdir()
             raise KeyboardInterrupt
-        evaluate(bench, step, splits)
+        evaluate(run, step, splits)
 
     monkeypatch.setattr(asv, "_evaluate", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from downstream_runs.cli import main as cli
-from downstream_runs.launch import queue
-from downstream_runs.launch.attempt import OUTCOME
+from downstream_runs.core import queue, run_folder
 from downstream_runs.runs import status
 from reports import store
 
@@ -102,13 +101,13 @@ def test_status_and_reports_find_the_same_runs_behind_links(data_dir: Path, tmp_
     (out / "fbank_no_cmvn").symlink_to(tmp_path / "other disk")
     (tmp_path / "other disk" / "ks" / "loop").symlink_to(tmp_path / "other disk")
     (out / "up").symlink_to(tmp_path)
-    shown = {one.folder for one in status.find(out) if not store.is_fold(one.folder.name)}
+    shown = {one.folder for one in status.find(out) if not run_folder.is_fold(one.folder.name)}
     assert shown == {path.parent for path, _ in store.find([out]).results} and len(shown) == 10
 
 
 def test_files_that_are_none_are_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(tmp_path, "superb-1")
-    for name in ("metrics.jsonl", "events.jsonl", "lock", OUTCOME):
+    for name in ("metrics.jsonl", "events.jsonl", "lock", run_folder.OUTCOME):
         os.mkfifo(folder / name)
     zero = make(tmp_path, "superb-2")
     for name in ("metrics.jsonl", "events.jsonl", "result.json"):
@@ -129,7 +128,7 @@ def test_files_that_are_none_are_absent(tmp_path: Path, capsys: pytest.CaptureFi
 def test_states_of_a_job(tmp_path: Path) -> None:
     folder = make(tmp_path, "superb-1", events_jsonl=EVENTS)
     end = tmp_path / "exit"
-    job = {"job": "3_0", "log": str(tmp_path / "log"), "end": str(end)}
+    job = queue.Job("3_0", tmp_path / "log", end)
     assert status.of_run(folder, job, {"3_0": "PENDING"}).state == "waiting"
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "running"
     (folder / "lock").write_text(json.dumps({"pid": 1, "host": "another host"}))
@@ -138,9 +137,9 @@ def test_states_of_a_job(tmp_path: Path) -> None:
     # Slurm calls a job running for a moment after it has ended.
     end.write_text("1\n")
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "stopped"
-    assert queue.state(job, {"3_0": "RUNNING"}) == "", "the same command submits it again"
+    assert job.state({"3_0": "RUNNING"}) == "", "the same command submits it again"
     assert status.of_run(folder, job, None).state == "stopped"
-    (folder / OUTCOME).write_text(json.dumps({"said": "no such file"}))
+    (folder / run_folder.OUTCOME).write_text(json.dumps({"said": "no such file"}))
     assert status.of_run(folder, job, {"3_0": "COMPLETING"}).state == "failed"
     # Afterwards the run may go on without Slurm.
     (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
@@ -154,7 +153,7 @@ def test_jobs_that_are_none_are_left_out(tmp_path: Path) -> None:
     path.parent.mkdir()
     lines = [good, {**good, "end": 7}, {**good, "run": None}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert queue.recorded(tmp_path) == {good["run"]: good}
+    assert queue.recorded(tmp_path) == {good["run"]: queue.Job("3_0", Path("/log"), Path("/end"))}
     assert [one.state for one in status.find(tmp_path)] == ["stopped"]
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from downstream_runs.scoring import accuracy, counts, der, eer, groundtruth, inputs, mtwv, rttm, slots, wer
+from downstream_runs.scoring import (
+    accuracy,
+    counts,
+    der,
+    eer,
+    groundtruth,
+    inputs,
+    mtwv,
+    rttm,
+    slots,
+    trials,
+    wer,
+)
 from downstream_runs.scoring.counts import ErrorCounts
 from downstream_runs.scoring.der import DiarizationCounts
 from downstream_runs.scoring.groundtruth import GroundTruth
@@ -169,3 +182,45 @@ def test_error_rates_by_hand_with_their_counts() -> None:
         eer.score([1, 0, 2], [1.0, 2.0, 3.0])
     with pytest.raises(ScoringError, match="3 labels and 2 scores"):
         eer.score([1, 0, 1], [1.0, 2.0])
+
+
+def test_scores_of_any_kind_of_number() -> None:
+    assert eer.score([1, 0, 0], np.array([2, 1, 0], dtype=np.uint8)).eer == 0.0  # type: ignore[arg-type]
+    assert eer.score([1, 0, 0, 0], [True, False, True, False]).eer == pytest.approx(1 / 4)
+    scores = {"p": {"a": 1.5, "b": 1.25}, "q": {"b": 1.75}}
+    assert mtwv.score(TRUTH, scores, default=-10) == mtwv.score(TRUTH, scores, default=-10.0)
+
+
+def test_trials_of_one_score_are_accepted_by_no_threshold() -> None:
+    found = eer.score([1, 0, 1], [1.0, 1.0, 1.0])
+    assert found.eer == pytest.approx(0.5) and (found.false_rejects, found.false_accepts) == (2, 0)
+
+
+def test_the_threshold_is_interpolated_between_corners_of_the_roc() -> None:
+    # One target and one nontarget at each score: the point of 4 lies on the line from 5 to 0.
+    found = eer.score([1, 0] * 3, [5.0, 5.0, 4.0, 4.0, 0.0, 0.0])
+    assert found.eer == pytest.approx(0.5) and found.threshold == pytest.approx(5 - 5 * (1 / 6) / (2 / 3))
+
+
+def test_a_single_other_document_counts_whole() -> None:
+    # Accepting both documents is worth 1 - 1.5, nothing is worth 0.
+    truth = GroundTruth(("p",), ("a", "b"), {"p": frozenset("a")})
+    found = mtwv.score(truth, {"p": {"a": 1.0, "b": 2.0}}, beta=1.5)
+    assert (found.mtwv, found.threshold) == (0.0, 2.0)
+
+
+def test_of_many_unknown_names_the_first_five_are_told() -> None:
+    unknown = [f"x{number:02d}" for number in range(40)]
+    told = r"40 {} of the system .* \(x00, x01, x02, x03, x04, \.\.\.\)"
+    with pytest.raises(ScoringError, match=told.format("queries")):
+        mtwv.score(TRUTH, {name: {"a": 1.0} for name in reversed(unknown)})
+    with pytest.raises(ScoringError, match=told.format("documents")):
+        mtwv.score(TRUTH, {"p": dict.fromkeys(reversed(unknown), 1.0)})
+
+
+def test_of_several_doubled_columns_the_first_by_name_is_told(tmp_path: Path) -> None:
+    names = [f"n{number:02d}" for number in range(20)]
+    path = tmp_path / "x.csv"
+    path.write_text(",".join(["item", "label", "score", *names[::-1], *names]) + "\n")
+    with pytest.raises(ScoringError, match="has the column 'n00' twice"):
+        trials.read(path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream_runs.scoring import groundtruth, stdlist, tlist
+from downstream_runs.scoring import groundtruth, inputs, stdlist, tlist
 from downstream_runs.scoring.groundtruth import GroundTruth
 from downstream_runs.scoring.names import ScoringError
 
@@ -110,6 +110,15 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
         stdlist.read(put(tmp_path / "x.xml", "<?xml version='1.0' encoding='no-such'?><stdlist/>"))
 
 
+def test_a_file_that_is_cut_off_between_two_queries_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.stdlist.xml"
+    stdlist.write(path, {"p": {"d": 1.0}, "q": {"d": 2.0}})
+    whole = path.read_text()
+    for place in (whole.index("  <detected_termlist", whole.index('"p"')), whole.index("</stdlist>")):
+        with pytest.raises(ScoringError, match=r"x.stdlist.xml cannot be read .*a <stdlist> XML file was"):
+            stdlist.read(put(path, whole[:place]))
+
+
 def test_tlist(tmp_path: Path) -> None:
     tlist.write(tmp_path / "x.tlist.xml", ["q<1>", "é&"], "x.ecf.xml")
     assert tlist.read(tmp_path / "x.tlist.xml") == ("q<1>", "é&")
@@ -117,6 +126,19 @@ def test_tlist(tmp_path: Path) -> None:
         tlist.read(put(tmp_path / "y.xml", '<termlist><term termid="a"/><term termid="a"/></termlist>'))
     with pytest.raises(ScoringError, match="holds no term"):
         tlist.read(put(tmp_path / "z.xml", "<termlist/>"))
+
+
+def test_files_longer_than_a_block_and_blocks_without_an_element(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "LINE_LIMIT", 128)  # a block is one byte longer
+    names = tuple(f"q{number}" for number in range(100))
+    tlist.write(tmp_path / "long.tlist.xml", names, "x.ecf.xml")
+    assert tlist.read(tmp_path / "long.tlist.xml") == names
+    head, tail = '<termlist><term termid="a"/>'.ljust(129), "</termlist>"
+    assert tlist.read(put(tmp_path / "short.xml", head + tail.rjust(127))) == ("a",)
+    with pytest.raises(ScoringError, match="has 128 bytes without an element"):
+        tlist.read(put(tmp_path / "empty.xml", head + tail.rjust(128)))
 
 
 @given(st.data())

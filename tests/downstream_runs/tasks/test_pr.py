@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from downstream_runs import tasks
+from downstream_runs.core import official
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import lexicon, markers
 from downstream_runs.engine import RunPlan, run
-from downstream_runs.engine.plan import leaves
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("pr")

@@ -9,10 +9,10 @@ import pytest
 import snips_files
 
 from downstream_runs import bridge, tasks
+from downstream_runs.core import official
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import snips
 from downstream_runs.engine import RunPlan, run
-from downstream_runs.engine.plan import leaves
-from downstream_runs.tasks import official
 from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("sf")

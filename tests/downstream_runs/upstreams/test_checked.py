@@ -92,11 +92,11 @@ def test_a_run_says_what_does_not_fit(
 ) -> None:
     import s3prl.hub
 
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.core.feature_options import FeatureOptions
 
     bend, says = BENDS[name]
     monkeypatch.setattr(s3prl.hub, "bent", lambda **_: Bent(bend), raising=False)
-    plan = noise.tiny_plan(corpus, tmp_path, upstream="bent", features=Settings(features))
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="bent", features=FeatureOptions(features))
     with pytest.raises(UsageError, match=f"upstream bent {says}") as caught:
         run(plan)
     assert "\n" not in str(caught.value)
