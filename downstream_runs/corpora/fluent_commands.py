@@ -155,6 +155,10 @@ def _table(utterances: Sequence[Utterance]) -> str:
     return text.getvalue()
 
 
+def _is_root(root: Path) -> bool:
+    return any((root / table).is_file() for table in TABLES.values())
+
+
 CORPUS = CheckedCorpus(
     name="Fluent Speech Commands",
     licence="Fluent Speech Commands Public License (academic research)",
@@ -166,7 +170,7 @@ CORPUS = CheckedCorpus(
     title="Fluent Speech Commands",
     get=GET,
     places=(FOLDER,),
-    holds=lambda root: any((root / table).is_file() for table in TABLES.values()),
+    holds=_is_root,
     sign="data/train_data.csv",
     # 30,043 in all, as the corpus's own page says.
     official={"train": 23_132, "dev": 3_118, "test": 3_793},

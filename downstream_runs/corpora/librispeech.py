@@ -152,6 +152,10 @@ def _content_hash(listing: Listing[Parts], lengths: Mapping[str, int]) -> str:
     return digest.hexdigest()
 
 
+def _is_root(root: Path) -> bool:
+    return any((root / part).is_dir() for part in OFFICIAL)
+
+
 CORPUS = CheckedCorpus(
     name="LibriSpeech train-clean-100, dev-clean, test-clean",
     licence="CC BY 4.0",
@@ -163,7 +167,7 @@ CORPUS = CheckedCorpus(
     title="LibriSpeech",
     get=GET,
     places=("LibriSpeech",),
-    holds=lambda root: any((root / part).is_dir() for part in OFFICIAL),
+    holds=_is_root,
     sign="a folder such as train-clean-100",
     official=OFFICIAL,
     listed=_listed,
