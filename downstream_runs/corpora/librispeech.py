@@ -5,9 +5,7 @@ Beside the audio of a chapter lies `<speaker>-<chapter>.trans.txt`, one line `ID
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,12 +100,9 @@ def length_table(lengths: Mapping[str, int]) -> str:
     relative to the root, `length` in samples, and an empty `label`; longest first. Files of one length are in
     the order of their paths here, so that the table depends on nothing but the corpus.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", "file_path", "length", "label"])
     ordered = sorted(lengths.items(), key=lambda item: (-item[1], item[0]))
-    writer.writerows([index, path, samples, ""] for index, (path, samples) in enumerate(ordered))
-    return text.getvalue()
+    rows = ((index, path, samples, "") for index, (path, samples) in enumerate(ordered))
+    return texts.table([("", "file_path", "length", "label"), *rows])
 
 
 def write_tables(listing: Listing[Any], lengths: Mapping[str, int], folder: Path) -> None:

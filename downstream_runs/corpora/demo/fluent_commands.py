@@ -6,12 +6,11 @@ nothing about an upstream; they carry the label "demo".
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from downstream_runs.corpora import texts
 from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
@@ -40,17 +39,15 @@ def make(folder: Path) -> Path:
 
 def _content() -> made.Content:
     lines, tables = {}, {}
+    given = [(slots, wording) for slots, wordings in COMMANDS.items() for wording in wordings]
     for split, speakers in SPEAKERS.items():
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         # As in the corpus, the first column is a number without a name.
-        writer.writerow(["", "path", SPEAKER, "transcription", *SLOTS])
-        given = [(slots, wording) for slots, wordings in COMMANDS.items() for wording in wordings]
-        everyone = [(speaker, *one) for speaker in speakers for one in given]
-        for index, (speaker, slots, wording) in enumerate(everyone):
-            name = uuid.uuid5(uuid.NAMESPACE_OID, f"demo {speaker} {wording}")
-            path = f"wavs/speakers/{speaker}/{name}.wav"
-            lines[path] = Line(wording, speakers[speaker])
-            writer.writerow([index, path, speaker, wording, *slots])
-        tables[TABLES[split]] = text.getvalue()
+        rows: list[tuple[object, ...]] = [("", "path", SPEAKER, "transcription", *SLOTS)]
+        for speaker, voice in speakers.items():
+            for slots, wording in given:
+                name = uuid.uuid5(uuid.NAMESPACE_OID, f"demo {speaker} {wording}")
+                path = f"wavs/speakers/{speaker}/{name}.wav"
+                lines[path] = Line(wording, voice)
+                rows.append((len(rows) - 1, path, speaker, wording, *slots))
+        tables[TABLES[split]] = texts.table(rows)
     return made.spoken(lines, tables)

@@ -11,8 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from downstream_runs.corpora.demo import made
-from downstream_runs.corpora.demo.sentences import SLOTS
+from downstream_runs.corpora.demo import made, sentences
 from downstream_runs.corpora.demo.speech import Line, Voice
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_verification import Trial, text_of
@@ -39,7 +38,7 @@ def make(folder: Path, seed: int = 0) -> Path:
 
 def _content(seed: int) -> made.Content:
     """No sentence is said twice, so what is said tells no speakers apart."""
-    texts = iter(_sentences(len(SPEAKERS) * VIDEOS * CLIPS, seed))
+    texts = iter(sentences.draw(len(SPEAKERS) * VIDEOS * CLIPS, seed, (PATTERN,)))
     lines, splits = {}, {}
     for speaker, voice in SPEAKERS.items():
         for video in range(1, VIDEOS + 1):
@@ -52,15 +51,6 @@ def _content(seed: int) -> made.Content:
         "veri_test.txt": text_of(_trials(list(splits), seed)),
     }
     return made.spoken(lines, lists)
-
-
-def _sentences(number: int, seed: int) -> list[str]:
-    source = random.Random(seed)
-    drawn: dict[str, None] = {}
-    while len(drawn) < number:
-        words = [source.choice(SLOTS[word[1:-1]]) if "{" in word else word for word in PATTERN.split()]
-        drawn[" ".join(words)] = None
-    return list(drawn)
 
 
 def _trials(names: Sequence[str], seed: int) -> list[Trial]:

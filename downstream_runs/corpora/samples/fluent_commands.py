@@ -8,10 +8,9 @@ is written again as wav, sample for sample.
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
+from downstream_runs.corpora import texts
 from downstream_runs.corpora.audio import AudioFile, problems
 from downstream_runs.corpora.checks import require_none
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
@@ -48,13 +47,6 @@ def lay_out(source: Path, dest: Path) -> Path:
         source / TABLE,
         dict.fromkeys(TABLES, INSTEAD),
     )
-    lists = {TABLES[split]: _table(rows) for split, rows in lines.items()}
+    header = ["", "path", SPEAKER, "transcription", *SLOTS]
+    lists = {TABLES[split]: texts.table([header, *rows]) for split, rows in lines.items()}
     return laid.lay_out(dest / FOLDER, facts, INSTEAD, audio, lists)
-
-
-def _table(rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", "path", SPEAKER, "transcription", *SLOTS])
-    writer.writerows(rows)
-    return text.getvalue()
