@@ -25,12 +25,8 @@ from upstream_arm.waveforms import prepare
 class UpstreamExpert(nn.Module):
     """What s3prl calls an upstream: waveforms in, a dict of hidden states out.
 
-    Attributes:
-        student: the model.
-        untrained: True if its weights are random.
-        checkpoint_path: the file of its weights, None if they are random.
-        checkpoint_sha256: that file's hash.
-        labels: what the checkpoint says that every result with it must say, such as "untrained-teacher".
+    It is `untrained` without a checkpoint. `labels` are what every result with it must say, such as
+    "untrained-teacher".
     """
 
     def __init__(
@@ -60,15 +56,9 @@ class UpstreamExpert(nn.Module):
     def forward(self, wavs: Sequence[Tensor] | Tensor) -> dict[str, Any]:
         """Compute the features of a batch, in the type of the student's weights.
 
-        Args:
-            wavs: unpadded 16 kHz waveforms, each [sample]; or one tensor [batch, sample] of equally long
-                ones, which torch's DataParallel can divide.
-
-        Returns:
-            `hidden_states`: a list of [batch, frame, feature], one a layer; `last_hidden_state`: the last.
-
-        Raises:
-            UpstreamError: for an empty batch or a waveform that cannot be used.
+        The unpadded 16 kHz waveforms are each [sample]; or one tensor [batch, sample] of equally long ones,
+        which torch's DataParallel can divide. `hidden_states` is a list of [batch, frame, feature], one a
+        layer, and `last_hidden_state` the last. UpstreamError for an empty batch or an unusable waveform.
         """
         checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
         if not checked:

@@ -44,13 +44,9 @@ class RuntimeOptions:
 
 
 def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
-    """Make a student, or go on making it.
+    """Make a student, or go on making it; returns its safetensors.
 
-    Returns:
-        The student's safetensors.
-
-    Raises:
-        UsageError: if teacher, corpus, folder or settings cannot be used, or the training diverges.
+    UsageError if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
     with distributed(options.device) as context, contextlib.ExitStack() as stack:
         if context.first:
