@@ -16,7 +16,6 @@ from torch.nn.modules import module as torch_module
 from upstream_arm.config import ConvLayer, StudentConfig
 from upstream_arm.convolutions import frames
 
-
 _OWN_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
