@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs import costs
 from downstream_runs.cli.findings import Finding, show
+from downstream_runs.core import costs
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.corpora import data_root
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
         good = show(corpus(task, root.path, options.out, options.partial)) and good
         steps = task.recipes["superb"].config.get("runner", {}).get("total_steps")
         trained = f"{steps:,} steps" if steps else "no training"
-        print(f"     cost: recipe superb: {trained}; {costs.sentence(task.name)}")
-        print(f"     disk: corpus {task.corpus.size}; {costs.disk(task.name)}")
+        print(f"     cost: recipe superb: {trained}; {costs.hours(task)}")
+        print(f"     disk: corpus {task.corpus.size}; {costs.disk(task)}")
     return DONE if good else WRONG_USE
 
 

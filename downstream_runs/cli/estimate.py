@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs import costs
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import switches_of, task_names
+from downstream_runs.core import costs
 from upstream_arm.common.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def text(
     from downstream_runs.estimate import predict
 
     head = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run GB")
-    cells = [head, *(_cells(row, recipe) for row in rows)]
+    cells = [head, *(_cells(row, task, recipe) for row, task in zip(rows, tasks, strict=True))]
     off, stored, size = predict.totals(rows)
     if len(rows) > 1:
         cells.append(("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", ""))
@@ -137,9 +137,9 @@ def text(
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Prediction, recipe: str) -> tuple[str, ...]:
+def _cells(row: Prediction, task: TaskSpec, recipe: str) -> tuple[str, ...]:
     parts = (row.off, row.stored, row.extraction, row.training, row.evaluation)
-    disk = costs.run_gb(row.task, recipe)
+    disk = costs.run_gb(task, task.recipes[recipe])
     return (row.task, *map(_hours, parts), f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
 
 

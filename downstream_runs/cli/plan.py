@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs import costs
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
+from downstream_runs.core import costs
 from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
@@ -94,8 +94,9 @@ def _run(plan: RunPlan, folds: int) -> Line:
     folder = run_dir(plan)
     total = resolve_config(plan).get("runner", {}).get("total_steps") if plan.task.train_split else None
     steps = f"{total:,}" if total else "no training"
-    gb = costs.run_gb(plan.task.name, plan.recipe) / folds
-    searching = costs.search_gb(plan.task.name, plan.recipe) * costs.width(plan.upstream)
+    recipe = plan.task.recipes[plan.recipe]
+    gb = costs.run_gb(plan.task, recipe) / folds
+    searching = costs.search_gb(plan.task, recipe) * costs.width(plan.upstream)
     hours = _hours(plan, total, folds)
     return Line(grid.name(plan), steps, _state(plan, folder), hours, (), folder, gb, searching)
 
@@ -117,9 +118,9 @@ def _made(folder: Path) -> str:
 
 def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] | None:
     """Stock s3prl's published hours for the task, in proportion to the steps; a task's folds share them."""
-    published = costs.HOURS.get(plan.task.name)
+    published = plan.task.cost.hours
     full = plan.task.recipes["superb"].config.get("runner", {}).get("total_steps")
-    if published is None or not total or not full or plan.recipe not in ("superb", "paper"):
+    if not published or not total or not full or not plan.task.recipes[plan.recipe].is_full:
         return None
     low, high = (float(number) for number in (published.split("-") * 2)[:2])
     share = total / full / folds
@@ -220,15 +221,10 @@ def _stores(rows: Sequence[grid.Row], left: Sequence[Path]) -> dict[str, float]:
             task, mode = plan.task, plan.features.mode
             student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
             by_itself = mode == "auto" and student and task.pooled
-            if (
-                run_dir(plan) not in left
-                or plan.recipe not in ("superb", "paper")
-                or task.train_split is None
-            ):
+            if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
                 continue
             if mode != "disk" and not by_itself:
                 continue
-            size = costs.store_gb(task.name, task.pooled, plan.features.precision)
-            if size is not None:
-                found[f"{plan.upstream}'s stored features, {size[0]}"] = size[1] * costs.width(plan.upstream)
+            what, gb = costs.store_gb(task, plan.features.precision)
+            found[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
     return found

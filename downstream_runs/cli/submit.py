@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         chosen=[submission.run_folder(place.expanduser().absolute()) for place in options.run],
         labelled=options.labelled,
     )
-    print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(submission.FILES)} tasks")
+    print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(submission.submitted())} tasks")
     if path.stem == "predict":
         print("upload it at https://superbbenchmark.org")
     else:

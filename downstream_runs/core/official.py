@@ -33,7 +33,7 @@ def require(task: TaskSpec, config: Mapping[str, Any]) -> None:
                 "alone; leave it out"
             )
     if task.check is not None:
-        task.check(config)
+        task.check(config, task.recipes["superb"].config)
     for key in task.split_keys.values():
         names = _value(config, key)
         plain = all(isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) for name in names)

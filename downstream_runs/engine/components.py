@@ -167,7 +167,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
             device=str(device),
             upstream=plan.upstream,
             downstream=plan.task.s3prl_name,
-            downstream_variant=plan.task.variant,
+            downstream_variant=None,
         ).to(device)
     if plan.task.adjust is not None:
         plan.task.adjust(downstream)

@@ -141,7 +141,7 @@ def build(
                 device=str(device),
                 upstream="",
                 downstream=task.s3prl_name,
-                downstream_variant=task.variant,
+                downstream_variant=None,
             )
             .to(device)
         )

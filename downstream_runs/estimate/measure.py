@@ -167,11 +167,11 @@ class _Upstream:
 def _task(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     head = heads.build(task, recipe, timer.upstream, timer.device, place)
     seconds = task.trained_seconds
-    batch = heads.batch_size(head.config) // (2 if task.name == "asr" else 1)
+    batch = round(heads.batch_size(head.config) * task.batch_share)
     wavs, others = next(head.batches(most=1))
     here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
-    # SD's labels are of frames, so that its features cannot be of another length than the demo's.
-    stretch = 1.0 if task.name == "sd" else seconds / here
+    # Where labels are of frames, features cannot be of another length than the demo's.
+    stretch = 1.0 if task.frame_labels else seconds / here
     frames = [len(wav) / timer.shape.rate * stretch for wav in wavs]
     fraction = 0.1 if stretch != 1.0 else 1.0
     first = _step(head, timer.shape, frames, fraction, others)

@@ -68,7 +68,7 @@ def predict(task: TaskSpec, recipe: str, found: Measurement, precision: str = "f
     config: Mapping[str, Any] = task.recipes[recipe].config
     runner, folds = config["runner"], max(len(task.folds), 1)
     steps = runner["total_steps"]
-    utterances = heads.batch_size(config) // (2 if task.name == "asr" else 1)
+    utterances = round(heads.batch_size(config) * task.batch_share)
     utterances *= runner["gradient_accumulate_steps"]
     encoded = utterances * task.trained_seconds * cost.trained
     off = steps * (encoded + cost.step)

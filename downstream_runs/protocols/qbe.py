@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
-from downstream_runs.engine.feature_setup import upstream_identity
-from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features.options import is_batch_free
 from downstream_runs.protocols.layers import LayerStore, one_each
 from downstream_runs.protocols.search import Search, in_order
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from downstream_runs.core.results import Metric
+    from downstream_runs.engine.trained_run import TrainedRun
     from downstream_runs.scoring.mtwv import TermWeightedValue
 
 ARTEFACTS = (BENCHMARK, LAYERS, TRIALS)
@@ -101,6 +100,8 @@ class _Searches:
 
     def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
         self._run, self._corpus = run, corpus
+        from downstream_runs.engine.feature_setup import upstream_identity
+
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "best-states-dev.ckpt"
 FRAME_SHIFT = "frame_shift"
+PREDICTIONS = "scoring/predictions"
 FOLDERS: Mapping[str, str] = {"dev": "scoring/dev", "test": "scoring"}
 """Where each split's predictions and RTTM files go; those of test where the leaderboard wants them."""
 

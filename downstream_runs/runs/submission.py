@@ -13,36 +13,17 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from downstream_runs.core.program import PROGRAM
-from downstream_runs.core.run_folder import BENCHMARK, RESULT, SWEEP, SWEEP_SUFFIX
+from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
+    from downstream_runs.core.task import TaskSpec
 
-"""Behind the name of a run, the folder in which its learning rates were tried."""
-FOLDS = ("fold1", "fold2", "fold3", "fold4", "fold5")
-PREDICTIONS = "scoring/predictions"
-
-FILES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
-    {
-        "pr": (("test-hyp.ark", "pr_public/predict.ark"),),
-        "asr": (("test-clean-noLM-hyp.ark", "asr_public/predict.ark"),),
-        "ks": (("test_predict.txt", "ks_public/predict.txt"),),
-        "qbe": ((BENCHMARK, f"qbe_public/{BENCHMARK}"),),
-        "sid": (("test_predict.txt", "sid_public/predict.txt"),),
-        "asv": (("test_predict.txt", "sv_public/predict.txt"),),
-        "sd": (("frame_shift", "sd_public/frame_shift"), (PREDICTIONS, f"sd_public/{PREDICTIONS}")),
-        "ic": (("test_predict.csv", "ic_public/predict.csv"),),
-        "sf": (("test-hyp.ark", "sf_public/predict.ark"),),
-        "er": tuple((f"{fold}/test_{fold}_predict.txt", f"er_{fold}_public/predict.txt") for fold in FOLDS),
-    }
-)
-"""Task -> (file or folder of the run directory, its place in `predict/`)."""
 
 README = """These predictions are labelled {labels}: they are no entry for the SUPERB leaderboard.
 
@@ -78,19 +59,26 @@ def submit(
     given = _given(chosen)
     found: dict[str, Run] = {}
     problems: list[str] = []
-    for task in FILES:
+    for name, task in submitted().items():
         try:
-            run = given.get(task) or _find(place / task, task, recipe)
+            run = given.get(name) or _find(place / name, name, recipe)
             _check(run, task, labelled)
-            found[task] = run
+            found[name] = run
         except UsageError as error:
-            problems.append(f"{task}: {error}")
+            problems.append(f"{name}: {error}")
     problems += _one_upstream(found)
     if problems:
         listed = "\n  ".join(problems)
         raise UsageError(f"no predict.zip was written, {upstream} is not ready for it:\n  {listed}")
     labels = tuple(dict.fromkeys(label for run in found.values() for label in run.result.labels))
     return _write(place / ("-".join(["predict", *labels]) + ".zip"), found, labels)
+
+
+def submitted() -> dict[str, TaskSpec]:
+    """The tasks that the leaderboard has, by name."""
+    from downstream_runs import tasks
+
+    return {name: tasks.get(name) for name in tasks.names() if tasks.get(name).submitted}
 
 
 def run_folder(place: Path) -> Path:
@@ -115,7 +103,7 @@ def _given(chosen: Sequence[Path]) -> dict[str, Run]:
     given: dict[str, Run] = {}
     for folder in chosen:
         run = _read(folder)
-        if run.result.task not in FILES:
+        if run.result.task not in submitted():
             raise UsageError(f"--run {folder} is of the task {run.result.task}, which is not of SUPERB's ten")
         if run.result.task in given:
             raise UsageError(f"--run names two runs of {run.result.task}, once was expected")
@@ -174,7 +162,7 @@ def _chosen_rate(folder: Path) -> tuple[Path, str]:
         ) from None
 
 
-def _check(run: Run, task: str, labelled: bool) -> None:
+def _check(run: Run, task: TaskSpec, labelled: bool) -> None:
     """Every file there and as it was when the result was written, and no label unless that is allowed."""
     if run.result.labels and not labelled:
         raise UsageError(
@@ -182,19 +170,16 @@ def _check(run: Run, task: str, labelled: bool) -> None:
             "leaderboard cannot compare; "
             "use --labelled for a zip that says so in its name"
         )
-    if task == "er":
-        for fold in FOLDS:
-            if not (run.folder / fold / RESULT).is_file():
-                raise UsageError(f"{fold} of {run.folder} is missing; all five folds or no number")
-            _unchanged(run.folder, f"{fold}/{RESULT}", run.result)
-            one = _read(run.folder / fold)
-            _unchanged(one.folder, f"test_{fold}_predict.txt", one.result)
-        return
-    for name, _ in FILES[task]:
-        if name == PREDICTIONS:
-            _all_predictions(run)
-        else:
-            _unchanged(run.folder, name, run.result)
+    for fold in task.folds:
+        if not (run.folder / fold / RESULT).is_file():
+            raise UsageError(f"{fold} of {run.folder} is missing; all folds or no number")
+        _unchanged(run.folder, f"{fold}/{RESULT}", run.result)
+    for name in task.submitted:
+        if name.endswith("/"):
+            _all_predictions(run, name)
+            continue
+        for fold, one in [(fold, _read(run.folder / fold)) for fold in task.folds] or [("", run)]:
+            _unchanged(one.folder, name.format(fold=fold), one.result)
 
 
 def _counts(result: Result) -> str:
@@ -216,9 +201,9 @@ def _unchanged(folder: Path, name: str, result: Result) -> None:
         )
 
 
-def _all_predictions(run: Run) -> None:
+def _all_predictions(run: Run, name: str) -> None:
     """A file of probabilities for each test mixture."""
-    folder = run.folder / PREDICTIONS
+    folder = run.folder / name
     found = len(_regular(folder))
     wanted = run.result.corpus.counts.get("test", 0)
     if not found or found != wanted:
@@ -245,13 +230,14 @@ def _one_upstream(found: Mapping[str, Run]) -> list[str]:
 
 def _write(path: Path, found: Mapping[str, Run], labels: tuple[str, ...]) -> Path:
     members: dict[str, Path] = {}
-    for task, run in found.items():
-        for name, target in FILES[task]:
-            source = run.folder / name
-            if source.is_dir():
-                members.update({f"{target}/{file.name}": file for file in _regular(source)})
-            else:
-                members[target] = source
+    for task in submitted().values():
+        for name, target in task.submitted.items():
+            for fold in task.folds or (None,):
+                source = found[task.name].folder / (fold or "") / name.format(fold=fold)
+                if source.is_dir():
+                    members.update({f"{target}/{file.name}": file for file in _regular(source)})
+                else:
+                    members[target.format(fold=fold)] = source
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         if labels:
             archive.writestr(_entry("README.txt"), _readme(found, labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from downstream_runs.core.task import Score, Selection, TaskSpec
+from downstream_runs.core.task import Cost, Score, TaskSpec
 from downstream_runs.corpora import iemocap
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
@@ -20,9 +20,7 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
             f"{folder} has {split} predictions of {' and '.join(folds) or 'no fold'}, of one fold were "
             "expected; start the run again with --rerun always"
         )
-    truth = _labels.read_rows(folder / f"{split}_{folds[0]}_truth.txt", " ")
-    predicted = _labels.read_rows(folder / f"{split}_{folds[0]}_predict.txt", " ")
-    return (_labels.score(truth, predicted),)
+    return _labels.score(folder, f"{split}_{folds[0]}", scalars)
 
 
 TASK = TaskSpec(
@@ -31,18 +29,17 @@ TASK = TaskSpec(
     s3prl_name="emotion",
     aliases=("emotion", "emotion-recognition", "iemocap"),
     corpus=iemocap.CORPUS,
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
-    metrics=(_labels.accuracy_metric("emotion-{fold}/{split}-acc"),),
-    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
-    artefacts=("dev-best.ckpt", "test_{fold}_predict.txt", "test_{fold}_truth.txt"),
     recipes=Recipes("er"),
+    cost=Cost(hours="15-25"),
+    metrics=(_labels.accuracy_metric("emotion-{fold}/{split}-acc"),),
+    selection=_labels.BEST_ON_DEV,
+    artefacts=("dev-best.ckpt", "test_{fold}_predict.txt", "test_{fold}_truth.txt"),
+    submitted={"test_{fold}_predict.txt": "er_{fold}_public/predict.txt"},
+    folds=iemocap.FOLDS,
+    fold_key="downstream_expert.datarc.test_fold",
+    folds_of=iemocap.folds_of,
     data_keys=("downstream_expert.datarc.valid_ratio",),
     score=score,
     split_batches=True,
     pooled=True,
-    folds=iemocap.FOLDS,
-    fold_key="downstream_expert.datarc.test_fold",
-    folds_of=iemocap.folds_of,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.task import Score, Selection, TaskSpec
+from downstream_runs.core.task import Cost, TaskSpec
 from downstream_runs.corpora import speech_commands
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
@@ -31,17 +31,10 @@ def _place(item: tuple[str, Any]) -> tuple[bool, str, str]:
     return path.parent.name == "_background_noise_", path.parent.name, path.name
 
 
-def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
-    """Accuracy of `split` from the files that s3prl wrote to `folder`, one line an item that was drawn."""
-    truth = _labels.read_rows(folder / f"{split}_truth.txt", " ")
-    predicted = _labels.read_rows(folder / f"{split}_predict.txt", " ")
-    return (_labels.score(truth, predicted, _speaker),)
-
-
 def _speaker(name: str) -> str:
     """The speaker in a name such as `yes-0a7c2a8d_nohash_0.wav`, or the name itself."""
-    found = re.search(r"([0-9a-f]{8})_nohash_", name)
-    return found[1] if found else name
+    speaker = re.search(r"([0-9a-f]{8})_nohash_", name)
+    return speaker[1] if speaker else name
 
 
 TASK = TaskSpec(
@@ -50,18 +43,16 @@ TASK = TaskSpec(
     s3prl_name="speech_commands",
     aliases=("keyword-spotting", "speech-commands", "speech-command", "kws"),
     corpus=speech_commands.CORPUS,
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
-    metrics=(_labels.accuracy_metric("speech_commands/{split}-acc"),),
-    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
-    artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=Recipes("ks"),
-    score=score,
-    split_batches=True,
-    # Twelve classes are drawn equally often, and one of them is silence, cut out of noise.
-    random_share=1 / 12,
-    random_items=True,
-    pooled=True,
+    cost=Cost(hours="1.5"),
+    metrics=(_labels.accuracy_metric("speech_commands/{split}-acc"),),
+    selection=_labels.BEST_ON_DEV,
+    artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
+    submitted={"test_predict.txt": "ks_public/predict.txt"},
+    score=functools.partial(_labels.score, group=_speaker),  # one line an item that was drawn
     adjust=adjust,
+    split_batches=True,
+    random_items=True,
+    random_share=1 / 12,  # twelve classes are drawn equally often, and one of them is silence, cut of noise
+    pooled=True,
 )

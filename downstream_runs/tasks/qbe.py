@@ -4,50 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
-from downstream_runs.core.task import MetricSpec, Score, TaskSpec
+from downstream_runs.core.task import Cost, MetricSpec, Score, TaskSpec
 from downstream_runs.corpora import quesst14
+from downstream_runs.protocols import qbe
 from downstream_runs.recipes import Recipes
 from upstream_arm.common.errors import UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric
-    from downstream_runs.engine.trained_run import TrainedRun
 
 STORES = ("float32", "float16")
 
 
-RECIPES = Recipes("qbe")
-
-
-def check(config: Mapping[str, Any]) -> None:
-    """UsageError for another search than SUPERB's, and for an unknown store."""
-    found, built = config["downstream_expert"], RECIPES["superb"].config["downstream_expert"]
-    for key, value in built.items():
-        if key != "feature_store" and found[key] != value:
-            raise UsageError(
-                f"downstream_expert.{key} is {found[key]!r}, and QbE is built for SUPERB's {value!r} only; "
-                "leave it out, or run s3prl itself with the s3prl command"
-            )
-    if found["feature_store"] not in STORES:
-        raise UsageError(
-            f"downstream_expert.feature_store is {found['feature_store']!r}, "
-            f"expected one of {', '.join(STORES)}"
-        )
+def check(config: Mapping[str, Any], superb: Mapping[str, Any]) -> None:
+    """UsageError for an unknown type of stored features."""
+    store = config["downstream_expert"]["feature_store"]
+    if store not in STORES:
+        raise UsageError(f"downstream_expert.feature_store is {store!r}, expected one of {', '.join(STORES)}")
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
     """Nothing: MTWV is not scored split by split, see `test`."""
     return ()
-
-
-def test(run: TrainedRun) -> tuple[Metric, ...]:
-    """Every layer on dev, the best on eval."""
-    from downstream_runs.protocols import qbe
-
-    return qbe.test(run)
 
 
 TASK = TaskSpec(
@@ -56,8 +34,9 @@ TASK = TaskSpec(
     s3prl_name="quesst14_dtw",
     aliases=("query-by-example", "quesst14", "quesst14-dtw", "quesst", "spoken-term-detection"),
     corpus=quesst14.CORPUS,
+    recipes=Recipes("qbe"),
+    cost=Cost(search_gb=30.0),  # 12 x 768 values in fp32 for each frame of all audio
     train_split=None,
-    dev_splits=("dev",),
     test_splits=("eval",),
     metrics=(
         MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None),
@@ -70,10 +49,19 @@ TASK = TaskSpec(
             official=False,
         ),
     ),
-    selection=None,
     artefacts=(BENCHMARK, LAYERS, TRIALS),
-    recipes=RECIPES,
-    check=check,
+    submitted={BENCHMARK: f"qbe_public/{BENCHMARK}"},
+    fixed_keys=tuple(
+        f"downstream_expert.{key}"
+        for key in (
+            "feature_normalization",
+            "dtwrc.dist_method",
+            "dtwrc.minmax_norm",
+            "dtwrc.step_pattern",
+            "dtwrc.subsequence",
+        )
+    ),
     score=score,
-    test=test,
+    test=qbe.test,
+    check=check,
 )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from downstream_runs.core.task import MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
 from downstream_runs.corpora import librimix
+from downstream_runs.protocols import sd
 from downstream_runs.recipes import Recipes
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric
-    from downstream_runs.engine.trained_run import TrainedRun
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -28,11 +25,13 @@ def used(dataset: Any) -> int:
     return len({recording for recording, _, _ in dataset.chunk_indices})
 
 
-def test(run: TrainedRun) -> tuple[Metric, ...]:
-    """DER, the lowest of ten ways from probabilities to turns on test and, beside it, on dev."""
-    from downstream_runs.protocols import sd
+def _datarc(*keys: str) -> tuple[str, ...]:
+    return tuple(f"downstream_expert.datarc.{key}" for key in keys)
 
-    return sd.test(run)
+
+def _frame_metric(name: str, title: str, better: Literal["lower", "higher"], scalar: str) -> MetricSpec:
+    """No official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5."""
+    return MetricSpec(name, title, "percent", better, scalar, factor=100.0, official=False)
 
 
 TASK = TaskSpec(
@@ -41,41 +40,24 @@ TASK = TaskSpec(
     s3prl_name="diarization",
     aliases=("diarization", "speaker-diarization", "diarisation"),
     corpus=librimix.CORPUS,
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
+    recipes=Recipes("sd"),
+    cost=Cost(hours="6-12"),
     metrics=(
         MetricSpec("der", "diarization error rate", "percent", "lower", None),
-        MetricSpec(
-            "frame_acc",
-            "frame accuracy",
-            "percent",
-            "higher",
-            "diarization/{split}-acc",
-            100.0,
-            official=False,
-        ),
-        # Not the official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5.
-        MetricSpec(
-            "frame_der",
-            "frame-level DER",
-            "percent",
-            "lower",
-            "diarization/{split}-der",
-            100.0,
-            official=False,
-        ),
+        _frame_metric("frame_acc", "frame accuracy", "higher", "diarization/{split}-acc"),
+        _frame_metric("frame_der", "frame-level DER", "lower", "diarization/{split}-der"),
     ),
-    selection=Selection(split="dev", metric="frame_acc", artefact="best-states-dev.ckpt", s3prl_bound=0.0),
-    artefacts=("best-states-dev.ckpt", "frame_shift"),
-    recipes=Recipes("sd"),
+    selection=Selection(split="dev", metric="frame_acc", artefact=sd.CHECKPOINT, s3prl_bound=0.0),
+    artefacts=(sd.CHECKPOINT, sd.FRAME_SHIFT),
+    submitted={
+        sd.FRAME_SHIFT: "sd_public/frame_shift",
+        f"{sd.PREDICTIONS}/": "sd_public/scoring/predictions",
+    },
     # s3prl's scoring takes both for granted, whatever the head was trained with.
-    fixed_keys=("downstream_expert.datarc.rate", "downstream_expert.datarc.subsampling"),
-    data_keys=tuple(
-        f"downstream_expert.datarc.{key}"
-        for key in ("chunk_size", "label_delay", "num_speakers", "frame_shift")
-    ),
+    fixed_keys=_datarc("rate", "subsampling"),
+    data_keys=_datarc("chunk_size", "label_delay", "num_speakers", "frame_shift"),
     score=score,
+    test=sd.test,
     used=used,
-    test=test,
+    frame_labels=True,
 )

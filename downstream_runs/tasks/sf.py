@@ -4,46 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from downstream_runs.core.task import (
-    Item,
-    MetricSpec,
-    Score,
-    Selection,
-    TaskSpec,
-)
+from downstream_runs.core.task import Cost, Item, MetricSpec, Score, Selection, TaskSpec
 from downstream_runs.corpora import snips
 from downstream_runs.recipes import Recipes
+from downstream_runs.scoring import slots
 from downstream_runs.tasks import _ctc
-
-RECIPES = Recipes("sf")
-
-
-def check(config: Mapping[str, Any]) -> None:
-    """UsageError for other s3prl classes or metrics than the task's."""
-    _ctc.require_fixed(config["downstream_expert"], RECIPES["superb"].config["downstream_expert"])
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
     """Slot-type F1 and slot-value CER of `split` from what s3prl wrote to `folder`."""
-    from downstream_runs.scoring import slots
-
-    reference, hypothesis = _ctc.read_arks(folder, split)
+    reference, hypothesis = _ctc.read(folder, split)
     counts = slots.score(reference, hypothesis)
-    single = {
-        name: slots.score({name: reference[name]}, {name: hypothesis[name]}) for name in sorted(reference)
-    }
-    speaker = snips.speaker
-    f1 = tuple(Item(name, speaker(name), one.f1_sum, one.utterances) for name, one in single.items())
-    cer = tuple(Item(name, speaker(name), one.cer_errors, one.cer_length) for name, one in single.items())
+    f1, cer = [], []
+    for name in sorted(reference):
+        one, speaker = slots.score({name: reference[name]}, {name: hypothesis[name]}), snips.speaker(name)
+        f1.append(Item(name, speaker, one.f1_sum, one.utterances))
+        cer.append(Item(name, speaker, one.cer_errors, one.cer_length))
     return (
-        Score("slot_type_f1", 100.0 * counts.type_f1, {"utterances": counts.utterances}, f1),
+        Score("slot_type_f1", 100.0 * counts.type_f1, {"utterances": counts.utterances}, tuple(f1)),
         Score(
             "slot_value_cer",
             100.0 * counts.value_cer,
             {"errors": counts.cer_errors, "length": counts.cer_length, "utterances": counts.utterances},
-            cer,
+            tuple(cer),
         ),
     )
 
@@ -54,9 +38,8 @@ TASK = TaskSpec(
     s3prl_name="ctc",
     aliases=("slot-filling", "snips", "audio-snips"),
     corpus=snips.CORPUS,
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
+    recipes=Recipes("sf"),
+    cost=Cost(run_gb=1.7),
     metrics=(
         MetricSpec(
             "slot_type_f1", "slot-type F1", "percent", "higher", "ctc-snips/{split}-slot_type_f1", 100.0
@@ -67,13 +50,16 @@ TASK = TaskSpec(
     ),
     selection=Selection(split="dev", metric="slot_type_f1", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test-hyp.ark", "test-ref.ark"),
-    recipes=RECIPES,
-    fixed_keys=tuple(
-        f"downstream_expert.corpus.{key}"
-        for key in ("train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+    submitted={"test-hyp.ark": "sf_public/predict.ark"},
+    fixed_keys=(
+        "downstream_expert.text.mode",
+        *(
+            f"downstream_expert.corpus.{key}"
+            for key in ("name", "train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+        ),
     ),
-    check=check,
     score=score,
+    check=_ctc.check,
     used=_ctc.used,
     split_batches=True,
 )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+import functools
 
-from downstream_runs.core.task import Score, Selection, TaskSpec
+from downstream_runs.core.task import Cost, TaskSpec
 from downstream_runs.corpora import voxceleb1_identification
 from downstream_runs.recipes import Recipes
 from downstream_runs.tasks import _labels
 
 
-def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
-    """Accuracy of `split` from the speakers that s3prl wrote to `folder`, by `idNNNNN-<video>-NNNNN`."""
-    truth = _labels.read_rows(folder / f"{split}_truth.txt", " ")
-    predicted = _labels.read_rows(folder / f"{split}_predict.txt", " ")
-    return (_labels.score(truth, predicted, lambda name: name.split("-")[0]),)
+def _speaker(name: str) -> str:
+    """The speaker in a name such as idNNNNN-VIDEO-NNNNN."""
+    return name.split("-")[0]
 
 
 TASK = TaskSpec(
@@ -24,19 +21,17 @@ TASK = TaskSpec(
     s3prl_name="voxceleb1",
     aliases=("voxceleb1", "speaker-identification"),
     corpus=voxceleb1_identification.CORPUS,
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
-    metrics=(_labels.accuracy_metric("voxceleb1/{split}-acc"),),
-    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
-    artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
     recipes=Recipes("sid"),
+    cost=Cost(hours="30-50"),
+    metrics=(_labels.accuracy_metric("voxceleb1/{split}-acc"),),
+    selection=_labels.BEST_ON_DEV,
+    artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
+    submitted={"test_predict.txt": "sid_public/predict.txt"},
     data_keys=("downstream_expert.datarc.max_timestep",),
-    score=score,
+    score=functools.partial(_labels.score, group=_speaker),
     split_batches=True,
-    crop_seconds=8.0,
-    # Not every utterance is longer than a crop, but how many are is not known, so all count.
-    random_share=1.0,
     random_items=True,
+    random_share=1.0,  # not every utterance is longer than a crop, but how many are is not known: all count
+    crop_seconds=8.0,
     pooled=True,
 )

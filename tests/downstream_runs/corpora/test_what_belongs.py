@@ -106,7 +106,7 @@ def data_sets(name: str, prepared: PreparedData, place: Path) -> Iterator[tuple[
     config = expert_config(task.recipes["demo"].copy_config(), prepared)
     expert = importlib.import_module(f"s3prl.downstream.{task.s3prl_name}.expert").DownstreamExpert(
         upstream_dim=8, upstream_rate=160, **config, expdir=str(place), seed=1, device="cpu", upstream="",
-        downstream=task.s3prl_name, downstream_variant=task.variant,
+        downstream=task.s3prl_name, downstream_variant=None,
     )  # fmt: skip
     if task.adjust is not None:
         task.adjust(expert)
