@@ -177,8 +177,9 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
         status = path.stat()
         entry = known.get(str(path))
-        if entry is None or entry[:2] != [status.st_size, status.st_mtime_ns]:
-            entry = [status.st_size, status.st_mtime_ns, _samples(path)]
+        version = [status.st_size, status.st_mtime_ns]
+        if not isinstance(entry, list) or len(entry) != 3 or entry[:2] != version:
+            entry = [*version, _samples(path)]
         current[str(path)] = entry
     if known != {**known, **current}:
         atomic_write_text(cache, json.dumps({**known, **current}))
