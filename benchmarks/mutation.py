@@ -75,7 +75,7 @@ TARGETS = {
     ),
     "features": Target(
         "downstream_runs/features",
-        ("tests/downstream_runs/features",),
+        ("tests/downstream_runs/features", "tests/downstream_runs/engine/test_remembered.py"),
         ("torch", "torchaudio", "safetensors.torch", "hypothesis", "numpy", "scipy.signal"),
     ),
 }
