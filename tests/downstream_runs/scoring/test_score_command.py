@@ -90,6 +90,21 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ((), "METRIC"),
+        (("wer", "--hyp", "h.ark"), "--ref"),
+        (("wer", "--ref", "r.ark"), "--hyp"),
+        (("eer", "--ref", "r.tsv"), "--hyp"),
+    ],
+)
+def test_a_metric_and_its_files_must_be_named(
+    arguments: tuple[str, ...], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"required: {missing}" in refused(capsys, *arguments)
+
+
 def test_phones_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ref, hyp = tmp_path / "truth.csv", tmp_path / "predict.csv"
     ref.write_text("a b.wav,activate,lights,none\nc.wav,decrease,heat,kitchen\n")
@@ -176,6 +191,7 @@ def test_term_detection(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFi
     system = folder / "mfcc_dtw_top20.stdlist.xml.gz"
     found = run(capsys, "mtwv", "--ref", folder, "--hyp", system)
     assert round(found["rate"], 7) == 0.1441319 and found["counts"]["defaulted"] == 1200
+    assert found["default_score"] == -10.0
     one_file = run(capsys, "mtwv", "--ref", folder / "groundtruth.tlist.xml", "--hyp", system)
     assert one_file["counts"] == found["counts"]
     # A default above all other scores accepts what was not reported first.
