@@ -17,13 +17,14 @@ import platform
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, type(Ellipsis))
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 class Unknown(Exception):
@@ -142,14 +143,14 @@ class _Description:
         attributes = getattr(value, "__dict__", None)
         if attributes is None or type(value).__module__ in sys.builtin_module_names:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        left_out: set[str] = set()
         if isinstance(value, torch.nn.Module):
-            # torch's own; persistent tensors are in the weights' hash.
-            left_out = set(vars(torch.nn.Module())) - {"_buffers", "_modules", "_forward_hooks"}
-            left_out -= {"_forward_pre_hooks"}
+            # Without torch's own; persistent tensors are in the weights' hash.
+            left_out = set(vars(torch.nn.Module())) - {"_buffers", "_modules", *HOOKS}
+            attributes = {name: held for name, held in attributes.items() if name not in left_out}
+            # Their keys count up in a process.
+            attributes |= {name: dict(enumerate(attributes[name].values())) for name in HOOKS}
         for name in sorted(attributes):
-            if name not in left_out:
-                self.add(attributes[name], f"{where}.{name}")
+            self.add(attributes[name], f"{where}.{name}")
 
 
 class _Files:
@@ -205,27 +206,35 @@ class _Files:
 
     def _files_of(self, level: int, name: str, folder: Path) -> Iterator[Path]:
         """The files behind an import, of a module and of the packages that it is in."""
-        first, *rest = name.split(".")
+        parts = name.split(".") if name else []
         if level:
-            place = folder if level == 1 else folder.parents[level - 2]
-            rest = name.split(".") if name else []
-            yield from _existing(place / "__init__.py")
+            places = [folder if level == 1 else folder.parents[level - 2]]
+            yield from _existing(places[0] / "__init__.py")
         else:
-            if first in sys.stdlib_module_names:
-                return
-            spec = importlib.machinery.PathFinder.find_spec(first, [str(folder), *sys.path])
-            origin = None if spec is None else spec.origin
-            if origin is None:
-                return
-            if self._is_installed(Path(origin).resolve()):
-                self._packages.add(first)
-                return
-            yield Path(origin)
-            place = Path(origin).parent
-        for part in rest:
-            place = place / part
-            yield from _existing(place.with_name(f"{place.name}.py"))
-            yield from _existing(place / "__init__.py")
+            first, *parts = parts
+            places = []
+            for file, place in _found(first, [str(folder), *sys.path]):
+                if self._is_installed((file or place).resolve()):
+                    self._packages.add(first)
+                    continue
+                places.append(place)
+                if file is not None:
+                    yield file
+        for place in places:
+            for part in parts:
+                place = place / part
+                yield from _existing(place.with_name(f"{place.name}.py"))
+                yield from _existing(place / "__init__.py")
+
+
+def _found(name: str, folders: Sequence[str]) -> list[tuple[Path | None, Path]]:
+    """File and folder of a module that is not Python's own; of a package without __init__.py its folders."""
+    spec = importlib.machinery.PathFinder.find_spec(name, folders)
+    if spec is None or name in sys.stdlib_module_names:
+        return []
+    if spec.origin is not None:
+        return [(Path(spec.origin), Path(spec.origin).parent)]
+    return [(None, Path(place)) for place in spec.submodule_search_locations or ()]
 
 
 def _imports(content: bytes) -> Iterator[tuple[int, str]]:
