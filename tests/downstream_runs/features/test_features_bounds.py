@@ -228,11 +228,13 @@ class Plain(nn.Module):
     def __init__(self, batching: str = "exact", short: int = 0, several: bool = False) -> None:
         super().__init__()
         self.switches, self.short, self.several = {"batching": batching}, short, several
-        self.calls = 0
+        self.calls, self.autocast = 0, (False, torch.float32)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
         self.calls += 1
+        self.autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
         (wave,) = wavs
+        assert wave.dtype == torch.float32
         frames = wave[: len(wave) // 10 * 10].view(1, -1, 10)[:, : len(wave) // 10 - self.short]
         states = [frames, 2 * frames]
         return {"hidden_states": dict(enumerate(states)) if self.several else states}
@@ -257,14 +259,15 @@ def source(upstream: nn.Module, seldom: bool = False, **chosen: Any) -> Source:
 
 @pytest.mark.parametrize("kind", ["frames", "pooled"])
 @pytest.mark.parametrize("batching", ["exact", "released"])
+@pytest.mark.parametrize("short", [1, 3])
 def test_frames_that_an_upstream_lacks_are_its_last_one_where_the_batch_has_them(
-    kind: str, batching: str
+    kind: str, batching: str, short: int
 ) -> None:
-    # Each has three frames fewer than the featurizer wants; of a batch the longest one's are there.
+    # Each has fewer frames than the featurizer wants; of a batch the longest one's are there.
     long, brief = wave(100), wave(60, 3.0)
-    made = source(Plain(batching, short=3), kind=kind)
-    whole = {name: one.view(-1, 10)[:-3] for name, one in (("long", long), ("brief", brief))}
-    repeated = 3 if batching == "exact" else 0
+    made = source(Plain(batching, short=short), kind=kind)
+    whole = {name: one.view(-1, 10)[:-short] for name, one in (("long", long), ("brief", brief))}
+    repeated = short if batching == "exact" else 0
     wanted = [whole["long"], torch.cat([whole["brief"], whole["brief"][-1:].expand(repeated, -1)])]
     if kind == "pooled":
         wanted = [one.mean(dim=0, keepdim=True) for one in wanted]
@@ -327,14 +330,32 @@ def test_one_value_that_is_not_finite_keeps_an_item_out() -> None:
         assert made.store.written == 1
 
 
-def test_widened_frames_are_counted_also_where_nobody_is_told() -> None:
-    made = source(Plain(), precision="fp16")
-    for _ in range(2):
-        made.features(featurizer, [1e6 * wave(50), wave(50)], CPU)
-    assert made.widened == 2
+def test_widened_frames_are_counted_and_told_once() -> None:
+    told: list[int] = []
+    batch = [1e6 * wave(50), 1e6 * wave(40), wave(50)]
+    for tell in (None, lambda: told.append(1)):
+        made = source(Plain(), precision="fp16")
+        made.on_widened = tell
+        for _ in range(2):
+            made.features(featurizer, batch, CPU)
+        assert made.widened == 4 and made.store.hits == 3
+        assert [made._item(one, CPU)["frames"].element_size() for one in batch] == [4, 4, 2]
+    assert told == [1]
     pooled = source(Plain(), kind="pooled", precision="fp16")
-    pooled.features(featurizer, [1e6 * wave(50)], CPU)
+    pooled.features(featurizer, batch, CPU)
     assert pooled.widened == 0
+
+
+def test_the_upstream_runs_under_the_autocast_that_is_chosen_or_else_the_steps() -> None:
+    for chosen, step, expected in (
+        (None, False, (False, torch.bfloat16)),
+        (None, True, (True, torch.bfloat16)),
+        ("fp16", False, (True, torch.float16)),
+    ):
+        upstream = Plain()
+        with torch.autocast("cpu", torch.bfloat16, enabled=step):
+            source(upstream, autocast=chosen).compute(wave(50), CPU)
+        assert upstream.autocast == expected
 
 
 def test_only_what_is_chosen_is_compiled_and_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
