@@ -81,8 +81,7 @@ class Store:
     def bytes(self) -> int:
         """Bytes of all items; of those that other processes wrote, what was there at the first look."""
         if self._bytes is None:
-            there = self.folder is not None and self.folder.is_dir()
-            files = self.folder.rglob(f"*{SUFFIX}") if there and self.folder is not None else ()
+            files = () if self.folder is None else self.folder.rglob(f"*{SUFFIX}")
             self._bytes = sum(path.stat().st_size for path in files)
         return self._bytes
 
