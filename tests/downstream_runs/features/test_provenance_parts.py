@@ -173,6 +173,10 @@ def test_what_changes_no_feature_is_left_out() -> None:
     assert text(module(after=text)) == text(module(after=text)), "hooks have other numbers each time"
 
 
+class Derived(nn.Linear):
+    pass
+
+
 class Slotted:
     __slots__ = ("rate",)
 
@@ -200,6 +204,7 @@ def test_versions_of_the_packages_that_are_used() -> None:
     others = code(np.random.RandomState)
     assert others[-1] == version("numpy") and len(others) > 1, "others by their files too"
     assert any(line.startswith("nodes.py ") for line in code(pytest.Item))
+    assert {"torch.nn.modules.linear", "torch.nn.modules.module"} < set(text(Derived)), "also of its bases"
 
 
 # files
