@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from _sides import Reply, Side
 
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
-from downstream_runs.tasks.spec import TaskSpec
 
 MOST_FILLING = 12
 WHOLE_BATCHES = {"ic": ("downstream_expert.datarc.train_batch_size", 35)}
@@ -27,10 +27,7 @@ QUIET = 0.25
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all sides. place: a folder for all that is written. demo: data is synthetic.
-
-    crops: of a random crop, how many are stored; None: it is encoded each time.
-    """
+    """What is the same for all sides. place: a folder for all that is written. demo: data is synthetic."""
 
     upstream: str
     data: Path
@@ -40,7 +37,6 @@ class Setting:
     steps: int
     repeats: int
     demo: bool = True
-    crops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,6 @@ def ours(setting: Setting, task: TaskSpec, features: str, more: Sequence[str] = 
     found = [setting.upstream, task.name, "--data", str(setting.data), "--recipe", "superb"]
     found += ["--out", str(setting.place / task.name / "ours"), "--device", setting.device]
     found += ["--features", features, "--rerun", "always"]
-    if features != "off" and setting.crops and task.random_items:
-        found += ["--features-crops", str(setting.crops)]
     for key in _workers(task):
         found += ["-o", f"{key}=0"]
     for key, value in _instead(setting, task).items():
@@ -103,7 +97,7 @@ def recipe(setting: Setting, task: TaskSpec) -> dict[str, Any]:
 
 
 def _workers(task: TaskSpec) -> list[str]:
-    from downstream_runs.engine.plan import leaves
+    from downstream_runs.core.settings import leaves
 
     return [key for key, _ in leaves(task.recipes["superb"].config) if key.endswith(".num_workers")]
 

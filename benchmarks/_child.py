@@ -135,7 +135,7 @@ def main(orders: str, replies: str, side: str, upstream: str, *arguments: str) -
             from _floor import main as floor
 
             return floor(*arguments)
-        from downstream_runs.cli import main as ours
+        from downstream_runs.cli.main import main as ours
 
         return ours(list(arguments))
     finally:

@@ -11,9 +11,9 @@ from _cases import Setting, fill, ours
 from _sides import Side
 
 from downstream_runs import tasks
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import fluent_commands
 from downstream_runs.estimate import heads
-from downstream_runs.tasks.spec import TaskSpec
 
 STEPS = 50
 QUIETER = 0.9

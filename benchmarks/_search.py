@@ -9,7 +9,7 @@ import yaml
 from _cases import Setting, ours
 from _sides import Side
 
-from downstream_runs.tasks.spec import TaskSpec
+from downstream_runs.core.task import TaskSpec
 
 LAYER = 6
 

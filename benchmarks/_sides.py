@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import RunFailed
+from upstream_arm.common.errors import RunFailed
 
 CHILD = Path(__file__).with_name("_child.py")
 

@@ -33,36 +33,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from upstream import peak_memory
 
 from upstream_arm.convolutions import frames
+from upstream_arm.distillation.data import Batch
 from upstream_arm.distillation.masking import sample_mask
-from upstream_arm.distillation.step import Matching
-from upstream_arm.distillation.stream import Batch
-from upstream_arm.distillation.students import fitted, recipe
-from upstream_arm.distillation.teacher import Targets, TransformersTeacher
-from upstream_arm.distillation.teachers import random_teacher
-from upstream_arm.distillation.training import adamw
+from upstream_arm.distillation.objective import DistillationObjective
+from upstream_arm.distillation.settings import recipe
+from upstream_arm.distillation.teachers import Targets, Teacher, TransformersTeacher, random_teacher
+from upstream_arm.distillation.training import adamw, fitted
 from upstream_arm.frontend import valid_frames
 from upstream_arm.student import Student
 
 
-class TwoPasses:
+class TwoPasses(Teacher):
     """The same teacher as transformers is called without further thought: once clean, once masked."""
 
     def __init__(self, teacher: TransformersTeacher) -> None:
-        self.teacher = teacher
-        self.width, self.layers = teacher.width, teacher.layers
-        self.maskable, self.labels = True, teacher.labels
-
-    def to(self, device: torch.device) -> None:
-        """Move it."""
-        self.teacher.to(device)
+        super().__init__(teacher.model, teacher.labels)
 
     @torch.no_grad()
-    def __call__(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
+    def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
         """Two complete passes."""
         own = torch.tensor(lengths, device=wavs.device).unsqueeze(1)
         attention = torch.arange(wavs.shape[1], device=wavs.device) < own
         passes = [
-            self.teacher.model(
+            self.model(
                 wavs,
                 attention_mask=attention.long() if min(lengths) < wavs.shape[1] else None,
                 mask_time_indices=indices,
@@ -82,10 +75,10 @@ def teacher_of(preset: str) -> TransformersTeacher:
     return TransformersTeacher(HubertModel(HubertConfig()))
 
 
-def one_step(matching: Matching, student: Student, optimizer: Any, batch: Batch) -> float:
+def one_step(objective: DistillationObjective, student: Student, optimizer: Any, batch: Batch) -> float:
     """Forward, backward, step; the loss."""
     optimizer.zero_grad(set_to_none=True)
-    loss = matching.loss(student, batch)
+    loss = objective.loss(student, batch)
     loss.total.backward()
     optimizer.step()
     return loss.total.item()
@@ -115,8 +108,8 @@ def main() -> None:
         student = Student(config).to(device).train()
         student.load_state_dict(weights)
         student.explicit = name != "ours"
-        matching = Matching(taught, config.layers, "paper", "full", options.precision)
-        ways[name] = (matching, student, adamw(student, 1e-4), batch)
+        objective = DistillationObjective(taught, "paper", "full", options.precision)
+        ways[name] = (objective, student, adamw(student, 1e-4), batch)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     losses: dict[str, float] = {}
     memory: dict[str, float] = {}

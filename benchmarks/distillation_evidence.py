@@ -31,13 +31,10 @@ from distillation_teacher import batches, lay_out, train
 
 from upstream_arm.checkpoint import load_student
 from upstream_arm.config import reuse_pattern
-from upstream_arm.distillation.losses import Objective
-from upstream_arm.distillation.ratio import MaskRatio
-from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.step import Matching, validate
-from upstream_arm.distillation.students import tiny_student
+from upstream_arm.distillation.objective import DistillationObjective, validate
+from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Objective, Settings
 from upstream_arm.distillation.teachers import load_teacher
-from upstream_arm.distillation.training import Habits, distil
+from upstream_arm.distillation.training import RuntimeOptions, distil
 
 COLUMNS = ("row", "seed", "loss", "masked", "unmasked", "distance_last", "distance_mean")
 MEASURES = {
@@ -61,9 +58,7 @@ def settings_of(options: argparse.Namespace, objective: Objective, pattern: str,
     """One student."""
     return Settings(
         preset="tiny",
-        student=tiny_student().replace(
-            reuse_softmax="single", reuse_pattern=reuse_pattern(pattern, layers=6)
-        ),
+        student=TINY_STUDENT.replace(reuse_softmax="single", reuse_pattern=reuse_pattern(pattern, layers=6)),
         teacher=str(options.out / "teacher"),
         data=str(options.out / "speech"),
         train=("train",),
@@ -83,17 +78,17 @@ def settings_of(options: argparse.Namespace, objective: Objective, pattern: str,
 
 def students(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Distil one student after the other and measure it on held-out speakers."""
-    convs = tiny_student().conv_layers
+    convs = TINY_STUDENT.conv_layers
     dev = batches(options.out / "speech", "dev", options.batch, 1, RATIO, convs)
     held_out = [dev[number] for number in range(len(dev))]
     frozen = load_teacher(str(options.out / "teacher"), 6)
-    matching = Matching(frozen, 6, "paper", "full", "fp32")
+    full = DistillationObjective(frozen, "paper", "full", "fp32")
     for seed in range(options.seeds):
         for row, objective, pattern in ROWS:
             folder = options.out / f"{objective}_{pattern}_seed{seed}"
             settings = settings_of(options, objective, pattern, seed)
-            made = load_student(distil(settings, folder, Habits(device="cpu", save_every=100)))
-            record = {"row": row, "seed": seed, **validate(matching, made, held_out)}
+            made = load_student(distil(settings, folder, RuntimeOptions(device="cpu", save_every=100)))
+            record = {"row": row, "seed": seed, **validate(full, made, held_out)}
             yield {**record, "distance_mean": statistics.mean(record["distance"])}
 
 

@@ -31,11 +31,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from upstream_arm.common.files import atomic_path, atomic_write_text
 from upstream_arm.config import ConvLayer
-from upstream_arm.distillation import corpus
-from upstream_arm.distillation.files import replacing, write_text
-from upstream_arm.distillation.ratio import MaskRatio
-from upstream_arm.distillation.stream import Batch, Stream, seed_dropout
+from upstream_arm.distillation import data as speech_data
+from upstream_arm.distillation.data import Batch, DistillationDataset, seed_dropout
+from upstream_arm.distillation.settings import MaskRatio
 
 SECONDS = 2
 CLUSTERS = 64
@@ -57,24 +57,28 @@ def lay_out(speech: Sequence[Path], folder: Path) -> None:
     if (folder / "WHOLE.txt").is_file():
         return
     for source in speech:
-        files = sorted(path for path in source.rglob("*") if path.suffix in corpus.SUFFIXES)
+        files = sorted(path for path in source.rglob("*") if path.suffix in speech_data.SUFFIXES)
         speakers = sorted({path.name.split("-")[0] for path in files})
         held_out = set(speakers[-max(1, len(speakers) // 5) :])
         for path in files:
             part = folder / ("dev" if path.name.split("-")[0] in held_out else "train")
             part.mkdir(parents=True, exist_ok=True)
             samples, rate = soundfile.read(path)
-            size = SECONDS * corpus.SAMPLE_RATE
+            size = SECONDS * speech_data.SAMPLE_RATE
             for index in range(max(1, len(samples) // size)):
                 piece = samples[index * size : (index + 1) * size]
                 soundfile.write(part / f"{path.stem}.{index}.flac", piece, rate)
-    write_text(folder / "WHOLE.txt", "\n".join(str(source) for source in speech) + "\n")
+    atomic_write_text(folder / "WHOLE.txt", "\n".join(str(source) for source in speech) + "\n")
 
 
-def batches(data: Path, part: str, size: int, epochs: int, ratio: MaskRatio, convs: Any) -> Stream:
+def batches(
+    data: Path, part: str, size: int, epochs: int, ratio: MaskRatio, convs: Any
+) -> DistillationDataset:
     """The stream of a part; order and masks by seed 0."""
-    found = corpus.utterances(data, (part,), data / f"lengths-{part}.json")
-    return Stream(corpus.buckets(found, size), convs, ratio, epochs, 0, shuffled=part == "train")
+    found = speech_data.find_utterances(data, (part,), data / f"lengths-{part}.json")
+    return DistillationDataset(
+        speech_data.buckets(found, size), convs, ratio, epochs, 0, shuffled=part == "train"
+    )
 
 
 def describe(wavs: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ def describe(wavs: Tensor) -> Tensor:
     import torchaudio
 
     mel = {"n_fft": 400, "hop_length": 320, "n_mels": 40, "center": False}
-    mfcc = torchaudio.transforms.MFCC(corpus.SAMPLE_RATE, n_mfcc=13, melkwargs=mel)(wavs)
+    mfcc = torchaudio.transforms.MFCC(speech_data.SAMPLE_RATE, n_mfcc=13, melkwargs=mel)(wavs)
     first = torchaudio.functional.compute_deltas(mfcc)
     return torch.cat([mfcc, first, torchaudio.functional.compute_deltas(first)], dim=1).transpose(1, 2)
 
@@ -182,11 +186,11 @@ def train(data: Path, folder: Path, steps: int) -> dict[str, float]:
         optimizer.step()
         if (step + 1) % SAVE_EVERY == 0:
             content = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            with replacing(state) as written:
+            with atomic_path(state) as written:
                 torch.save(content, written)
     outcome = {"steps": steps, **measure(learner.eval(), clusters, data)}
     learner.model.save_pretrained(folder)
-    write_text(about, json.dumps(outcome) + "\n")
+    atomic_write_text(about, json.dumps(outcome) + "\n")
     return outcome
 
 

@@ -19,8 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from downstream_runs import tasks
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.settings import Settings
 
 DEFAULT_TASKS = "ks,sid,ic,er,pr,asr"
 
@@ -39,7 +39,7 @@ def measure(name: str, upstream: str, steps: int, place: Path) -> str:
     task.demo(data)
     log = {"runner.total_steps": steps, "runner.log_step": 1, "runner.eval_step": steps}
     found: dict[str, tuple[float, list[float], float]] = {}
-    for settings in (Settings("off"), Settings("memory", "fp32")):
+    for settings in (FeatureOptions("off"), FeatureOptions("memory", "fp32")):
         plan = RunPlan(
             task=task,
             recipe="demo",

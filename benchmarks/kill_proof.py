@@ -37,10 +37,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from downstream_runs.engine import records
-from downstream_runs.files import atomic_write_text, read_json, sha256_file
-from downstream_runs.launch import queue
-from reports import results
+from downstream_runs.core import queue, records, results
+from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 START_SECONDS = 8.0
@@ -130,7 +128,7 @@ class Fork:
 
 def run_forked(words: Sequence[str]) -> int:
     """The command within this process, its runs forks too, which need not import anything again."""
-    from downstream_runs import cli
+    from downstream_runs.cli import main as cli
 
     real = multiprocessing.get_context
     multiprocessing.get_context = lambda method=None: real("fork")  # type: ignore[assignment]
@@ -141,14 +139,14 @@ def warm(words: Sequence[str]) -> None:
     """Import what the command's runs import."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from downstream_runs import bridge
-    from downstream_runs.launch import expand
+    from downstream_runs.cli import plans
 
     bridge.apply()
-    for name in expand.tasks(words[1]):
+    for name in plans.task_names(words[1]):
         from downstream_runs import tasks
 
         importlib.import_module(f"s3prl.downstream.{tasks.get(name).s3prl_name}.expert")
-    for name in ("engine.finish", "engine.training", "engine.loop", "engine.together", "features.source"):
+    for name in ("engine.session", "features.extractor"):
         importlib.import_module(f"downstream_runs.{name}")
 
 
@@ -167,7 +165,7 @@ def kill(process: subprocess.Popen[bytes] | Fork) -> None:
 def kill_jobs(out: Path) -> None:
     """Kill the processes of every job that Slurm runs for this folder, and wait until Slurm has seen it."""
     states = queue.states() or {}
-    ours = [record["job"] for record in queue.recorded(out).values()]
+    ours = [job.name for job in queue.recorded(out).values()]
     running = [job for job in ours if states.get(job) == "RUNNING"]
     for job in running:
         subprocess.run(["scancel", "--full", "--signal=KILL", job], check=False, capture_output=True)
@@ -236,7 +234,7 @@ def last_written(out: Path) -> str:
         return "nothing written yet"
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     run = next((place for place in newest.parents if (place / "plan.json").exists()), None)
-    steps = [line["step"] for line in records.read(run / records.EVENTS)] if run else []
+    steps = [line["step"] for line in records.read(run / "events.jsonl")] if run else []
     return str(newest.relative_to(out)) + (f" (step {max(steps)})" if steps else "")
 
 

@@ -40,10 +40,9 @@ import _search
 from _cases import Measured, Setting
 
 from downstream_runs import tasks
-from downstream_runs.corpora import sizes
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.tasks.spec import TaskSpec
-from reports.parallel import cores
+from downstream_runs.core.task import TaskSpec
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.processes import cores
 
 DEFAULT_TASKS = "ks,ic,er,pr,asr,sf,qbe"
 SPEED_UPS = {"ks": 50.0, "ic": 50.0, "er": 50.0, "pr": 10.0, "qbe": 20.0}
@@ -84,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, default 3")
     parser.add_argument("--threads", type=int, default=cores(), help="of each process")
     parser.add_argument("--quick", action="store_true", help="one round")
-    parser.add_argument("--crops", type=int, metavar="N", help="--features-crops N for `stored`")
     parser.add_argument("--no-scaling", action="store_true", help="leave the scaling table out")
     return parser
 
@@ -100,14 +98,12 @@ def _tables(options: argparse.Namespace, chosen: Sequence[TaskSpec], place: Path
         options.steps,
         options.repeats,
         options.data is None,
-        options.crops,
     )
     labels = ["demo (synthetic speech)"] if options.data is None else []
     labels += ["untrained (random weights)"] if options.upstream.endswith("_random") else []
     print(
         f"{options.upstream} [{', '.join(labels) or 'no labels'}], superb recipe, {options.device}, "
         f"{options.threads} threads a process, {options.repeats} rounds, "
-        + (f"{options.crops} stored crops, " if options.crops else "")
         + f"load {os.getloadavg()[0]:.1f} at the start, torch {version('torch')}, s3prl {version('s3prl')}"
     )
     print(HEADER if any(task.train_split for task in chosen) else "", flush=True)
@@ -165,14 +161,12 @@ def full_hours(task: TaskSpec, found: Measured) -> tuple[float, float]:
     config = task.recipes["superb"].config
     steps = config["runner"]["total_steps"] * max(len(task.folds), 1)
     # A step of the recipe's own batch, where another was trained.
-    longer = (
-        sizes.trained_seconds(task.name) / found.audio * _cases.step_utterances(task, config) / found.batch
-    )
+    longer = task.trained_seconds / found.audio * _cases.step_utterances(task, config) / found.batch
     head = 1.0 if task.pooled else longer
     share = found.upstream_share
     stock = found.median("stock") * (share * longer + (1 - share) * head)
     seconds, audio = found.filled
-    extraction = seconds / audio * sizes.total(task.name).hours * 3600
+    extraction = seconds / audio * task.corpus.hours * 3600
     return steps * stock / 3600, (steps * found.median("stored") * head + extraction) / 3600
 
 
@@ -188,7 +182,7 @@ def search_row(setting: Setting, task: TaskSpec) -> str:
         f"upstream {100 * found.upstream_share:.0f} % of stock | "
         f"peak MB: stock/ours {peaks} | {verdict(task.name, found.ratio, None)}\n"
         f"      (stock's warping: {_warping()}; {found.audio:.0f} s of audio, where the real corpus has "
-        f"{sizes.total('qbe').hours:.1f} h)"
+        f"{task.corpus.hours:.1f} h)"
     )
 
 

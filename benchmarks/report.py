@@ -24,7 +24,7 @@ TASKS = 10
 
 def make(root: Path, upstreams: int) -> None:
     """All ten tasks of this many upstreams, every third one a demo."""
-    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "reports")]
+    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "support")]
     import synthetic  # type: ignore[import-not-found]
 
     for number in range(upstreams):

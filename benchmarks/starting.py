@@ -24,11 +24,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from reports import results
-from reports.results import Result
+from downstream_runs.core import results
+from downstream_runs.core.results import Result
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT / "tests" / "downstream_runs" / "engine"))
+sys.path.insert(0, str(CHECKOUT / "tests" / "support"))
 from small_student import SMALL  # type: ignore[import-not-found]  # noqa: E402
 
 # One thread: another number of threads rounds sums otherwise.
@@ -123,7 +123,7 @@ def start(command: Sequence[str], apart: bool, cores: Path) -> None:
                 f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stdout}{done.stderr}"
             )
         return
-    from downstream_runs import cli
+    from downstream_runs.cli import main as cli
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
         code_ = cli.main(list(command))
@@ -159,10 +159,11 @@ def prepare(place: Path) -> dict[str, tuple[str, ...]]:
         f"import os\n\nos.sched_getaffinity = lambda pid: set(range({CORES}))\n", encoding="utf-8"
     )
     from downstream_runs import tasks
-    from upstream_arm.distillation import state
+    from upstream_arm.checkpoint import save_student
     from upstream_arm.expert import from_seed
 
-    state.export(from_seed(SMALL).student, place / "tiny.safetensors", {})
+    student = from_seed(SMALL).student
+    save_student(student.state_dict(), student.config, place / "tiny.safetensors", {})
     for name in ("ic", "er"):
         tasks.get(name).demo(place / "data")
     return {

@@ -14,9 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from downstream_runs.errors import INTERRUPTION
-
-INTERRUPTED, WRONG_USE = 130, 2
+from upstream_arm.common.errors import INTERRUPTED, INTERRUPTION, WRONG_USE, say
 
 
 class _Interrupts:
@@ -64,13 +62,13 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _run(interrupts: _Interrupts) -> int:
-    from downstream_runs.program import shadowed
+    from downstream_runs.core.program import shadowed
 
     problem = shadowed()
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
         return WRONG_USE
-    from downstream_runs.cli import main, say
+    from downstream_runs.cli.main import main
 
     interrupts.begun = True
     try:

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import UsageError
+from downstream_runs.core import demo, outcome
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas
     from torch import nn
 
-    from downstream_runs.engine.plan import RunPlan
-    from reports.results import Result
+    from downstream_runs.core.results import Result
+    from downstream_runs.core.run import RunPlan
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `evaluate` found: one `reports.results.Result` for each task, in the order of the tasks.
+    """What `evaluate` found: one `core.results.Result` for each task, in the order of the tasks.
 
     results: each says how its numbers came about and what keeps them from being compared (`labels`).
     paths: the `result.json` of each, beside which the run's other files lie.
@@ -72,7 +73,8 @@ def evaluate(
     tasks: `"asr"`, `"asr,ks"`, `["asr", "ks"]` or `"all"`.
     data: the folder of the corpora; else SUPERB_DATA or superb.toml, as on the command line.
     demo: use a small synthetic corpus instead, made on first use.
-    recipe: `superb` (the default), `paper`, `sample` or `demo` (the default with `demo`).
+    recipe: `superb` (the default), `paper`, `sample`, `demo` (the default with `demo`), or the path of a
+        recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
@@ -101,7 +103,7 @@ def evaluate(
         raise UsageError(
             "ckpt is for the name of an upstream, and a module has its weights already: leave it out"
         )
-    from downstream_runs.own_module import registered
+    from downstream_runs.upstreams.own_module import registered
 
     with registered(module, name) as label:
         # The plan of any upstream that takes nothing; only its name is exchanged.
@@ -124,7 +126,7 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
     [['ks', 'acc']]
     """
     from reports import store
-    from reports.errors import ReportError
+    from upstream_arm.common.errors import ReportError
 
     found = store.find([Path(place)])
     if found.problems:
@@ -171,11 +173,11 @@ def _json(key: str, value: Any) -> str:
 
 def _plans(upstream: str, given: _Given) -> list[RunPlan]:
     """The runs that the same words on the command line would mean."""
-    from downstream_runs.launch import expand
-    from downstream_runs.options import run_parser
+    from downstream_runs.cli.plans import rows_of
+    from downstream_runs.cli.run import run_parser
 
-    arguments = [upstream, given.tasks, *given.arguments()]
-    return [row.plan for row in expand.rows(run_parser().parse_args(arguments), arguments)]
+    options = run_parser().parse([upstream, given.tasks, *given.arguments()])
+    return [row.plan for row in rows_of(options)]
 
 
 def _as_module(plan: RunPlan, label: str) -> RunPlan:
@@ -184,18 +186,17 @@ def _as_module(plan: RunPlan, label: str) -> RunPlan:
     return dataclasses.replace(plan, upstream=label, command=command)
 
 
-def _run(plans: Sequence[RunPlan], demo: bool) -> Results:
+def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
     from downstream_runs import engine
-    from downstream_runs.launch import attempt
-    from reports.results import FILE_NAME
+    from downstream_runs.core.run_folder import RESULT
 
     results = []
     for plan in plans:
-        with attempt.recorded(plan):
-            if demo:
-                attempt.make_demo(plan.task, plan.data)
+        with outcome.recorded(engine.run_dir(plan)):
+            if with_demo:
+                demo.make(plan.task, plan.data)
             results.append(engine.run(plan))
-    return Results(tuple(results), tuple(engine.run_dir(plan) / FILE_NAME for plan in plans))
+    return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
 def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 if TYPE_CHECKING:
     from reports.gather import Collection
@@ -39,15 +39,22 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _paper(arguments: argparse.Namespace) -> int:
+    _small_matrices()
     from reports import build
 
     return _made(arguments, *build.paper(_places(arguments), arguments.to))
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    _small_matrices()
     from reports import build
 
     return _made(arguments, *build.build(_places(arguments), arguments.to))
+
+
+def _small_matrices() -> None:
+    """Keep numpy to one thread: on matrices this small its threads take longer than their work."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _places(arguments: argparse.Namespace) -> list[Path]:
@@ -66,11 +73,11 @@ def _made(arguments: argparse.Namespace, paths: list[Path], collection: Collecti
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from reports import compare, parallel
+    _small_matrices()
+    from reports import compare
     from reports.gather import gather
     from reports.render import csvfile, latex, markdown
 
-    parallel.load("numpy")
     collection = gather(arguments.runs or ())
     chosen, problems = compare.with_evidence(compare.find(arguments.system, collection))
     if len(chosen) < 2:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from reports import compare, figures, files, parallel
+from reports import compare, figures, files
 from reports.figures.style import Picture
 from reports.gather import Collection, evidence_of, gather
 from reports.render import csvfile, html, latex, markdown
@@ -22,8 +20,6 @@ OUT = Path("reports") / "out"
 PAGE = "index.html"
 #: Figures and tests of all pairs name at most this many of our rows; the tables name all.
 SHOWN = 4
-#: Rows whose test items one process reads and resamples before it takes the next job.
-PART = 4
 
 
 def paper(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
@@ -38,53 +34,32 @@ def paper(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
 
 def build(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
     """Write everything; returns the files and what was found. Equal inputs give equal bytes."""
-    with parallel.uncollected():
-        with parallel.started([lambda: gather(places)]) as reading:
-            parallel.load("numpy", "scipy.special", *figures.MODULES)
-            collection: Collection = reading[0]()
-        rows = collection.rows
-        parts = [rows[start : start + PART] for start in range(0, len(rows), PART)]
-        measuring: list[parallel.Job] = [functools.partial(_measured, part) for part in parts]
-        with parallel.started([*measuring, *figures.without_intervals(rows, SHOWN)]) as waiting:
-            measured: list[_Measured] = [one for wait in waiting[: len(parts)] for one in wait()]
-            wrong = [problem for one in measured for problem in one.problems]
-            collection = dataclasses.replace(collection, problems=(*collection.problems, *wrong))
-            tables = _tables(collection.rows, measured)
-            pictures = figures.of_intervals(rows, {one.row: one.intervals for one in measured}, SHOWN)
-            pictures += [picture for wait in waiting[len(parts) :] for picture in wait()]
-        contents = _contents(tables, figures.ordered(pictures), collection)
-        files.write_all(out, contents, prune=True)
+    collection = gather(places)
+    rows = collection.rows
+    intervals: dict[str, Mapping[str, Interval]] = {}
+    testable: list[Row] = []
+    problems: list[str] = []
+    for row in rows:
+        evidence, wrong = evidence_of(row)
+        intervals[row.name] = uncertainty(evidence).intervals
+        testable += [row] if evidence else []
+        problems += wrong
+    collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
+    tables = _tables(rows, intervals, testable)
+    contents = _contents(tables, figures.draw(rows, intervals, SHOWN), collection)
+    files.write_all(out, contents, prune=True)
     return [out / name for name in contents], collection
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What the test items of a row give: intervals by column key, which tests they allow, what is wrong."""
-
-    row: str
-    intervals: Mapping[str, Interval]
-    testable: bool
-    problems: tuple[str, ...]
-
-
-def _measured(rows: Sequence[Row]) -> list[_Measured]:
-    found = []
-    for row in rows:
-        evidence, problems = evidence_of(row)
-        intervals = uncertainty(evidence).intervals
-        found.append(_Measured(row.name, intervals, bool(evidence), tuple(problems)))
-    return found
-
-
-def _tables(rows: Sequence[Row], measured: Sequence[_Measured]) -> list[Table]:
-    intervals = {one.row: one.intervals for one in measured}
+def _tables(
+    rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], testable: Sequence[Row]
+) -> list[Table]:
     overall = {row: found["overall"] for row, found in intervals.items() if "overall" in found}
-    having = {one.row for one in measured if one.testable}
     tables = [*_paper_tables(rows), systems.table(rows, overall), leaderboard.table()]
     ours = (
         selection.table(rows),
         runs.table(rows, intervals),
-        _tests([row for row in rows if row.name in having]),
+        _tests(testable),
     )
     return tables + [table for table in ours if table is not None]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.errors import ReportError
-from reports.results import Metric
+from downstream_runs.core.results import Metric
+from upstream_arm.common.errors import ReportError
 
 
 @dataclass(frozen=True)

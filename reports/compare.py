@@ -7,18 +7,18 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from downstream_runs.core.results import PARTIAL
 from reports import catalogue, scores
 from reports.columns import BY_KEY
-from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.gather import Collection, evidence_of
-from reports.results import PARTIAL
 from reports.rows import Row
 from reports.statistics import systems
 from reports.statistics.paired import Comparison, p_text
 from reports.table import warning
 from reports.tables import ours
 from reports.tables.model import Block, Cell, Head, Table, number, text
+from upstream_arm.common.errors import ReportError
 
 OVERALL = "Overall ↑"
 

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from downstream_runs.core.results import Result
+from downstream_runs.core.run_folder import ITEMS, TRIALS
 from reports.columns import COLUMNS, in_percent
-from reports.errors import ReportError
-from reports.reading import TABLE_BYTES, read_bytes
-from reports.results import Result
 from reports.store import is_fold
+from upstream_arm.common.errors import ReportError
+from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 
-ITEMS = "items.csv"
-TRIALS = "trials.csv"
 #: What a group is called, by task; a task that is not here has speakers.
 GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from reports.errors import ReportError
-from reports.reading import read_text
+from upstream_arm.common.errors import ReportError
+from upstream_arm.common.reading import read_text
 
 #: Names the files of the last report in a folder, so that the next one removes what it no longer makes.
 MANIFEST = ".report.json"

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from downstream_runs.core.results import LABELS, Metric, Result
 from reports import scores
 from reports.columns import COLUMNS, in_percent
 from reports.published import profiles, table1
-from reports.results import LABELS, Metric, Result
 
 SHORTENED = "shortened"
 

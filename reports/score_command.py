@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reports import published, scores
 from reports.columns import BY_KEY, COLUMNS
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 #: Columns of a rows file that are no metric.
 OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reports.columns import BY_KEY, COLUMNS, TASKS
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 Values = Mapping[str, float]
 KEYS = tuple(BY_KEY)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.program import PROGRAM
-from reports.errors import ReportError
-from reports.reading import read_text
-from reports.results import FILE_NAME, Result, read
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.results import Result, read
+from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, is_fold
+from downstream_runs.core.run_folder import RESULT as FILE_NAME
+from upstream_arm.common.errors import ReportError
+from upstream_arm.common.reading import read_text
 
 RUNS = Path("runs")
-PLAN = "plan.json"
-"""What a run that has begun has in its folder: its settings."""
-OUTCOME = "outcome.json"
-"""What a failed attempt at a run leaves in its folder."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +102,6 @@ def find(places: Sequence[Path] = ()) -> Found:
     return Found(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
 
 
-def is_fold(name: str) -> bool:
-    """Is this the name of a fold's folder, whose result is no row of its own?"""
-    return re.fullmatch(r"fold[0-9]+", name) is not None
-
-
 def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     if place.is_dir():
         for found in walk(place):
@@ -145,4 +137,4 @@ def _reason(folder: Path) -> str:
 
 
 def _passed_over(name: str, rates: bool) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == "rates" and not rates)
+    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == RATES and not rates)

@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from downstream_runs.program import PROGRAM
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Metric, Result
 from reports.columns import COLUMNS, Column
-from reports.results import LABELS, PARTIAL_TEXT, Metric, Result
 from reports.rows import Row, headlines, published_rows
 
 MAKE_ONE = f"{PROGRAM} armhubert asr --demo"

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "reports"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import kill_proof
 import synthetic
 
-from downstream_runs.engine.state import write_tensors
+from downstream_runs.engine.checkpoints import write_tensors
 
 
 @pytest.fixture

@@ -1,48 +1,14 @@
-"""The rules that keep dangerous calls out of the tree are on, and find them."""
+"""No file makes an exception from ruff's rules against dangerous calls, and what ruff has no rule for."""
 
 from __future__ import annotations
 
 import ast
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 CHECKOUT = Path(__file__).parents[1]
 DOWNLOADS = {"upstream_arm/download.py", "downstream_runs/corpora/pinned.py"}
-DANGEROUS = {
-    "S102": "exec('1')\n",
-    "S301": "import pickle\npickle.load(open('x', 'rb'))\n",
-    "S306": "import tempfile\ntempfile.mktemp()\n",
-    "S307": "eval('1')\n",
-    "S501": "import requests\nrequests.get('https://x', verify=False, timeout=1)\n",
-    "S506": "import yaml\nyaml.load(open('x'), Loader=yaml.Loader)\n",
-    "S602": "import subprocess\nsubprocess.run('ls ' + 'x', shell=True)\n",
-    "S604": "def call(text, shell): ...\n\n\ncall('x', shell=True)\n",
-    "S605": "import os\nos.system('ls ' + input())\n",
-    "S202": "import tarfile\ntarfile.open('x').extractall()\n",
-    "S323": "import ssl\nssl._create_unverified_context()\n",
-}
-
-
-@pytest.mark.parametrize("rule", DANGEROUS)
-def test_a_dangerous_call_is_refused(rule: str, tmp_path: Path) -> None:
-    ruff = shutil.which("ruff") or str(Path(sys.executable).with_name("ruff"))
-    if not Path(ruff).exists():
-        pytest.skip("ruff is not installed (the extra `dev`)")
-    asked = [ruff, "check", "--no-cache", "--config", str(CHECKOUT / "pyproject.toml"), "--output-format"]
-    done = subprocess.run(
-        [*asked, "concise", "--stdin-filename", "downstream_runs/made.py", "-"],
-        input=DANGEROUS[rule],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 1 and f" {rule} " in done.stdout, done.stdout + done.stderr
 
 
 def sources() -> Iterator[Path]:

@@ -9,21 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from upstream_arm.config import StudentConfig, _conv_layers, reuse_pattern
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.config import StudentConfig, read_conv_layers, reuse_pattern
 
 # authors' key -> our field
 _RENAMED = {
     "encoder_embed_dim": "embed_dim",
     "encoder_ffn_embed_dim": "ffn_dim",
     "encoder_attention_heads": "heads",
-    "conv_pos": "conv_pos",
-    "conv_pos_groups": "conv_pos_groups",
-    "dropout": "dropout",
-    "attention_dropout": "attention_dropout",
-    "activation_dropout": "activation_dropout",
-    "dropout_input": "dropout_input",
-    "layer_grad_scale": "layer_grad_scale",
+    **{name: name for name in ("conv_pos", "conv_pos_groups", "layer_grad_scale", "dropout_input")},
+    **{name: name for name in ("dropout", "attention_dropout", "activation_dropout")},
 }
 
 # Settings of which only one value is this architecture.
@@ -38,31 +33,19 @@ _FIXED: dict[str, Any] = {
     "pos_enc_type": "abs",
     "pred_head_inter_dim": 0,
     "enable_tr_layer": False,
+    "layerwise_proj": True,
 }
 
 # Settings without effect on the features: training, or unused once the fixed ones are as above.
 _IGNORED = frozenset(
-    {
-        "feature_grad_mult",
-        "max_positions",
-        "depthwise_conv_kernel_size",
-        "fp16",
-        "encoder_layerdrop",
-        "final_dim",
-        "pred_layer_id",
-        "init_conv_layers",
-        "init_encoder_layers",
-        "tr_conv1d_kernel",
-        "tr_layer_index",
-        "tr_reduce_factor",
-        "tr_layer_type",
-        "checkpoint_activations",
+    (
+        *("feature_grad_mult", "max_positions", "depthwise_conv_kernel_size", "fp16", "encoder_layerdrop"),
+        *("final_dim", "pred_layer_id", "init_conv_layers", "init_encoder_layers", "checkpoint_activations"),
+        *("tr_conv1d_kernel", "tr_layer_index", "tr_reduce_factor", "tr_layer_type"),
         # Padding to a multiple is masked out of attention and cut off again.
-        "required_seq_len_multiple",
-        "crop_seq_to_multiple",
-        "freeze_student_mask",
-        "update_teacher_mask",
-    }
+        *("required_seq_len_multiple", "crop_seq_to_multiple"),
+        *("freeze_student_mask", "update_teacher_mask"),
+    )
 )
 
 _NEEDED = (
@@ -78,15 +61,10 @@ _NEEDED = (
 
 
 def from_authors(block: Mapping[str, Any]) -> StudentConfig:
-    """Read the `distiller` block of a released training yaml.
+    """Read the `distiller` block of a released training yaml; the switches are those of `StudentConfig`.
 
-    Returns:
-        The configuration with `reuse_softmax="double"` and `batching="exact"`, the defaults for
-        released checkpoints.
-
-    Raises:
-        UpstreamError: for an unknown key, a missing one whose fall-back would change the model, or a
-            value that is another architecture.
+    UpstreamError for an unknown key, a missing one whose fall-back would change the model, or a value that is
+    another architecture.
     """
     known = {*_RENAMED, *_FIXED, *_IGNORED, *_NEEDED, "reuse_pattern"}
     unknown = sorted(str(key) for key in block if key not in known)
@@ -116,14 +94,9 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
             f"reuse_pattern has {len(pattern)} entries but encoder_layers is {layers}, expected one entry a "
             "layer; correct the yaml"
         )
-    if block["layerwise_proj"] is not True:
-        raise UpstreamError(
-            f"the distiller block sets layerwise_proj to {block['layerwise_proj']!r}, but only true is "
-            "supported; give the yaml of a MaskHuBERT or ARMHuBERT student"
-        )
     values = {ours: block[theirs] for theirs, ours in _RENAMED.items() if theirs in block}
     return StudentConfig(
-        conv_layers=_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
+        conv_layers=read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
         reuse_pattern=pattern,
         projection_dim=block["pred_head_final_dim"],
         **values,

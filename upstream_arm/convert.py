@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from upstream_arm.checkpoint import (
-    CONFIG_KEY,
-    FORMAT,
-    FORMAT_KEY,
-    LABELS_KEY,
-    choose_config,
-    labels,
-    read,
-    sha256,
-)
+from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, read, save_student
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
-from upstream_arm.matching import check_fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("source", metavar="IN", help="the authors' Lightning file or a state dict")
+    parser.add_argument("target", metavar="OUT", help="the new .safetensors file")
+    parser.add_argument("--model-config", metavar="YAML", help="the student's training yaml, if IN has none")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert a file and say what was written."""
+    config = convert(options.source, options.target, model_config=options.model_config)
+    before, after = (Path(path).stat().st_size / 1e6 for path in (options.source, options.target))
+    print(
+        f"wrote {options.target} ({after:.1f} MB, from {before:.1f} MB): a student of {config.layers} "
+        f"layers, width {config.embed_dim}"
+    )
+    return 0
 
 
 def convert(
     source: Path | str, target: Path | str, *, model_config: Path | str | StudentConfig | None = None
 ) -> StudentConfig:
-    """Write the student of `source` to the new safetensors file `target`.
+    """Write the student of `source` to the new safetensors file `target`; returns its configuration.
 
     The metadata hold the configuration as json, the name and SHA-256 of the source, and the format's version.
-
-    Returns:
-        The configuration written.
 
     Raises:
         UpstreamError: if `target` exists or cannot be written, or `source` cannot be loaded.
     """
-    from safetensors.torch import save_file
-
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise UpstreamError(
@@ -51,20 +54,13 @@ def convert(
     checkpoint = read(source)
     config = choose_config(checkpoint, model_config)
     check_fit(checkpoint.student_state, config, source)
-    metadata = {
-        "format": "pt",  # what safetensors files of torch tensors say by convention
-        FORMAT_KEY: FORMAT,
-        CONFIG_KEY: json.dumps(config.to_mapping()),
+    remarks = {
         "source_file": source.name,
-        "source_sha256": sha256(source),
-        LABELS_KEY: json.dumps(labels(source)),
+        "source_sha256": sha256_file(source),
+        LABELS_KEY: json.dumps(checkpoint.labels),
     }
-    state = {key: tensor.contiguous() for key, tensor in checkpoint.student_state.items()}
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-            written = Path(folder) / target.name
-            save_file(state, written, metadata)
-            os.replace(written, target)
+        save_student(checkpoint.student_state, config, target, remarks)
     except OSError as error:
         raise UpstreamError(
             f"{target} cannot be written ({error.strerror or error}); "

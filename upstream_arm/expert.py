@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from upstream_arm.config import Batching, ReuseSoftmax, StudentConfig
+from upstream_arm.checkpoint import load_student, read
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import sha256_file
+from upstream_arm.config import StudentConfig, load_yaml
 from upstream_arm.convolutions import receptive_field
-from upstream_arm.errors import UpstreamError
+from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 from upstream_arm.waveforms import prepare
 
@@ -24,7 +27,6 @@ class UpstreamExpert(nn.Module):
     Attributes:
         student: the model.
         untrained: True if its weights are random.
-        switches: the settings that change the arithmetic, for result files.
         checkpoint_path: the file of its weights, None if they are random.
         checkpoint_sha256: that file's hash.
         labels: what the checkpoint says that every result with it must say, such as "untrained-teacher".
@@ -46,7 +48,7 @@ class UpstreamExpert(nn.Module):
 
     @property
     def switches(self) -> dict[str, str]:
-        """`reuse_softmax`, `batching` and, of an unfolded student, `repeats`."""
+        """The settings that change the arithmetic, for result files; see `StudentConfig.switches`."""
         return self.student.config.switches
 
     def get_downsample_rates(self, key: str) -> int:
@@ -77,47 +79,27 @@ class UpstreamExpert(nn.Module):
 
 
 def from_checkpoint(
-    ckpt: Path | str,
-    model_config: Path | str | StudentConfig | None = None,
-    reuse_softmax: ReuseSoftmax | None = None,
-    batching: Batching | None = None,
-    repeats: str | int | None = None,
+    ckpt: Path | str, model_config: Path | str | StudentConfig | None = None, **switches: str | int | None
 ) -> UpstreamExpert:
-    """An upstream with a checkpoint's weights.
-
-    Args:
-        ckpt: the authors' Lightning file, a state dict, or a safetensors file of ours.
-        model_config: the model's yaml; needed only where the checkpoint does not carry its configuration.
-        reuse_softmax: overrides the configuration's switch.
-        batching: likewise.
-        repeats: likewise, how often each block of an unfolded student runs.
-
-    Raises:
-        UpstreamError: if the files cannot be used.
-    """
-    from upstream_arm.checkpoint import labels, load_student, sha256
-
-    student = load_student(
-        ckpt, model_config=model_config, reuse_softmax=reuse_softmax, batching=batching, repeats=repeats
-    )
-    return UpstreamExpert(student, Path(ckpt), sha256(ckpt), labels(ckpt))
+    """An upstream with a checkpoint's weights; the arguments and errors are those of `load_student`."""
+    checkpoint = read(ckpt)
+    student = load_student(checkpoint, model_config=model_config, **switches)
+    return UpstreamExpert(student, checkpoint.path, sha256_file(checkpoint.path), checkpoint.labels)
 
 
 def from_seed(
-    config: StudentConfig,
-    seed: int = 0,
-    reuse_softmax: ReuseSoftmax | None = None,
-    batching: Batching | None = None,
-    repeats: str | int | None = None,
+    config: Path | str | StudentConfig, seed: int = 0, **switches: str | int | None
 ) -> UpstreamExpert:
     """An untrained upstream with seeded random weights, for smoke tests; it says so on stderr.
 
-    The state of torch's random generator is left as it was.
+    The configuration may be a preset's name or a yaml file. The state of torch's random generator is left as
+    it was.
     """
-    config = config.with_switches(reuse_softmax=reuse_softmax, batching=batching, repeats=repeats)
+    if not isinstance(config, StudentConfig):
+        config = PRESETS[str(config)] if str(config) in PRESETS else load_yaml(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student = Student(config)
+        student = Student(config.with_switches(**switches))
     print(
         f"WARNING: this upstream is UNTRAINED (random weights, seed {seed}); "
         "its numbers say nothing about ARMHuBERT.",

@@ -60,15 +60,9 @@ class FrontEnd(nn.Module):
         )
 
     def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
-        """Convolve a padded batch.
+        """Convolve a padded batch, [batch, sample], to [batch, frame, channel].
 
-        Args:
-            wavs: [batch, sample] float.
-            lengths: each utterance's own number of samples.
-            valid_only: see the class.
-
-        Returns:
-            [batch, frame, channel]
+        `lengths` are each utterance's own samples; for `valid_only` see the class.
         """
         first, *others = self.convolutions()
         norm = self.norm()

@@ -11,7 +11,8 @@ import ast
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.words import shown
 
 Value: TypeAlias = "int | bool | list[Value] | tuple[Value, ...]"
 
@@ -20,41 +21,24 @@ MAX_ITEMS = 10_000
 
 
 def parse_list(text: str, key: str) -> list[Value]:
-    """Read a list expression of integers, booleans, tuples and lists.
+    """Read a list expression such as "[(256, 3, 2)] * 4 + [(432, 1, 1)]".
 
-    Args:
-        text: for example `"[(256, 3, 2)] * 4 + [(432, 1, 1)]"`.
-        key: the name of the setting, used in error messages.
-
-    Raises:
-        UpstreamError: if the text is anything but such a list.
+    UpstreamError, which names the setting `key`, if the text is anything but such a list.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        value = _read(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise _refusal(key, text) from None
-    try:
-        value = _read(tree.body)
-    except (_NotAList, RecursionError):
-        raise _refusal(key, text) from None
+        value = 0
     if not isinstance(value, list):
-        raise _refusal(key, text)
+        raise UpstreamError(
+            f"{key} is {shown(text)}, expected a list of numbers, booleans or tuples joined by + and *, "
+            "for example '[(256, 3, 2)] * 4 + [(432, 1, 1)]'; correct it in the model's yaml"
+        )
     return value
 
 
-class _NotAList(Exception):
-    pass
-
-
-def _refusal(key: str, text: str) -> UpstreamError:
-    shown = text if len(text) <= 80 else text[:77] + "..."
-    return UpstreamError(
-        f"{key} is {shown!r}, expected a list of numbers, booleans or tuples joined by + and *, "
-        "for example '[(256, 3, 2)] * 4 + [(432, 1, 1)]'; correct it in the model's yaml"
-    )
-
-
 def _read(node: ast.expr) -> Value:
+    """The value of an expression; ValueError for other kinds of expressions."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
         return node.value  # type: ignore[return-value]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -66,18 +50,14 @@ def _read(node: ast.expr) -> Value:
     if isinstance(node, ast.Tuple):
         return tuple(_read(item) for item in node.elts)
     if isinstance(node, ast.BinOp):
-        return _join(node.op, _read(node.left), _read(node.right))
-    raise _NotAList
-
-
-def _join(operator: ast.operator, left: Value, right: Value) -> Value:
-    if isinstance(operator, ast.Add) and isinstance(left, list) and isinstance(right, list):
-        joined = left + right
-        if len(joined) <= MAX_ITEMS:
-            return joined
-    if isinstance(operator, ast.Mult):
-        if type(left) is int:
-            left, right = right, left
-        if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
-            return left * right
-    raise _NotAList
+        left, right = _read(node.left), _read(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+            both = left + right
+            if len(both) <= MAX_ITEMS:
+                return both
+        if isinstance(node.op, ast.Mult):
+            if type(left) is int:
+                left, right = right, left
+            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
+                return left * right
+    raise ValueError

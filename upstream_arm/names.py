@@ -45,6 +45,11 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def is_released_name(name: str) -> bool:
+    """Whether a name by itself means a checkpoint of the authors."""
+    return name in RELEASED or name in ALIASES
+
+
 def names() -> tuple[str, ...]:
     """Every upstream name that `upstream_arm.s3prl_hub` adds to s3prl's hub."""
     stems = (*ALIASES, *RELEASED)

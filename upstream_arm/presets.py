@@ -5,11 +5,11 @@ Widths from the authors' released yaml files and the paper's Table 2 (arXiv 2305
 
 from __future__ import annotations
 
-import difflib
 from types import MappingProxyType
 
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.words import near
 from upstream_arm.config import ConvLayer, StudentConfig, reuse_pattern
-from upstream_arm.errors import UpstreamError
 
 
 def front_end(width: int) -> tuple[ConvLayer, ...]:
@@ -59,10 +59,9 @@ def preset(name: str) -> StudentConfig:
     """The configuration of a preset.
 
     Raises:
-        UpstreamError: if there is none of that name; the message suggests near ones.
+        UpstreamError: if there is none of that name; the message suggests the nearest.
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(name, PRESETS, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(PRESETS)}"
-    raise UpstreamError(f"there is no student preset {name!r}; {hint}")
+    hint = near(name, PRESETS) or f"; expected one of {', '.join(PRESETS)}"
+    raise UpstreamError(f"there is no student preset {name!r}{hint}")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from upstream_arm import lean_frontend
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.errors import UpstreamError
 from upstream_arm.frontend import FrontEnd, PositionalConv, valid_frames
 from upstream_arm.plain import is_plain
 
@@ -22,18 +22,14 @@ SAMPLE_RATE = 16_000
 
 @dataclasses.dataclass(frozen=True)
 class StudentOutput:
-    """Features of a batch.
+    """Features of a batch: one tensor a layer, each [batch, frame, feature].
 
-    Attributes:
-        hidden_states: one tensor a layer, each [batch, frame, feature]; feature is `projection_dim`, or
-            `embed_dim` for a student without projections.
-        frames: each utterance's own number of frames; frames after them are padding.
-        shallow: of an unfolded student, likewise the hidden states of its shallowest path, on which every
-            block runs once; None where it was not asked for.
+    The features are as many as `projection_dim`, or `embed_dim` for a student without projections.
     """
 
     hidden_states: list[Tensor]
-    frames: list[int]
+    frames: list[int]  # each utterance's own number; frames after them are padding
+    # Likewise of an unfolded student's shallowest path, on which every block runs once, where asked for.
     shallow: list[Tensor] | None = None
 
 
@@ -53,12 +49,8 @@ class Projection(nn.Module):
 class Student(nn.Module):
     """MaskHuBERT, ARMHuBERT and their variants (arXiv 2305.11685), forward pass as released.
 
-    Args:
-        config: its shape and switches.
-
-    Attributes:
-        explicit: write attention maps out even where a leaner path gives the same features. The leaner
-            path is taken by default wherever `batching` is `exact`.
+    `explicit` has attention maps written out even where a leaner path gives the same features, which is taken
+    by default wherever `batching` is `exact`.
     """
 
     def __init__(self, config: StudentConfig) -> None:

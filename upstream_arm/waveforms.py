@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.student import SAMPLE_RATE
 
 INT16_SCALE = 32_768
@@ -17,22 +17,14 @@ INT16_SCALE = 32_768
 def prepare(
     wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform", sample_rate: int = SAMPLE_RATE
 ) -> Tensor:
-    """Check one waveform, and convert what has one meaning only.
+    """Check one waveform of torch or numpy, and convert what has one meaning only.
 
     Accepted are floating point waveforms [sample] or [1, sample], and int16, which is divided by 32768.
-    Silence is accepted. They are not normalised: the students were trained on raw waveforms.
+    Silence is accepted. They are not normalised: the students were trained on raw waveforms. Returned is
+    [sample] of float32, or of the given floating point type.
 
-    Args:
-        wav: the samples, of torch or numpy.
-        name: what to call it in an error.
-        sample_rate: its rate, where the caller knows it.
-
-    Returns:
-        [sample] of float32, or of the given floating point type.
-
-    Raises:
-        UpstreamError: for another rate than 16 kHz, several channels, other integer types, NaN or infinity,
-            or something that is no waveform.
+    UpstreamError, which calls it `name`, for another rate than 16 kHz, several channels, other integer types,
+    NaN or infinity, or something that is no waveform.
     """
     if sample_rate != SAMPLE_RATE:
         raise UpstreamError(

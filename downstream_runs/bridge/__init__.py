@@ -21,29 +21,19 @@ def supply() -> None:
 
     pair.check()
     from downstream_runs.bridge import (
-        absent_packages,
-        checkpoint_compat,
         child_processes,
+        corrections,
         ctc_corpora,
-        diarization_audio,
-        huggingface_compat,
-        listed_folders,
-        numpy_compat,
+        removed_names,
+        stand_ins,
         torchaudio_compat,
-        verification_fixes,
-        voxceleb_caches,
     )
 
     torchaudio_compat.install()
-    huggingface_compat.install()
-    numpy_compat.install()
-    checkpoint_compat.install()
-    absent_packages.install()
+    removed_names.install()
+    stand_ins.install()
     child_processes.install()
-    voxceleb_caches.install()
-    listed_folders.install()
-    diarization_audio.install()
-    verification_fixes.install()
+    corrections.install()
     ctc_corpora.install()  # the last: it imports a module of s3prl
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
 USAGE = """\
 usage: s3prl run_downstream.py OPTIONS

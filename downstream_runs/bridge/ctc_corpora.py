@@ -21,8 +21,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.program import PROGRAM
+from downstream_runs.core.program import PROGRAM
+from upstream_arm.common.errors import UsageError
 
 Example = tuple[Path, list[int]]
 

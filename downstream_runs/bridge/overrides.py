@@ -14,7 +14,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 SEPARATOR = ",,"
 _FORMAT = "args.NAME=VALUE or config.SECTION.NAME=VALUE, several joined by ',,'"

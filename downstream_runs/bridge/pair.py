@@ -14,7 +14,7 @@ import importlib.metadata
 import importlib.util
 import sys
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 NAMES = ("torch", "torchaudio")
 

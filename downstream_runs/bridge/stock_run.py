@@ -17,8 +17,8 @@ from typing import Any
 
 from downstream_runs import bridge
 from downstream_runs.bridge import overrides
-from downstream_runs.errors import UsageError
-from downstream_runs.program import PROGRAM
+from downstream_runs.core.program import PROGRAM
+from upstream_arm.common.errors import UsageError
 
 # The options of s3prl's run_downstream.py that take part in the checks, and its short ones, so that
 # their values are not taken for something else.
@@ -125,7 +125,7 @@ def _check(given: argparse.Namespace) -> None:
             "takes: download the upstream with `hf download REPOSITORY` and give its file with -k"
         )
     if given.push_to_hf_hub:
-        from downstream_runs.bridge.huggingface_compat import refuse_push
+        from downstream_runs.bridge.removed_names import refuse_push
 
         refuse_push()
     if given.override and given.override.lower() != "none":

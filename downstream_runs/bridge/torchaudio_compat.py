@@ -19,9 +19,9 @@ import soundfile
 import torch
 import torchaudio
 
-from downstream_runs.bridge import sox_effects
-from downstream_runs.bridge.audio_files import open_audio, read_frames, require_finite
-from downstream_runs.files import atomic_path
+from downstream_runs.audio import effects as sox_effects
+from downstream_runs.audio.files import open_audio, read_frames, require_finite
+from upstream_arm.common.files import atomic_path
 
 # libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
 _ENCODINGS = {

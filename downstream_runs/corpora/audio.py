@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 FRAME = 400
 """Samples at 16 kHz of which s3prl's fbank, HuBERT's convolutions and our students make one frame."""
@@ -78,7 +78,7 @@ def decode_any(path: Path) -> Form:
     """
     import soundfile
 
-    from downstream_runs.bridge.audio_files import FLOATS, missing_bytes, require_finite
+    from downstream_runs.audio.files import FLOATS, missing_bytes, require_finite
 
     _require_bytes(path)
     lost = missing_bytes(path)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.corpora.wavs import spread
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import PreparedData
+    from downstream_runs.core.task import PreparedData
 
 FILES = 256
 BYTES = 1 << 16

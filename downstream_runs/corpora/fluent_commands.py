@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -101,7 +103,7 @@ def write_tables(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], fo
     import io
 
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     if all(len(read(root)[split]) == len(listed) for split, listed in utterances.items()):
         return root
@@ -163,7 +165,7 @@ def check(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], *, decode
     return found
 
 
-def standing(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], partial: bool) -> markers.Standing:
+def standing(root: Path, utterances: Mapping[str, tuple[Utterance, ...]], partial: bool) -> Standing:
     """What the corpus is beside the official one; UsageError as of `markers.standing`."""
     counts = [
         markers.Count(split, len(utterances[split]), official)
@@ -177,3 +179,62 @@ def content_hash(root: Path, utterances: Mapping[str, tuple[Utterance, ...]]) ->
     files = {utterance.path for listed in utterances.values() for utterance in listed}
     texts = [(root / table).read_text(encoding="utf-8") for table in TABLES.values()]
     return wavs.listing_hash(root, files, texts)
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Hold Fluent Speech Commands under `data` against its tables and counts."""
+    return _checked(data, partial, decode=0)[2]
+
+
+def _checked(
+    data: Path, partial: bool, decode: int
+) -> tuple[Path, Mapping[str, tuple[Utterance, ...]], Standing]:
+    """The root, the utterances of each split, and what the corpus is."""
+    root = find_root(data).resolve()
+    utterances = read(root, partial)
+    made = markers.labels(root)
+    found = standing(root, utterances, partial)
+    wavs.require_good(
+        check(root, utterances, decode=decode),
+        f"delete {root} and make the {' and '.join(made)} corpus again"
+        if made
+        else "unpack Fluent Speech Commands again, or try the path first with --demo",
+    )
+    return root, utterances, found
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find Fluent Speech Commands under `data` and check its tables and audio."""
+    root, utterances, found = _checked(data, partial, decode=8)
+    digest = content_hash(root, utterances)
+    # Tables of a part name files by their whole paths.
+    place = hashlib.sha256(f"{root}\0{digest}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    tables = write_tables(root, utterances, cache.resolve() / f"fluent-{place}")
+    return PreparedData(
+        root=root,
+        settings={"datarc.file_path": str(tables)},
+        utterances={split: len(listed) for split, listed in utterances.items()},
+        audio=tuple(utterance.path for listed in utterances.values() for utterance in listed),
+        sha256=digest,
+        **found.facts,
+        groups={utterance.path.stem: utterance.speaker for utterance in utterances["test"]},
+    )
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in Fluent Speech Commands' layout, made in `folder`."""
+    from downstream_runs.corpora.demo import fluent_commands
+
+    return fluent_commands.make(folder)
+
+
+CORPUS = Corpus(
+    name="Fluent Speech Commands",
+    licence="Fluent Speech Commands Public License (academic research)",
+    size="1.5 GB",
+    url="https://fluent.ai/fluent-speech-commands-a-dataset-for-spoken-language-understanding-research/",
+    splits={"train": Split(23_132, 14.7), "dev": Split(3_118, 1.9), "test": Split(3_793, 2.4)},
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
 from upstream_arm import folders
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, UsageError
 from upstream_arm.folders import belongs
 
 __all__ = ["belongs", "files", "place", "require_writable", "subfolders", "walk", "what_lies_there"]

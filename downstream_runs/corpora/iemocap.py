@@ -14,16 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
 from downstream_runs.corpora import folders, markers, wavs
 from downstream_runs.corpora.iemocap_order import DIALOGUES, TEST_BLOBS, TRAIN_BLOBS
 from downstream_runs.corpora.pinned import bytes_id
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
 """The folder in the corpus's archive, and the one that s3prl's documentation names."""
 
 SESSIONS = (1, 2, 3, 4, 5)
+FOLDS = tuple(f"fold{number}" for number in SESSIONS)
 LABEL_FOLDER, AUDIO_FOLDER = "dialog/EmoEvaluation", "sentences/wav"
 
 CLASSES: Mapping[str, int] = MappingProxyType({"neu": 0, "hap": 1, "ang": 2, "sad": 3})
@@ -179,7 +182,7 @@ def _json(utterances: Sequence[Utterance]) -> str:
 def write_metadata(sessions: Mapping[int, Sequence[Utterance]], folder: Path) -> Path:
     """Write the metadata of all folds below `folder` and return it; UsageError if that cannot be done."""
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     with writing(folder):
         for fold in sessions:
@@ -189,7 +192,7 @@ def write_metadata(sessions: Mapping[int, Sequence[Utterance]], folder: Path) ->
     return folder
 
 
-def standing(root: Path, sessions: Mapping[int, Sequence[Utterance]], partial: bool) -> markers.Standing:
+def standing(root: Path, sessions: Mapping[int, Sequence[Utterance]], partial: bool) -> Standing:
     """What the corpus is beside the one of SUPERB's numbers; UsageError as of `markers.standing`."""
     counts = [
         markers.Count(f"Session{number}", len(sessions.get(number, ())), official)
@@ -216,3 +219,80 @@ def content_hash(root: Path, sessions: Mapping[int, Sequence[Utterance]]) -> str
     """Over the names and sizes of the audio, and the classes."""
     files = [root / utterance.path for utterances in sessions.values() for utterance in utterances]
     return wavs.listing_hash(root, files, [_json(listed) for listed in sessions.values()])
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Hold IEMOCAP under `data` against its labels and counts."""
+    return _read(data, partial, decode=0)[2]
+
+
+def _read(
+    data: Path, partial: bool, decode: int
+) -> tuple[Path, Mapping[int, tuple[Utterance, ...]], Standing]:
+    """The root, the utterances of each session, and what the corpus is."""
+    root = find_root(data).resolve()
+    partial = partial and not markers.marks(root)
+    sessions = read(root, partial)
+    made = markers.labels(root)
+    found = standing(root, sessions, partial)
+    require_two(root, sessions)
+    wavs.require_good(
+        check(root, sessions, decode=decode),
+        f"delete {root} and make the {' and '.join(made)} corpus again"
+        if made
+        else "unpack IEMOCAP again, or try the path first with --demo",
+    )
+    return root, sessions, found
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find IEMOCAP under `data`, check all five sessions, and derive the metadata that s3prl reads."""
+    datarc = config["downstream_expert"]["datarc"]
+    fold = FOLDS.index(datarc["test_fold"]) + 1
+    root, sessions, found = _read(data, partial, decode=4)
+    digest = content_hash(root, sessions)
+    metadata = write_metadata(sessions, cache.resolve() / f"iemocap-{digest[:12]}")
+    others = sum(len(utterances) for number, utterances in sessions.items() if number != fold)
+    # s3prl's own expression, rounding included.
+    train = int((1 - datarc["valid_ratio"]) * others)
+    return PreparedData(
+        root=root,
+        settings={"datarc.root": str(root), "datarc.meta_data": str(metadata)},
+        utterances={"train": train, "dev": others - train, "test": len(sessions[fold])},
+        audio=tuple(root / one.path for utterances in sessions.values() for one in utterances),
+        sha256=digest,
+        **found.facts,
+        groups={utterance.name: utterance.speaker for utterance in sessions[fold]},
+    )
+
+
+def folds_of(data: Path) -> tuple[str, ...]:
+    """The folds of the sessions that are there, where there are two or more; else all, to be refused."""
+    try:
+        there = present(find_root(data))
+    except UsageError:
+        return FOLDS
+    return tuple(FOLDS[number - 1] for number in there) if len(there) > 1 else FOLDS
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in IEMOCAP's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import iemocap
+
+    return iemocap.make(folder)
+
+
+CORPUS = Corpus(
+    name="IEMOCAP",
+    licence="USC's own, for research; granted on request",
+    size="12 GB",
+    url="https://sail.usc.edu/iemocap/",
+    splits={
+        "train": Split.of_mean(3_540, 4.5),
+        "dev": Split.of_mean(885, 4.5),
+        "test": Split.of_mean(1_106, 4.5),
+    },
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

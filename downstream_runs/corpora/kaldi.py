@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.corpora import folders
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_bytes, atomic_write_text
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
 
 TABLES: tuple[str, ...] = ("wav.scp", "segments", "utt2spk", "spk2utt", "reco2dur", "rttm")
 

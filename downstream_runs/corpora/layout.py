@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from downstream_runs.corpora import folders
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 SAMPLE_RATE = 16_000
 """Samples a second of every LibriSpeech file."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from downstream_runs.corpora.audio import RESTORE, AudioProblem, length
 from downstream_runs.corpora.layout import AudioFile, audio_files
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text, sha256_file
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text, sha256_file
 
 _FORMAT = 1
 _SAVE_EVERY = 500

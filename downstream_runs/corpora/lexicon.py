@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import markers, pinned
 from downstream_runs.corpora.pinned import PinnedFile
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 FOLDER = "lexicon"
 """The folder beside the corpus in which a lexicon of the user's own may lie."""
@@ -94,7 +95,7 @@ def _own(folder: Path) -> Lexicon:
     deviations = [f"{made} is not s3prl's: other content in {' and '.join(other)}"] if other else []
     deviations += markers.deviations(folder)
     if other and not labels:
-        labels = (markers.OTHER_DATA,)
+        labels = (OTHER_DATA,)
     phones = PHONES
     if (folder / VOCABULARY).is_file():
         phones = tuple((folder / VOCABULARY).read_text(encoding="utf-8").split())
@@ -159,7 +160,7 @@ def require_words(
 
 def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
     """Write one's own lexicon as s3prl's two files, half of the words in each; their names."""
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
     middle = (len(lines) + 1) // 2
@@ -171,7 +172,7 @@ def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
 def write_vocabulary(path: Path, phones: Sequence[str]) -> Path:
     """Write the phones, one a line, as s3prl's tokenizer reads them."""
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     with writing(path):
         atomic_write_text(path, "".join(f"{phone}\n" for phone in phones))

@@ -15,16 +15,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
+from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import folders, kaldi
 from downstream_runs.corpora.audio import AudioProblem, length
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import OTHER_DATA, Count, Standing, marks, read_manifest, standing
+from downstream_runs.corpora.markers import Count, marks, read_manifest, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import blob_id
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 SPLITS: tuple[str, ...] = ("train", "dev", "test")
 
@@ -116,7 +119,7 @@ def _other_versions(root: Path) -> list[str]:
     return [f"{rate.name}/{mode.name}" for rate in rates for mode in folders.subfolders(rate)]
 
 
-def look(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standing]:
+def look_at(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standing]:
     """Find the corpus and read its tables; its recordings of each split, and what it is beside SUPERB's.
 
     Raises UsageError for tables that cannot be used, and for a split that is not complete unless `partial`
@@ -143,14 +146,14 @@ def look(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standi
     return place, given, found.and_also(other, [OTHER_DATA] if other else [])
 
 
-def prepare(data: Path, out: Path, speakers: int, partial: bool = False) -> Prepared:
+def write(data: Path, out: Path, speakers: int, partial: bool = False) -> Prepared:
     """Find the corpus, write its checked Kaldi-style folders below `out`, and look at every file's header.
 
     Raises UsageError for audio that cannot be used, and as `look` does; nothing is written before all tables
     were found good. Headers are read once: while names, sizes and times of the files stay the same, they are
     not read again.
     """
-    place, given, found = look(data, speakers, partial)
+    place, given, found = look_at(data, speakers, partial)
     root = place.root
     # s3prl reads the tables of test only after training: another corpus must not have replaced them by then.
     out = out / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -377,3 +380,45 @@ def _content_hash(folders: Mapping[str, Path], given: Mapping[str, Sequence[Reco
                 digest.update(f"{segment.speaker} {segment.start} {segment.end}\n".encode())
         digest.update((folders[split] / "rttm").read_bytes())
     return digest.hexdigest()
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Find Libri2Mix or Kaldi-style folders under `data` and hold their tables against the counts."""
+    return look_at(data, _speakers(config), partial)[2]
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find Libri2Mix or Kaldi-style folders under `data`, check them, and write what s3prl reads."""
+    prepared = write(data, cache / "librimix", _speakers(config), partial)
+    return PreparedData(
+        root=prepared.root,
+        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
+        utterances=prepared.recordings,
+        audio=prepared.audio,
+        sha256=prepared.sha256,
+        **prepared.standing.facts,
+    )
+
+
+def _speakers(config: Mapping[str, Any]) -> int:
+    """How many speakers a recording may have."""
+    return int(config["downstream_expert"]["datarc"]["num_speakers"])
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic Libri2Mix, made in `folder`."""
+    from downstream_runs.corpora.demo import librimix
+
+    return librimix.make(folder)
+
+
+CORPUS = Corpus(
+    name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
+    licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
+    size="7.7 GB of mixtures, 31 GB with their sources and noise",
+    url="https://github.com/s3prl/LibriMix",
+    splits={"train": Split(13_900, 58.0), "dev": Split(3_000, 11.0), "test": Split(3_000, 11.0)},
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

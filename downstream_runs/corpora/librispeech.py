@@ -5,11 +5,15 @@ This is the module to import; the layout, the transcripts and the length tables 
 
 from __future__ import annotations
 
+import csv
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from downstream_runs.corpora import folders, transcripts, wavs
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
+from downstream_runs.corpora import folders, transcripts, vocabulary, wavs
 from downstream_runs.corpora.audio import RESTORE
 from downstream_runs.corpora.layout import (
     OFFICIAL_UTTERANCES,
@@ -22,7 +26,6 @@ from downstream_runs.corpora.layout import (
 from downstream_runs.corpora.lengths import write_lengths
 from downstream_runs.corpora.markers import (
     Count,
-    Standing,
     labels,
     marks,
     read_manifest,
@@ -198,3 +201,79 @@ def _decode_one(file: AudioFile) -> int | str:
         return decode(file.path)
     except AudioProblem as problem:
         return Problem(str(problem), RESTORE)
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Hold LibriSpeech under `data` against its counts and transcripts."""
+    _, every = _parts(config)
+    root = find_root(data).resolve()
+    report = check(root, every, decode=0, partial=partial)
+    return require_good(report, partial)
+
+
+def _parts(config: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The corpus's folders of each split, and all of them."""
+    datarc = config["downstream_expert"]["datarc"]
+    parts = {split: tuple(datarc[split]) for split in ("train", "dev-clean", "test-clean")}
+    return parts, tuple(dict.fromkeys(part for names in parts.values() for part in names))
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find LibriSpeech under `data` and write the length tables and character dictionary that s3prl reads."""
+    found = look(data, cache, config, partial)
+    parts, every = _parts(config)
+    root = find_root(data).resolve()
+    tables = write_lengths(root, every, cache).resolve()
+    dictionary = vocabulary.write_char_dict(cache / "char.dict").resolve()
+    listed = {part: _rows(tables / f"{part}.csv") for part in every}
+    return PreparedData(
+        root=root,
+        settings={
+            "datarc.libri_root": str(root),
+            "datarc.bucket_file": str(tables),
+            "datarc.dict_path": str(dictionary),
+        },
+        utterances={split: sum(len(listed[part]) for part in names) for split, names in parts.items()},
+        audio=tuple(
+            root / path for part in every for path in sorted(row["file_path"] for row in listed[part])
+        ),
+        sha256=_content_hash(root, listed, dictionary),
+        **found.facts,
+    )
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _content_hash(root: Path, listed: Mapping[str, list[dict[str, str]]], dictionary: Path) -> str:
+    """Over utterances, lengths, transcripts and characters: all that decides a run but the samples."""
+    digest = hashlib.sha256(dictionary.read_bytes())
+    for part in sorted(listed):
+        rows = sorted((row["file_path"], row["length"]) for row in listed[part])
+        for path, length in rows:
+            digest.update(f"{path}\t{length}\n".encode())
+        for chapter in sorted({Path(path).parent for path, _ in rows}):
+            transcript = root / chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
+            digest.update(transcript.read_bytes())
+    return digest.hexdigest()
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in LibriSpeech's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import librispeech
+
+    return librispeech.make(folder)
+
+
+CORPUS = Corpus(
+    name="LibriSpeech train-clean-100, dev-clean, test-clean",
+    licence="CC BY 4.0",
+    size="6.3 GB + 337 MB + 346 MB",
+    url="https://www.openslr.org/12",
+    splits={"train": Split(28_539, 100.6), "dev": Split(2_703, 5.4), "test": Split(2_620, 5.4)},
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text, read_json, sha256_file
-from reports.results import PARTIAL, PARTIAL_TEXT
+from downstream_runs.core.corpus import Standing
+from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,6 @@ MARKS: tuple[Mark, ...] = (DEMO, SAMPLE)
 OPTION = "--partial"
 """What allows a part of a corpus, or recordings of one's own in its layout."""
 
-OTHER_DATA = "other-data"
-"""The label of numbers that were trained, chosen or scored on other data than the task's own."""
-
 
 @dataclass(frozen=True)
 class Count:
@@ -58,29 +56,6 @@ class Count:
     def text(self) -> str:
         """Such as `2,850 of 28,539 utterances`."""
         return f"{self.found:,} of {self.official:,} {self.what}"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What sets a corpus apart from the official one.
-
-    labels: every number measured on it carries them. deviations: a sentence each. partial: of a part of a
-    corpus the `Count.text` of each of its parts; empty for any other.
-    """
-
-    labels: tuple[str, ...] = ()
-    deviations: tuple[str, ...] = ()
-    partial: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of the same names, for `PreparedData`."""
-        return {"labels": self.labels, "deviations": self.deviations, "partial": self.partial}
-
-    def and_also(self, deviations: Sequence[str] = (), labels: Sequence[str] = ()) -> Standing:
-        """The same with more labels and deviations."""
-        known = tuple(dict.fromkeys((*self.labels, *labels)))
-        return Standing(known, tuple(dict.fromkeys((*self.deviations, *deviations))), self.partial)
 
 
 def marks(root: Path) -> tuple[Mark, ...]:
@@ -126,12 +101,6 @@ def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> 
             f"there, with results labelled {PARTIAL}"
         )
     return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
-
-
-def shortfall(partial: Mapping[str, str]) -> str:
-    """How much of a corpus there is: `partial corpus: train 2 of 28,539 words`; empty for a whole one."""
-    counts = ", ".join(f"{part} {count}" for part, count in partial.items())
-    return f"partial corpus: {counts}" if counts else ""
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 COMMIT = "ec8064b5889f81ca460fbe2c094ce576a6f120b7"
 """s3prl's commit of version 0.4.18."""
@@ -87,7 +87,7 @@ def _download(file: PinnedFile, url: str, path: Path) -> None:
     from urllib.error import HTTPError
 
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_path
+    from upstream_arm.common.files import atomic_path
 
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

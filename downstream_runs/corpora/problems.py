@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 class Problem(str):

@@ -14,14 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
 from downstream_runs.corpora import folders, markers
 from downstream_runs.corpora.audio import FRAME
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import marks
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
+from upstream_arm.common.errors import UsageError
 
 FOLDER = "quesst14Database"
 LANGUAGE = "nnenglish"
@@ -104,12 +106,12 @@ def load(root: Path, partial: bool = False) -> Quesst14:
     return Quesst14(root, parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth)
 
 
-def standing(corpus: Quesst14, partial: bool) -> markers.Standing:
+def standing(corpus: Quesst14, partial: bool) -> Standing:
     """What the data set is beside the official one; UsageError as of `markers.standing`."""
     return _standing(corpus.root, {DOCUMENTS: corpus.documents, **corpus.queries}, partial)
 
 
-def _standing(root: Path, parts: Mapping[str, tuple[Recording, ...]], partial: bool) -> markers.Standing:
+def _standing(root: Path, parts: Mapping[str, tuple[Recording, ...]], partial: bool) -> Standing:
     what = {DOCUMENTS: "recordings"}
     counts = [
         markers.Count(part, len(found), OFFICIAL[part], what.get(part, "queries"))
@@ -212,3 +214,53 @@ def _unknown(
     english = {recording.name for recording in parts[DOCUMENTS]}
     if not any(truth.targets.get(query.name, frozenset()) & english for query in parts[split]):
         yield f"{folder} has no {LANGUAGE} query of {split} in a document of that language"
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """The same checks as `prepare`: they decode nothing."""
+    return _load(data, partial)[1]
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find QUESST 2014 under `data` and check what is searched; nothing is written."""
+    corpus, found = _load(data, partial)
+    return PreparedData(
+        root=corpus.root,
+        settings={},
+        utterances={
+            DOCUMENTS: len(corpus.documents),
+            **{split: len(queries) for split, queries in corpus.queries.items()},
+        },
+        audio=tuple(one.path for part in (corpus.documents, *corpus.queries.values()) for one in part),
+        sha256=content_hash(corpus),
+        **found.facts,
+    )
+
+
+def _load(data: Path, partial: bool) -> tuple[Quesst14, Standing]:
+    """The searched part of the data set, and what it is beside the official one."""
+    corpus = load(find_root(data).resolve(), partial)
+    return corpus, standing(corpus, partial)
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in QUESST 2014's layout, made in `folder`."""
+    from downstream_runs.corpora.demo import quesst14
+
+    return quesst14.make(folder)
+
+
+CORPUS = Corpus(
+    name="QUESST 2014, non-native English",
+    licence="free for research, see the data set's own terms",
+    size="23 hours of documents at 8 kHz, about 1.4 GB",
+    url="https://speech.fit.vutbr.cz/files/quesst14Database.tgz",
+    splits={
+        DOCUMENTS: Split(2_438, 273 / 60),
+        "dev": Split.of_mean(138, 2.0),
+        "test": Split.of_mean(138, 2.0),
+    },
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

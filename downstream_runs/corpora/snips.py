@@ -7,13 +7,16 @@ Sources: s3prl's preprocess/snips_preprocess.py, downstream/ctc/corpus/snips.py 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRANSCRIPTS = "all.iob.snips.txt"
 SLOTS = "slots.txt"
@@ -63,7 +66,7 @@ class Snips:
     root: Path
     slots: tuple[str, ...]
     splits: Mapping[str, tuple[Utterance, ...]]
-    standing: markers.Standing
+    standing: Standing
 
 
 def speaker(utterance: str) -> str:
@@ -103,7 +106,7 @@ def load(root: Path, parts: Sequence[str] = tuple(SPEAKERS), partial: bool = Fal
     return Snips(root, slots, splits, standing.and_also(deviations))
 
 
-def _standing(root: Path, splits: Mapping[str, Sequence[Utterance]], partial: bool) -> markers.Standing:
+def _standing(root: Path, splits: Mapping[str, Sequence[Utterance]], partial: bool) -> Standing:
     if markers.marks(root) or not all(splits.values()):
         for part, utterances in splits.items():
             _check_count(root, part, len(utterances))
@@ -137,7 +140,7 @@ def read_slots(path: Path) -> tuple[str, ...]:
 
 def write_slots(path: Path, slots: Sequence[str]) -> Path:
     """Write slots.txt as s3prl reads it without harm: `O` first, no newline at the end."""
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     atomic_write_text(path, "\n".join(("O", *slots)))
     return path
@@ -145,7 +148,7 @@ def write_slots(path: Path, slots: Sequence[str]) -> Path:
 
 def write_characters(path: Path) -> Path:
     """Write the characters, one a line, as s3prl's tokenizer reads them."""
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     atomic_write_text(path, "".join(f"{character}\n" for character in CHARACTERS))
     return path
@@ -274,3 +277,69 @@ def _check_audio(utterances: Sequence[Utterance]) -> None:
             decode(utterance.path)
         except AudioProblem as problem:
             raise UsageError(f"{problem}; copy it again from the archive") from None
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Hold Audio SNIPS under `data` against its transcripts and counts."""
+    return _load(data, partial).standing
+
+
+def _load(data: Path, partial: bool) -> Snips:
+    return load(find_root(data).resolve(), partial=partial)
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find and check Audio SNIPS, and write the characters and slots that s3prl reads."""
+    from downstream_runs.corpora.outputs import writing
+
+    corpus = _load(data, partial)
+    expert = config["downstream_expert"]["corpus"]
+    parts = {split: expert[split] for split in ("train", "dev", "test")}
+    digest = _content_hash(corpus)
+    with writing(cache):
+        characters = write_characters(cache / "snips-characters.txt").resolve()
+        slots = write_slots(cache / f"snips-slots-{digest[:12]}.txt", corpus.slots).resolve()
+    return PreparedData(
+        root=corpus.root,
+        settings={
+            "corpus.path": str(corpus.root),
+            "text.vocab_file": str(characters),
+            "text.slots_file": str(slots),
+        },
+        utterances={split: sum(len(corpus.splits[part]) for part in names) for split, names in parts.items()},
+        audio=tuple(utterance.path for part in corpus.splits.values() for utterance in part),
+        sha256=digest,
+        **corpus.standing.facts,
+    )
+
+
+def _content_hash(corpus: Snips) -> str:
+    """Over slots, utterances, sizes and lines: all that decides a run but the samples."""
+    digest = hashlib.sha256("\n".join(corpus.slots).encode())
+    for part in sorted(corpus.splits):
+        for utterance in corpus.splits[part]:
+            digest.update(f"{utterance.relative}\t{utterance.size}\t{utterance.line}\n".encode())
+    return digest.hexdigest()
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in Audio SNIPS' layout, made in `folder`."""
+    from downstream_runs.corpora.demo import snips
+
+    return snips.make(folder)
+
+
+CORPUS = Corpus(
+    name="Audio SNIPS as prepared for SUPERB",
+    licence="the corpus's own, see aws-samples/aws-lex-noisy-spoken-language-understanding",
+    size="231,744 wav files",
+    url="https://github.com/s3prl/s3prl/blob/main/s3prl/downstream/docs/superb.md",
+    splits={
+        "train": Split.of_mean(104_672, 3.0),
+        "dev": Split.of_mean(2_800, 3.0),
+        "test": Split.of_mean(2_800, 3.0),
+    },
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

@@ -12,9 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
 from downstream_runs.corpora import folders, markers, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRAIN_FOLDER = "speech_commands_v0.01"
 TEST_FOLDER = "speech_commands_test_set_v0.01"
@@ -190,11 +192,11 @@ def labels(listing: Listing) -> tuple[str, ...]:
     return tuple(dict.fromkeys(both))
 
 
-def standing(listing: Listing, partial: bool) -> markers.Standing:
+def standing(listing: Listing, partial: bool) -> Standing:
     """What the corpus is beside the official one; UsageError as of `markers.standing`."""
     if labels(listing):
         made = [*markers.deviations(listing.train_root), *markers.deviations(listing.test_root)]
-        return markers.Standing(labels(listing), tuple(dict.fromkeys(made)))
+        return Standing(labels(listing), tuple(dict.fromkeys(made)))
     counts = (
         markers.Count(listing.train_root.name, listing.words, OFFICIAL_WORDS, "words"),
         markers.Count(NOISE, len(listing.noise), OFFICIAL_NOISES, "files"),
@@ -208,3 +210,61 @@ def content_hash(listing: Listing) -> str:
     """Over the names and sizes of all files that are used."""
     words = wavs.listing_hash(listing.train_root, (*listing.train, *listing.dev, *listing.noise))
     return hashlib.sha256((words + wavs.listing_hash(listing.test_root, listing.test)).encode()).hexdigest()
+
+
+def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
+    """Hold both folders of Speech Commands under `data` against their classes and counts."""
+    return _read(data, partial, decode=0)[1]
+
+
+def _read(data: Path, partial: bool, decode: int) -> tuple[Listing, Standing]:
+    """The files of both folders, and what the corpus is."""
+    train, test = (root.resolve() for root in find_roots(data))
+    listing = read(train, test)
+    made = labels(listing)
+    found = standing(listing, partial)
+    wavs.require_good(
+        check(listing, decode=decode),
+        f"delete {train} and {test} and make the {' and '.join(made)} corpus again"
+        if made
+        else "unpack both archives of Speech Commands v0.01 again, or try the path first with --demo",
+    )
+    return listing, found
+
+
+def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
+    """Find both folders of Speech Commands under `data` and check them."""
+    listing, found = _read(data, partial, decode=8)
+    train, test = listing.train_root, listing.test_root
+    return PreparedData(
+        root=train,
+        settings={"datarc.speech_commands_root": str(train), "datarc.speech_commands_test_root": str(test)},
+        utterances=listing.utterances,
+        audio=(*listing.train, *listing.dev, *listing.noise, *listing.test),
+        sha256=content_hash(listing),
+        **found.facts,
+    )
+
+
+def _make_demo(folder: Path) -> Path:
+    """The synthetic corpus in Speech Commands' layout, made in `folder`."""
+    from downstream_runs.corpora.demo import speech_commands
+
+    return speech_commands.make(folder)
+
+
+CORPUS = Corpus(
+    name="Speech Commands v0.01 and its test set",
+    licence="CC BY 4.0",
+    size="1.4 GB + 69 MB",
+    url="http://download.tensorflow.org/data/speech_commands_v0.01.tar.gz and "
+    "http://download.tensorflow.org/data/speech_commands_test_set_v0.01.tar.gz",
+    splits={
+        "train": Split.of_mean(51_094, 1.0),
+        "dev": Split.of_mean(6_798, 1.0),
+        "test": Split.of_mean(3_081, 1.0),
+    },
+    look=look,
+    prepare=prepare,
+    make_demo=_make_demo,
+)

@@ -33,7 +33,7 @@ def write_char_dict(path: Path) -> Path:
     Raises UsageError if the folder cannot be written to.
     """
     from downstream_runs.corpora.outputs import writing
-    from downstream_runs.files import atomic_write_text
+    from upstream_arm.common.files import atomic_write_text
 
     with writing(path):
         atomic_write_text(path, char_dict())

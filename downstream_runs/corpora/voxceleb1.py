@@ -31,7 +31,7 @@ from downstream_runs.corpora.markers import (
 )
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.problems import Problem
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 __all__ = [
     "PARTS",

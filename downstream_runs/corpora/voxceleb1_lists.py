@@ -16,8 +16,8 @@ from pathlib import Path
 from downstream_runs.corpora.markers import Count, Standing, labels, standing
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.pinned import PinnedFile, bytes_id, obtain
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 SPLIT_LIST = ("iden_split.txt", "veri_test_class.txt")
 """Speaker identification's list, as the corpus's site and as s3prl call it."""

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from downstream_runs.bridge.voxceleb_caches import LENGTHS_SUFFIX
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import Recording
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_path
-from reports.parallel import cores
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path
+from upstream_arm.common.processes import cores
 
 EFFECTS: tuple[tuple[str, ...], ...] = (
     ("channels", "1"),
@@ -25,6 +24,9 @@ EFFECTS: tuple[tuple[str, ...], ...] = (
     ("silence", "1", "0.1", "0.1%", "-1", "0.1", "0.1%"),
 )
 """s3prl's own (0.4.18, downstream/sv_voxceleb1/dataset.py)."""
+
+LENGTHS_SUFFIX = ".lengths.pt"
+"""How a table of trimmed lengths is called; it may stand for s3prl's `train_meta_data` (see the bridge)."""
 
 _TABLE = "trimmed-lengths.txt"
 _SAVE_EVERY = 100
@@ -101,7 +103,7 @@ def _trim_all(files: Sequence[Recording], table: Path) -> Iterator[tuple[Recordi
 
 
 def _trim(path: Path) -> int:
-    from downstream_runs.bridge.sox_effects import apply_effects_file
+    from downstream_runs.audio.effects import apply_effects_file
 
     return int(apply_effects_file(path, EFFECTS)[0].shape[1])
 

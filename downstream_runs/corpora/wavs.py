@@ -12,7 +12,7 @@ from downstream_runs.corpora.audio import RESTORE
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.problems import Problem
 from downstream_runs.corpora.problems import require_none as require_good
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 __all__ = ["find", "listing_hash", "problem", "problems", "require_good", "spread", "suspects", "write_wav"]
 
@@ -109,7 +109,7 @@ def write_wav(path: Path, wave: object) -> None:
     import numpy as np
     import soundfile
 
-    from downstream_runs.files import atomic_path
+    from upstream_arm.common.files import atomic_path
 
     # Rounded here rather than by libsndfile, whose scaling may differ from version to version.
     samples = np.rint(np.clip(np.asarray(wave), -1, 1) * 32767).astype(np.int16)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.engine import ahead
-from downstream_runs.features.remembered import Job, Memory, Read, Reader
-from downstream_runs.generators import random_states, reading_undone, restore_random_states, seed_reading
+from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
+from downstream_runs.engine import prefetch
+from downstream_runs.features.items import ItemCache, ItemReader, ReadItem, ReadJob
+from upstream_arm.common.errors import RunFailed
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,10 @@ class Reading:
 
     `seed`: set where a data set draws random numbers when it reads an item, in worker processes, whose
     generators depend on their number and on what they read before. Each batch is then seeded on its own.
-    `crops`: how many crops an item that is cropped at random in training has, by turns over the epochs; None
-    for a new one each time. It needs a seed.
     """
 
     workers: int = 0
     seed: int | None = None
-    crops: int | None = None
 
 
 def draw(loader: Any) -> list[list[Any]]:
@@ -40,16 +38,16 @@ def draw(loader: Any) -> list[list[Any]]:
 
 
 @dataclass(frozen=True)
-class Part:
-    """The batches of `order`, of a loader, from number `skip` on.
+class BatchOrder:
+    """The batches of a loader in their order, as indices, from number `skip` on.
 
-    `before`: the random states from which `order` was drawn; the loader draws the seed of its workers from
+    `before`: the random states from which the order was drawn; the loader draws the seed of its workers from
     them. `after`: the states in which reading begins. `split`, `epoch`: tell item seeds apart; no epoch for
     an evaluation.
     """
 
     loader: Any
-    order: Sequence[list[Any]]
+    batches: Sequence[list[Any]]
     skip: int
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -57,97 +55,90 @@ class Part:
     epoch: int | None = None
 
     def seed(self, seed: int | None, number: int) -> int | None:
-        """Of the batch of that number."""
+        """The seed of the items of batch `number`, from the run's; None where items are not seeded."""
         key = self.split if self.epoch is None else f"{self.split} {self.epoch}"
         return None if seed is None else _seed(seed, key, number)
 
 
-def read(part: Part, reading: Reading, memory: Memory | None = None) -> Iterator[Any]:
-    """The batches of a part, in its order; what `memory` has is not read again."""
-    return _read_all(part, reading) if memory is None else _read_new(part, reading, memory)
+def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) -> Iterator[Any]:
+    """The batches in their order; items that `cache` has are not read again."""
+    return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
 
 
 def of(
     dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
 ) -> Iterator[Any]:
     """The batches of `order`, of a data set that draws no random numbers."""
-    return ahead.in_order(_Whole(dataset, collate), [(None, batch) for batch in order], workers, seed=0)
+    return prefetch.in_order(
+        _BatchReader(dataset, collate), [(None, batch) for batch in order], workers, seed=0
+    )
 
 
-def _read_all(part: Part, reading: Reading) -> Iterator[Any]:
-    numbers = range(part.skip, len(part.order))
-    jobs = [(part.seed(reading.seed, number), part.order[number]) for number in numbers]
-    yield from _start(part, _Whole(part.loader.dataset, part.loader.collate_fn), jobs, reading.workers)
+def _read_all(order: BatchOrder, reading: Reading) -> Iterator[Any]:
+    numbers = range(order.skip, len(order.batches))
+    jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
+    yield from _start(
+        order, _BatchReader(order.loader.dataset, order.loader.collate_fn), jobs, reading.workers
+    )
 
 
-def _start(part: Part, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """Reading begins in the states that follow the order; processes are seeded from those before it."""
     import torch
 
-    restore_random_states(dict(part.before))
+    restore_random_states(dict(order.before))
     seed = int(torch.empty((), dtype=torch.int64).random_())
-    restore_random_states(dict(part.after))
-    return ahead.in_order(read, jobs, workers, seed)
+    restore_random_states(dict(order.after))
+    return prefetch.in_order(read, jobs, workers, seed)
 
 
-def _read_new(part: Part, reading: Reading, memory: Memory) -> Iterator[Any]:
-    """As `_read_all`, but for the items that are remembered, which draw no random numbers."""
-    crop = None if reading.crops is None or part.epoch is None else part.epoch % reading.crops
-    plans = [_Planned(part, number, reading, memory, crop) for number in range(part.skip, len(part.order))]
-    reader = Reader(part.loader.dataset, part.loader.collate_fn)
+def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
+    """As `_read_all`, without reading what is in the cache: such items draw no random numbers."""
+    plans = [_Planned(order, number, reading, cache) for number in range(order.skip, len(order.batches))]
+    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
     new = [planned.job for planned in plans if planned.job.keys]
-    jobs = _start(part, reader.__getitem__, new, reading.workers)
+    jobs = _start(order, reader.__getitem__, new, reading.workers)
     for planned in plans:
         found = iter(next(jobs) if planned.job.keys else ())
         contents = [
-            memory[place] if place is not None else planned.keep(next(found), reader)
-            for place in planned.places
+            cache[key] if known else planned.keep(next(found), reader)
+            for key, known in zip(planned.keys, planned.known, strict=True)
         ]
         whole = len(contents) == 1
-        yield contents[0] if whole else part.loader.collate_fn(contents)
+        yield contents[0] if whole else order.loader.collate_fn(contents)
 
 
 class _Planned:
-    """One batch: where its items are remembered (None: they are not), and the job that reads the others."""
+    """One batch: the keys of its items, which of them are in the cache, and the job that reads the others."""
 
-    def __init__(self, part: Part, number: int, reading: Reading, memory: Memory, crop: int | None) -> None:
-        batch = part.order[number]
-        # A batch of one index is remembered as s3prl puts it together, see `Reader.content`.
-        keys = [(batch[0],)] if len(batch) == 1 else batch
-        self._memory, self._crop = memory, crop
-        self.places = [next((one for one in self._places(key) if one in memory), None) for key in keys]
-        new = tuple(key for key, place in zip(keys, self.places, strict=True) if place is None)
-        seeds = None
-        if crop is not None and reading.seed is not None:
-            indices = [key[0] if isinstance(key, tuple) else key for key in new]
-            seeds = tuple(_seed(reading.seed, f"{part.split} crop {crop}", index) for index in indices)
-        self.job = Job(new, part.seed(reading.seed, number), seeds)
+    def __init__(self, order: BatchOrder, number: int, reading: Reading, cache: ItemCache) -> None:
+        batch = order.batches[number]
+        # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
+        self.keys = [(batch[0],)] if len(batch) == 1 else batch
+        self.known = [key in cache for key in self.keys]
+        new = tuple(key for key, known in zip(self.keys, self.known, strict=True) if not known)
+        self._cache = cache
+        self.job = ReadJob(new, order.seed(reading.seed, number))
 
-    def _places(self, key: Any) -> list[Any]:
-        return [key] if self._crop is None else [key, ("crop", self._crop, key)]
-
-    def keep(self, new: Read, reader: Reader) -> Any:
-        """Remember what was read, if it comes again; returns it."""
-        if new.drew and self._crop is None:
+    def keep(self, new: ReadItem, reader: ItemReader) -> Any:
+        """Keep what was read, if it comes again; returns it."""
+        if new.drew:
             return new.content
-        seeds = self.job.seeds[self.job.keys.index(new.key)] if self.job.seeds else None
-        again = Job((new.key,), None, None if seeds is None else (seeds,))
-        place = self._places(new.key)[-1 if new.drew else 0]
-        return self._memory.keep(place, new.content, lambda: reader[again][0].content)
+        return self._cache.keep(new.key, new.content, lambda: reader.content(new.key))
 
 
-def whole(loader: Any, split: str, together: int = 1) -> Part:
-    """All batches of a loader, drawn at once. Where each is of one item, `together` of them are made one."""
+def whole(loader: Any, split: str, together: int = 1) -> BatchOrder:
+    """All batches of a split, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
-    order = draw(loader)
-    if all(len(batch) == 1 for batch in order):
-        indices = [index for (index,) in order]
-        order = [indices[start : start + together] for start in range(0, len(indices), together)]
-    return Part(loader, order, 0, before, random_states(), split)
+    batches = draw(loader)
+    if all(len(batch) == 1 for batch in batches):
+        indices = [index for (index,) in batches]
+        batches = [indices[start : start + together] for start in range(0, len(indices), together)]
+    return BatchOrder(loader, batches, 0, before, random_states(), split)
 
 
-class _Whole:
-    """Reads batches: of a (seed, indices), with generators of that seed, or as they are if it is None."""
+class _BatchReader:
+    """Reads the batch of (seed, indices), with random generators of that seed, or as they are if None."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
         self._dataset, self._collate = dataset, collate
@@ -169,6 +160,27 @@ class _Whole:
     def _batch(self, items: list[Any]) -> Any:
         batch = self._collate(items)
         return tuple(batch) if isinstance(batch, zip) else batch  # s3prl's are good for one pass
+
+
+def utterance_names(others: list[Any] | tuple[Any, ...]) -> list[str]:
+    """The utterances of a batch: s3prl's experts hand their names as the last list of strings."""
+    for field in reversed(others):
+        if isinstance(field, (list, tuple)) and field and all(isinstance(name, str) for name in field):
+            return list(field)
+    return []
+
+
+def readable(found: Iterator[Any], split: str, step: Callable[[], int]) -> Iterator[Any]:
+    """The batches of `split`, read after so many steps; RunFailed for one that cannot be read."""
+    try:
+        yield from found
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise RunFailed(
+            f"a batch of split {split} could not be read after step {step()}: {type(error).__name__}: "
+            f"{reason}; repair what this names and start the same command again, it goes on from its last "
+            "checkpoint"
+        ) from error
 
 
 def _seed(seed: int, key: str, number: int) -> int:

@@ -1,7 +1,6 @@
 """Numbers that are not finite, and what becomes of them.
 
-A NaN among scores has an argmax, class 0, and would count as an answer: an evaluation refuses it. A step of
-the training whose gradient is NaN is left out, as s3prl 0.4.18 leaves it out (downstream/runner.py, train).
+A NaN among scores has an argmax, class 0, and would count as an answer: an evaluation refuses it.
 """
 
 from __future__ import annotations
@@ -11,35 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import Diverged, RunFailed
+from downstream_runs.core.records import Journal
+from upstream_arm.common.errors import Diverged, RunFailed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-SKIPPED_IN_A_ROW = 100
-"""So many steps without a gradient, one after another, end a run: s3prl would go on to the last step. Weights
-do not change in between, so the chance is small that other batches bring them back."""
-
-FEWEST_IN_A_ROW = 2
-"""In a short training a tenth of its steps is as many, but not fewer than this."""
-
-
-def most_in_a_row(steps: int) -> int:
-    """How many steps of a training of so many may be skipped one after another, before it ends."""
-    return min(SKIPPED_IN_A_ROW, max(FEWEST_IN_A_ROW, steps // 10))
-
-
-@dataclass
-class Skipped:
-    """Steps that were left out: of the whole training, and of the last steps without one in between."""
-
-    total: int = 0
-    in_a_row: int = 0
-
-    def count(self, skipped: bool) -> None:
-        """One step more."""
-        self.total += skipped
-        self.in_a_row = self.in_a_row + 1 if skipped else 0
 
 
 @dataclass
@@ -123,6 +98,15 @@ def bad_features(names: Sequence[str], split: str, step: int) -> RunFailed:
     return RunFailed(
         f"the upstream's features of {shown(names)} in {split} are not finite numbers (at step {step}); "
         "check these files, the upstream's weights and --precision, and start the same command again"
+    )
+
+
+def diverged(journal: Journal, step: int, what: str, value: float, names: list[str]) -> Diverged:
+    """The error for a loss or gradient that is not finite in that step, which the journal has too."""
+    journal.event("not_finite", step, what=what, utterances=names)
+    return Diverged(
+        f"the {what} is {value} at step {step} (utterances {shown(names)}); check these files, or start "
+        "again with --rerun always and a lower optimizer.lr"
     )
 
 

@@ -7,15 +7,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from downstream_runs.engine import finish, session
-from downstream_runs.engine.plan import RunPlan, resolve_config, run_dir
-from downstream_runs.files import sha256_file
+from downstream_runs.core import results
+from downstream_runs.core.results import Metric, Result
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
+from downstream_runs.core.run_folder import RESULT
+from downstream_runs.engine import result_builder, session
 from downstream_runs.scoring.sums import in_order
-
-if TYPE_CHECKING:
-    from reports.results import Metric, Result
+from upstream_arm.common.files import sha256_file
 
 
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
@@ -27,9 +26,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
-    from reports import results
-
-    path = run_dir(plan) / session.RESULT
+    path = run_dir(plan) / RESULT
     mean = _mean(plan, found, path.parent)
     if path.exists():
         # The same folds give the same result: it keeps its date, and other results can name its hash.
@@ -43,9 +40,11 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
     folds = plan.folds
     headlines = [metric.name for metric in found[0].metrics if metric.role == "headline"]
     metrics = [metric for name in headlines for metric in _metrics(name, folds, found)]
-    left_out = [metric for result in found for metric in result.metrics if metric.name == finish.SKIPPED]
+    left_out = [
+        metric for result in found for metric in result.metrics if metric.name == result_builder.SKIPPED
+    ]
     steps = sum(result.steps for result in found)
-    metrics += finish.skipped(
+    metrics += result_builder.skipped(
         sum(metric.counts["skipped"] for metric in left_out), steps, plan.task.train_split
     )
     first = found[0]
@@ -66,7 +65,7 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
         config_hash="",
         wall_seconds=round(sum(result.wall_seconds for result in found), 3),
         corpus=dataclasses.replace(first.corpus, counts=counts),
-        artefacts={f"{fold}/{session.RESULT}": sha256_file(folder / fold / session.RESULT) for fold in folds},
+        artefacts={f"{fold}/{RESULT}": sha256_file(folder / fold / RESULT) for fold in folds},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         content_sha256="",
     )
@@ -76,21 +75,17 @@ def _metrics(name: str, folds: Sequence[str], found: Sequence[Result]) -> list[M
     """The mean, and each fold's number for information."""
     single = [metric for result in found for metric in result.metrics if metric.role == "headline"]
     single = [metric for metric in single if metric.name == name]
-    counts = {
-        f"{fold}_{key}": number
-        for fold, metric in zip(folds, single, strict=True)
-        for key, number in metric.counts.items()
-    }
+    of_folds = list(zip(folds, single, strict=True))
+    each = "; ".join(f"{fold}: {metric.selection}" for fold, metric in of_folds)
     mean = dataclasses.replace(
         single[0],
         value=in_order(metric.value for metric in single) / len(single),
-        counts=counts,
+        counts={f"{fold}_{key}": number for fold, one in of_folds for key, number in one.counts.items()},
         split=f"{single[0].split} of {', '.join(folds)}",
-        selection=f"mean over {len(folds)} folds; in each: "
-        + "; ".join(f"{fold}: {metric.selection}" for fold, metric in zip(folds, single, strict=True)),
+        selection=f"mean over {len(folds)} folds; in each: {each}",
     )
     others = [
         dataclasses.replace(metric, split=f"{metric.split} of {fold}", official=False, role="information")
-        for fold, metric in zip(folds, single, strict=True)
+        for fold, metric in of_folds
     ]
     return [mean, *others]

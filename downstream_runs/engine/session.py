@@ -5,53 +5,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from downstream_runs.corpora import contents
-from downstream_runs.corpora.markers import shortfall
-from downstream_runs.engine import lock, parallel, records
-from downstream_runs.engine.batches import Reading
-from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.parallel import ALONE, Ranks
-from downstream_runs.engine.plan import (
+from downstream_runs import bridge
+from downstream_runs.core import official, records, results
+from downstream_runs.core.corpus import PreparedData, shortfall
+from downstream_runs.core.results import Result
+from downstream_runs.core.run import (
     RunPlan,
     as_begun,
     check_same,
+    file_identity,
     identity,
-    leaves,
     resolve_config,
     run_dir,
 )
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.files import atomic_write_text
-from downstream_runs.tasks import official
-from downstream_runs.tasks.spec import PreparedData
-from reports.parallel import cores
-
-if TYPE_CHECKING:
-    from reports.results import Result
+from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
+from downstream_runs.core.settings import leaves
+from downstream_runs.corpora import contents
+from downstream_runs.engine import components, distributed, feature_setup, result_builder, train
+from downstream_runs.engine.batches import Reading
+from downstream_runs.engine.distributed import ALONE, DistributedContext
+from downstream_runs.engine.trained_run import TrainedRun
+from downstream_runs.upstreams import weights
+from upstream_arm.common import lock, processes
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.files import atomic_write_text
 
 RERUN = ("missing", "always", "never")
-RESULT, PLAN, S3PRL_LOG = "result.json", "plan.json", "s3prl.log"
-
-
-@dataclass(frozen=True)
-class Work:
-    """A run whose directory is this process's: what it is to do. result: what was done before."""
-
-    plan: RunPlan
-    config: Mapping[str, Any]
-    data: PreparedData
-    folder: Path
-    result: Result | None
 
 
 def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
@@ -63,148 +50,109 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
     directory in use, or one that holds another plan's run; RunFailed for a run that cannot go on.
     KeyboardInterrupt and SIGTERM (as SystemExit 143) pass through, with all files whole.
     """
-    with sigterm_as_exit(), opened(plan, rerun) as work:
-        if work.result is not None:
-            return work.result
-        if plan.devices > 1:
-            parallel.train(_train_and_test, plan, work.config, work.data, work.folder)
-        else:
-            _train_and_test(plan, work.config, work.data, work.folder)
-        return _finished(work.folder)
-
-
-@contextlib.contextmanager
-def opened(plan: RunPlan, rerun: str) -> Iterator[Work]:
-    """Hold a run's directory, cleared where `rerun` says so; errors of files within become sentences."""
     if rerun not in RERUN:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
     folder = run_dir(plan, config).resolve()
+    files = RunFolder(folder)
     # A finished run is handed back also where its devices are not.
-    if rerun == "always" or not (folder / RESULT).exists():
-        parallel.check(plan)
-    with _plain_errors(folder):
+    if rerun == "always" or not files.is_finished:
+        distributed.check(plan)
+    with sigterm_as_exit(), _plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
-                _clear(folder)
-            _remove_temporary(folder)
-            data = plan.task.prepare(plan.data, plan.cache or plan.out / "cache", config, plan.partial)
+                files.clear()
+            files.remove_temporary()
+            data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
-            result = _finished(folder) if (folder / RESULT).exists() else None
-            if result is None and rerun == "never" and (folder / "events.jsonl").exists():
-                raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
-            yield Work(plan, config, data, folder, result)
+            if not files.is_finished:
+                if rerun == "never" and files.is_begun:
+                    raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
+                if plan.devices > 1:
+                    distributed.train(_train_and_test, plan, config, data, folder)
+                else:
+                    _train_and_test(plan, config, data, folder)
+            return results.read(folder / RESULT)
 
 
 def _train_and_test(
-    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, ranks: Ranks = ALONE
+    plan: RunPlan,
+    config: Mapping[str, Any],
+    data: PreparedData,
+    folder: Path,
+    context: DistributedContext = ALONE,
 ) -> None:
-    """Write the result; of several ranks only the leader does, the others are done when training is."""
+    """Write the result; of several workers only the leader does, the others are done when training is."""
     terminal = sys.stderr
-    with logged(folder), memory_errors():
-        from downstream_runs.engine import training
-
-        if data.partial and ranks.leader:
+    with _logged(folder):
+        if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
-        with ranks.leader_first():
-            bench = build(Work(plan, config, data, folder, None), terminal)
+        with context.leader_first():
+            trained_run = _build(plan, config, data, folder, terminal)
         if plan.task.train_split is None:
-            bench.journal.rewind(0)
-            training.note(bench, 0, records.begun(folder))
+            trained_run.journal.rewind(0)
+            train.note_session(trained_run, 0, records.begun(folder))
         else:
-            training.train(bench, lambda message: print(message, file=terminal), ranks)
-            if not ranks.leader:
+            train.train(trained_run, context)
+            if not context.leader:
                 return
-        conclude(bench)
+        metrics = (plan.task.test or result_builder.best_on_dev)(trained_run)
+        trained_run.write_items()
+        feature_setup.report(trained_run)
+        result = result_builder.make_result(trained_run, metrics, records.seconds(folder))
+        results.write(folder / RESULT, result)
+        trained_run.journal.event("end", trained_run.steps, wall_seconds=result.wall_seconds)
 
 
-def build(work: Work, terminal: IO[str]) -> Bench:
+def _build(
+    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, terminal: IO[str]
+) -> TrainedRun:
     """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
-    from downstream_runs import bridge
-
     bridge.apply()
-    from downstream_runs.engine import finish, parts, storing
-
-    plan, folder = work.plan, work.folder
-    built = parts.build(plan, _with_data(work.config, work.data), folder)
-    labels = finish.run_labels(plan, work.config, work.data, built.upstream)
+    built = components.build(plan, data.added_to(config), folder)
+    labels = result_builder.run_labels(plan, config, data, built.upstream)
     print("labels:", ", ".join(labels) or "none", file=sys.stderr)
-    if work.data.partial:
-        print(shortfall(work.data.partial), file=sys.stderr)
-    bench = Bench(
-        plan,
-        work.config,
-        work.data,
-        folder,
-        built,
-        _Bars(terminal, labels),
-        records.Journal(folder, labels, official.read(plan.task, work.config)),
-        _reading(plan, work.config),
-        labels,
+    if data.partial:
+        print(shortfall(data.partial), file=sys.stderr)
+    journal = records.Journal(folder, labels, official.read(plan.task, config))
+    trained_run = TrainedRun(
+        plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels
     )
-    storing.store_features(bench)
-    return bench
-
-
-def conclude(bench: Bench) -> Result:
-    """Test a run whose training is done, and write its result."""
-    from downstream_runs.engine import finish, storing
-    from reports import results
-
-    metrics = (bench.plan.task.test or finish.best_on_dev)(bench)
-    bench.write_items()
-    bench.label_items()
-    storing.say_stored(bench)
-    result = finish.make_result(bench, metrics, bench.labels, records.seconds(bench.folder))
-    written = results.write(bench.folder / RESULT, result)
-    bench.journal.event("end", bench.steps, wall_seconds=result.wall_seconds)
-    return written
+    feature_setup.set_up(trained_run)
+    return trained_run
 
 
 @contextlib.contextmanager
-def logged(folder: Path) -> Iterator[None]:
-    """What s3prl prints goes to the run's log."""
+def _logged(folder: Path) -> Iterator[None]:
+    """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
+    import torch
+
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        yield
-
-
-@contextlib.contextmanager
-def memory_errors() -> Iterator[None]:
-    """Memory that ends outside a training step becomes a sentence."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RunFailed(
-            "out of memory outside a training step; use a GPU with more memory, or --device cpu"
-        ) from error
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                "out of memory outside a training step; use a GPU with more memory, or --device cpu"
+            ) from error
 
 
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
     """No more loading processes than the recipe asks for and than there are cores to spare."""
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
-    spare = max(cores() - plan.devices, 0) // plan.devices
-    crops = plan.features.crops if plan.task.random_items else None
-    seeded = plan.task.random_items and (asked or crops)
-    return Reading(min(asked, spare), plan.seed if seeded else None, crops)
-
-
-def _finished(folder: Path) -> Result:
-    from reports import results
-
-    return results.read(folder / RESULT)
+    spare = max(processes.cores() - plan.devices, 0) // plan.devices
+    return Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
 
 
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
     path = folder / PLAN
-    wanted = json.loads(json.dumps(identity(plan, config, data)))
+    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt))
+    wanted = json.loads(json.dumps(identity(plan, config, data, told)))
     if path.exists():
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
@@ -215,60 +163,6 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
         check_same(stored, as_begun(stored, wanted), folder)
     else:
         atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
-
-
-def _with_data(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
-    """What s3prl gets: a copy with the corpus's paths added."""
-    merged: dict[str, Any] = json.loads(json.dumps(config))
-    for key, value in data.settings.items():
-        *parents, last = key.split(".")
-        block = merged["downstream_expert"]
-        for name in parents:
-            block = block.setdefault(name, {})
-        block[last] = value
-    return merged
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name != "lock":
-            _remove(path)
-
-
-def _remove_temporary(folder: Path) -> None:
-    """What a killed run was writing."""
-    for pattern in (".*.tmp", "checkpoints/.*.tmp"):
-        for path in folder.glob(pattern):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-class _Bars:
-    """Progress bars on the terminal, which show the run's labels."""
-
-    def __init__(self, terminal: IO[str], labels: tuple[str, ...]) -> None:
-        self._terminal = terminal
-        self._prefix = f"[{', '.join(labels)}] " if labels else ""
-
-    def __call__(self, items: Any, *, desc: str, total: int) -> Any:
-        from tqdm import tqdm
-
-        seldom = 0.1 if self._terminal.isatty() else 30.0
-        return tqdm(
-            items,
-            desc=self._prefix + desc,
-            total=total,
-            file=self._terminal,
-            dynamic_ncols=True,
-            mininterval=seldom,
-            leave=items is None,
-        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from downstream_runs.tasks.spec import PreparedData, TaskSpec
+    from downstream_runs.core.task import PreparedData, TaskSpec
 
 SEED = 1337
 BATCHES_KEPT = 24
@@ -31,13 +30,7 @@ Batch = tuple[list[Any], list[Any]]
 
 def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
     """A recipe's configuration as s3prl's parts take it: with the corpus's paths, no loading processes."""
-    merged: dict[str, Any] = json.loads(json.dumps(config))
-    for key, value in data.settings.items():
-        *parents, last = key.split(".")
-        block = merged["downstream_expert"]
-        for name in parents:
-            block = block.setdefault(name, {})
-        block[last] = value
+    merged = data.added_to(config)
     for block in merged["downstream_expert"].values():
         if isinstance(block, dict) and "num_workers" in block:
             block["num_workers"] = 0
@@ -122,13 +115,13 @@ def build(
     import numpy as np
     import torch
 
-    from downstream_runs import bridge, tasks
+    from downstream_runs import bridge
 
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         task.demo(place / "data")
-        given = tasks.recipe(task, recipe).copy_config()
+        given = task.recipe(recipe).copy_config()
         config = expert_config(given, task.prepare(place / "data", place / "cache", given))
         from s3prl.optimizers import get_optimizer
         from s3prl.upstream.interfaces import Featurizer
@@ -148,7 +141,7 @@ def build(
                 device=str(device),
                 upstream="",
                 downstream=task.s3prl_name,
-                downstream_variant=task.variant,
+                downstream_variant=None,
             )
             .to(device)
         )

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.corpora import sizes
 from downstream_runs.estimate import heads
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from downstream_runs.tasks.spec import TaskSpec
+    from downstream_runs.core.task import TaskSpec
 
 SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
@@ -98,9 +97,9 @@ def measure(
         for task in shown:
             shown.set_postfix_str(task.name)
             if task.train_split is None:
-                documents = sizes.SPLITS[task.name]["documents"].mean_seconds
+                documents = task.corpus.splits["documents"].mean_seconds
                 rate = timer.rate(1, documents)
-                costs[task.name], search = Cost(rate, rate), _search(timer.shape, device)
+                costs[task.name], search = Cost(rate, rate), _search(timer.shape, documents, device)
             else:
                 costs[task.name] = _task(timer, task, recipe, place)
     return Measurement(
@@ -167,12 +166,12 @@ class _Upstream:
 
 def _task(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     head = heads.build(task, recipe, timer.upstream, timer.device, place)
-    seconds = sizes.trained_seconds(task.name)
-    batch = heads.batch_size(head.config) // (2 if task.name == "asr" else 1)
+    seconds = task.trained_seconds
+    batch = round(heads.batch_size(head.config) * task.batch_share)
     wavs, others = next(head.batches(most=1))
     here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
-    # SD's labels are of frames, so that its features cannot be of another length than the demo's.
-    stretch = 1.0 if task.name == "sd" else seconds / here
+    # Where labels are of frames, features cannot be of another length than the demo's.
+    stretch = 1.0 if task.frame_labels else seconds / here
     frames = [len(wav) / timer.shape.rate * stretch for wav in wavs]
     fraction = 0.1 if stretch != 1.0 else 1.0
     first = _step(head, timer.shape, frames, fraction, others)
@@ -212,14 +211,14 @@ def _loading(shape: Shape, device: torch.device) -> float:
     return timed(lambda: item.to(device).float().clone(), device) / 10
 
 
-def _search(shape: Shape, device: torch.device) -> SearchCost:
+def _search(shape: Shape, seconds: float, device: torch.device) -> SearchCost:
     import numpy as np
     import torch
     from s3prl.downstream.quesst14_dtw import expert
 
     from downstream_runs.protocols import dtw
 
-    frames = round(sizes.SPLITS["qbe"]["documents"].mean_seconds * SAMPLE_RATE / shape.rate)
+    frames = round(seconds * SAMPLE_RATE / shape.rate)
     count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
     query = dtw.unit_(torch.randn(QUERY_FRAMES, shape.features, dtype=torch.float64, device=device))
     spans = dtw.spans([frames] * count)

@@ -1,9 +1,9 @@
 """From a measurement to the hours and the disk of a task's full recipe: arithmetic only.
 
-Assumptions, beside those of `corpora.sizes` and `measure`: an utterance costs a third of what it adds to
-a training step of the head when it is evaluated (forward alone); each evaluation encodes one at a time; audio
-is read by other processes while the device computes; s3prl's sweep of QbE encodes and searches every layer of
-both splits. A run's checkpoints and its own start are not counted.
+Assumptions, beside those of the corpora's declarations and `measure`: an utterance costs a third of what it
+adds to a training step of the head when it is evaluated (forward alone); each evaluation encodes one at a
+time; audio is read by other processes while the device computes; s3prl's sweep of QbE encodes and searches
+every layer of both splits. A run's checkpoints and its own start are not counted.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.corpora import sizes
-from downstream_runs.corpora.sizes import Split
+from downstream_runs.core.corpus import Split
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
 from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
-from downstream_runs.tasks.spec import TaskSpec
 
 PRECISION_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
 POOLED_VECTORS = 2
@@ -59,11 +58,9 @@ def pooled_bytes(shape: Shape) -> float:
     return float(POOLED_VECTORS * shape.layers * shape.features * 4)
 
 
-def predict(
-    task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16", crops: int | None = None
-) -> Prediction:
-    """The hours and the store of a task by that recipe (superb or paper), with so many stored crops."""
-    splits, cost = sizes.SPLITS[task.name], found.costs[task.name]
+def predict(task: TaskSpec, recipe: str, found: Measurement, precision: str = "fp16") -> Prediction:
+    """The hours and the store of a task by that recipe (superb or paper)."""
+    splits, cost = task.corpus.splits, found.costs[task.name]
     if task.train_split is None:
         if found.search is None:
             raise ValueError(f"the measurement has no search for {task.name}")
@@ -71,26 +68,23 @@ def predict(
     config: Mapping[str, Any] = task.recipes[recipe].config
     runner, folds = config["runner"], max(len(task.folds), 1)
     steps = runner["total_steps"]
-    utterances = heads.batch_size(config) // (2 if task.name == "asr" else 1)
+    utterances = round(heads.batch_size(config) * task.batch_share)
     utterances *= runner["gradient_accumulate_steps"]
-    encoded = utterances * sizes.trained_seconds(task.name) * cost.trained
+    encoded = utterances * task.trained_seconds * cost.trained
     off = steps * (encoded + cost.step)
-    random = sizes.RANDOM_SHARE.get(task.name, 0.0) if crops is None else 0.0
+    random = task.random_share
     if cost.pooled is not None:
         step = cost.pooled
     else:
-        step = cost.step + (1 - random) * utterances * sizes.trained_seconds(task.name) * found.loading
+        step = cost.step + (1 - random) * utterances * task.trained_seconds * found.loading
     training = steps * (random * encoded + step)
     tested = _evaluated(task, runner)
     stored = {name: split for name, split in splits.items() if name != "train" or random < 1}
-    if crops is not None and task.name in sizes.CROPPED:
-        train = splits["train"].utterances * crops
-        stored["train"] = Split(train, train * sizes.trained_seconds(task.name) / 3600)
     audio = sum(split.hours for split in stored.values())
     evaluation = 0.0
     for name, times in tested.items():
         split = splits.get(name, Split(0, 0.0))
-        share = split.hours * 3600 / (utterances * sizes.trained_seconds(task.name))
+        share = split.hours * 3600 / (utterances * task.trained_seconds)
         off += times * (split.hours * 3600 * cost.alone + share * cost.step / 3)
         evaluation += times * (
             split.utterances / utterances * step / 3 if cost.pooled is not None else share * step / 3
@@ -129,7 +123,7 @@ def _search(
     second = SAMPLE_RATE / shape.rate
     documents = splits["documents"].hours * 3600 * second
     pairs = {name: splits[name].hours * 3600 * second * documents for name in ("dev", "test")}
-    audio = sizes.total(task.name).hours
+    audio = task.corpus.hours
     each = [splits["documents"].hours + splits[name].hours for name in pairs]
     return Prediction(
         task=task.name,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs import processes
-from downstream_runs.launch import attempt
+from downstream_runs.launch import worker
+from upstream_arm.common import processes
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.plan import RunPlan
+    from downstream_runs.core.run import RunPlan
 
 POLL_SECONDS = 0.2
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -25,29 +25,30 @@ Devices = tuple[str, ...]
 """The CUDA devices of a run, in the words of CUDA_VISIBLE_DEVICES; none: those that it would see anyway."""
 
 
-def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> list[attempt.Outcome]:
-    """Do what is missing of every run, `jobs` at a time, and tell how each ended, in the order of the plans.
+def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | None) -> list[worker.Outcome]:
+    """Do what is missing of every run, `jobs` (or 1) at a time, and tell how each ended, in their order.
 
     One run's failure does not stop the others. Where runs take CUDA devices by themselves each of the jobs
     has its own, and there are no more jobs than devices for them. An interrupt stops all of them.
     """
     waiting = list(enumerate(plans))
     active: dict[int, _Active] = {}
-    ended: dict[int, attempt.Outcome] = {}
-    slots: list[Devices] = _places(plans[0], min(jobs, len(plans))) if jobs > 1 and plans else [()]
+    ended: dict[int, worker.Outcome] = {}
+    several = min(jobs or 1, len(plans))
+    slots: list[Devices] = _places(plans[0], several) if several > 1 else [()]
     try:
         while waiting or active:
             while waiting and slots:
                 number, plan = waiting.pop(0)
                 active[number] = _start(plan, rerun, demo, slots.pop(0))
-                attempt.tell(number, plans, f"started, log: {active[number].log}")
+                worker.report(number, plans, f"started, log: {active[number].log}")
             for number, run in list(active.items()):
                 if run.process.is_alive():
                     continue
                 outcome = run.outcome()
                 ended[number] = outcome
                 slots.append(active.pop(number).devices)
-                attempt.tell(number, plans, attempt.ending(outcome))
+                worker.report(number, plans, outcome)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         for run in active.values():
@@ -66,16 +67,16 @@ class _Active:
     devices: Devices
     started: float
 
-    def outcome(self) -> attempt.Outcome:
+    def outcome(self) -> worker.Outcome:
         self.process.join()
         seconds = time.monotonic() - self.started
-        return attempt.Outcome(
-            self.plan, self.process.exitcode or 0, attempt.last_line(self.log), self.log, seconds
+        return worker.Outcome(
+            self.plan, self.process.exitcode or 0, worker.last_line(self.log), self.log, seconds
         )
 
 
 def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
-    log = attempt.log_file(plan)
+    log = worker.log_file(plan)
     # Spawned: a fork would share CUDA and threads with this process.
     process = multiprocessing.get_context("spawn").Process(
         target=_child, args=(plan, rerun, demo, log, devices, os.getpid())
@@ -86,10 +87,10 @@ def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
 
 def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, parent: int) -> None:
     processes.die_with(parent, signal.SIGTERM)
-    with attempt.into(log, "w"):
+    with worker.into(log, "w"):
         if devices:  # the variable counts until CUDA is first used
             os.environ[VISIBLE] = ",".join(devices)
-        sys.exit(attempt.run(plan, rerun, demo))
+        sys.exit(worker.run(plan, rerun, demo))
 
 
 def _places(plan: RunPlan, jobs: int) -> list[Devices]:

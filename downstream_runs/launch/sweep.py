@@ -14,26 +14,25 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.engine import hopeless
-from downstream_runs.engine.plan import RunPlan, run_dir
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
-from downstream_runs.launch import expand
+from downstream_runs.core import records
+from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
+from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import TaskSpec
-    from reports.results import Metric, Result
-
-SWEEP, RESULT = "sweep.json", "result.json"
+    from downstream_runs.core.results import Metric, Result
+    from downstream_runs.core.task import TaskSpec
 
 
 @dataclass(frozen=True)
 class Tried:
     """One learning rate: its run's result and number on dev.
 
-    One whose training diverged has neither, one that was given up the number on dev that it had then.
-    metric: of the run, or of the first fold; value: the mean over folds. stop: the event of giving up.
+    One whose training diverged has neither. metric: of the run, or of the first fold; value: the mean over
+    folds.
     """
 
     rate: float
@@ -41,23 +40,22 @@ class Tried:
     result: Result | None = None
     metric: Metric | None = None
     value: float = math.nan
-    stop: Mapping[str, Any] | None = None
 
     @property
     def state(self) -> str:
         """As `sweep.json` says it."""
-        return "done" if self.result else "diverged" if self.stop is None else "stopped"
+        return "done" if self.result else "diverged"
 
 
-def finish(row: expand.Row) -> Result:
+def finish(row: grid.Row) -> Result:
     """Choose among the rates of `row`, whose runs are over, and write `sweep.json` and `result.json`.
 
     The best on dev by the metric that selects the task's checkpoints; of equal ones the first that was asked
-    for. A rate whose training diverged or was given up cannot be chosen and is kept in the table. RunFailed
+    for. A rate whose training diverged cannot be chosen and is kept in the table. RunFailed
     if another run is unfinished, if no rate was left, or if the task's results have no number on dev.
     """
-    from reports import results
-    from reports.errors import ReportError
+    from downstream_runs.core import results
+    from upstream_arm.common.errors import ReportError
 
     tried = [_tried(row.plan, rate) for rate in row.rates]
     metric = next((one.metric for one in tried if one.metric is not None), None)
@@ -66,7 +64,7 @@ def finish(row: expand.Row) -> Result:
         raise RunFailed(f"training came to an end with no learning rate ({states}); try lower ones with --lr")
     sign = 1 if metric.direction == "lower" else -1
     best = min((one for one in tried if one.result is not None), key=lambda one: sign * one.value)
-    folder = expand.sweep_folder(row.plan)
+    folder = grid.sweep_folder(row.plan)
     atomic_write_text(folder / SWEEP, json.dumps(_summary(row, tried, best, metric, folder), indent=1) + "\n")
     wanted = _result(row, tried, best, metric, folder)
     with contextlib.suppress(ReportError):
@@ -78,25 +76,12 @@ def finish(row: expand.Row) -> Result:
 
 def diverged(plan: RunPlan) -> bool:
     """Whether a run, or one of its folds, stopped because its loss or gradient was not finite."""
-    return any(hopeless.diverged(run_dir(unit)) for unit in ([plan] if plan.fold else expand.folds(plan)))
-
-
-def stopped(plan: RunPlan) -> dict[str, Any] | None:
-    """The event of a run, or of the first such one of its folds, that was given up; None if none was."""
-    events = [hopeless.stopped(run_dir(unit)) for unit in ([plan] if plan.fold else expand.folds(plan))]
-    found = [event for event in events if event is not None]
-    # The others were left out because of that one.
-    return next((event for event in found if "fold" not in event), found[0] if found else None)
-
-
-def lost(plan: RunPlan) -> bool:
-    """Whether a run came to an end without a result that can be chosen."""
-    return diverged(plan) or stopped(plan) is not None
+    return any(records.diverged(run_dir(unit)) for unit in ([plan] if plan.fold else grid.folds(plan)))
 
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    from downstream_runs.tasks import official
+    from downstream_runs.core import official
 
     rule = official.selection(task, result.config)
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]
@@ -111,15 +96,12 @@ def dev_metric(task: TaskSpec, result: Result) -> Metric:
 
 
 def _tried(plan: RunPlan, rate: float) -> Tried:
-    from reports import results
+    from downstream_runs.core import results
 
-    member = expand.member(plan, rate)
+    member = grid.member(plan, rate)
     if diverged(member):
         return Tried(rate, member)
-    stop = stopped(member)
-    if stop is not None:
-        return Tried(rate, member, value=stop["value"], stop=stop)
-    units = [run_dir(unit) for unit in expand.folds(member)]
+    units = [run_dir(unit) for unit in grid.folds(member)]
     missing = [folder for folder in units if not (folder / RESULT).exists()]
     if missing:
         raise RunFailed(
@@ -132,11 +114,11 @@ def _tried(plan: RunPlan, rate: float) -> Tried:
 
 
 def _summary(
-    row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path
+    row: grid.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path
 ) -> dict[str, Any]:
     """All that was tried, for `sweep.json`; test numbers are not in it, they decide nothing."""
     known = {_name(one.plan, folder) for one in tried}
-    others = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"rates/*/{RESULT}"))
+    others = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"{RATES}/*/{RESULT}"))
     return {
         "upstream": row.plan.upstream,
         "task": row.plan.task.name,
@@ -159,7 +141,6 @@ def _summary(
                 "run": _name(one.plan, folder),
                 "content_sha256": one.result.content_sha256 if one.result else None,
                 "wall_seconds": one.result.wall_seconds if one.result else None,
-                **({} if one.stop is None else {"stopped": _stop(one.stop)}),
             }
             for one in tried
         ],
@@ -168,16 +149,11 @@ def _summary(
     }
 
 
-def _stop(event: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("step", "total", "best", "rival", "margin", "after")
-    return {name: event[name] for name in names}
-
-
 def _name(plan: RunPlan, folder: Path) -> str:
     return str(run_dir(plan).relative_to(folder))
 
 
-def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path) -> Result:
+def _result(row: grid.Row, tried: Sequence[Tried], best: Tried, metric: Metric, folder: Path) -> Result:
     """The chosen run's result, which says how it was chosen, with links to the files that it needs."""
     assert best.result is not None
     own = row.plan.task.recipes[row.plan.recipe].config["optimizer"]["lr"]
@@ -188,9 +164,7 @@ def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric
     lost = [f"{one.rate:g}" for one in tried if one.state == "diverged"]
     sentence = f"the learning rate {best.rate:g} was chosen among {len(tried)} ({rates}) by the {how}; "
     sentence += f"the recipe has {own:g}" + (f"; training diverged with {', '.join(lost)}" if lost else "")
-    sentence += _given_up(tried, metric)
-    deviations = [text for text in best.result.deviations if not text.startswith(f"{expand.RATE} is ")]
-    early = sum(one.state == "stopped" for one in tried)
+    deviations = [text for text in best.result.deviations if not text.startswith(f"{grid.RATE} is ")]
     artefacts = {
         **_link(run_dir(best.plan), folder, best.result.artefacts),
         SWEEP: sha256_file(folder / SWEEP),
@@ -200,8 +174,7 @@ def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric
         metrics=tuple(
             dataclasses.replace(
                 one,
-                selection=f"{one.selection}; lr {best.rate:g}, the best of {len(tried)} by {how}"
-                + (f", {early} of them stopped early" if early else ""),
+                selection=f"{one.selection}; lr {best.rate:g}, the best of {len(tried)} by {how}",
             )
             for one in best.result.metrics
         ),
@@ -213,26 +186,9 @@ def _result(row: expand.Row, tried: Sequence[Tried], best: Tried, metric: Metric
     )
 
 
-def _given_up(tried: Sequence[Tried], metric: Metric) -> str:
-    """The rates that were stopped early, with what they had and what the best had, for the deviations."""
-    found = [(one, one.stop) for one in tried if one.stop is not None]
-    if not found:
-        return ""
-    each = ", ".join(
-        f"{one.rate:g} at step {stop['step']:,} of {stop['total']:,} ({stop['value']:.2f} against "
-        f"{stop['best']:.2f})"
-        for one, stop in found
-    )
-    margin, after = found[0][1]["margin"], found[0][1]["after"]
-    return (
-        f"; stopped early, more than {margin:g} points behind another rate in {metric.name} on "
-        f"{metric.split} at the same step, after at least {after:.0%} of the steps: {each}"
-    )
-
-
 def _link(source: Path, folder: Path, artefacts: Mapping[str, str]) -> dict[str, str]:
     """Give the sweep's folder the chosen run's files, those of folds included."""
-    from reports import results
+    from downstream_runs.core import results
 
     found = dict(artefacts)
     for name in artefacts:
@@ -255,14 +211,13 @@ def _link_or_copy(source: Path, temporary: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """`sweep.json` as a few lines for the terminal."""
+def table(folder: Path) -> str:
+    """A sweep's `sweep.json` as a few lines for the terminal."""
+    summary = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     by = summary["chosen_by"]
     lines = [f"learning rates of {summary['upstream']} {summary['task']}, {by['metric']} on {by['split']}:"]
     for one in summary["tried"]:
         value = "diverged" if one["dev"] is None else f"{one['dev']:.2f}"
-        if "stopped" in one:
-            value += f" when stopped at step {one['stopped']['step']:,} of {one['stopped']['total']:,}"
         mark = "  <- chosen" if one["lr"] == summary["chosen"] else ""
         lines.append(f"  {one['lr']:<8g} {value}{mark}")
     return "\n".join(lines)

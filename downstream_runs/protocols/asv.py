@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_text
-from downstream_runs.tasks.spec import Score
+from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
+from downstream_runs.core.task import Score
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
+    from downstream_runs.engine.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -34,28 +35,28 @@ class Scored:
     score: float
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """Evaluate every kept checkpoint, write `trials.csv`, `report.txt` and the chosen `test_predict.txt`.
 
     A checkpoint's scores stay in `states-STEP/`, so a killed run goes on at the next one. Raises RunFailed
     if no checkpoint was kept, or if one was scored on other trials than those of the lists.
     """
-    splits = ["test", *(["dev"] if "dev" in bench.data.utterances else [])]
-    steps = _kept_steps(bench.folder)
+    splits = ["test", *(["dev"] if "dev" in run.data.utterances else [])]
+    steps = _kept_steps(run.folder)
     found: dict[int, dict[str, Score]] = {}
-    for step in bench.bar(steps, desc="checkpoints", total=len(steps)):
-        _evaluate(bench, step, splits)
-        found[step] = {split: _score(bench, step, split) for split in splits}
+    for step in run.bar(steps, desc="checkpoints", total=len(steps)):
+        _evaluate(run, step, splits)
+        found[step] = {split: _score(run, step, split) for split in splits}
     official = _lowest(found, "test")
-    _write_report(bench.folder, found)
-    chosen = bench.folder / f"states-{official}"
-    atomic_write_text(bench.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
-    _write_trials(bench.folder / "trials.csv", read_scored(chosen, "test"))
+    _write_report(run.folder, found)
+    chosen = run.folder / f"states-{official}"
+    atomic_write_text(run.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
+    _write_trials(run.folder / TRIALS, read_scored(chosen, "test"))
     rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {official}"
-    metrics = [_metric(found[official]["test"], "test", f"{rule} of {bench.steps}", official=True)]
+    metrics = [_metric(found[official]["test"], "test", f"{rule} of {run.steps}", official=True)]
     if "dev" in splits:
         on_dev = _lowest(found, "dev")
-        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {on_dev} of {bench.steps}"
+        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {on_dev} of {run.steps}"
         metrics += [_metric(found[on_dev][split], split, rule, official=False) for split in splits]
     return tuple(metrics)
 
@@ -97,31 +98,31 @@ def _kept_steps(folder: Path) -> list[int]:
     return steps
 
 
-def _evaluate(bench: Bench, step: int, splits: Sequence[str]) -> None:
+def _evaluate(run: TrainedRun, step: int, splits: Sequence[str]) -> None:
     """Score one checkpoint, unless that was done before; its folder appears when all of it is there."""
-    folder = bench.folder / f"states-{step}"
+    folder = run.folder / f"states-{step}"
     if folder.is_dir():
         return
-    partial = bench.folder / f"partial-states-{step}"
+    partial = run.folder / f"partial-states-{step}"
     shutil.rmtree(partial, ignore_errors=True)
-    bench.load(f"states-{step}.ckpt")
+    run.load(kept_checkpoint(step))
     for split in splits:
-        found = bench.evaluate(split, step, into=partial)
-        bench.say(f"checkpoint {step}: {split} EER {found.value('eer'):.2f} %")
+        found = run.evaluate(split, step, into=partial)
+        run.say(f"checkpoint {step}: {split} EER {found.value('eer'):.2f} %")
     os.replace(partial, folder)
 
 
-def _score(bench: Bench, step: int, split: str) -> Score:
+def _score(run: TrainedRun, step: int, split: str) -> Score:
     """The EER of a checkpoint's files, which must hold the trials of the list, all and in its order."""
-    trials = read_scored(bench.folder / f"states-{step}", split)
-    listed = Path(bench.data.settings[f"datarc.{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
+    trials = read_scored(run.folder / f"states-{step}", split)
+    listed = Path(run.data.settings[f"datarc.{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
     wanted = []
     for line in listed:
         label, enrol, test = line.split()
         wanted.append((f"{_name(enrol)}_{_name(test)}", int(label)))
     if [(trial.name, trial.label) for trial in trials] != wanted:
         raise RunFailed(
-            f"{bench.folder / f'states-{step}'} holds {len(trials)} {split} trials, which are not the "
+            f"{run.folder / f'states-{step}'} holds {len(trials)} {split} trials, which are not the "
             f"{len(wanted)} of the list; delete that folder and start the same command again"
         )
     return equal_error_rate(trials)
@@ -160,7 +161,7 @@ def _write_trials(path: Path, trials: Sequence[Scored]) -> None:
 
 
 def _metric(score: Score, split: str, selection: str, *, official: bool) -> Metric:
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     return Metric(
         name=score.metric,

@@ -1,47 +1,41 @@
-"""All layers of an upstream on disk: one pass over the audio, then each layer read by itself.
-
-`FOLDER/GROUP-NNNN/layer-KK.npy` holds the frames `[frame, feature]` of some consecutive recordings, and
-`index.json`, written last, their names and numbers of frames: a folder without it is made again.
-"""
+"""All layers of an upstream for QbE: one pass over the audio into a cache, then each layer by itself."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_path, atomic_write_text
+from downstream_runs.features import rounding
+from downstream_runs.features.cache import FRAMES, FeatureCache
+from downstream_runs.features.options import StoredKind
+from upstream_arm.common.errors import RunFailed
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from downstream_runs.engine.threads import Many
-
     Frames = NDArray[np.floating[Any]]
     Compute = Callable[[Recording], list[torch.Tensor]]
+    Many = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 CHUNK_SECONDS = 60.0
-"""Audio of one folder: 13 layers of 768 features at 50 frames a second are then 120 MB, twice in memory."""
-
-RESERVE_BYTES = 1_000_000_000
-"""Left free on the disk for everything else."""
-
-INDEX = "index.json"
+"""Audio of one chunk: 13 layers of 768 features at 50 frames a second are then 120 MB in memory."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some recordings of one group, whose features lie in one folder."""
+    """Some recordings of one group, whose features are computed, and a layer of which is read, together."""
 
-    folder: Path
+    cache: FeatureCache
+    group: str
     recordings: tuple[Recording, ...]
 
     @property
@@ -54,76 +48,48 @@ class Chunk:
         """The length of all recordings."""
         return sum(recording.seconds for recording in self.recordings)
 
-    def layers(self) -> int:
-        """How many layers are stored; 0 unless the chunk is complete."""
-        index = self._index()
-        return int(index["layers"]) if index.get("names") == self.names else 0
-
-    def whole(self, layer: int) -> Frames:
-        """The frames `[frame, feature]` of all recordings, in the precision of the store."""
-        import numpy as np
-
-        # Private to this process ("c"): torch warns of memory that must not be written.
-        frames: Frames = np.load(self._file(layer), mmap_mode="c", allow_pickle=False)
-        return frames
+    def key(self, recording: Recording) -> str:
+        """Of a recording's frames in the cache, which is of one corpus."""
+        return self.cache.key(f" {self.group} {recording.name}".encode())
 
     def read(self, layer: int) -> list[Frames]:
-        """The frames `[frame, feature]` of each recording, in the precision of the store."""
+        """The frames `[frame, feature]` of each recording, in the precision of the cache.
+
+        RunFailed if they are not there any more.
+        """
+        items = [self.cache.get(self.key(recording), layer) for recording in self.recordings]
+        for name, item in zip(self.names, items, strict=True):
+            if item is None:
+                raise RunFailed(
+                    f"the features of {name} below {self.cache.folder} are gone or damaged; start the same "
+                    "command again, it computes them anew"
+                )
+        return [item[FRAMES].numpy() for item in items if item is not None]
+
+    def whole(self, layer: int) -> Frames:
+        """The frames `[frame, feature]` of all recordings, one after another."""
         import numpy as np
 
-        ends = np.cumsum(self._index()["frames"][layer])
-        return np.split(self.whole(layer), ends[:-1])
-
-    def write(self, states: Sequence[list[torch.Tensor]], dtype: str) -> int:
-        """Store all layers of each recording; returns their bytes. RunFailed if `dtype` holds them not."""
-        import numpy as np
-        import torch
-
-        from downstream_runs.features import rounding
-
-        size = 0
-        for layer in range(len(states[0])):
-            found = [one[layer] for one in states]
-            bad = next((row for row, one in enumerate(found) if not one.isfinite().all()), None)
-            if bad is not None:
-                raise RunFailed(
-                    f"layer {layer} of the upstream gives {self.names[bad]} features that are not finite "
-                    "numbers; check that file, and the upstream"
-                )
-            joined = torch.cat(found)
-            if not rounding.holds(joined[None], getattr(torch, dtype)):
-                raise RunFailed(
-                    f"{dtype} does not hold layer {layer} between {self.names[0]} and {self.names[-1]}: its "
-                    "values are too large, or too many below the type's normal range; start again with "
-                    "-o downstream_expert.feature_store=float32"
-                )
-            frames = joined.numpy().astype(dtype, copy=False)
-            with atomic_path(self._file(layer)) as temporary, temporary.open("wb") as file:
-                np.save(file, frames)
-            size += frames.nbytes
-        counts = [[len(one[layer]) for one in states] for layer in range(len(states[0]))]
-        index = {"names": self.names, "layers": len(counts), "frames": counts}
-        atomic_write_text(self.folder / INDEX, json.dumps(index) + "\n")
-        return size
-
-    def _file(self, layer: int) -> Path:
-        return self.folder / f"layer-{layer:02d}.npy"
-
-    def _index(self) -> dict[str, Any]:
-        try:
-            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return index if isinstance(index, dict) else {}
+        return np.concatenate(self.read(layer))
 
 
 class LayerStore:
-    """The features of all layers of groups of recordings, in `folder`."""
+    """The features of all layers of groups of recordings, below `folder`, which no other process may use.
 
-    def __init__(self, folder: Path, groups: Mapping[str, Sequence[Recording]], dtype: str) -> None:
-        self.folder = folder
-        self.dtype = dtype
-        self.groups = {group: _chunks(folder, group, found) for group, found in groups.items()}
+    identity: of the upstream; what is there of another one, or in another form, is removed. dtype: numpy's
+    name of the type that must hold them all.
+    """
+
+    def __init__(
+        self, folder: Path, identity: str, groups: Mapping[str, Sequence[Recording]], dtype: str
+    ) -> None:
+        precision = next(precision for precision, name in DTYPES.items() if name == dtype)
+        self.folder, self.dtype = folder, dtype
+        self.cache = FeatureCache.of_upstream(folder, identity, StoredKind("disk", "frames", precision))
+        for path in folder.glob("*"):
+            if self.cache.folder is None or path != self.cache.folder.parent:
+                shutil.rmtree(path)
+        self.groups = {group: _chunks(self.cache, group, members) for group, members in groups.items()}
 
     def fill(self, compute: Compute, bar: Callable[..., Any], many: Many = map) -> int:
         """Compute what is missing, one pass over the audio; returns the number of layers.
@@ -131,54 +97,60 @@ class LayerStore:
         compute: all hidden states `[frame, feature]` of a recording, on the CPU. many: a `map` over them.
         RunFailed if the disk has no room for all of it, or the number of layers is not always the same.
         """
-        chunks = [chunk for group in self.groups.values() for chunk in group]
-        missing = [chunk for chunk in chunks if not chunk.layers()]
-        left = sum(chunk.seconds for chunk in missing)
-        total = sum(len(chunk.recordings) for chunk in missing)
+        counts: set[int] = set()
+        missing: list[tuple[Chunk, list[Recording]]] = []
+        for chunk in (chunk for group in self.groups.values() for chunk in group):
+            items = {recording: self.cache.get(chunk.key(recording)) for recording in chunk.recordings}
+            counts |= {len(item[FRAMES]) for item in items.values() if item is not None}
+            missing.append((chunk, [recording for recording, item in items.items() if item is None]))
+        left = sum(recording.seconds for _, recordings in missing for recording in recordings)
+        total = sum(len(recordings) for _, recordings in missing)
         shown = iter(bar(range(total), desc="features", total=total))
-
-        def counted(chunk: Chunk) -> Iterator[list[torch.Tensor]]:
-            for states in many(compute, chunk.recordings):
+        for chunk, recordings in missing:
+            for recording, states in zip(recordings, many(compute, recordings), strict=True):
+                left -= recording.seconds
+                counts.add(len(states))
+                self._store(chunk, recording, states, left)
                 next(shown)
-                yield states
-
-        # A chunk is written while the next one is computed.
-        with ThreadPoolExecutor(1) as writer:
-            written: Future[None] | None = None
-            for chunk in missing:
-                states = list(counted(chunk))
-                if written is not None:
-                    written.result()
-                left -= chunk.seconds
-                written = writer.submit(self._write, chunk, states, left)
-            if written is not None:
-                written.result()
         next(shown, None)
-        found = {chunk.layers() for chunk in chunks}
-        if len(found) != 1:
-            raise RunFailed(f"the upstream gave {sorted(found)} hidden states for one recording or another")
-        return found.pop()
+        if len(counts) != 1:
+            raise RunFailed(f"the upstream gave {sorted(counts)} hidden states for one recording or another")
+        return counts.pop()
 
-    def _write(self, chunk: Chunk, states: Sequence[list[torch.Tensor]], left: float) -> None:
-        """Write a chunk; RunFailed if the disk has no room for the `left` seconds of audio after it."""
-        size = chunk.write(states, self.dtype)
-        self._require_room(size / max(chunk.seconds, 1e-3) * left)
+    def _store(self, chunk: Chunk, recording: Recording, states: list[torch.Tensor], left: float) -> None:
+        """Store a recording's layers; RunFailed if they are no numbers, or the rest will have no room."""
+        import torch
 
-    def remove(self) -> None:
-        """Delete all features."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _require_room(self, needed: float) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if needed + RESERVE_BYTES > free:
+        dtype = getattr(torch, self.dtype)
+        for layer, frames in enumerate(states):
+            if not frames.isfinite().all():
+                raise RunFailed(
+                    f"layer {layer} of the upstream gives {recording.name} features that are not finite "
+                    "numbers; check that file, and the upstream"
+                )
+            if not rounding.holds(frames[None], dtype):
+                raise RunFailed(
+                    f"{self.dtype} does not hold layer {layer} of {recording.name}: its values "
+                    "are too large, or too many below the type's normal range; "
+                    "start again with -o downstream_expert.feature_store=float32"
+                )
+        frames = torch.stack(states).to(dtype)
+        self.cache.put(chunk.key(recording), {FRAMES: frames})
+        needed = frames.nbytes / max(recording.seconds, 1e-3) * left
+        if self.cache.full or not self.cache.has_room(int(needed)):
+            free = shutil.disk_usage(self.folder).free
             raise RunFailed(
                 f"{self.folder} needs {needed / 1e9:.1f} GB more for the features of all layers, and its "
                 f"disk has {free / 1e9:.1f} GB free: make room or name another --out; "
                 "-o downstream_expert.feature_store=float16 halves what is needed, as a stated deviation"
             )
 
+    def remove(self) -> None:
+        """Delete all features."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-def _chunks(folder: Path, group: str, recordings: Sequence[Recording]) -> list[Chunk]:
+
+def _chunks(cache: FeatureCache, group: str, recordings: Sequence[Recording]) -> list[Chunk]:
     """Recordings of like lengths together: documents are later padded to the longest beside them."""
     chunks: list[list[Recording]] = []
     filled = 0.0
@@ -188,4 +160,28 @@ def _chunks(folder: Path, group: str, recordings: Sequence[Recording]) -> list[C
             filled = 0.0
         chunks[-1].append(recording)
         filled += recording.seconds
-    return [Chunk(folder / f"{group}-{number:04d}", tuple(found)) for number, found in enumerate(chunks)]
+    return [Chunk(cache, group, tuple(members)) for members in chunks]
+
+
+@contextlib.contextmanager
+def one_each(device: torch.device, stateless: bool) -> Iterator[Many]:
+    """A `map`, in order, of as many computations at a time as torch has threads, each on one thread.
+
+    torch divides one computation among its threads, which for a recording of some seconds leaves them idle
+    much of the time. stateless: whether what is computed may run in several threads; plain `map` where not,
+    and on a GPU.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads < 2 or not stateless:
+        yield map
+        return
+    torch.set_num_threads(1)  # threads that begin later take this over
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool.map
+    finally:
+        # After an interrupt nothing that is still waiting is begun.
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)

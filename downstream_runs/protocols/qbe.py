@@ -25,25 +25,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
-from downstream_runs.engine.bench import Bench
-from downstream_runs.engine.threads import one_each
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.features.settings import is_batch_free
-from downstream_runs.files import atomic_write_bytes, atomic_write_text
-from downstream_runs.protocols.layers import LayerStore
+from downstream_runs.features.options import is_batch_free
+from downstream_runs.protocols.layers import LayerStore, one_each
 from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
+from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     import torch
 
+    from downstream_runs.core.results import Metric
+    from downstream_runs.engine.trained_run import TrainedRun
     from downstream_runs.scoring.mtwv import TermWeightedValue
-    from reports.results import Metric
 
-BENCHMARK, LAYERS_CSV, TRIALS_CSV = "benchmark.stdlist.xml", "layers.csv", "trials.csv"
-ARTEFACTS = (BENCHMARK, LAYERS_CSV, TRIALS_CSV)
+ARTEFACTS = (BENCHMARK, LAYERS, TRIALS)
 DEV, EVAL = SPLITS
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
 
@@ -56,23 +55,23 @@ class Values:
     english: TermWeightedValue
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """All metrics of the run; what is in the run directory already is not computed again.
 
     UsageError for a precision other than fp32, RunFailed for features or scores that are not numbers.
     """
-    if bench.plan.precision != "fp32":
+    if run.plan.precision != "fp32":
         raise UsageError(
-            f"--precision {bench.plan.precision} is for training, and QbE trains nothing; leave it out"
+            f"--precision {run.plan.precision} is for training, and QbE trains nothing; leave it out"
         )
-    corpus = quesst14.load(bench.data.root, bool(bench.data.partial))
-    search = _Searches(bench, corpus)
+    corpus = quesst14.load(run.data.root, bool(run.data.partial))
+    search = _Searches(run, corpus)
     dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
     best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
     path = search.eval(best)
     found = _values(corpus, EVAL, path)
-    _write_layers(bench.folder / LAYERS_CSV, dev, best, found)
-    _write_trials(bench.folder / TRIALS_CSV, corpus, path)
+    _write_layers(run.folder / LAYERS, dev, best, found)
+    _write_trials(run.folder / TRIALS, corpus, path)
     search.store.remove()
     return _metrics(dev, best, found)
 
@@ -99,12 +98,14 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
 class _Searches:
     """The scores of layers as files of the run directory, made where they are absent."""
 
-    def __init__(self, bench: Bench, corpus: Quesst14) -> None:
-        self._bench, self._corpus = bench, corpus
+    def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
+        self._run, self._corpus = run, corpus
+        from downstream_runs.engine.feature_setup import upstream_identity
+
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
-        dtype = bench.config["downstream_expert"]["feature_store"]
-        self.store = LayerStore(bench.folder / "features", groups, dtype)
-        self._folder = bench.folder / "layers"
+        dtype = run.config["downstream_expert"]["feature_store"]
+        self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
+        self._folder = run.folder / "layers"
         for path in self._folder.glob(".*.tmp"):
             path.unlink()
         self._filled = 0
@@ -130,7 +131,7 @@ class _Searches:
 
     def eval(self, layer: int) -> Path:
         """The scores of the chosen layer on eval."""
-        path = self._bench.folder / BENCHMARK
+        path = self._run.folder / BENCHMARK
         if not path.exists():
             self._search(layer, EVAL, path)
         return path
@@ -140,30 +141,31 @@ class _Searches:
         if layer >= layers:
             raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
         partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-        device = self._bench.parts.device
+        device = self._run.components.device
         queries = [query.name for query in self._corpus.queries[split]]
         documents = [document.name for document in self._corpus.documents]
-        found = Search(self.store, layer, split, device, partial).scores(self._bench.bar)
+        found = Search(self.store, layer, split, device, partial).scores(self._run.bar)
         stdlist.write(path, in_order(found, queries, documents))
         partial.unlink(missing_ok=True)
 
     def _fill(self) -> int:
         if not self._filled:
-            parts = self._bench.parts
+            components = self._run.components
             # s3prl's own upstreams collect their hidden states in themselves.
-            with one_each(parts.device, stateless=is_batch_free(parts.upstream)) as many:
-                self._filled = self.store.fill(_compute(self._bench), self._bench.bar, many)
+            with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
+                self._filled = self.store.fill(_compute(self._run), self._run.bar, many)
+            self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled
 
 
-def _compute(bench: Bench) -> Callable[[Recording], list[torch.Tensor]]:
+def _compute(run: TrainedRun) -> Callable[[Recording], list[torch.Tensor]]:
     """All hidden states of a recording, read and cut to length by s3prl, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
     from s3prl.upstream.interfaces import Featurizer
 
-    upstream, device = bench.parts.upstream.eval(), bench.parts.device
-    dataset = QUESST14Dataset(DEV, dataset_root=str(bench.data.root))
+    upstream, device = run.components.upstream.eval(), run.components.device
+    dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))
     # Called for its lengths only: how many of the upstream's frames belong to so many samples.
     featurizer = Featurizer(upstream, "hidden_states", device)
 
@@ -202,7 +204,7 @@ def _values(corpus: Quesst14, split: str, path: Path) -> Values:
 
 
 def _metrics(dev: list[Values], best: int, found: Values) -> tuple[Metric, ...]:
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
 
     selection = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
     rows = [

@@ -13,46 +13,47 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_text, sha256_file
+from downstream_runs.core.task import Item, Score
 from downstream_runs.protocols.activity import SETTINGS, Setting, turns
-from downstream_runs.tasks.spec import Item, Score
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from downstream_runs.engine.bench import Bench
+    from downstream_runs.core.results import Metric
+    from downstream_runs.engine.trained_run import TrainedRun
     from downstream_runs.scoring.der import DiarizationCounts
     from downstream_runs.scoring.rttm import Turn
-    from reports.results import Metric
 
     Probabilities = Mapping[str, NDArray[np.floating[Any]]]
     PerFile = Mapping[str, DiarizationCounts]
 
 CHECKPOINT = "best-states-dev.ckpt"
 FRAME_SHIFT = "frame_shift"
+PREDICTIONS = "scoring/predictions"
 FOLDERS: Mapping[str, str] = {"dev": "scoring/dev", "test": "scoring"}
 """Where each split's predictions and RTTM files go; those of test where the leaderboard wants them."""
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
+def test(run: TrainedRun) -> tuple[Metric, ...]:
     """Predict dev and test with the best checkpoint, score all ten ways, and choose on test and on dev."""
-    bench.load(CHECKPOINT)
-    shift = frame_shift(bench.folder, bench.parts.downstream.datarc[FRAME_SHIFT])
-    scored = {split: _score_split(bench, split, shift) for split in FOLDERS}
+    run.load(CHECKPOINT)
+    shift = frame_shift(run.folder, run.components.downstream.datarc[FRAME_SHIFT])
+    scored = {split: _score_split(run, split, shift) for split in FOLDERS}
     on_test = _lowest(scored["test"])
     on_dev = _lowest(scored["dev"])
     score = _score(scored["test"][on_test])
-    bench.keep_items("test", [score])
-    bench.artefacts += [f"{FOLDERS['test']}/{setting.file}" for setting in SETTINGS]
+    run.keep_items("test", [score])
+    run.artefacts += [f"{FOLDERS['test']}/{setting.file}" for setting in SETTINGS]
     ten = "the lowest of 2 medians x 5 thresholds"
     return (
-        _metric(bench, score, "test", f"{ten} on test ({on_test})", official=True),
-        _metric(bench, _score(scored["test"][on_dev]), "test", f"{ten} on dev ({on_dev})"),
-        _metric(bench, _score(scored["dev"][on_dev]), "dev", f"{ten} on dev ({on_dev})"),
-        *(_metric(bench, _score(scored["test"][way]), "test", str(way)) for way in SETTINGS),
-        *_frame_metrics(bench),
+        _metric(run, score, "test", f"{ten} on test ({on_test})", official=True),
+        _metric(run, _score(scored["test"][on_dev]), "test", f"{ten} on dev ({on_dev})"),
+        _metric(run, _score(scored["dev"][on_dev]), "dev", f"{ten} on dev ({on_dev})"),
+        *(_metric(run, _score(scored["test"][way]), "test", str(way)) for way in SETTINGS),
+        *_frame_metrics(run),
     )
 
 
@@ -78,21 +79,20 @@ def frame_shift(folder: Path, trained: int) -> int:
     return trained
 
 
-def _score_split(bench: Bench, split: str, shift: int) -> dict[Setting, PerFile]:
+def _score_split(run: TrainedRun, split: str, shift: int) -> dict[Setting, PerFile]:
     from downstream_runs.scoring import rttm
 
-    folder = bench.folder / FOLDERS[split]
-    names = _predict(bench, split, folder)
+    folder = run.folder / FOLDERS[split]
+    names = _predict(run, split, folder)
     probabilities = {name: read_prediction(folder / "predictions" / f"{name}.h5") for name in names}
-    reference = rttm.read(Path(bench.data.settings[f"loaderrc.{split}_dir"]) / "rttm")
+    reference = rttm.read(Path(run.data.settings[f"loaderrc.{split}_dir"]) / "rttm")
     return {
-        setting: _score_setting(bench, probabilities, reference, setting, shift, folder)
-        for setting in SETTINGS
+        setting: _score_setting(run, probabilities, reference, setting, shift, folder) for setting in SETTINGS
     }
 
 
 def _score_setting(
-    bench: Bench,
+    run: TrainedRun,
     probabilities: Probabilities,
     reference: Mapping[str, list[Turn]],
     setting: Setting,
@@ -104,11 +104,11 @@ def _score_setting(
     names.same(reference, probabilities, "reference files", "predictions", "start the same command again")
     found = {name: turns(values, setting, shift, name) for name, values in probabilities.items()}
     rttm.write(folder / setting.file, found)
-    files = bench.bar(sorted(found), desc=f"DER, {setting}", total=len(found))
+    files = run.bar(sorted(found), desc=f"DER, {setting}", total=len(found))
     return {name: der.score_file(reference[name], found[name]) for name in files}
 
 
-def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
+def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
     """Have s3prl's expert write the probabilities of every recording; the names of all recordings.
 
     The expert only writes in test mode, one recording a batch, and in place; here each file gets its name
@@ -119,23 +119,23 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
 
     from downstream_runs.engine import batches, finite
 
-    parts, expert = bench.parts, bench.parts.downstream
+    components, expert = run.components, run.components.downstream
     dataset = DiarizationDataset("test", expert.loaderrc[f"{split}_dir"], **expert.datarc)
     names: list[str] = list(dataset.rec_list)
     final, partial = folder / "predictions", folder / "partial"
-    _claim(folder, sha256_file(bench.folder / CHECKPOINT))
+    _claim(folder, sha256_file(run.folder / CHECKPOINT))
     (partial / "predictions").mkdir(parents=True, exist_ok=True)
     left = [[index] for index, name in enumerate(names) if not (final / f"{name}.h5").is_file()]
-    loader = batches.of(dataset, dataset.collate_fn_rec_infer, left, bench.reading.workers)
-    parts.eval()
+    loader = batches.of(dataset, dataset.collate_fn_rec_infer, left, run.reading.workers)
+    components.eval()
     before = expert.score_dir, expert.save_predictions
     expert.score_dir, expert.save_predictions = str(partial), True
     records: dict[str, list[Any]] = {"loss": [], "acc": [], "der": []}
     try:
-        with torch.no_grad(), finite.watched(expert, split, bench.steps) as watch:
-            for wavs, labels, lengths, name in bench.bar(loader, desc=f"predict {split}", total=len(left)):
+        with torch.no_grad(), finite.watched(expert, split, run.steps) as watch:
+            for wavs, labels, lengths, name in run.bar(loader, desc=f"predict {split}", total=len(left)):
                 watch.names = [name]
-                features = parts.features(wavs)
+                features = components.features(wavs)
                 watch.features(features)
                 expert("test", features, labels, lengths, name, records=records)
                 os.replace(partial / "predictions" / f"{name}.h5", final / f"{name}.h5")
@@ -143,7 +143,7 @@ def _predict(bench: Bench, split: str, folder: Path) -> list[str]:
         expert.score_dir, expert.save_predictions = before
     (partial / "predictions").rmdir()
     partial.rmdir()
-    _tell_padding(bench, split, dataset)
+    _tell_padding(run, split, dataset)
     return names
 
 
@@ -161,11 +161,11 @@ def _claim(folder: Path, checkpoint: str) -> None:
     atomic_write_text(owner, json.dumps({"sha256": checkpoint}) + "\n")
 
 
-def _tell_padding(bench: Bench, split: str, dataset: Any) -> None:
+def _tell_padding(run: TrainedRun, split: str, dataset: Any) -> None:
     chunks = dataset.chunk_indices.values()
     long = sum(len(spans) > 1 for spans in chunks)
     if long:
-        bench.say(
+        run.say(
             f"{long} of {len(dataset)} recordings of {split} are longer than one chunk: s3prl's predictions "
             "for them run past their ends, to whole chunks, and count in the DER, as in SUPERB"
         )
@@ -220,11 +220,11 @@ def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
 
 
-def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
-    from downstream_runs.engine.finish import selection
-    from reports.results import Metric
+def _metric(run: TrainedRun, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
+    from downstream_runs.core.results import Metric
+    from downstream_runs.engine.result_builder import selection
 
-    spec = bench.plan.task.metric(score.metric)
+    spec = run.plan.task.metric(score.metric)
     return Metric(
         name=score.metric,
         value=score.value,
@@ -232,21 +232,21 @@ def _metric(bench: Bench, score: Score, split: str, way: str, *, official: bool 
         direction=spec.better,
         counts=score.counts,
         split=split,
-        selection=f"{way}; checkpoint: {selection(bench)}",
+        selection=f"{way}; checkpoint: {selection(run)}",
         official=official,
         role="headline" if official else "information",
     )
 
 
-def _frame_metrics(bench: Bench) -> Iterable[Metric]:
+def _frame_metrics(run: TrainedRun) -> Iterable[Metric]:
     """What the checkpoint was chosen by: s3prl's numbers over frames, which are no official ones."""
-    from downstream_runs.engine.finish import selection
-    from reports.results import Metric
+    from downstream_runs.core.results import Metric
+    from downstream_runs.engine.result_builder import selection
 
-    if bench.best is None:
+    if run.best is None:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
-    for name, score in bench.best["scores"].items():
-        spec = bench.plan.task.metric(name)
+    for name, score in run.best["scores"].items():
+        spec = run.plan.task.metric(name)
         yield Metric(
             name=name,
             value=score["value"],
@@ -254,7 +254,7 @@ def _frame_metrics(bench: Bench) -> Iterable[Metric]:
             direction=spec.better,
             counts=score["counts"],
             split="dev",
-            selection=selection(bench),
+            selection=selection(run),
             official=False,
             role="information",
         )

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.corpora.quesst14 import DOCUMENTS
-from downstream_runs.errors import RunFailed
-from downstream_runs.files import atomic_write_bytes
 from downstream_runs.protocols import dtw
 from downstream_runs.protocols.layers import LayerStore
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import atomic_write_bytes
 
 if TYPE_CHECKING:
     import numpy as np

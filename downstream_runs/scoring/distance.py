@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Sequence
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 Distance = Callable[[Sequence[Hashable], Sequence[Hashable]], int]
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import quoteattr
 
-from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import tlist, xmlfile
 from downstream_runs.scoring.inputs import lines
 from downstream_runs.scoring.names import ScoringError, first
 from downstream_runs.scoring.sums import in_order
+from upstream_arm.common.files import atomic_write_text
 from upstream_arm.folders import belongs
 
 KINDS = {"tlist": ".tlist.xml", "ecf": ".ecf.xml", "rttm": ".rttm"}

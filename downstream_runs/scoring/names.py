@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 SHOWN = 5  # how many names an error message lists
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring.inputs import lines, number, short
 from downstream_runs.scoring.names import ScoringError
+from upstream_arm.common.files import atomic_write_text
 
 #: Seconds, eleven days: dscore's longest recording (MAX_SESSION_DUR), beyond which it scores nothing either.
 LATEST = 1e6

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import xmlfile
 from downstream_runs.scoring.inputs import FINITE, number, short
 from downstream_runs.scoring.names import ScoringError
+from upstream_arm.common.files import atomic_write_text
 
 YES_ABOVE = 2.0  # s3prl's threshold, in standard deviations of the scores of a query
 DECISIONS = ("YES", "NO")

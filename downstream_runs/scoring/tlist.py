@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from downstream_runs.files import atomic_write_text
 from downstream_runs.scoring import xmlfile
 from downstream_runs.scoring.names import ScoringError
+from upstream_arm.common.files import atomic_write_text
 
 
 def read(path: Path) -> tuple[str, ...]:

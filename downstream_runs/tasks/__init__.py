@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
-    from downstream_runs.tasks.spec import Recipe, TaskSpec
+    from downstream_runs.core.task import TaskSpec
 
 # SUPERB's order; a task that it does not have comes after these.
 ORDER = ("pr", "asr", "ks", "qbe", "sid", "asv", "sd", "ic", "sf", "er")
@@ -43,21 +43,3 @@ def get(name: str) -> TaskSpec:
             "as `python -m downstream_runs list` shows"
         )
     return _tasks()[known[wanted]]
-
-
-def recipe(task: TaskSpec, name: str) -> Recipe:
-    """The task's recipe of that name; UsageError with near names for an unknown one."""
-    if name not in task.recipes:
-        raise UsageError(
-            f"task {task.name} has no recipe {name!r}{near(name, task.recipes)}; "
-            f"its recipes are: {', '.join(task.recipes)}"
-        )
-    return task.recipes[name]
-
-
-def near(wanted: str, known: object) -> str:
-    """`, did you mean 'x'?` for the nearest known name, or nothing; swapped letters count as near."""
-    options = [str(option) for option in known]  # type: ignore[attr-defined]
-    swapped = [option for option in options if sorted(option) == sorted(wanted)]
-    close = swapped or difflib.get_close_matches(wanted, options, n=1, cutoff=0.6)
-    return f", did you mean {close[0]!r}?" if close else ""

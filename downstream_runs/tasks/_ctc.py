@@ -1,45 +1,49 @@
-"""What the two tasks of s3prl's `ctc` share: what is fixed in their configuration, and s3prl's files."""
+"""What the tasks trained by CTC share: s3prl's files of references and hypotheses, error rates, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.errors import UsageError
+from downstream_runs.core.task import Item, Score
+from downstream_runs.scoring import wer
+from downstream_runs.scoring.counts import ErrorCounts
+from upstream_arm.common.errors import UsageError
+
+Texts = Mapping[str, str]
 
 
-def parts(expert: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The corpus's folders of each split."""
-    return {split: tuple(expert["corpus"][split]) for split in ("train", "dev", "test")}
+def read(folder: Path, stem: str) -> tuple[Texts, Texts]:
+    """References and hypotheses by utterance, from `STEM-ref.ark` and `STEM-hyp.ark` as s3prl wrote them."""
+    return wer.read_ark(folder / f"{stem}-ref.ark"), wer.read_ark(folder / f"{stem}-hyp.ark")
 
 
-def require_fixed(expert: Mapping[str, Any], stock: Mapping[str, Any]) -> None:
-    """UsageError where a setting that s3prl looks up as code, or that makes another task, was changed."""
-    for block, key in (("corpus", "name"), ("text", "mode")):
-        if expert[block][key] != stock[block][key]:
-            raise UsageError(
-                f"downstream_expert.{block}.{key} is {expert[block][key]!r}, this task needs "
-                f"{stock[block][key]!r}; leave it out"
-            )
-    known: Sequence[str] = stock["metric"]
-    strange = [metric for metric in expert["metric"] if metric not in known]
-    if strange or expert["metric"][:1] != known[:1]:
+def error_rate(
+    metric: str, count: Callable[[Texts, Texts], ErrorCounts], reference: Texts, hypothesis: Texts
+) -> Score:
+    """An error rate in percent, with each utterance's errors; `count` gives the errors of some utterances.
+
+    The groups are the speakers of LibriSpeech, whose utterances are named SPEAKER-CHAPTER-NUMBER.
+    """
+    total = count(reference, hypothesis)
+    single = {name: count({name: reference[name]}, {name: hypothesis[name]}) for name in sorted(reference)}
+    items = tuple(Item(name, name.split("-")[0], one.errors, one.length) for name, one in single.items())
+    return Score(metric, 100.0 * total.rate, total.as_dict(), items)
+
+
+def check(config: Mapping[str, Any], superb: Mapping[str, Any]) -> None:
+    """UsageError for metrics of s3prl's `ctc` that the task does not have, or another one at their head."""
+    metrics, known = (one["downstream_expert"]["metric"] for one in (config, superb))
+    if metrics[:1] != known[:1] or not set(metrics) <= set(known):
         raise UsageError(
-            f"downstream_expert.metric is {expert['metric']}, expected {known[0]} first and others of "
+            f"downstream_expert.metric is {metrics}, expected {known[0]} first and others of "
             f"{', '.join(known)} after it"
         )
 
 
 def used(dataset: Any) -> int:
-    """The utterances that the buckets of a training set reach."""
+    """The utterances that the buckets of a training set of s3prl's `ctc` reach."""
     size, reachable = len(dataset), dataset.bucket_size
     # s3prl's own classes count from the end where there are fewer utterances than a bucket has.
     return size if size >= reachable else len(dataset[0])
-
-
-def read_arks(folder: Path, split: str) -> tuple[dict[str, str], dict[str, str]]:
-    """References and hypotheses of `split` as s3prl wrote them."""
-    from downstream_runs.scoring import wer
-
-    return wer.read_ark(folder / f"{split}-ref.ark"), wer.read_ark(folder / f"{split}-hyp.ark")

@@ -4,125 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from downstream_runs.tasks import _blocks
-from downstream_runs.tasks.spec import (
-    Corpus,
-    MetricSpec,
-    PreparedData,
-    Recipe,
-    Score,
-    Selection,
-    TaskSpec,
-)
-
-if TYPE_CHECKING:
-    from downstream_runs.corpora import markers
-    from downstream_runs.engine.bench import Bench
-    from reports.results import Metric
-
-
-def _config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    batch: tuple[int, int],
-    hidden: int,
-    workers: int,
-) -> dict[str, Any]:
-    """s3prl's blocks; `every` is log, evaluation and checkpoint steps, `batch` chunks and accumulation."""
-    chunks, accumulate = batch
-    expert = {
-        "datarc": {
-            "chunk_size": 2000,
-            "subsampling": 1,
-            "label_delay": 0,
-            "num_speakers": 2,
-            "rate": 16000,
-            # s3prl then takes the upstream's own, and writes it to the file frame_shift.
-            "frame_shift": None,
-        },
-        "loaderrc": {"num_workers": workers, "train_batchsize": chunks, "eval_batchsize": 1},
-        "scorerc": {"save_predictions": True},
-        "modelrc": {"rnn_layers": 1, "hidden_size": hidden},
-    }
-    return _blocks.config(steps=steps, every=every, lr=lr, accumulate=accumulate, expert=expert)
-
-
-_SUPERB: dict[str, Any] = {
-    "steps": 30_000,
-    "every": (500, 500, 500),
-    "lr": 1e-4,
-    "batch": (8, 4),
-    "hidden": 512,
-    "workers": 8,
-}
-
-RECIPES = {
-    "superb": Recipe(
-        name="superb",
-        config=_config(**_SUPERB),
-        note="s3prl's defaults: a batch of 8 chunks, accumulated over 4",
-        source="s3prl 0.4.18, downstream/diarization/config.yaml",
-    ),
-    "paper": Recipe(
-        name="paper",
-        config=_config(**_SUPERB),
-        note="the same as superb: s3prl's diarisation config has no schedule that could be switched on",
-        source=_blocks.PAPER_SOURCE,
-    ),
-    "demo": _blocks.own(
-        "demo",
-        _config(steps=100, every=(10, 50, 50), lr=3e-3, batch=(4, 1), hidden=64, workers=0),
-        "a small head and few steps: shows that everything works, says nothing about the upstream",
-    ),
-    "sample": _blocks.own(
-        "sample",
-        _config(steps=150, every=(10, 50, 50), lr=1e-3, batch=(4, 1), hidden=64, workers=0),
-        "a small head and a handful of real recordings",
-    ),
-}
-
-
-def look(
-    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
-) -> markers.Standing:
-    """Find Libri2Mix or Kaldi-style folders under `data` and hold their tables against the counts."""
-    from downstream_runs.corpora import librimix
-
-    return librimix.look(data, _speakers(config), partial)[2]
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find Libri2Mix or Kaldi-style folders under `data`, check them, and write what s3prl reads."""
-    from downstream_runs.corpora import librimix
-
-    prepared = librimix.prepare(data, cache / "librimix", _speakers(config), partial)
-    return PreparedData(
-        root=prepared.root,
-        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
-        utterances=prepared.recordings,
-        audio=prepared.audio,
-        sha256=prepared.sha256,
-        **prepared.standing.facts,
-    )
-
-
-def _speakers(config: Mapping[str, Any]) -> int:
-    """How many speakers a recording may have; UsageError for settings that s3prl's scoring does not know."""
-    from downstream_runs.errors import UsageError
-
-    datarc = config["downstream_expert"]["datarc"]
-    for key, expected in (("rate", 16000), ("subsampling", 1)):
-        # s3prl's scoring takes both for granted, whatever the head was trained with.
-        if datarc[key] != expected:
-            raise UsageError(
-                f"downstream_expert.datarc.{key} is {datarc[key]!r}, {expected} was expected: s3prl's "
-                "scoring knows no other; leave that setting out"
-            )
-    return int(datarc["num_speakers"])
+from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.corpora import librimix
+from downstream_runs.protocols import sd
+from downstream_runs.recipes import Recipes
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -138,18 +25,13 @@ def used(dataset: Any) -> int:
     return len({recording for recording, _, _ in dataset.chunk_indices})
 
 
-def demo(folder: Path) -> Path:
-    """The synthetic Libri2Mix, made in `folder`."""
-    from downstream_runs.corpora.demo import librimix
-
-    return librimix.make(folder)
+def _datarc(*keys: str) -> tuple[str, ...]:
+    return tuple(f"downstream_expert.datarc.{key}" for key in keys)
 
 
-def test(bench: Bench) -> tuple[Metric, ...]:
-    """DER, the lowest of ten ways from probabilities to turns on test and, beside it, on dev."""
-    from downstream_runs.protocols import sd
-
-    return sd.test(bench)
+def _frame_metric(name: str, title: str, better: Literal["lower", "higher"], scalar: str) -> MetricSpec:
+    """No official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5."""
+    return MetricSpec(name, title, "percent", better, scalar, factor=100.0, official=False)
 
 
 TASK = TaskSpec(
@@ -157,48 +39,25 @@ TASK = TaskSpec(
     title="Speaker diarization",
     s3prl_name="diarization",
     aliases=("diarization", "speaker-diarization", "diarisation"),
-    corpus=Corpus(
-        name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
-        licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
-        size="7.7 GB of mixtures, 31 GB with their sources and noise",
-        url="https://github.com/s3prl/LibriMix",
-    ),
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
+    corpus=librimix.CORPUS,
+    recipes=Recipes("sd"),
+    cost=Cost(hours="6-12"),
     metrics=(
         MetricSpec("der", "diarization error rate", "percent", "lower", None),
-        MetricSpec(
-            "frame_acc",
-            "frame accuracy",
-            "percent",
-            "higher",
-            "diarization/{split}-acc",
-            100.0,
-            official=False,
-        ),
-        # Not the official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5.
-        MetricSpec(
-            "frame_der",
-            "frame-level DER",
-            "percent",
-            "lower",
-            "diarization/{split}-der",
-            100.0,
-            official=False,
-        ),
+        _frame_metric("frame_acc", "frame accuracy", "higher", "diarization/{split}-acc"),
+        _frame_metric("frame_der", "frame-level DER", "lower", "diarization/{split}-der"),
     ),
-    selection=Selection(split="dev", metric="frame_acc", artefact="best-states-dev.ckpt", s3prl_bound=0.0),
-    artefacts=("best-states-dev.ckpt", "frame_shift"),
-    recipes=RECIPES,
-    prepare=prepare,
-    look=look,
-    data_keys=tuple(
-        f"downstream_expert.datarc.{key}"
-        for key in ("chunk_size", "label_delay", "num_speakers", "frame_shift")
-    ),
+    selection=Selection(split="dev", metric="frame_acc", artefact=sd.CHECKPOINT, s3prl_bound=0.0),
+    artefacts=(sd.CHECKPOINT, sd.FRAME_SHIFT),
+    submitted={
+        sd.FRAME_SHIFT: "sd_public/frame_shift",
+        f"{sd.PREDICTIONS}/": "sd_public/scoring/predictions",
+    },
+    # s3prl's scoring takes both for granted, whatever the head was trained with.
+    fixed_keys=_datarc("rate", "subsampling"),
+    data_keys=_datarc("chunk_size", "label_delay", "num_speakers", "frame_shift"),
     score=score,
+    test=sd.test,
     used=used,
-    demo=demo,
-    test=test,
+    frame_labels=True,
 )

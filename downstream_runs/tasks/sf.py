@@ -2,196 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from downstream_runs.tasks import _blocks, _ctc
-from downstream_runs.tasks.spec import (
-    Corpus,
-    Item,
-    MetricSpec,
-    PreparedData,
-    Recipe,
-    Score,
-    Selection,
-    TaskSpec,
-)
-
-if TYPE_CHECKING:
-    from downstream_runs.corpora import markers
-    from downstream_runs.corpora.snips import Snips
-
-_METRICS = (
-    "slot_type_f1",
-    "slot_value_cer",
-    "slot_value_wer",
-    "slot_edit_f1_full",
-    "slot_edit_f1_part",
-    "wer",
-    "cer",
-)
-
-
-def _config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    batch: int,
-    head: tuple[int, tuple[int, ...], float],
-    workers: int,
-    specaug: bool = True,
-    metrics: tuple[str, ...] = _METRICS,
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's blocks; `head` is projection, BiLSTMs, dropout."""
-    from downstream_runs.corpora.snips import SPEAKERS
-
-    expert = {
-        "corpus": {
-            "name": "snips",
-            "train": ["train"],
-            "dev": ["valid"],
-            "test": ["test"],
-            "bucketing": True,
-            "batch_size": batch,
-            **{f"{part}_speakers": list(names) for part, names in SPEAKERS.items()},
-            "num_workers": workers,
-        },
-        "text": {"mode": "character-slot"},
-        "model": {"zero_infinity": True, **_blocks.bilstm(*head)},
-        "metric_higher_better": True,
-        "metric": list(metrics),
-        "save_best_on": ["dev"],
-    }
-    config = _blocks.config(steps=steps, every=every, lr=lr, expert=expert, warmup=warmup)
-    if specaug:
-        config["specaug"] = _blocks.specaug()
-    return config
-
-
-_SUPERB: dict[str, Any] = {
-    "steps": 200_000,
-    "every": (100, 2000, 500),
-    "lr": 1e-4,
-    "batch": 32,
-    "head": (1024, (1024, 1024), 0.2),
-    "workers": 12,
-}
-
-RECIPES = {
-    "superb": Recipe(
-        name="superb",
-        config=_config(**_SUPERB),
-        note="s3prl's defaults; an epoch has a bucket for each utterance, so about 32 passes",
-        source="s3prl 0.4.18, downstream/ctc/snips.yaml",
-    ),
-    "paper": Recipe(
-        name="paper",
-        config=_config(**_SUPERB, warmup=1400),
-        note="as superb, with the learning-rate schedule switched on: linear to the peak at 1400, then to 0",
-        source=_blocks.PAPER_SOURCE,
-    ),
-    "demo": _blocks.own(
-        "demo",
-        _config(
-            steps=120,
-            every=(10, 60, 60),
-            lr=5e-3,
-            batch=8,
-            head=(128, (128,), 0.1),
-            workers=0,
-            specaug=False,
-            metrics=_METRICS[:2],
-        ),
-        "a small head and few steps: shows that everything works, says nothing about the upstream",
-    ),
-}
-RECIPES["sample"] = _blocks.own(
-    "sample",
-    RECIPES["demo"].copy_config(),
-    "as demo; this project lays out no real sample of Audio SNIPS",
-)
-
-
-def look(
-    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
-) -> markers.Standing:
-    """Hold Audio SNIPS under `data` against its transcripts and counts."""
-    return _load(data, config, partial).standing
-
-
-def _load(data: Path, config: Mapping[str, Any], partial: bool) -> Snips:
-    from downstream_runs.corpora import snips
-
-    _ctc.require_fixed(config["downstream_expert"], RECIPES["superb"].config["downstream_expert"])
-    return snips.load(snips.find_root(data).resolve(), partial=partial)
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find and check Audio SNIPS, and write the characters and slots that s3prl reads."""
-    from downstream_runs.corpora import snips
-    from downstream_runs.corpora.outputs import writing
-
-    corpus = _load(data, config, partial)
-    parts = _ctc.parts(config["downstream_expert"])
-    digest = _content_hash(corpus)
-    with writing(cache):
-        characters = snips.write_characters(cache / "snips-characters.txt").resolve()
-        slots = snips.write_slots(cache / f"snips-slots-{digest[:12]}.txt", corpus.slots).resolve()
-    return PreparedData(
-        root=corpus.root,
-        settings={
-            "corpus.path": str(corpus.root),
-            "text.vocab_file": str(characters),
-            "text.slots_file": str(slots),
-        },
-        utterances={split: sum(len(corpus.splits[part]) for part in names) for split, names in parts.items()},
-        audio=tuple(utterance.path for part in corpus.splits.values() for utterance in part),
-        sha256=digest,
-        **corpus.standing.facts,
-    )
-
-
-def _content_hash(corpus: Snips) -> str:
-    """Over slots, utterances, sizes and lines: all that decides a run but the samples."""
-    digest = hashlib.sha256("\n".join(corpus.slots).encode())
-    for part in sorted(corpus.splits):
-        for utterance in corpus.splits[part]:
-            digest.update(f"{utterance.relative}\t{utterance.size}\t{utterance.line}\n".encode())
-    return digest.hexdigest()
+from downstream_runs.core.task import Cost, Item, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.corpora import snips
+from downstream_runs.recipes import Recipes
+from downstream_runs.scoring import slots
+from downstream_runs.tasks import _ctc
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
     """Slot-type F1 and slot-value CER of `split` from what s3prl wrote to `folder`."""
-    from downstream_runs.corpora.snips import speaker
-    from downstream_runs.scoring import slots
-
-    reference, hypothesis = _ctc.read_arks(folder, split)
+    reference, hypothesis = _ctc.read(folder, split)
     counts = slots.score(reference, hypothesis)
-    single = {
-        name: slots.score({name: reference[name]}, {name: hypothesis[name]}) for name in sorted(reference)
-    }
-    f1 = tuple(Item(name, speaker(name), one.f1_sum, one.utterances) for name, one in single.items())
-    cer = tuple(Item(name, speaker(name), one.cer_errors, one.cer_length) for name, one in single.items())
+    f1, cer = [], []
+    for name in sorted(reference):
+        one, speaker = slots.score({name: reference[name]}, {name: hypothesis[name]}), snips.speaker(name)
+        f1.append(Item(name, speaker, one.f1_sum, one.utterances))
+        cer.append(Item(name, speaker, one.cer_errors, one.cer_length))
     return (
-        Score("slot_type_f1", 100.0 * counts.type_f1, {"utterances": counts.utterances}, f1),
+        Score("slot_type_f1", 100.0 * counts.type_f1, {"utterances": counts.utterances}, tuple(f1)),
         Score(
             "slot_value_cer",
             100.0 * counts.value_cer,
             {"errors": counts.cer_errors, "length": counts.cer_length, "utterances": counts.utterances},
-            cer,
+            tuple(cer),
         ),
     )
-
-
-def demo(folder: Path) -> Path:
-    """The synthetic corpus in Audio SNIPS' layout, made in `folder`."""
-    from downstream_runs.corpora.demo import snips
-
-    return snips.make(folder)
 
 
 TASK = TaskSpec(
@@ -199,15 +37,9 @@ TASK = TaskSpec(
     title="Slot filling",
     s3prl_name="ctc",
     aliases=("slot-filling", "snips", "audio-snips"),
-    corpus=Corpus(
-        name="Audio SNIPS as prepared for SUPERB",
-        licence="the corpus's own, see aws-samples/aws-lex-noisy-spoken-language-understanding",
-        size="231,744 wav files",
-        url="https://github.com/s3prl/s3prl/blob/main/s3prl/downstream/docs/superb.md",
-    ),
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
+    corpus=snips.CORPUS,
+    recipes=Recipes("sf"),
+    cost=Cost(run_gb=1.7),
     metrics=(
         MetricSpec(
             "slot_type_f1", "slot-type F1", "percent", "higher", "ctc-snips/{split}-slot_type_f1", 100.0
@@ -218,15 +50,16 @@ TASK = TaskSpec(
     ),
     selection=Selection(split="dev", metric="slot_type_f1", artefact="dev-best.ckpt", s3prl_bound=0.0),
     artefacts=("dev-best.ckpt", "test-hyp.ark", "test-ref.ark"),
-    recipes=RECIPES,
-    prepare=prepare,
-    look=look,
-    fixed_keys=tuple(
-        f"downstream_expert.corpus.{key}"
-        for key in ("train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+    submitted={"test-hyp.ark": "sf_public/predict.ark"},
+    fixed_keys=(
+        "downstream_expert.text.mode",
+        *(
+            f"downstream_expert.corpus.{key}"
+            for key in ("name", "train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
+        ),
     ),
     score=score,
+    check=_ctc.check,
     used=_ctc.used,
-    demo=demo,
     split_batches=True,
 )

@@ -2,161 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import functools
 
-from downstream_runs.tasks import _blocks, _labels
-from downstream_runs.tasks.spec import (
-    Corpus,
-    PreparedData,
-    Recipe,
-    Score,
-    Selection,
-    TaskSpec,
-)
-
-if TYPE_CHECKING:
-    from downstream_runs.corpora import markers
-    from downstream_runs.corpora.voxceleb1 import Recording
+from downstream_runs.core.task import Cost, TaskSpec
+from downstream_runs.corpora import voxceleb1_identification
+from downstream_runs.recipes import Recipes
+from downstream_runs.tasks import _labels
 
 
-def _config(
-    *,
-    steps: int,
-    every: tuple[int, int, int],
-    lr: float,
-    batch: tuple[int, int],
-    workers: int,
-    warmup: int | None = None,
-) -> dict[str, Any]:
-    """s3prl's blocks; `every` is log, evaluation and checkpoint steps, `batch` size and accumulation.
-
-    Training crops are 8 seconds; dev and test utterances are whole, one at a time.
-    """
-    size, accumulation = batch
-    expert = {
-        "datarc": {
-            "num_workers": workers,
-            "train_batch_size": size,
-            "eval_batch_size": 1,
-            "max_timestep": 128_000,
-        },
-        "modelrc": _blocks.mean_pooling(),
-    }
-    return _blocks.config(
-        steps=steps, every=every, lr=lr, accumulate=accumulation, expert=expert, warmup=warmup
-    )
-
-
-_SUPERB: dict[str, Any] = {
-    "steps": 200_000,
-    "every": (500, 5000, 1000),
-    "batch": (8, 4),
-    "workers": 12,
-}
-
-RECIPES = {
-    "superb": Recipe(
-        name="superb",
-        config=_config(**_SUPERB, lr=1e-4),
-        note="s3prl's defaults",
-        source="s3prl 0.4.18, downstream/voxceleb1/config.yaml",
-    ),
-    "paper": Recipe(
-        name="paper",
-        config=_config(**_SUPERB, lr=1e-3, warmup=5000),
-        note="ten times superb's learning rate, and its schedule: linear to the peak at 5000, then to 0",
-        source="ARMHuBERT, section 4.1: s3prl's defaults, SID's rate times 10, the commented scheduler",
-    ),
-    "demo": _blocks.own(
-        "demo",
-        _config(steps=60, every=(10, 20, 20), lr=1e-2, batch=(8, 1), workers=0),
-        "few steps at a high rate: shows that everything works, says nothing about the upstream",
-    ),
-    "sample": _blocks.own(
-        "sample",
-        _config(steps=200, every=(20, 50, 50), lr=1e-2, batch=(8, 1), workers=0),
-        "few steps at a high rate, for a handful of real utterances",
-    ),
-}
-
-
-def look(
-    data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
-) -> markers.Standing:
-    """Hold VoxCeleb1 under `data` against the archives and its list."""
-    return _listed(data, cache and cache.resolve() / "voxceleb1", partial, decode=0).standing
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """A corpus with what its list names of it; no splits where the list would have to be downloaded."""
-
-    root: Path
-    splits: Mapping[str, Sequence[str]]
-    files: Sequence[Recording]
-    standing: markers.Standing
-
-
-def _listed(data: Path, cache: Path | None, partial: bool, decode: int) -> _Listed:
-    from downstream_runs.corpora import voxceleb1, voxceleb1_lists
-
-    root = voxceleb1.find_root(data).resolve()
-    report = voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=decode, partial=partial)
-    archives = voxceleb1.require_good(report, partial)
-    source = voxceleb1_lists.find_split_list(root, cache)
-    if source is None:
-        return _Listed(root, {}, (), archives)
-    splits = voxceleb1_lists.read_split_list(source)
-    recordings = voxceleb1.recordings(voxceleb1.speakers(root))
-    if archives.partial:
-        splits = voxceleb1_lists.present_of(splits, {file.name for file in recordings})
-        voxceleb1_lists.require_utterances(splits, source)
-    files = voxceleb1.require_listed(
-        recordings, [name for names in splits.values() for name in names], source
-    )
-    voxceleb1_lists.require_labels(splits, source)
-    standing = voxceleb1_lists.identification(root, splits, partial)
-    return _Listed(root, splits, files, standing.and_also(voxceleb1_lists.other_list(root, source)))
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find VoxCeleb1 under `data`, hold it against its list, and show it to s3prl in s3prl's layout."""
-    from downstream_runs.corpora import voxceleb1, voxceleb1_lists
-
-    cache = cache.resolve() / "voxceleb1"
-    found = _listed(data, cache, partial, decode=4)
-    root, splits, files = found.root, found.splits, found.files
-    folders = voxceleb1.speakers(root)
-    listed = voxceleb1_lists.write_split_list(splits, cache)
-    counts = {split: len(names) for split, names in splits.items()}
-    return PreparedData(
-        root=root,
-        settings={
-            "datarc.file_path": str(voxceleb1.view({"all": folders}, cache)),
-            "datarc.meta_data": str(listed),
-        },
-        utterances=counts,
-        audio=tuple(file.path for file in files),
-        sha256=voxceleb1.content_hash(files, listed),
-        **found.standing.facts,
-    )
-
-
-def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
-    """Accuracy of `split` from the speakers that s3prl wrote to `folder`, by `idNNNNN-<video>-NNNNN`."""
-    truth = _labels.read_rows(folder / f"{split}_truth.txt", " ")
-    predicted = _labels.read_rows(folder / f"{split}_predict.txt", " ")
-    return (_labels.score(truth, predicted, lambda name: name.split("-")[0]),)
-
-
-def demo(folder: Path) -> Path:
-    """The synthetic corpus in VoxCeleb1's layout, made in `folder`."""
-    from downstream_runs.corpora.demo import voxceleb1
-
-    return voxceleb1.make(folder)
+def _speaker(name: str) -> str:
+    """The speaker in a name such as idNNNNN-VIDEO-NNNNN."""
+    return name.split("-")[0]
 
 
 TASK = TaskSpec(
@@ -164,25 +20,18 @@ TASK = TaskSpec(
     title="Speaker identification",
     s3prl_name="voxceleb1",
     aliases=("voxceleb1", "speaker-identification"),
-    corpus=Corpus(
-        name="VoxCeleb1",
-        licence="CC BY 4.0 (metadata); the audio is YouTube's, for research",
-        size="30 GB + 1 GB",
-        url="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
-    ),
-    train_split="train",
-    dev_splits=("dev",),
-    test_splits=("test",),
+    corpus=voxceleb1_identification.CORPUS,
+    recipes=Recipes("sid"),
+    cost=Cost(hours="30-50"),
     metrics=(_labels.accuracy_metric("voxceleb1/{split}-acc"),),
-    selection=Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0),
+    selection=_labels.BEST_ON_DEV,
     artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
-    recipes=RECIPES,
-    prepare=prepare,
-    look=look,
+    submitted={"test_predict.txt": "sid_public/predict.txt"},
     data_keys=("downstream_expert.datarc.max_timestep",),
-    score=score,
-    demo=demo,
+    score=functools.partial(_labels.score, group=_speaker),
     split_batches=True,
     random_items=True,
+    random_share=1.0,  # not every utterance is longer than a crop, but how many are is not known: all count
+    crop_seconds=8.0,
     pooled=True,
 )

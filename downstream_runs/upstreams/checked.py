@@ -5,13 +5,14 @@ s3prl itself finds out late and in its own words: an assertion of its featurizer
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 STATES = "hidden_states"
 SAMPLE_RATE = 16_000
@@ -117,3 +118,13 @@ def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)}"
     return f"an empty {type(value).__name__}" if value in ([], ()) else f"a {type(value).__name__}"
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a module's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode("utf-8"))
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()

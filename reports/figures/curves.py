@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from downstream_runs.core.results import Result
 from reports.columns import COLUMNS, TASKS, Column
 from reports.figures import journal, style
 from reports.figures.style import Picture
-from reports.results import Result
 from reports.rows import Row
 from reports.table import partial_counts
 

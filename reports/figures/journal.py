@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.reading import TABLE_BYTES, read_text
+from downstream_runs.core.run_folder import METRICS
 from reports.store import is_fold
+from upstream_arm.common.reading import TABLE_BYTES, read_text
 
-NAME = "metrics.jsonl"
+NAME = METRICS
 
 
 def folders(result: Path) -> list[Path]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from downstream_runs.core.results import Metric
 from reports import scores
 from reports.columns import COLUMNS, Column
-from reports.results import Metric
 from reports.rows import Row, headlines, weights
 from reports.table import UNOFFICIAL, warning
 from reports.tables.model import Block, Cell, grouped_notes, listed, number

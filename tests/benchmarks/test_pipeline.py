@@ -16,7 +16,7 @@ import _sides
 import pipeline
 
 from downstream_runs import tasks
-from downstream_runs.errors import RunFailed
+from upstream_arm.common.errors import RunFailed
 
 
 def measured(task: str, **seconds: tuple[float, ...]) -> _cases.Measured:

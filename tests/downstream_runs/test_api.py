@@ -9,19 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import noise
 import pytest
 import torch
 from torch import nn
 
 import downstream_runs
-from downstream_runs import api, cli, evaluate, load_results
-from downstream_runs.errors import UsageError
-from downstream_runs.own_module import identity
-from reports import results
-from reports.errors import ReportError
-
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-import noise
+from downstream_runs import api, evaluate, load_results
+from downstream_runs.cli import main as cli
+from downstream_runs.core import results
+from downstream_runs.upstreams.own_module import identity
+from upstream_arm.common.errors import ReportError, UsageError
 
 SHORT = {"runner__total_steps": 2, "runner__eval_step": 2, "runner__save_step": 1, "runner__log_step": 1}
 

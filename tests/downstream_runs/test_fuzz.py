@@ -15,17 +15,15 @@ from typing import Any
 
 import pytest
 
-from downstream_runs import proof, settings, status
+from downstream_runs.core import queue, records, results
 from downstream_runs.corpora import audio, markers, transcripts
-from downstream_runs.engine import records, state
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.features import store
-from downstream_runs.launch import queue
+from downstream_runs.corpora import data_root as settings
+from downstream_runs.engine import checkpoints
+from downstream_runs.features import cache
+from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
-from reports import results
-from reports.errors import ReportError
 from upstream_arm import checkpoint, config
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import ReportError, RunFailed, UpstreamError, UsageError
 
 OURS = (
     UsageError,
@@ -47,10 +45,10 @@ def transcript(path: Path) -> None:
 
 def run_folder(path: Path) -> None:
     """What status, the timer and the engine make of a journal."""
-    path.rename(path.with_name(records.EVENTS))
-    path.with_name(records.METRICS).write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("plan.json").write_bytes(path.with_name(records.EVENTS).read_bytes())
-    path.with_name("lock").write_bytes(path.with_name(records.EVENTS).read_bytes())
+    path.rename(path.with_name("events.jsonl"))
+    path.with_name("metrics.jsonl").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("plan.json").write_bytes(path.with_name("events.jsonl").read_bytes())
+    path.with_name("lock").write_bytes(path.with_name("events.jsonl").read_bytes())
     records.seconds(path.parent)
     records.begun(path.parent)
     status.of_run(path.parent)
@@ -83,8 +81,8 @@ KEY = "ab" + 62 * "0"
 def stored(path: Path) -> None:
     """An item of the store of features; one that is damaged is none."""
     (path.parent / KEY[:2]).mkdir()
-    path.rename(path.parent / KEY[:2] / f"{KEY}{store.SUFFIX}")
-    store.Store(path.parent).get(KEY)
+    path.rename(path.parent / KEY[:2] / f"{KEY}{cache.SUFFIX}")
+    cache.FeatureCache(path.parent).get(KEY)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -93,7 +91,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "a.yaml": config.load_yaml,
     "result.json": results.read,
     "a.ckpt": checkpoint.read,
-    "a.pt": state.read_tensors,
+    "a.pt": checkpoints.read_tensors,
     "a.rttm": rttm.read,
     "a.uem": rttm.read_uem,
     "hyp.ark": wer.read_ark,
@@ -132,8 +130,8 @@ def item() -> bytes:
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
-        store.Store(Path(folder)).put(KEY, {"frames": torch.zeros(3, 4)})
-        return next(Path(folder).rglob(f"*{store.SUFFIX}")).read_bytes()
+        cache.FeatureCache(Path(folder)).put(KEY, {"frames": torch.zeros(3, 4)})
+        return next(Path(folder).rglob(f"*{cache.SUFFIX}")).read_bytes()
 
 
 @pytest.fixture(scope="module")

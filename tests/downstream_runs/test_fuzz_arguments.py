@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import settings as patience
 from hypothesis import strategies as st
 
-from downstream_runs import cli, settings, tasks
-from downstream_runs.engine import ranges
-from downstream_runs.engine.plan import RunPlan, leaves, resolve_config
-from downstream_runs.errors import UsageError
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
+from downstream_runs.cli import plans, run
+from downstream_runs.core import ranges
+from downstream_runs.core.run import RunPlan, resolve_config
+from downstream_runs.core.settings import leaves
+from downstream_runs.corpora import data_root as settings
 from upstream_arm import download
+from upstream_arm.common.errors import UsageError
 
 # What a shell, a script with an unset variable, or a slip of the hand hands over.
 HOSTILE: Mapping[str, str] = {
@@ -70,7 +74,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "verify": ("--data",),
     "repeat": ("--out", "--data", "--ckpt", "--model-config", "--device"),
     "submit": ("--out", "--recipe", "--run"),
-    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-crops"),
+    "estimate": ("--ckpt", "--model-config", "--device", "--recipe", "--features-precision"),
     "score": ("--ref", "--hyp"),
 }
 
@@ -86,7 +90,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_options() -> Iterator[str]:
     """Every option of a run that takes a value, as the parser itself has it."""
-    for action in cli.run_parser("plan")._actions:
+    for action in run.run_parser()._actions:
         if action.option_strings and not isinstance(action, argparse._HelpAction | argparse._StoreTrueAction):
             yield action.option_strings[-1]
 
@@ -128,7 +132,8 @@ def test_every_option_of_a_run(option: str, capsys: pytest.CaptureFixture[str], 
 def test_every_option_of_the_other_commands(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from downstream_runs import check, status
+    from downstream_runs.cli import check
+    from downstream_runs.runs import status
 
     monkeypatch.setattr(check, "corpus", lambda *_: ())
     monkeypatch.setattr(status, "BETWEEN_SECONDS", 0.0)
@@ -288,7 +293,7 @@ def test_text_that_s3prl_would_evaluate_is_refused() -> None:
     ],
 )
 def test_json_and_python_are_both_taken(text: str, value: Any) -> None:
-    from downstream_runs import overrides
+    from downstream_runs.cli import overrides
 
     found = overrides.read([f"a.b={text}"], {})
     assert found == {"a.b": value} and type(found["a.b"]) is type(value)
@@ -297,7 +302,7 @@ def test_json_and_python_are_both_taken(text: str, value: Any) -> None:
 @given(key=st.text(max_size=30), value=st.text(max_size=60))
 @patience(max_examples=200, deadline=None)
 def test_any_text_as_a_setting(key: str, value: str) -> None:
-    from downstream_runs import overrides
+    from downstream_runs.cli import overrides
 
     for name in (key, "optimizer.lr", f"optimizer.{key}", "downstream_expert.datarc.train"):
         try:
@@ -314,11 +319,11 @@ def test_any_text_as_a_setting(key: str, value: str) -> None:
 )
 @patience(max_examples=150, deadline=None)
 def test_any_words_as_arguments(words: list[str]) -> None:
-    from downstream_runs import options, parser
+    from upstream_arm.common import arguments
 
     try:
-        parser.check_words(words)
-        options.plan_of(options.run_parser().parse_args(["fbank", "asr", "--demo", *words]), words)
+        arguments.check_words(words)
+        plans.plan_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
     except UsageError as error:
         assert str(error)
     except SystemExit as error:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
+import noise
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-import noise
-
-from downstream_runs import cli, status
-from downstream_runs.engine import loop, records, run, run_dir
-from downstream_runs.errors import UsageError
-from downstream_runs.features.settings import Settings
-from downstream_runs.files import atomic_write_text
-from reports import results
+from downstream_runs.cli import main as cli
+from downstream_runs.core import records, results
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.engine import run, run_dir, train
+from downstream_runs.runs import status
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text
 
 SECRET = "s3cr3t-0f-the-user"
 RUNNER = {"total_steps": 4, "eval_step": 2, "save_step": 1}
@@ -69,16 +67,16 @@ def test_a_clock_that_jumps_changes_no_number(
 
     plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER)
     monkeypatch.setattr(records, "datetime", Jumping)
-    real, calls = loop.Trainer._update, [0]
+    real, calls = train.Trainer.update, [0]
 
-    def update(trainer: loop.Trainer) -> None:
+    def update(trainer: train.Trainer) -> None:
         calls[0] += 1
         if calls[0] == 3:
             raise KeyboardInterrupt
         real(trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_update", update)
+        patch.setattr(train.Trainer, "update", update)
         with pytest.raises(KeyboardInterrupt):
             run(plan)
     # Files from the future, as of a clock that was put right.
@@ -92,7 +90,7 @@ def test_a_clock_that_jumps_changes_no_number(
 
 
 def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp_path: Path) -> None:
-    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER, features=Settings("disk", "fp32"))
+    plan = noise.tiny_plan(corpus, tmp_path, runner=RUNNER, features=FeatureOptions("disk", "fp32"))
     whole = run(plan)
     journal = (run_dir(plan) / "metrics.jsonl").read_bytes()
     items = sorted((tmp_path / "cache" / "features").rglob("*.safetensors"))
@@ -102,7 +100,7 @@ def test_stored_features_that_are_cut_short_are_computed_again(corpus: Path, tmp
     again = run(plan, rerun="always")
     assert again.metrics == whole.metrics
     assert (run_dir(plan) / "metrics.jsonl").read_bytes() == journal
-    events = list(records.read(run_dir(plan) / records.EVENTS))
+    events = list(records.read(run_dir(plan) / "events.jsonl"))
     said = next(line for line in events if line["event"] == "features")
     assert (said["computed"], said["stored"]) == (5, 5)
     assert {path: path.read_bytes() for path in items} == before

@@ -40,7 +40,7 @@ def cannot(*names: str) -> list[str]:
 
 
 def test_what_reading_processes_unpickle() -> None:
-    names = ("features.remembered", "engine.batches", "engine.ahead", "engine.parallel", "launch.local")
+    names = ("features.items", "engine.batches", "engine.prefetch", "engine.distributed", "launch.local")
     assert cannot(*(f"downstream_runs.{name}" for name in names)) == []
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from reports import parallel
+from upstream_arm.common import processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Calls and places of Linux, and the one file that may have each, with another way beside it.
 OF_LINUX = {
-    r"sched_getaffinity": {"reports/parallel.py"},
+    r"sched_getaffinity": {"upstream_arm/common/processes.py"},
     r"/proc/|/sys/|/dev/shm": set(),
     r"memfd_create|O_TMPFILE|\bsendfile\b|epoll|eventfd|inotify|pidfd": set(),
 }
@@ -31,18 +30,11 @@ def test_no_other_code_is_of_linux_alone(pattern: str) -> None:
 
 
 def test_cores_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parallel.cores() == len(os.sched_getaffinity(0))
+    assert processes.cores() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert parallel.cores() == os.cpu_count()
-
-
-def test_the_report_forks_nothing_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(parallel, "cores", lambda: 8)
-    with parallel.started([os.getpid]) as jobs:
-        assert jobs[0]() == os.getpid()
+    assert processes.cores() == os.cpu_count()
 
 
 def test_the_loopback_is_found_by_its_name() -> None:
-    # What `engine.parallel` looks for among them.
+    # What `engine.distributed` looks for among them.
     assert {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}

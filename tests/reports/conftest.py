@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reports.results import Corpus, Metric, Result
+from downstream_runs.core.results import Corpus, Metric, Result
 
 
 def metric(**changes: Any) -> Metric:

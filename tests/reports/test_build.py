@@ -16,10 +16,10 @@ import synthetic
 
 from reports import compare, figures, files, scores
 from reports.__main__ import main
-from reports.errors import ReportError
 from reports.figures import journal, labels, pareto, style
 from reports.figures.style import Picture
 from reports.gather import evidence_of, gather
+from upstream_arm.common.errors import ReportError
 
 CHECKOUT = Path(__file__).parents[2]
 FIGURES = {"overall_params", "overall_macs", "tasks", "reuse", "mask_ratio"}
@@ -100,8 +100,7 @@ def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixtur
 def drawn(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
     """Have only these figures, drawn by nobody: drawing takes most of a report's time."""
     pictures = [Picture(key, "A caption", b"<svg/>", b"png") for key in keys]
-    monkeypatch.setattr("reports.figures.without_intervals", lambda *_: [lambda: pictures])
-    monkeypatch.setattr("reports.figures.of_intervals", lambda *_: [])
+    monkeypatch.setattr("reports.figures.draw", lambda *_: pictures)
 
 
 def test_figures_and_tables_of_before_that_are_gone_are_removed(
@@ -383,7 +382,7 @@ def test_a_long_name_keeps_its_ends_and_real_runs_come_first(runs: Path) -> None
     assert len(cut) == 20 and cut.startswith("a_stu") and cut.endswith("trained]")
     rows = gather([runs]).rows
     assert rows[0].labels
-    [picture] = figures.without_intervals(rows, 2)[2]()
+    [picture] = [one for one in figures.draw(rows, {}, 2) if one.key == "layer_weights"]
     assert picture.caption.startswith("Learned layer weights of armhubert, armhubert_s_960h:")
     assert "2 more rows are not drawn" in picture.caption
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reports import evidence, reading
+from reports import evidence
 from reports.figures import journal
+from upstream_arm.common import reading
 
 
 def test_a_regular_file_is_read_and_nothing_else(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_piped_journal_has_no_lines(tmp_path: Path) -> None:
 
 
 def test_piped_items_give_no_interval(data_dir: Path, tmp_path: Path) -> None:
-    from reports import results
+    from downstream_runs.core import results
 
     [path] = (data_dir / "demo_runs" / "fbank_no_cmvn" / "ks").glob("*/result.json")
     result = results.read(path)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import results
-from reports.errors import ReportError
-from reports.results import Corpus, Metric, Result, config_hash
+from downstream_runs.core import results
+from downstream_runs.core.results import Corpus, Metric, Result, config_hash
+from upstream_arm.common.errors import ReportError
 
 Make = Callable[..., Result]
 MakeMetric = Callable[..., Metric]

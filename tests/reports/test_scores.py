@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reports import published, scores
 from reports.__main__ import main
-from reports.errors import ReportError
+from upstream_arm.common.errors import ReportError
 
 SYSTEMS = {system.name: system.values for system in published.systems()}
 HUBERT = SYSTEMS["HuBERT BASE"]

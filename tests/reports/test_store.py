@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from downstream_runs.core.results import Result, write
 from reports import store
-from reports.errors import ReportError
-from reports.results import Result, write
+from upstream_arm.common.errors import ReportError
 
 Make = Callable[..., Result]
 

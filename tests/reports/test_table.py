@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from downstream_runs.core.results import Metric, Result, write
 from reports.__main__ import main
-from reports.results import Metric, Result, write
 
 Make = Callable[..., Result]
 MakeMetric = Callable[..., Metric]

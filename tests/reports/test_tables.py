@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from downstream_runs.core.results import Metric, Result, write
 from reports import catalogue, published
 from reports.gather import gather
 from reports.render import csvfile, html, latex, markdown
-from reports.results import Metric, Result, write
 from reports.rows import Row
 from reports.tables import leaderboard, ours, runs, selection, systems, table1, table2, table3, table4
 from reports.tables.model import Block, Cell, Head, Table, ranked

@@ -15,11 +15,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from upstream_arm.checkpoint import load_student, read, sha256
+from upstream_arm.checkpoint import expected_shapes, load_student, nearest_preset, read
 from upstream_arm.cli import main
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
-from upstream_arm.matching import expected_shapes, guess_config, nearest_preset
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
@@ -119,26 +119,25 @@ class TestLightning:
         del sys.modules["s3prl.optimizers"]
         checkpoint = read(tmp_path / "a.ckpt")
         assert_same(checkpoint.student_state, state)
-        assert checkpoint.source == "lightning"
         assert checkpoint.config == TINY
         assert checkpoint.metadata == {"epoch": 3, "pytorch-lightning_version": "1.7.7"}
 
     @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-    def test_any_pickle_protocol(self, state: dict[str, torch.Tensor], tmp_path: Path, protocol: int) -> None:
+    def test_pickle_protocols(self, state: dict[str, torch.Tensor], tmp_path: Path, protocol: int) -> None:
         torch.save(lightning(state), tmp_path / "a.ckpt", pickle_protocol=protocol)
-        assert_same(read(tmp_path / "a.ckpt").student_state, state)
+        if protocol <= 3:
+            assert_same(read(tmp_path / "a.ckpt").student_state, state)
+        else:
+            assert f"pickle protocol {protocol}" in refusal(tmp_path / "a.ckpt")
 
-    def test_teacher_is_never_read(self, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-        torch.save(lightning(state), tmp_path / "whole.ckpt")
-        with (
-            zipfile.ZipFile(tmp_path / "whole.ckpt") as whole,
-            zipfile.ZipFile(tmp_path / "a.ckpt", "w") as rest,
-        ):
-            records = [name for name in whole.namelist() if "/data/" in name]
-            for name in whole.namelist():
-                if name != records[-1]:  # the teacher's only storage
-                    rest.writestr(name, whole.read(name))
-        assert_same(read(tmp_path / "a.ckpt").student_state, state)
+    def test_weights_do_not_change_with_their_file(
+        self, state: dict[str, torch.Tensor], tmp_path: Path
+    ) -> None:
+        torch.save(lightning(state), tmp_path / "a.ckpt")
+        found = read(tmp_path / "a.ckpt").student_state
+        with (tmp_path / "a.ckpt").open("rb+") as file:
+            file.write(bytes((tmp_path / "a.ckpt").stat().st_size))
+        assert_same(found, state)
 
     def test_authors_form_with_real_optimizer(self, shared_dir: Path) -> None:
         path = shared_dir / "golden" / "tiny_lightning" / "tiny_lightning.ckpt"
@@ -242,9 +241,7 @@ class TestMatching:
         shapes = measured(data_dir, keys)
         assert expected_shapes(PRESETS[preset]) == shapes
         assert nearest_preset(on_meta(shapes)) == (preset, 0)
-        assert guess_config(on_meta(shapes)) == PRESETS[preset]
         shapes.popitem()
-        assert guess_config(on_meta(shapes)) is None
         assert nearest_preset(on_meta(shapes)) == (preset, 1)
 
     def test_wrong_yaml_names_weights_and_the_preset_that_fits(self, data_dir: Path, tmp_path: Path) -> None:
@@ -275,14 +272,13 @@ class TestConvert:
         assert main(["convert", str(source), str(target)]) == 0
         assert str(target) in capsys.readouterr().out
         converted = read(target)
-        assert converted.source == "safetensors"
         assert converted.config == read(source).config == TINY
         assert {k: v.numpy().tobytes() for k, v in converted.student_state.items()} == {
             k: v.numpy().tobytes() for k, v in state.items()
         }
         with safe_open(target, framework="pt") as file:
             metadata = file.metadata()
-        assert metadata["source_file"] == "a.ckpt" and metadata["source_sha256"] == sha256(source)
+        assert metadata["source_file"] == "a.ckpt" and metadata["source_sha256"] == sha256_file(source)
         assert json.loads(metadata["config"]) == TINY.to_mapping()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt", "a.safetensors"]
 

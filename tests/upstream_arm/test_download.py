@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from upstream_arm import download
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 # The hub client keeps what arrived in blocks of 10 MiB.
 BLOCK = 10 << 20

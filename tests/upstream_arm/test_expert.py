@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from upstream_arm import hub
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
-from upstream_arm.errors import UpstreamError
 from upstream_arm.expert import UpstreamExpert, from_checkpoint, from_seed
 from upstream_arm.names import names
 from upstream_arm.waveforms import prepare

@@ -1,4 +1,4 @@
-"""`python -m upstream_arm distill`: options to settings, and what to do with the student afterwards."""
+"""Distil a student from a frozen teacher."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import argparse
 import dataclasses
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upstream_arm.distillation.plans import TABLES
-from upstream_arm.distillation.settings import FORMS, OBJECTIVES, PRECISIONS, RATIOS, UNMASKED
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.arguments import between
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.program import PROGRAM
+from upstream_arm.distillation.plans import TABLES, plan
+from upstream_arm.distillation.settings import (
+    FORMS,
+    HOURS,
+    OBJECTIVES,
+    PRECISIONS,
+    RATIOS,
+    UNMASKED,
+    VALIDATION,
+    MaskRatio,
+    Settings,
+    StudentRecipe,
+    recipe,
+)
 from upstream_arm.names import SWITCHES
 
 if TYPE_CHECKING:
     from upstream_arm.config import StudentConfig
-    from upstream_arm.distillation.settings import Precision, Settings
-    from upstream_arm.distillation.students import StudentRecipe
+    from upstream_arm.distillation.settings import Precision
 
 EXAMPLES = """\
 examples:
@@ -37,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
+    count, positive = between(0, 2**32 - 1), between(1, 2**32 - 1)  # numpy takes no larger seed
     add(
         "--teacher",
         required=True,
@@ -60,88 +73,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, help="utterances at once on a device (default: what the devices allow)")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
-    add(
-        "--repeats",
-        type=int,
-        metavar="N",
-        help="unfold the student: run each of its layers N times, its weights shared",
-    )
-    add(
-        "--self-distillation",
-        type=float,
-        default=0.0,
-        metavar="W",
-        help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
-    )
+    add("--repeats", type=int, metavar="N", help="unfold the student: run each of its layers N times")
+    path = "weight of the loss between an unfolded student's deepest and shallowest path (default 0)"
+    add("--self-distillation", type=float, default=0.0, metavar="W", help=path)
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
-    add("--seed", type=int, default=0)
+    add("--seed", type=count, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
-    add("--workers", type=int, default=2, help="processes that read audio (default %(default)s)")
-    add("--save-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
-    add("--validate-every", type=int, default=1000, metavar="STEPS", help="default %(default)s")
+    add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
+    add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
+    add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
     add(
         "--ablation", choices=TABLES, help="print the commands that make the students of a table of the paper"
     )
 
 
-def run(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Distil, or print a plan.
-
-    Raises:
-        UpstreamError: for anything that cannot be used.
-    """
+def run(options: argparse.Namespace) -> int:
+    """Distil, or print a plan; UpstreamError for anything that cannot be used."""
     if options.ablation:
-        from upstream_arm.distillation.plans import plan
-
-        print(plan(options.ablation, arguments))
+        print(plan(options.ablation, options.words))
         return 0
-    for name, least in (("workers", 0), ("save_every", 1), ("validate_every", 1), ("seed", 0)):
-        if not least <= getattr(options, name) < 2**32:  # numpy takes no larger seed
-            raise UpstreamError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}, expected {least} to {2**32 - 1:,}"
-            )
     settings = settings_of(options)
-    folder = options.out or default_folder(settings)
 
-    from upstream_arm.distillation.training import Habits, distil
+    from upstream_arm.distillation.training import RuntimeOptions, distil
 
-    habits = Habits(options.device, options.workers, options.save_every, options.validate_every)
-    student = distil(settings, folder, habits)
-    print(summary(student), flush=True)
+    runtime = RuntimeOptions(options.device, options.workers, options.save_every, options.validate_every)
+    print(summary(distil(settings, options.out or default_folder(settings), runtime)), flush=True)
     return 0
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings that the options ask for.
+    """The settings that the options ask for; UpstreamError for values that cannot be used."""
 
-    Raises:
-        UpstreamError: for values that cannot be used.
-    """
-    from upstream_arm.distillation import corpus
-    from upstream_arm.distillation.ratio import parse_ratio
-    from upstream_arm.distillation.settings import Settings
+    def given(name: str, default: Any) -> Any:
+        value = getattr(options, name)
+        return default if value is None else value
 
-    recipe = _recipe(options)
-    masks = options.objective not in UNMASKED
-    effective = recipe.effective_batch if options.effective_batch is None else options.effective_batch
-    ratio = options.mask_ratio or (str(RATIOS[recipe.hours]) if masks else None)
+    chosen = _recipe(options)
+    effective = given("effective_batch", chosen.effective_batch)
+    ratio = options.mask_ratio or (None if options.objective in UNMASKED else str(RATIOS[chosen.hours]))
     return Settings(
-        preset=recipe.name,
-        student=_student(options, recipe),
+        preset=chosen.name,
+        student=_student(options, chosen.config),
         teacher=options.teacher,
         data=options.data,
-        train=_splits(options.train, corpus.HOURS[recipe.hours]),
-        dev=_splits(options.dev, corpus.VALIDATION),
+        train=_splits(options.train, HOURS[chosen.hours]),
+        dev=_splits(options.dev, VALIDATION),
         form=options.loss,
         objective=options.objective,
-        ratio=None if ratio is None else parse_ratio(ratio),
-        epochs=recipe.epochs if options.epochs is None else options.epochs,
-        batch_size=_batch_size(recipe, effective) if options.batch_size is None else options.batch_size,
+        ratio=None if ratio is None else MaskRatio.parse(ratio),
+        epochs=given("epochs", chosen.epochs),
+        batch_size=_batch_size(chosen, effective) if options.batch_size is None else options.batch_size,
         effective_batch=effective,
-        learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
+        learning_rate=given("learning_rate", chosen.learning_rate),
         precision=options.precision or _precision(options.device),
         seed=options.seed,
-        full_epochs=recipe.epochs,
+        full_epochs=chosen.epochs,
         self_distillation=options.self_distillation,
     )
 
@@ -163,13 +149,12 @@ def summary(student: Path) -> str:
     """What was made, and how to benchmark it."""
     import json
 
-    from upstream_arm.checkpoint import labels, read
+    from upstream_arm.checkpoint import read
 
-    metadata = read(student).metadata
-    final = json.loads(str(metadata["final"]))
-    found = labels(student)
+    checkpoint = read(student)
+    final = json.loads(str(checkpoint.metadata["final"]))
     lines = [
-        f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
+        f"wrote {student} after {checkpoint.metadata['steps']} steps: loss {final['loss']:.4g} "
         f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"
     ]
     dev = final.get("dev", {})
@@ -178,29 +163,28 @@ def summary(student: Path) -> str:
             f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
             "a copy of the teacher, 1 no better than its mean)"
         )
-    if found:
-        lines.append(f"labels: {', '.join(found)}; results with it say nothing about a published student")
-    lines.append(f"benchmark it: ./run_superb.sh armhubert_local asr --ckpt {shlex.quote(str(student))}")
+    if checkpoint.labels:
+        labels = ", ".join(checkpoint.labels)
+        lines.append(f"labels: {labels}; results with it say nothing about a published student")
+    lines.append(f"benchmark it: {PROGRAM} armhubert_local asr --ckpt {shlex.quote(str(student))}")
     return "\n".join(lines)
 
 
 def _recipe(options: argparse.Namespace) -> StudentRecipe:
-    from upstream_arm.distillation import students
-
-    if options.preset is None and options.model_config is None:
+    if options.preset is not None:
+        return recipe(options.preset, options.hours)
+    if options.model_config is None:
         raise UpstreamError(
             "no student is named; give --preset NAME (such as armhubert_s), or --model-config YAML"
         )
-    if options.preset is None:
-        found = students.recipe("armhubert", options.hours)
-        return dataclasses.replace(found, name=Path(options.model_config).stem)
-    return students.recipe(options.preset, options.hours)
+    return dataclasses.replace(recipe("armhubert", options.hours), name=Path(options.model_config).stem)
 
 
-def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfig:
+def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfig:
     from upstream_arm.config import load_yaml, reuse_pattern
 
-    config = load_yaml(options.model_config) if options.model_config else recipe.config
+    if options.model_config:
+        config = load_yaml(options.model_config)
     changes: dict[str, Any] = {}
     if options.reuse_pattern:
         changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.blocks)
@@ -213,12 +197,12 @@ def _student(options: argparse.Namespace, recipe: StudentRecipe) -> StudentConfi
     return config.replace(**changes)
 
 
-def _batch_size(recipe: StudentRecipe, effective: int) -> int:
+def _batch_size(chosen: StudentRecipe, effective: int) -> int:
     """The recipe's, or the largest below it of which this run's devices make the effective batch evenly."""
     devices = int(os.environ.get("WORLD_SIZE", "1"))
-    fitting = (size for size in range(recipe.batch_size, 0, -1) if effective % (size * devices) == 0)
+    fitting = (size for size in range(chosen.batch_size, 0, -1) if effective % (size * devices) == 0)
     # Where none fits, Settings.accumulation says so.
-    return next(fitting, recipe.batch_size)
+    return next(fitting, chosen.batch_size)
 
 
 def _splits(option: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -233,13 +217,3 @@ def _precision(device: str | None) -> Precision:
     import torch
 
     return "fp16" if torch.cuda.is_available() else "fp32"
-
-
-def main(arguments: list[str], prog: str) -> int:
-    """Parse and run; `upstream_arm.cli` prints errors."""
-    parser = argparse.ArgumentParser(prog=prog, description="Distil a student from a frozen teacher.")
-    add_arguments(parser)
-    if not arguments:
-        parser.print_help(sys.stderr)
-        return 2
-    return run(parser.parse_args(arguments), arguments)

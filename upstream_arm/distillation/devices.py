@@ -10,18 +10,12 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-from upstream_arm.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """This process among those of the run.
-
-    Attributes:
-        device: the one it computes on.
-        rank: its number.
-        devices: how many there are.
-    """
+class DistributedContext:
+    """This process among the `devices` ones of the run: its own device and rank; rank 0 writes files."""
 
     device: torch.device
     rank: int = 0
@@ -46,33 +40,29 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(device: str | None) -> Iterator[Place]:
-    """Find this process' place, join the others, and leave them at the end.
+def distributed(device: str | None) -> Iterator[DistributedContext]:
+    """Join the processes of the run, and leave them at the end.
 
-    Args:
-        device: `cpu` or `cuda`; None for a GPU where there is one.
-
-    Raises:
-        UpstreamError: if the device does not exist.
+    `device` is `cpu`, `cuda`, or None for a GPU where there is one; UpstreamError if it does not exist.
     """
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
         raise UpstreamError(
             f"the device {kind} is not there; give --device cpu, or run on a machine with a GPU"
         )
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    target = torch.device(kind, local) if kind == "cuda" else torch.device("cpu")
+    own = torch.device("cpu")
     if kind == "cuda":
-        torch.cuda.set_device(target)
+        own = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(own)
         # A run that goes on after a kill should compute what it would have computed.
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
     if devices == 1:
-        yield Place(target)
+        yield DistributedContext(own)
         return
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield Place(target, dist.get_rank(), devices)
+        yield DistributedContext(own, dist.get_rank(), devices)
     finally:
         dist.destroy_process_group()

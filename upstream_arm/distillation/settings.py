@@ -1,84 +1,107 @@
-"""Everything that decides what a distillation run computes, and the paper's values of it."""
+"""Everything that decides what a distillation run computes, and the values of arXiv 2305.11685."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
-from upstream_arm.config import StudentConfig
-from upstream_arm.distillation.ratio import MaskRatio
-from upstream_arm.errors import UpstreamError
-
-if TYPE_CHECKING:
-    from upstream_arm.distillation.losses import Form, Objective
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.config import StudentConfig, reuse_pattern
+from upstream_arm.presets import PRESETS, preset
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Form = Literal["paper", "released"]
+Objective = Literal["full", "masked_only", "unmasked_from_clean", "layer_to_layer", "star"]
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
-FORMS: tuple[Form, ...] = ("paper", "released")
-OBJECTIVES: tuple[Objective, ...] = ("full", "masked_only", "unmasked_from_clean", "layer_to_layer", "star")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+FORMS: tuple[Form, ...] = get_args(Form)
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 #: These see no masks.
 UNMASKED: tuple[Objective, ...] = ("layer_to_layer", "star")
 
 #: Section 4.1: 200 epochs (100 for S models at 960 h, Table 1) at an effective batch of 72.
-EPOCHS = 200
-EPOCHS_S_960H = 100
-EFFECTIVE_BATCH = 72
-#: Section 5.2: the ratio used for each amount of data.
+EPOCHS, EPOCHS_S_960H, EFFECTIVE_BATCH = 200, 100, 72
+#: By hours of LibriSpeech: the training splits, and section 5.2's ratio of masked frames.
+HOURS = {100: ("train-clean-100",), 960: ("train-clean-100", "train-clean-360", "train-other-500")}
 RATIOS = {960: 0.8, 100: 0.4}
+VALIDATION = ("dev-clean",)
 #: From the authors' yaml files: with attention map reuse, and MaskHuBERT.
-LEARNING_RATE = 5e-3
-LEARNING_RATE_MASKHUBERT = 5e-4
-#: From the authors' yaml files and s3prl's AdamW_with_schedule: betas, eps, warm-up; weight decay is 0.01 on
-#: all but biases, whatever the yaml says. There is no clipping.
-BETAS = (0.9, 0.98)
-EPS = 1e-6
-WARMUP = 0.05
-WEIGHT_DECAY = 0.01
+LEARNING_RATE, LEARNING_RATE_MASKHUBERT = 5e-3, 5e-4
+
+TINY = "tiny"
+#: Six narrow layers with the paper's strides, every second one reusing a map: a minute on a CPU. Dropout is
+#: left to the input: so small a student only loses by more.
+TINY_STUDENT = StudentConfig(
+    conv_layers=((24, 10, 5), (24, 1, 1), *((24, 3, 2),) * 4, (48, 1, 1), *((48, 2, 2),) * 2),
+    embed_dim=48,
+    ffn_dim=96,
+    heads=4,
+    reuse_pattern=reuse_pattern("2by6", layers=6),
+    projection_dim=64,
+    conv_pos=16,
+    conv_pos_groups=4,
+    dropout=0.0,
+    attention_dropout=0.0,
+    activation_dropout=0.0,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRatio:
+    """The nominal ratio of masked frames: constant, or linear over the epochs as `sch` in Table 4."""
+
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        for value in (self.start, self.end):
+            if not 0 < value < 1:
+                raise UpstreamError(
+                    f"the mask ratio {value} is not between 0 and 1; give one such as 0.8, or 0.4:0.8 for "
+                    "a linear schedule"
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> MaskRatio:
+        """Read `0.8`, or `0.4:0.8` for a linear schedule; UpstreamError for anything else."""
+        try:
+            values = [float(part) for part in text.split(":")]
+        except ValueError:
+            values = []
+        if len(values) not in (1, 2):
+            raise UpstreamError(f"the mask ratio {text!r} is no number; give one such as 0.8, or 0.4:0.8")
+        return cls(values[0], values[-1])
+
+    def __str__(self) -> str:
+        return f"{self.start:g}" if self.start == self.end else f"{self.start:g}:{self.end:g}"
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """The ratio in `epoch`, counted from 0; the authors' schedule would reach `end` after the last."""
+        return self.start + (self.end - self.start) * epoch / max(1, epochs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One run. Two runs of equal settings compute the same.
+    """One run; two runs of equal settings compute the same. UpstreamError for values that contradict."""
 
-    Attributes:
-        preset: the student's name, for the record.
-        student: its shape; the projections' width is that of the teacher once it is known.
-        teacher: as `teachers.load_teacher` reads it.
-        data: the corpus' folder, as given.
-        train: its splits to learn from.
-        dev: its splits to validate on; may be empty.
-        form: of the loss.
-        objective: of the loss.
-        ratio: of masked frames; None exactly for `layer_to_layer` and `star`.
-        epochs: passes over the training data.
-        batch_size: utterances that go through the models together.
-        effective_batch: utterances behind one step of the optimiser.
-        learning_rate: at the end of the warm-up.
-        precision: of the forward pass; weights are fp32.
-        seed: of initial weights, order, masks and dropout.
-        full_epochs: of the recipe that this run follows; fewer `epochs` are labelled "shortened".
-        self_distillation: weight of an unfolded student's self-distillation (see `unfolding`); 0 for none.
-    """
-
-    preset: str
-    student: StudentConfig
-    teacher: str
-    data: str
-    train: tuple[str, ...]
-    dev: tuple[str, ...]
+    preset: str  # the student's name, for the record
+    student: StudentConfig  # its projections get the teacher's width once that is known
+    teacher: str  # as `teachers.load_teacher` reads it
+    data: str  # the corpus' folder, as given
+    train: tuple[str, ...]  # its splits to learn from
+    dev: tuple[str, ...]  # its splits to validate on; may be empty
     form: Form
     objective: Objective
-    ratio: MaskRatio | None
+    ratio: MaskRatio | None  # None exactly for the objectives in UNMASKED
     epochs: int
-    batch_size: int
-    effective_batch: int
-    learning_rate: float
-    precision: Precision
-    seed: int
-    full_epochs: int
-    self_distillation: float = 0.0
+    batch_size: int  # utterances that go through the models together
+    effective_batch: int  # utterances behind one step of the optimiser
+    learning_rate: float  # at the end of the warm-up
+    precision: Precision  # of the forward passes; weights are fp32
+    seed: int  # of initial weights, order, masks and dropout
+    full_epochs: int  # of the recipe; a run of fewer `epochs` is labelled "shortened"
+    self_distillation: float = 0.0  # weight of `losses.self_distillation_loss`; 0 for none
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "effective_batch"):
@@ -114,11 +137,7 @@ class Settings:
         return plain
 
     def accumulation(self, devices: int) -> int:
-        """Batches of each device behind one step of the optimiser.
-
-        Raises:
-            UpstreamError: if the effective batch is no multiple of what goes through at once.
-        """
+        """Batches of each device behind one step; UpstreamError if the effective batch is no multiple."""
         at_once = self.batch_size * devices
         if self.effective_batch % at_once:
             raise UpstreamError(
@@ -128,7 +147,36 @@ class Settings:
         return self.effective_batch // at_once
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """The rate of step `step` (from 0) of `steps`: linear to `peak` over 5 %, then linear to 0."""
-    progress = (step + 1) / (steps + 1)
-    return peak * min(progress / WARMUP, (1 - progress) / (1 - WARMUP))
+@dataclasses.dataclass(frozen=True)
+class StudentRecipe:
+    """A student's shape and the values of its training; the fields are those of `Settings`."""
+
+    name: str
+    config: StudentConfig
+    hours: int  # of LibriSpeech, 100 or 960
+    epochs: int = EPOCHS
+    learning_rate: float = LEARNING_RATE
+    effective_batch: int = EFFECTIVE_BATCH
+    batch_size: int = 18
+
+
+def recipe(name: str, hours: int | None = None) -> StudentRecipe:
+    """The recipe of a preset, or of `tiny`; `armhubert_s` and `armwavlm_s` are completed by the hours.
+
+    Without `hours` they are those of the name: 100 for the students of Table 2, else 960. UpstreamError for
+    an unknown name.
+    """
+    if name == TINY:
+        # Its rates and batches suit the demo corpus of sixty short utterances.
+        return StudentRecipe(TINY, TINY_STUDENT, hours or 100, 20, 5e-3, 10, 10)
+    if hours is None:
+        hours = 100 if name.endswith("_100h") or name.startswith("table2") else 960
+    if name not in PRESETS and f"{name}_{hours}h" in PRESETS:
+        name = f"{name}_{hours}h"
+    return StudentRecipe(
+        name=name,
+        config=preset(name),
+        hours=hours,
+        epochs=EPOCHS_S_960H if name.endswith("_s_960h") else EPOCHS,
+        learning_rate=LEARNING_RATE_MASKHUBERT if name == "maskhubert" else LEARNING_RATE,
+    )

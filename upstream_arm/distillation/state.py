@@ -1,18 +1,22 @@
-"""A run's folder: the state to go on from, its journal, and the student that comes out."""
+"""A run's folder: its settings, the state to go on from, and its journal.
+
+settings.json        what the run computes; another run is refused here
+state-00000500.pt    weights, optimiser and scaler after that step; state.json names it and its SHA-256
+metrics.jsonl        one record a step; tensorboard/ holds the same
+student.safetensors  what came out
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from upstream_arm.checkpoint import CONFIG_KEY, FORMAT, FORMAT_KEY, sha256
-from upstream_arm.distillation.files import replacing, write_text
-from upstream_arm.errors import UpstreamError
+import torch
 
-if TYPE_CHECKING:
-    from upstream_arm.student import Student
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.files import atomic_path, atomic_write_text, read_json, sha256_file
 
 SETTINGS = "settings.json"
 STATE = "state.json"
@@ -21,63 +25,48 @@ STUDENT = "student.safetensors"
 
 
 def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Begin or go on in `folder`.
-
-    Raises:
-        UpstreamError: if it holds a run with other settings, or files that are no run.
-    """
+    """Begin or go on in `folder`; UpstreamError if it holds another run, or files that are no run."""
     path = folder / SETTINGS
     if not path.is_file():
-        if folder.is_dir() and any(folder.glob("*.*")):
+        if any(not path.name.startswith(".") for path in folder.glob("*.*")):
             raise UpstreamError(
                 f"{folder} holds files but no distillation run (no {SETTINGS}); give a new folder (--out)"
             )
-        write_text(path, json.dumps(settings, indent=1) + "\n")
+        atomic_write_text(path, json.dumps(settings, indent=1) + "\n")
         return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+    kept = read_json(path)
+    if kept is None:
         raise UpstreamError(f"{path} is damaged; remove {folder} or give another --out")
     for key, value in settings.items():
-        if found.get(key) != value:
+        if kept.get(key) != value:
             raise UpstreamError(
-                f"{folder} holds a run with {key} {found.get(key)!r}, this one has {value!r}; give the same "
+                f"{folder} holds a run with {key} {kept.get(key)!r}, this one has {value!r}; give the same "
                 "options to go on, or another --out"
             )
 
 
 def save(folder: Path, step: int, content: Mapping[str, Any]) -> None:
     """Keep the state after `step` steps; the one before it is removed once this one is whole."""
-    import torch
-
     name = f"state-{step:08d}.pt"
-    with replacing(folder / name) as written:
-        torch.save(dict(content), written)
-    write_text(
-        folder / STATE, json.dumps({"step": step, "file": name, "sha256": sha256(folder / name)}) + "\n"
-    )
+    # Given a path, torch would write its temporary name into the file.
+    with atomic_path(folder / name) as written, written.open("wb") as file:
+        torch.save(dict(content), file)
+    about = {"step": step, "file": name, "sha256": sha256_file(folder / name)}
+    atomic_write_text(folder / STATE, json.dumps(about) + "\n")
     for other in folder.glob("state-*.pt"):
         if other.name != name:
             other.unlink()
 
 
 def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
-    """The step and the content of the kept state, None if there is none.
-
-    Raises:
-        UpstreamError: if its file is not the one that was written.
-    """
-    import torch
-
+    """The step and the content of the kept state, None if there is none; UpstreamError if it is damaged."""
     path = folder / STATE
     if not path.is_file():
         return None
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         step, state = int(about["step"]), folder / Path(about["file"]).name
-        whole = state.is_file() and sha256(state) == about["sha256"]
+        whole = state.is_file() and sha256_file(state) == about["sha256"]
     except (ValueError, KeyError, TypeError):
         whole, state = False, path
     if not whole:
@@ -89,9 +78,11 @@ def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
 
 
 class Journal:
-    """`metrics.jsonl`: one record a line; what a killed run wrote after its last state is taken back."""
+    """`metrics.jsonl` and the same for TensorBoard; what a killed run wrote after `step` is taken back."""
 
     def __init__(self, folder: Path, step: int) -> None:
+        from tensorboardX import SummaryWriter
+
         self.path = folder / METRICS
         lines = []
         for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
@@ -100,30 +91,16 @@ class Journal:
                     lines.append(line)
             except (ValueError, KeyError, TypeError):
                 break  # the line that a kill cut short
-        write_text(self.path, "".join(line + "\n" for line in lines))
+        atomic_write_text(self.path, "".join(line + "\n" for line in lines))
+        self.last: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Append a record."""
+    def write(self, record: dict[str, Any]) -> None:
+        """Append the record of a step."""
+        self.last = record
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(record)) + "\n")
-
-
-def export(student: Student, path: Path, about: Mapping[str, Any]) -> None:
-    """Write the student as the self-describing safetensors that `upstream_arm.checkpoint` reads.
-
-    Args:
-        student: the model.
-        path: the new file.
-        about: further remarks for its metadata, each a json value: `labels`, `teacher`, `settings`, ...
-    """
-    from safetensors.torch import save_file
-
-    metadata = {
-        "format": "pt",
-        FORMAT_KEY: FORMAT,
-        CONFIG_KEY: json.dumps(student.config.to_mapping()),
-        **{key: json.dumps(value) for key, value in about.items()},
-    }
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in student.state_dict().items()}
-    with replacing(path) as written:
-        save_file(weights, written, metadata)
+            file.write(json.dumps(record) + "\n")
+        dev = {f"dev/{key}": value for key, value in record.get("dev", {}).items()}
+        for key, value in {**record, **dev}.items():
+            if key != "step" and not isinstance(value, (dict, list)):
+                self.board.add_scalar(key, value, record["step"])

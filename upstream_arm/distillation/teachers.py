@@ -1,15 +1,21 @@
-"""Teachers by name: a model of transformers, an s3prl upstream, or a small random one."""
+"""Frozen teachers: all layers of a speech model, for clean and masked input in one pass."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, cast
 
-from upstream_arm.errors import UpstreamError
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from upstream_arm.distillation.teacher import Teacher, TransformersTeacher
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.config import ConvLayer
+from upstream_arm.convolutions import frames
+from upstream_arm.frontend import valid_frames
 
 RANDOM = "random:"
 UPSTREAM = "s3prl:"
@@ -17,6 +23,140 @@ UPSTREAM = "s3prl:"
 RANDOM_KINDS = ("hubert", "wav2vec2", "wavlm")
 RANDOM_LAYERS = 6
 UNTRAINED_TEACHER = "untrained-teacher"
+
+
+class Targets(NamedTuple):
+    """A teacher's layers, each [batch, frame, feature]; `masked` is None where no mask was given."""
+
+    clean: list[Tensor]
+    masked: list[Tensor] | None
+
+
+class Teacher(nn.Module):
+    """A model called as `teacher(wavs, lengths, mask)`: [batch, sample], samples of each, [batch, frame].
+
+    Attributes:
+        width: its features.
+        layers: how many it has.
+        conv_layers: its convolutions over the waveform, where they are known.
+        maskable: whether it can take masks.
+        labels: what has to be said of everything that is learnt from it.
+    """
+
+    width: int
+    layers: int
+    conv_layers: tuple[ConvLayer, ...] | None = None
+    maskable = False
+
+    def __init__(self, model: nn.Module, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        # Weights stored in half precision are taken to fp32, the type of the waveforms.
+        self.model: Any = model.eval().requires_grad_(False).float()
+        self.labels = labels
+
+    def train(self, mode: bool = True) -> Teacher:
+        """A teacher is always in evaluation mode."""
+        return super().train(False)
+
+
+class TransformersTeacher(Teacher):
+    """A model of transformers built as wav2vec 2.0 is: HuBERT, wav2vec 2.0, WavLM and their relatives.
+
+    Its convolutions do not see the mask, so they run once, and the encoder takes clean and masked frames as
+    one batch of twice the size. Its waveforms are normalised (mean 0, variance 1 of each utterance) where its
+    convolutions have layer norms, as wav2vec 2.0 trains such models; BASE models take them raw, as the
+    authors' code gives them. UpstreamError if the model is built differently.
+    """
+
+    def __init__(self, model: Any, labels: tuple[str, ...] = ()) -> None:
+        parts = ("feature_extractor", "feature_projection", "encoder")
+        if not all(hasattr(model, part) for part in parts) or not hasattr(model.encoder, "layers"):
+            raise UpstreamError(
+                f"the teacher is a {type(model).__name__}, expected a speech model with {', '.join(parts)} "
+                "such as HubertModel, Wav2Vec2Model or WavLMModel; give one of those"
+            )
+        super().__init__(model, labels)
+        config = model.config
+        self.width = int(config.hidden_size)
+        self.layers = len(model.encoder.layers)
+        self.conv_layers = tuple(zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True))
+        self.normalises = getattr(config, "feat_extract_norm", "group") == "layer"
+        self.maskable = hasattr(model, "masked_spec_embed")
+
+    @torch.no_grad()
+    def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
+        """See `Teacher`."""
+        features = self._features(wavs, lengths)
+        assert self.conv_layers is not None
+        counts = [frames(length, self.conv_layers) for length in lengths]
+        valid = valid_frames(counts, features.shape[1], features.device)
+        if mask is not None:
+            embedding = self.model.masked_spec_embed.to(features.dtype)
+            features = torch.cat([features, torch.where(mask.unsqueeze(2), embedding, features)])
+            valid = torch.cat([valid, valid])
+        with _recorded(self.model.encoder.layers) as outputs:
+            # The encoder writes zeros over padded frames in place: `features` is ours to give away.
+            self.model.encoder(features, attention_mask=valid if min(counts) < features.shape[1] else None)
+        if mask is None:
+            return Targets(outputs, None)
+        halves = [output.chunk(2) for output in outputs]
+        return Targets([clean for clean, _ in halves], [masked for _, masked in halves])
+
+    def _features(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
+        """[batch, frame, width], what a mask embedding would replace."""
+        if self.normalises:
+            wavs = torch.stack([_normalise(wav, length) for wav, length in zip(wavs, lengths, strict=True)])
+        features = self.model.feature_extractor(wavs).transpose(1, 2)
+        projected = self.model.feature_projection(features)
+        # wav2vec 2.0 and WavLM return (projected, normalised).
+        return cast(Tensor, projected[0] if isinstance(projected, tuple) else projected)
+
+
+def _normalise(wav: Tensor, length: int) -> Tensor:
+    return F.pad(F.layer_norm(wav[:length], (length,)), (0, len(wav) - length))
+
+
+@contextmanager
+def _recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """The output of each layer as it runs, first to last."""
+    outputs: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class UpstreamTeacher(Teacher):
+    """An s3prl upstream: its hidden states as they come. It takes no masks.
+
+    An upstream that also returns what enters its first layer (as s3prl's HuBERT does) has one hidden state
+    more than layers; the last `layers` of them are used.
+    """
+
+    def __init__(self, upstream: nn.Module, layers: int, labels: tuple[str, ...] = ()) -> None:
+        super().__init__(upstream, labels)
+        with torch.no_grad():
+            probe = upstream([torch.zeros(16_000)])["hidden_states"]
+        if len(probe) not in (layers, layers + 1):
+            raise UpstreamError(
+                f"the teacher has {len(probe)} hidden states, expected one for each of the {layers} layers "
+                "of the student; give another teacher, or a student of as many layers (--model-config)"
+            )
+        self.layers = layers
+        self.width = int(probe[-1].shape[2])
+
+    @torch.no_grad()
+    def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
+        """See `Teacher`."""
+        assert mask is None, "asked for before: an s3prl upstream takes no masks"
+        states = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
+        return Targets(list(states["hidden_states"][-self.layers :]), None)
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:
@@ -43,16 +183,8 @@ def random_teacher(kind: str, seed: int = 0) -> TransformersTeacher:
 
     Its linear weights are drawn wider than transformers' own start (0.02), whose attention is nearly uniform
     at this width: queries and keys with variance 1 / fan-in, others with a quarter of it. Wider ones make
-    a function of the speech that a small student can hardly learn.
-
-    Raises:
-        UpstreamError: for an unknown kind.
+    a function of the speech that a small student can hardly learn. UpstreamError for an unknown kind.
     """
-    import torch
-    from torch import nn
-
-    from upstream_arm.distillation.teacher import TransformersTeacher
-
     if kind not in RANDOM_KINDS:
         known = ", ".join(RANDOM + other for other in RANDOM_KINDS)
         raise UpstreamError(f"there is no random teacher {kind!r}, expected one of {known}")
@@ -93,8 +225,6 @@ def _transformers() -> Any:
 
 
 def _pretrained(name: str) -> TransformersTeacher:
-    from upstream_arm.distillation.teacher import TransformersTeacher
-
     local = Path(name).is_dir()
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise UpstreamError(f"{name} is no folder, expected a teacher's checkpoint of transformers; check it")
@@ -104,14 +234,12 @@ def _pretrained(name: str) -> TransformersTeacher:
     except MemoryError:
         raise
     except Exception as error:  # whatever the files hold comes out of several libraries
-        where = (
-            f"{name} holds no checkpoint that transformers can load"
-            if local
-            else (f"{name} is neither a folder nor in the Hugging Face cache, and could not be downloaded")
-        )
+        where = "is neither a folder nor in the Hugging Face cache, and could not be downloaded"
+        if local:
+            where = "holds no checkpoint that transformers can load"
         reason = textwrap.shorten(str(error), 160, placeholder=" ...") or type(error).__name__
         raise UpstreamError(
-            f"{where} ({reason}); run 'hf download {name if not local else 'MODEL'}' where there is a "
+            f"{name} {where} ({reason}); run 'hf download {'MODEL' if local else name}' where there is a "
             "network, or give a folder with config.json and the weights"
         ) from None
     # Weights that the file lacks would stay random without a word; the mask embedding alone may lack.
@@ -128,11 +256,11 @@ def _pretrained(name: str) -> TransformersTeacher:
 
 def _upstream(name: str, layers: int) -> Teacher:
     from upstream_arm import s3prl_hub
-    from upstream_arm.distillation.teacher import UpstreamTeacher
 
     build = getattr(s3prl_hub.load(), name, None)
     if build is None:
         raise UpstreamError(f"s3prl has no upstream {name!r}; 'python -m downstream_runs list' names them")
     upstream = build()
-    labels = (UNTRAINED_TEACHER,) if getattr(upstream, "untrained", False) else ()
-    return UpstreamTeacher(upstream, layers, labels)
+    return UpstreamTeacher(
+        upstream, layers, (UNTRAINED_TEACHER,) if getattr(upstream, "untrained", False) else ()
+    )

@@ -5,236 +5,219 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from upstream_arm.checkpoint import LABELS_KEY
+from upstream_arm.checkpoint import LABELS_KEY, save_student
+from upstream_arm.common import lock
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import receptive_field
-from upstream_arm.distillation import corpus, state
-from upstream_arm.distillation.devices import Place, place
-from upstream_arm.distillation.files import lock
-from upstream_arm.distillation.losses import layer_weights
-from upstream_arm.distillation.settings import BETAS, EPS, WEIGHT_DECAY, Settings, learning_rate
-from upstream_arm.distillation.step import Matching, validate
-from upstream_arm.distillation.stream import Batch, Numbers, Stream, seed_dropout
-from upstream_arm.distillation.students import fitted
-from upstream_arm.distillation.teacher import Teacher
-from upstream_arm.distillation.teachers import load_teacher
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation import data, state
+from upstream_arm.distillation.data import Batch, DistillationDataset, seed_dropout
+from upstream_arm.distillation.devices import DistributedContext, distributed
+from upstream_arm.distillation.objective import DistillationObjective, validate
+from upstream_arm.distillation.settings import Settings
+from upstream_arm.distillation.teachers import Teacher, load_teacher
 from upstream_arm.student import Student
+
+#: From the authors' yaml files and s3prl's AdamW_with_schedule: betas, eps, warm-up; weight decay is 0.01 on
+#: all but biases, whatever the yaml says. There is no clipping.
+BETAS, EPS, WARMUP, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.05, 0.01
 
 
 @dataclasses.dataclass(frozen=True)
-class Habits:
-    """What a run does beside computing; none of it changes the student.
+class RuntimeOptions:
+    """What a run does beside computing; none of it changes the student."""
 
-    Attributes:
-        device: `cpu`, `cuda` or None for a GPU where there is one.
-        workers: processes that read audio and draw masks.
-        save_every: steps between two states; the end of the run is always kept.
-        validate_every: steps between two validations; the last step always has one.
-    """
-
-    device: str | None = None
-    workers: int = 0
-    save_every: int = 500
-    validate_every: int = 1000
+    device: str | None = None  # `cpu`, `cuda` or None for a GPU where there is one
+    workers: int = 0  # processes that read audio and draw masks
+    save_every: int = 500  # steps between two states; the end of the run is always kept
+    validate_every: int = 1000  # steps between two validations; the last step always has one
 
 
-def distil(settings: Settings, folder: Path, habits: Habits) -> Path:
+def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
     """Make a student, or go on making it.
 
     Returns:
         The student's safetensors.
 
     Raises:
-        UpstreamError: if teacher, corpus, folder or settings cannot be used, or the training diverges.
+        UsageError: if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
-    with place(habits.device) as here, lock(folder) if here.first else contextlib.nullcontext():
-        if here.first:
+    with distributed(options.device) as context, contextlib.ExitStack() as stack:
+        if context.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock.hold(folder))
             state.open_folder(folder, settings.to_mapping())
-        here.wait()
-        return Run(settings, folder, habits, here).finish()
+        context.wait()
+        run = Distillation(settings, folder, options, context)
+        target = folder / state.STUDENT
+        if run.done < run.steps or not target.is_file():
+            run.train(target)
+        context.wait()
+        return target
 
 
-class Run:
-    """One process of a run."""
+class Distillation:
+    """One process of a run: teacher, student, optimiser and batches, as they were after step `done`."""
 
-    def __init__(self, settings: Settings, folder: Path, habits: Habits, here: Place) -> None:
-        self.settings, self.folder, self.habits, self.here = settings, folder, habits, here
-        self.accumulation = settings.accumulation(here.devices)
+    def __init__(
+        self, settings: Settings, folder: Path, options: RuntimeOptions, context: DistributedContext
+    ) -> None:
+        self.settings, self.folder, self.options, self.context = settings, folder, options, context
+        self.accumulation = settings.accumulation(context.devices)
         teacher = load_teacher(settings.teacher, settings.student.layers, settings.seed)
         config = fitted(settings.student, teacher.width, teacher.layers)
         check_teacher(teacher, settings)
-        teacher.to(here.device)
-        self.matching = Matching(
-            teacher,
-            config.layers,
+        self.objective = DistillationObjective(
+            teacher.to(context.device),
             settings.form,
             settings.objective,
             settings.precision,
             settings.self_distillation,
         )
-        root = corpus.find_root(Path(settings.data))
-        self.labels = run_labels(settings, teacher, root)
-        train = corpus.utterances(root, settings.train, folder / "lengths.json") if here.first else []
-        here.wait()  # the others read what the first has kept
-        train = train or corpus.utterances(root, settings.train, folder / "lengths.json")
-        size = settings.batch_size
-        self.stream = Stream(
-            corpus.buckets(train, size), config.conv_layers, settings.ratio, settings.epochs, settings.seed
-        )
-        dev = corpus.utterances(root, settings.dev, folder / "lengths-dev.json") if settings.dev else []
-        self.dev = Stream(
-            corpus.buckets(dev, size), config.conv_layers, settings.ratio, 1, settings.seed, shuffled=False
-        )
-        self.steps = max(1, len(self.stream) // (self.accumulation * here.devices))
+        self.train_set, self.dev_set = self._read_corpus(config)
+        self.steps = max(1, len(self.train_set) // (self.accumulation * context.devices))
         torch.manual_seed(settings.seed)
-        self.student = Student(config).to(here.device)
+        self.student = Student(config).to(context.device)
         # Without masks nothing uses it, and parallel training wants a gradient for every parameter.
         self.student.mask_emb.requires_grad_(settings.ratio is not None)
         self.optimizer = adamw(self.student, settings.learning_rate)
-        self.scaler = torch.amp.GradScaler(here.device.type, enabled=settings.precision == "fp16")
-
-    def finish(self) -> Path:
-        """Train what is left of the run, and write the student."""
-        done = self._restore()
-        target = self.folder / state.STUDENT
-        if done == self.steps and target.is_file():
-            return target
-        journal = state.Journal(self.folder, done) if self.here.first else None
-        with contextlib.ExitStack() as stack:
-            board = stack.enter_context(_board(self.folder, done)) if self.here.first else None
-            for step, record in self._train(done):
-                last = step == self.steps
-                if journal is not None:
-                    if self.dev.buckets and (last or step % self.habits.validate_every == 0):
-                        record["dev"] = validate(self.matching, self.student, self._dev_batches())
-                    journal.write(record)
-                    _plot(board, step, record)
-                    if last or step % self.habits.save_every == 0:
-                        state.save(self.folder, step, self._content())
-        if self.here.first:
-            state.export(self.student, target, self._about(self._last_record()))
-        self.here.wait()
-        return target
-
-    def _train(self, done: int) -> Iterable[tuple[int, dict[str, Any]]]:
-        """The steps after the first `done`: number (from 1) and what is to be recorded of it."""
-        here, numbers = (
-            self.here,
-            Numbers(done, self.steps, self.accumulation, self.here.rank, self.here.devices),
-        )
-        loader = iter(
-            DataLoader(
-                self.stream,
-                batch_size=None,
-                sampler=numbers,
-                num_workers=self.habits.workers,
-                pin_memory=here.device.type == "cuda",
-            )
-        )
-        model: nn.Module = self.student
-        if here.devices > 1:
-            model = DistributedDataParallel(self.student)
-        self.student.train()
-        bar = tqdm(total=self.steps, initial=done, desc="distilling", unit="step", disable=not here.first)
-        with bar:
-            for step in range(done, self.steps):
-                rate = learning_rate(step, self.steps, self.settings.learning_rate)
-                values = self._step(model, loader, rate)
-                record = {
-                    "step": step + 1,
-                    "epoch": (step + 1) * self.accumulation * here.devices / len(self.stream.buckets),
-                    "learning_rate": rate,
-                    **dict(zip(self._recorded, values, strict=True)),
-                }
-                bar.set_postfix(loss=f"{values[0]:.4g}", refresh=False)
-                bar.update()
-                yield step + 1, record
+        self.scaler = torch.amp.GradScaler(context.device.type, enabled=settings.precision == "fp16")
+        self.done, content = state.load(folder) or (0, None)
+        if content is not None:
+            for name, part in self._parts.items():
+                part.load_state_dict(content[name])
 
     @property
-    def _recorded(self) -> tuple[str, ...]:
-        further = ("divergence",) if self.settings.self_distillation else ()
-        return ("loss", "masked", "unmasked", "masked_fraction", *further)
+    def _parts(self) -> dict[str, Any]:
+        return {"student": self.student, "optimizer": self.optimizer, "scaler": self.scaler}
 
-    def _step(self, model: nn.Module, loader: Any, rate: float) -> list[float]:
-        """One step of the optimiser: the values that `_recorded` names, means over its batches."""
+    def _read_corpus(self, config: StudentConfig) -> tuple[DistillationDataset, DistillationDataset]:
+        settings, size = self.settings, self.settings.batch_size
+        root = data.find_root(Path(settings.data))
+        short = ("shortened",) if settings.epochs < settings.full_epochs else ()
+        # What keeps the student from being compared with published ones.
+        self.labels = tuple(dict.fromkeys([*self.objective.teacher.labels, *data.labels(root), *short]))
+        cache = self.folder / "lengths.json"
+        train = data.find_utterances(root, settings.train, cache) if self.context.first else []
+        self.context.wait()  # the others read what the first has kept
+        train = train or data.find_utterances(root, settings.train, cache)
+        cache = self.folder / "lengths-dev.json"
+        dev = data.find_utterances(root, settings.dev, cache) if settings.dev else []
+        shared = config.conv_layers, settings.ratio
+        return (
+            DistillationDataset(data.buckets(train, size), *shared, settings.epochs, settings.seed),
+            DistillationDataset(data.buckets(dev, size), *shared, 1, settings.seed, shuffled=False),
+        )
+
+    def train(self, target: Path) -> None:
+        """Make the steps that are left, and write the student to `target`."""
+        settings, options, context = self.settings, self.options, self.context
+        at_once = self.accumulation * context.devices
+        numbers = range(self.done * at_once + context.rank, self.steps * at_once, context.devices)
+        batches = iter(self._loader(self.train_set, numbers))
+        model: nn.Module = self.student if context.devices == 1 else DistributedDataParallel(self.student)
+        journal = state.Journal(self.folder, self.done) if context.first else None
+        self.student.train()
+        bar = tqdm(
+            range(self.done + 1, self.steps + 1),
+            "distilling",
+            self.steps,
+            initial=self.done,
+            unit="step",
+            disable=journal is None,
+        )
+        for step in bar:
+            rate = learning_rate(step - 1, self.steps, settings.learning_rate)
+            values = self._step(model, batches, rate)
+            if journal is None:
+                continue
+            epoch = step * at_once / len(self.train_set.buckets)
+            record: dict[str, Any] = {"step": step, "epoch": epoch, "learning_rate": rate, **values}
+            bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
+            last = step == self.steps
+            if self.dev_set.buckets and (last or step % options.validate_every == 0):
+                held_out = self._loader(self.dev_set, range(len(self.dev_set)))
+                record["dev"] = validate(
+                    self.objective, self.student, (batch.to(context.device) for batch in held_out)
+                )
+            journal.write(record)
+            if last or step % options.save_every == 0:
+                content = {name: part.state_dict() for name, part in self._parts.items()}
+                state.save(self.folder, step, {**content, "devices": context.devices})
+        if journal is not None:
+            remarks = {
+                LABELS_KEY: list(self.labels),
+                "settings": settings.to_mapping(),
+                "steps": self.steps,
+                "final": journal.last,
+            }
+            written = {key: json.dumps(value) for key, value in remarks.items()}
+            save_student(self.student.state_dict(), self.student.config, target, written)
+
+    def _loader(self, dataset: DistillationDataset, numbers: range) -> DataLoader[Batch]:
+        """Reads the batches of these numbers ahead."""
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.options.workers,
+            pin_memory=self.context.device.type == "cuda",
+        )
+
+    def _step(self, model: nn.Module, batches: Iterator[Batch], rate: float) -> dict[str, float]:
+        """One step of the optimiser; what is recorded of it, means over its batches."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        weights = torch.tensor(layer_weights(self.matching.layers), device=self.here.device)
-        sums = torch.zeros(len(self._recorded), device=self.here.device)
+        names = ["loss", "masked", "unmasked", "masked_fraction"]
+        names += ["divergence"] if self.settings.self_distillation else []
+        sums = torch.zeros(len(names), device=self.context.device)
         self.optimizer.zero_grad(set_to_none=True)
         for index in range(self.accumulation):
-            batch: Batch = next(loader)
+            batch = next(batches)
             fraction = batch.masked_fraction
             seed_dropout(self.settings.seed, batch.number)
             waits = index + 1 < self.accumulation and isinstance(model, DistributedDataParallel)
             with cast(DistributedDataParallel, model).no_sync() if waits else contextlib.nullcontext():
-                loss = self.matching.loss(model, batch.to(self.here.device))
+                loss = self.objective.loss(model, batch.to(self.context.device))
                 self.scaler.scale(loss.total / self.accumulation).backward()
-            parts = [(weights * part).sum() for part in (loss.masked, loss.unmasked)]
             further = [] if loss.divergence is None else [loss.divergence]
-            sums += torch.stack([loss.total.detach(), *parts, sums.new_tensor(fraction), *further])
+            sums += torch.stack([*loss.sums(), sums.new_tensor(fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        values = self.here.mean(sums / self.accumulation).tolist()
-        if not torch.isfinite(torch.tensor(values)).all():
+        values = self.context.mean(sums / self.accumulation)
+        if not torch.isfinite(values).all():
             raise UpstreamError(
-                f"the loss became {values[0]} in {self.folder}: the training diverged; lower "
+                f"the loss became {values[0].item()} in {self.folder}: the training diverged; lower "
                 "--learning-rate, or take --precision bf16 or fp32, with another --out"
             )
-        return cast("list[float]", values)
+        return dict(zip(names, values.tolist(), strict=True))
 
-    def _dev_batches(self) -> Iterable[Batch]:
-        loader = DataLoader(self.dev, batch_size=None, num_workers=self.habits.workers)
-        return (batch.to(self.here.device) for batch in loader)
 
-    def _content(self) -> dict[str, Any]:
-        return {
-            "student": self.student.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "devices": self.here.devices,
-        }
+def fitted(config: StudentConfig, width: int, layers: int) -> StudentConfig:
+    """The student with projections, if it has any, to the width of a teacher of so many layers.
 
-    def _restore(self) -> int:
-        found = state.load(self.folder)
-        if found is None:
-            return 0
-        step, content = found
-        self.student.load_state_dict(content["student"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.scaler.load_state_dict(content["scaler"])
-        return step
-
-    def _last_record(self) -> dict[str, Any]:
-        lines = (self.folder / state.METRICS).read_text(encoding="utf-8").splitlines()
-        last: dict[str, Any] = json.loads(lines[-1])
-        return last
-
-    def _about(self, last: dict[str, Any]) -> dict[str, Any]:
-        return {
-            LABELS_KEY: list(self.labels),
-            "settings": self.settings.to_mapping(),
-            "steps": self.steps,
-            "final": last,
-        }
+    UpstreamError if the teacher's layers cannot be shared out evenly among the student's.
+    """
+    if layers % config.layers:
+        raise UpstreamError(
+            f"the teacher has {layers} layers and the student {config.layers}, expected a multiple; give "
+            "another teacher, or a student of another depth (--model-config)"
+        )
+    return config if config.projection_dim is None else config.replace(projection_dim=width)
 
 
 def check_teacher(teacher: Teacher, settings: Settings) -> None:
-    """Make sure that the teacher can do what the settings ask of it.
-
-    Raises:
-        UpstreamError: if it takes no masks where some are needed, or its frames are not the student's.
-    """
+    """UpstreamError if the teacher takes no masks where some are needed, or has frames of its own."""
     if settings.objective == "full" and not teacher.maskable:
         raise UpstreamError(
             f"{settings.teacher} has no mask embedding, and the full loss needs its masked input; give "
@@ -245,39 +228,28 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.preset} has no projections to the teacher's width, which the objective "
             f"{settings.objective} compares; give --objective star, or another student"
         )
-    theirs = getattr(teacher, "conv_layers", settings.student.conv_layers)
-    if receptive_field(theirs) != receptive_field(settings.student.conv_layers):
+    theirs, ours = (
+        receptive_field(layers)
+        for layers in (teacher.conv_layers or settings.student.conv_layers, settings.student.conv_layers)
+    )
+    if theirs != ours:
         raise UpstreamError(
-            f"a frame of {settings.teacher} covers (samples, step) {receptive_field(theirs)}, the student's "
-            f"{receptive_field(settings.student.conv_layers)}, expected them equal; give another teacher"
+            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {ours}, expected "
+            "them equal; give another teacher"
         )
-
-
-def run_labels(settings: Settings, teacher: Teacher, root: Path) -> tuple[str, ...]:
-    """What keeps the student from being compared with published ones."""
-    short = ("shortened",) if settings.epochs < settings.full_epochs else ()
-    return tuple(dict.fromkeys([*teacher.labels, *corpus.labels(root), *short]))
 
 
 def adamw(student: nn.Module, rate: float) -> torch.optim.AdamW:
     """The optimiser, with weight decay on everything but biases."""
-    biases: list[Tensor] = []
-    others: list[Tensor] = []
-    for name, parameter in student.named_parameters():
-        (biases if name.endswith("bias") else others).append(parameter)
-    groups = [{"params": others, "weight_decay": WEIGHT_DECAY}, {"params": biases, "weight_decay": 0.0}]
+    named = list(student.named_parameters())
+    groups = [
+        {"params": [p for name, p in named if not name.endswith("bias")], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for name, p in named if name.endswith("bias")], "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPS)
 
 
-def _board(folder: Path, step: int) -> Any:
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-
-
-def _plot(board: Any, step: int, record: dict[str, Any]) -> None:
-    dev = record.get("dev", {})
-    values = {**record, **{f"dev/{key}": value for key, value in dev.items()}}
-    for key, value in values.items():
-        if key != "step" and not isinstance(value, (dict, list)):
-            board.add_scalar(key, value, step)
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """The rate of step `step` (from 0) of `steps`: linear to `peak` over 5 %, then linear to 0."""
+    progress = (step + 1) / (steps + 1)
+    return peak * min(progress / WARMUP, (1 - progress) / (1 - WARMUP))

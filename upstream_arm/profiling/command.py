@@ -1,24 +1,37 @@
-"""The `profile` command: parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
+"""Parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.words import columns, near
 from upstream_arm.config import load_yaml
-from upstream_arm.errors import UpstreamError
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling import table
-from upstream_arm.profiling.profile import Profile, measured, of_config, of_hubert_base
+from upstream_arm.profiling.profile import RULE, Profile, of_config, of_counts, of_hubert_base
+from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 # s3prl's two names of the checkpoint of HuBERT BASE.
 _HUBERT_BASE = ("hubert_base", "hubert")
+_OWN = (*PRESETS, "hubert_base", "table2")
+
+# The paper's Table 2 (arXiv 2305.11685), rows in its order: pattern, preset, parameters in M and MACs in G
+# as printed there.
+TABLE2 = (
+    ("6by2", "table2_6by2", "20.90", "423"),
+    ("3by4", "table2_3by4", "21.65", "437"),
+    ("6by2-up", "table2_6by2_up", "22.39", "440"),
+    ("3by4-up", "table2_3by4_up", "22.39", "445"),
+    ("2by6", "table2_2by6", "22.39", "450"),
+    ("None", "table2_none", "24.64", "490"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,17 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print json: one object, or a list for several")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print what was asked for.
-
-    Returns:
-        0, or 2 after one sentence on stderr.
-    """
-    try:
-        print(_text(args.names, args.config, args.json))
-    except UpstreamError as error:
-        print(error, file=sys.stderr)
-        return 2
+def run(options: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    print(_text(options.names, options.config, options.json))
     return 0
 
 
@@ -64,22 +69,21 @@ def _text(names: list[str], config: Path | None, as_json: bool) -> str:
             "for example: python -m upstream_arm profile armhubert"
         )
     elif names == ["table2"]:
+        profiles = [of_config(preset, PRESETS[preset]) for _, preset, _, _ in TABLE2]
         if not as_json:
-            return table.table2()
-        profiles = [of_config(preset, PRESETS[preset]) for _, preset, _, _ in table.TABLE2]
+            return _table2(profiles)
     else:
         profiles = [resolve(name) for name in names]
     if as_json:
         documents = [profile.to_mapping() for profile in profiles]
         return json.dumps(documents[0] if len(documents) == 1 else documents, indent=2)
-    return table.one(profiles[0]) if len(profiles) == 1 else table.several(profiles)
+    return _one(profiles[0]) if len(profiles) == 1 else _several(profiles)
 
 
 def resolve(name: str) -> Profile:
     """The profile of a preset, HuBERT BASE, a yaml, or an s3prl upstream, in this order.
 
-    Raises:
-        UpstreamError: if there is none of that name, or it cannot be loaded.
+    UpstreamError if there is none of that name, or it cannot be loaded.
     """
     if name.endswith((".yaml", ".yml")):
         return of_config(name, load_yaml(name))
@@ -89,52 +93,94 @@ def resolve(name: str) -> Profile:
         raise UpstreamError("table2 is a table of its own, not one of several models; name it alone")
     if name in _HUBERT_BASE:
         return of_hubert_base(name)
-    return _measure(name)
-
-
-def _measure(name: str) -> Profile:
-    """Load an s3prl upstream and count its products.
-
-    Its loader may print, warn or download; all of that goes to stderr so that stdout holds the result.
-    """
+    # Its loader may print, warn or download; all of that goes to stderr so that stdout holds the result.
     with contextlib.redirect_stdout(sys.stderr):
-        hub = _hub(name)
-        offered = hub.options()
-        if name not in offered:
-            hint = _near(name, offered) or f"expected an s3prl upstream or one of {', '.join(PRESETS)}"
-            raise UpstreamError(f"there is no model {name!r}; {hint}")
-        from upstream_arm.profiling import hooks
-        from upstream_arm.profiling.utterances import LENGTHS
-
-        try:
-            module = getattr(hub, name)()
-            counts = hooks.count(module, LENGTHS)
-        except Exception as error:  # third-party loaders fail in any way: no file, no network, no package
-            raise UpstreamError(
-                f"the s3prl upstream {name!r} cannot be profiled ({_reason(error)}); check that its "
-                "checkpoint and packages are installed"
-            ) from None
-    return measured(name, hooks.parameters(module), counts, hooks.RULE)
+        return _measured(name)
 
 
-def _hub(name: str) -> Any:
+def _measured(name: str) -> Profile:
+    """Load an s3prl upstream and count its products."""
     try:
         from upstream_arm.s3prl_hub import load
 
-        return load()
+        hub: Any = load()
     except Exception as error:  # s3prl's import fails in several ways on a newer torchaudio
-        near = _near(name, [])
         raise UpstreamError(
-            f"there is no preset {name!r}{f' ({near})' if near else ''}, and s3prl's hub, which may have it, "
-            f"cannot be imported here ({_reason(error)}); install this project with its dependencies"
+            f"s3prl's hub, which may have the model {name!r}, cannot be imported here ({_reason(error)}); "
+            f"install this project with its dependencies{near(name, _OWN)}"
         ) from None
+    offered = hub.options()
+    if name not in offered:
+        hint = near(name, [*_OWN, *offered]) or f", expected one of s3prl's or of {', '.join(PRESETS)}"
+        raise UpstreamError(f"there is no model {name!r}{hint}")
+    from upstream_arm.profiling import hooks
 
-
-def _near(name: str, offered: list[str]) -> str:
-    near = difflib.get_close_matches(name, dict.fromkeys([*PRESETS, "hubert_base", "table2", *offered]), n=3)
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    try:
+        module = getattr(hub, name)()
+        counts = hooks.count(module, LENGTHS)
+    except Exception as error:  # third-party loaders fail in any way: no file, no network, no package
+        raise UpstreamError(
+            f"the s3prl upstream {name!r} cannot be profiled ({_reason(error)}); check that its "
+            "checkpoint and packages are installed"
+        ) from None
+    return of_counts(name, "measured", hooks.parameters(module), counts, hooks.RULE)
 
 
 def _reason(error: Exception) -> str:
     first_line = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first_line}".rstrip(": ")
+
+
+def _one(profile: Profile) -> str:
+    """Everything about one model."""
+    params, macs = profile.params_by_part, profile.macs_by_part
+    rows = [
+        [part.replace("_", " "), _number(params.get(part)), _giga(macs.get(part))]
+        for part in dict.fromkeys([*params, *macs])
+    ]
+    rows.append(["total", _number(profile.params), _giga(profile.macs)])
+    buckets = [[bucket, _giga(profile.buckets[bucket])] for bucket in BUCKETS]
+    lines = [
+        profile.name,
+        "",
+        *columns([["part", "parameters", "MACs (G)"], *rows]),
+        "",
+        *columns([["bucket of 8", "MACs (G)"], *buckets, ["sum", _giga(profile.macs)]]),
+        "",
+        f"{profile.macs_per_second / 1e9:.3f} G MACs per second of audio, over {SECONDS:.2f} s in "
+        f"{len(LENGTHS)} utterances",
+    ]
+    if profile.frames_rule:
+        lines.append(f"frames: {profile.frames_rule}")
+    if profile.switches:
+        chosen = ", ".join(f"{key} {value}" for key, value in profile.switches.items())
+        lines.append(f"switches (none changes these counts): {chosen}")
+    return "\n".join([*lines, *(f"note: {note}" for note in profile.notes), f"rule: {profile.rule}"])
+
+
+def _several(profiles: Sequence[Profile]) -> str:
+    """Several models side by side, a row each."""
+    rows = [["model", "parameters", *(f"{b} (G)" for b in BUCKETS), "MACs (G)", "G MACs per second"]]
+    for profile in profiles:
+        counts = [*(profile.buckets[bucket] for bucket in BUCKETS), profile.macs, profile.macs_per_second]
+        rows.append([profile.name, _number(profile.params), *map(_giga, counts)])
+    notes = dict.fromkeys(note for profile in profiles for note in profile.notes)
+    rules = dict.fromkeys(f"rule ({profile.method}): {profile.rule}" for profile in profiles)
+    return "\n".join([*columns(rows), "", *(f"note: {note}" for note in notes), *rules])
+
+
+def _table2(profiles: Sequence[Profile]) -> str:
+    """Table 2's parameters and MACs, computed from the shapes, beside the published values."""
+    rows = [["pattern", "params (M)", "published", "MACs (G)", "published"]]
+    for (pattern, _, params, macs), profile in zip(TABLE2, profiles, strict=True):
+        rows.append([pattern, f"{profile.params / 1e6:.2f}", params, f"{profile.macs / 1e9:.1f}", macs])
+    source = "published: as printed in Table 2 of arXiv 2305.11685; the columns before are computed here."
+    return "\n".join([*columns(rows), "", source, f"rule: {RULE}"])
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _giga(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e9:.3f}"

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import receptive_field
-from upstream_arm.profiling import macs, parameters
-from upstream_arm.profiling.architecture import HUBERT_BASE, Architecture, of_student
-from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS, UTTERANCES
+from upstream_arm.profiling import formulas
+from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 RULE = (
-    "closed formula (upstream_arm/profiling/macs.py) summed over the 32 LibriSpeech test-clean utterances of "
-    "SUPERB's profiling tool, each alone, attention written out: matrix products and convolutions; "
-    "not counted: norms, activations, softmax, biases and other element-wise work"
+    "closed formula (upstream_arm/profiling/formulas.py) summed over the 32 LibriSpeech test-clean "
+    "utterances of SUPERB's profiling tool, each alone, attention written out: matrix products and "
+    "convolutions; not counted: norms, activations, softmax, biases and other element-wise work"
 )
 HUBERT_BASE_NOTE = (
     "hubert_base is the reference architecture: nothing was downloaded or loaded; as in SUPERB's own figure "
@@ -25,29 +24,17 @@ HUBERT_BASE_NOTE = (
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What a model costs.
+    """What a model costs; multiply-accumulates are sums over the 32 utterances."""
 
-    Attributes:
-        name: how it was asked for.
-        method: `formula` or `measured`.
-        params_by_part: parameters of each part.
-        macs_by_part: multiply-accumulates of each part, summed over the 32 utterances.
-        buckets: multiply-accumulates of SUPERB's four buckets of eight utterances.
-        rule: what was counted, where the rule is from, and what is not counted.
-        frames_rule: how many frames a waveform of L samples gives, empty where it is not known.
-        notes: sentences that belong beside the numbers.
-        switches: the student's settings that change its arithmetic but none of these counts.
-    """
-
-    name: str
+    name: str  # as it was asked for
     method: Literal["formula", "measured"]
     params_by_part: Mapping[str, int]
     macs_by_part: Mapping[str, int]
-    buckets: Mapping[str, int]
-    rule: str
-    frames_rule: str = ""
-    notes: tuple[str, ...] = ()
-    switches: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    buckets: Mapping[str, int]  # multiply-accumulates of SUPERB's four buckets of eight utterances
+    rule: str  # what was counted, where the rule is from, and what is not counted
+    frames_rule: str = ""  # how many frames L samples give, empty where it is not known
+    notes: tuple[str, ...] = ()  # sentences that belong beside the numbers
+    switches: Mapping[str, str] = dataclasses.field(default_factory=dict)  # none changes these counts
 
     @property
     def params(self) -> int:
@@ -75,7 +62,7 @@ class Profile:
             "buckets": dict(self.buckets),
             "params_by_part": dict(self.params_by_part),
             "macs_by_part": dict(self.macs_by_part),
-            "utterances": len(UTTERANCES),
+            "utterances": len(LENGTHS),
             "seconds": SECONDS,
             "rule": self.rule,
             "frames": self.frames_rule,
@@ -93,44 +80,37 @@ def of_config(name: str, config: StudentConfig) -> Profile:
             f"{name}: {config.blocks} blocks, each run {config.repeats} times; parameters are counted once "
             "and MACs in every run",
         )
-    return dataclasses.replace(_of_architecture(name, of_student(config)), switches=switches, notes=notes)
+    return dataclasses.replace(_of_shape(name, formulas.of_student(config)), switches=switches, notes=notes)
 
 
 def of_hubert_base(name: str = "hubert_base") -> Profile:
     """Profile HuBERT BASE from its shape, counted as SUPERB counts fairseq's model."""
-    return dataclasses.replace(_of_architecture(name, HUBERT_BASE), notes=(HUBERT_BASE_NOTE,))
+    return dataclasses.replace(_of_shape(name, formulas.HUBERT_BASE), notes=(HUBERT_BASE_NOTE,))
 
 
-def measured(
-    name: str, params_by_part: Mapping[str, int], counts: Sequence[Mapping[str, int]], rule: str
-) -> Profile:
-    """Profile from counts of each of the 32 utterances, as `hooks.count` gives them."""
-    return Profile(
-        name=name,
-        method="measured",
-        params_by_part=params_by_part,
-        macs_by_part={part: sum(entry[part] for entry in counts) for part in counts[0]},
-        buckets=_buckets(counts),
-        rule=rule,
-    )
-
-
-def _of_architecture(name: str, architecture: Architecture) -> Profile:
-    counts = [macs.count(architecture, samples) for samples in LENGTHS]
+def _of_shape(name: str, architecture: formulas.Architecture) -> Profile:
     first, step = receptive_field(architecture.conv_layers)
-    return Profile(
-        name=name,
-        method="formula",
-        params_by_part=parameters.count(architecture),
-        macs_by_part={part: sum(entry[part] for entry in counts) for part in counts[0]},
-        buckets=_buckets(counts),
-        rule=RULE,
-        frames_rule=f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
+    return of_counts(
+        name,
+        "formula",
+        formulas.parameters(architecture),
+        [formulas.macs(architecture, samples) for samples in LENGTHS],
+        RULE,
+        f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
     )
 
 
-def _buckets(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    sums = dict.fromkeys(BUCKETS, 0)
-    for utterance, entry in zip(UTTERANCES, counts, strict=True):
-        sums[utterance.bucket] += sum(entry.values())
-    return sums
+def of_counts(
+    name: str,
+    method: Literal["formula", "measured"],
+    params_by_part: Mapping[str, int],
+    counts: Sequence[Mapping[str, int]],
+    rule: str,
+    frames_rule: str = "",
+) -> Profile:
+    """Profile from the multiply-accumulates by part of each of the 32 utterances."""
+    macs_by_part = {part: sum(entry[part] for entry in counts) for part in counts[0]}
+    totals = [sum(entry.values()) for entry in counts]
+    size = len(counts) // len(BUCKETS)
+    buckets = {name: sum(totals[size * i : size * (i + 1)]) for i, name in enumerate(BUCKETS)}
+    return Profile(name, method, params_by_part, macs_by_part, buckets, rule, frames_rule)

@@ -20,7 +20,7 @@ from downstream_runs.corpora.iemocap import AUDIO_FOLDER, FOLDERS, LABEL_FOLDER
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_text
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: an older corpus is then made anew."""

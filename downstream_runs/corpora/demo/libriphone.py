@@ -13,7 +13,7 @@ from downstream_runs.corpora import lexicon
 from downstream_runs.corpora.demo import librispeech, sentences
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 VERSION = 1
 """To be raised with every change of the lexicon: an older one is then made anew."""

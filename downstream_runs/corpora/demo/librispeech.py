@@ -18,7 +18,7 @@ from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.transcripts import format_line
-from downstream_runs.files import atomic_path, atomic_write_text
+from upstream_arm.common.files import atomic_path, atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,9 +19,9 @@ from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.quesst14 import DOCUMENTS, FOLDER, LANGUAGE, LISTS, SPLITS, truth_folder
-from downstream_runs.files import atomic_path, atomic_write_text
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
+from upstream_arm.common.files import atomic_path, atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.corpora.demo.espeak_worker import SAMPLE_RATE as ESPEAK_RATE
 from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,7 +22,7 @@ from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_lists import Trial
-from downstream_runs.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_text
 
 if TYPE_CHECKING:
     pass

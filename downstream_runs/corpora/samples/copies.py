@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from downstream_runs.files import atomic_path
+from upstream_arm.common.files import atomic_path
 
 
 def link_or_copy(source: Path, path: Path) -> None:

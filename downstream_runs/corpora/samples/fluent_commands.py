@@ -19,8 +19,8 @@ from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABL
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
 TABLE = "utterances.tsv"
 COLUMNS = ("utt", "file", "split", "intent", "coffeeDrink", "size")

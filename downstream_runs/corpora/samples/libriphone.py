@@ -13,7 +13,7 @@ from downstream_runs.corpora import lexicon
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import librispeech
-from downstream_runs.files import atomic_write_text, sha256_file
+from upstream_arm.common.files import atomic_write_text, sha256_file
 
 LEXICON = "lexicon_cmudict.txt"
 TRAIN, HELD_OUT = 40, 40

@@ -20,8 +20,8 @@ from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
 from downstream_runs.corpora.samples.copies import link_or_copy
 from downstream_runs.corpora.transcripts import TranscriptProblem, format_line, parse_line
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_write_text, sha256_file
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text, sha256_file
 
 TABLE = "utterances.tsv"
 COLUMNS = ("utt", "file", "transcript")

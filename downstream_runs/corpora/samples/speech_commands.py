@@ -27,8 +27,8 @@ from downstream_runs.corpora.speech_commands import (
     UNKNOWN,
     part,
 )
-from downstream_runs.errors import UsageError
-from downstream_runs.files import sha256_file
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import sha256_file
 
 TABLE = "files.tsv"
 COLUMNS = ("file", "word", "official_split")

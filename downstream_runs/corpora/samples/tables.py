@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def read(table: Path, columns: Sequence[str], expected: str) -> list[tuple[str, dict[str, str]]]:

@@ -17,8 +17,8 @@ from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples.librispeech import TABLE, Utterance, read_table
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_lists import Trial
-from downstream_runs.errors import UsageError
-from downstream_runs.files import atomic_path, atomic_write_text, sha256_file
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
 NAMES = (
     "id10008",

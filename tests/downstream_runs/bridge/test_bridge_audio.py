@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from downstream_runs.bridge.torchaudio_compat import AudioMetaData, info, load, save
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 WriteWave = Callable[..., Path]
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from downstream_runs.bridge.command import main
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @pytest.fixture
@@ -118,13 +118,13 @@ def test_errors_of_s3prl_keep_their_traceback(stock: dict[str, Any], config: str
 def test_known_errors_become_one_sentence(
     stock: dict[str, Any], config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from upstream_arm.errors import UpstreamError
+    from upstream_arm.common.errors import UpstreamError
 
     worker = (
         "Caught UsageError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
     )
     cases = (
-        (UsageError(f"{worker}  File x\ndownstream_runs.errors.UsageError: a.wav: cut\n"), "a.wav: cut"),
+        (UsageError(f"{worker}  File x\nupstream_arm.common.errors.UsageError: a.wav: cut\n"), "a.wav: cut"),
         (UsageError("b.wav: cut"), "b.wav: cut"),
         (UpstreamError("no such student"), "no such student"),
         (FileNotFoundError(2, "No such file", "char.dict"), "char.dict: s3prl looked for this file"),

@@ -14,13 +14,12 @@ import torch
 
 from downstream_runs import bridge
 from downstream_runs.bridge import (
-    absent_packages,
-    distutils_compat,
-    huggingface_compat,
+    removed_names,
+    stand_ins,
     torchaudio_compat,
 )
-from downstream_runs.bridge.dtw_compat import dtw
-from downstream_runs.errors import UsageError
+from downstream_runs.bridge.stand_ins import dtw
+from upstream_arm.common.errors import UsageError
 
 TASKS = (
     "asr", "ctc", "speech_commands", "quesst14_dtw", "voxceleb1", "sv_voxceleb1", "diarization",
@@ -60,9 +59,9 @@ def test_s3prl_imports_without_distutils() -> None:
         "print(strtobool.__module__, strtobool('Yes'), strtobool('off'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("downstream_runs.bridge.distutils_compat 1 0")
+    assert done.stdout.strip().endswith("downstream_runs.bridge.stand_ins 1 0")
     with pytest.raises(ValueError, match="maybe"):
-        distutils_compat.strtobool("maybe")
+        stand_ins.strtobool("maybe")
 
 
 def test_importing_the_bridge_is_cheap() -> None:
@@ -84,11 +83,11 @@ def test_only_what_is_missing_is_supplied(monkeypatch: pytest.MonkeyPatch, bridg
     for module, name in ((torchaudio, "info"), (huggingface_hub, "HfFolder")):
         monkeypatch.setattr(module, name, marker)
     torchaudio_compat.install()
-    huggingface_compat.install()
+    removed_names.install()
     assert torchaudio.info is marker
     assert huggingface_hub.HfFolder is marker
     monkeypatch.setitem(sys.modules, "dtw", marker)  # type: ignore[arg-type]
-    absent_packages.install()
+    stand_ins.install()
     assert sys.modules["dtw"] is marker
 
 
@@ -149,16 +148,16 @@ def test_hf_folder_uses_the_new_functions(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "t")
     monkeypatch.setattr(huggingface_hub, "login", lambda token: stored.append(token))
     monkeypatch.setattr(huggingface_hub, "logout", stored.clear)
-    assert huggingface_compat.HfFolder.get_token() == "t"
-    huggingface_compat.HfFolder.save_token("u")
+    assert removed_names.HfFolder.get_token() == "t"
+    removed_names.HfFolder.save_token("u")
     assert stored == ["u"]
-    huggingface_compat.HfFolder.delete_token()
+    removed_names.HfFolder.delete_token()
     assert not stored
 
 
 def test_repository_says_why_not() -> None:
     with pytest.raises(UsageError, match="push_to_hf_hub"):
-        huggingface_compat.Repository(local_dir="x", clone_from="y")
+        removed_names.Repository(local_dir="x", clone_from="y")
 
 
 def brute_force(x: np.ndarray, row: int, column: int, open_begin: bool) -> float:
@@ -187,12 +186,11 @@ def test_dtw_refuses_what_it_cannot_do() -> None:
 
 
 def test_lxml_writes_the_same_document(tmp_path: Path) -> None:
-    from downstream_runs.bridge import lxml_compat as etree
 
-    root = etree.Element("stdlist", language="english")
-    etree.SubElement(root, "term", file="a<b", score="1.0")
+    root = ElementTree.Element("stdlist", language="english")
+    ElementTree.SubElement(root, "term", file="a<b", score="1.0")
     path = tmp_path / "a.xml"
-    etree.ElementTree(root).write(str(path), encoding="UTF-8", pretty_print=True)
+    stand_ins.ElementTree(root).write(str(path), encoding="UTF-8", pretty_print=True)
     assert path.read_text().splitlines()[1:3] == [
         '<stdlist language="english">',
         '  <term file="a&lt;b" score="1.0" />',
@@ -201,7 +199,7 @@ def test_lxml_writes_the_same_document(tmp_path: Path) -> None:
 
 
 def test_distributed_sampler_deals_every_item_once() -> None:
-    from downstream_runs.bridge.catalyst_compat import DistributedSamplerWrapper
+    from downstream_runs.bridge.stand_ins import DistributedSamplerWrapper
 
     items = [10, 11, 12, 13, 14, 15]
     parts = [list(DistributedSamplerWrapper(items, num_replicas=2, rank=rank)) for rank in range(2)]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 
 from downstream_runs import bridge
 from downstream_runs.bridge import ctc_corpora
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 class Words:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downstream_runs.bridge.overrides import Assignment, override, parse, parse_value
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 LITERALS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from downstream_runs.bridge.sox_effects import apply_effects_file, apply_effects_tensor
-from downstream_runs.bridge.sox_silence import Silence
-from downstream_runs.errors import UsageError
+from downstream_runs.audio.effects import apply_effects_file, apply_effects_tensor
+from downstream_runs.audio.silence import Silence
+from upstream_arm.common.errors import UsageError
 
 WriteWave = Callable[..., Path]
 

@@ -33,7 +33,7 @@ def test_the_bridge_says_so_before_it_imports_anything_else() -> None:
     done = _refused("from downstream_runs import bridge\nbridge.supply()")
     last = done.stderr.strip().splitlines()[-1]
     release = ".".join(importlib.metadata.version("torchaudio").split(".")[:2])
-    assert last.startswith("downstream_runs.errors.UsageError: torch ")
+    assert last.startswith("upstream_arm.common.errors.UsageError: torch ")
     assert "different CUDA versions" in last
     assert f"--force-reinstall 'torch=={release}.*' 'torchaudio=={release}.*'`" in last
 

@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
-from downstream_runs import cli, engine, settings
-from downstream_runs.engine.plan import RunPlan
-from downstream_runs.errors import RunFailed, UsageError
+from downstream_runs import engine
+from downstream_runs.cli import main as cli
+from downstream_runs.cli import run
+from downstream_runs.cli.plans import plan_of
+from downstream_runs.cli.run import run_parser
+from downstream_runs.core.run import RunPlan
+from downstream_runs.corpora import data_root as settings
 from upstream_arm import download
+from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
@@ -29,7 +34,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(*arguments: str) -> RunPlan:
-    return cli.plan_of(cli.run_parser().parse_args(arguments), arguments)
+    return plan_of(run_parser().parse(arguments))
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -44,11 +49,14 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) -> None:
     code = (
-        "import sys; from downstream_runs import cli\n"
-        "cli.run_parser().format_help()\n"
-        "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '-o', 'x'], ['list']):\n"
+        "import sys; from downstream_runs.cli import main as cli\n"
+        "from downstream_runs.cli.run import run_parser\n"
+        "run_parser().format_help()\n"
+        "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '--recipe', 'x'], ['list']):\n"
         "    cli.main(wrong)\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "cli.main(['fbank', 'asr', '-o', 'x'])\n"  # the recipe is read, from YAML
+        f"print(found + [name for name in {HEAVY!r} if name in sys.modules and name != 'yaml'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -191,7 +199,7 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
 
 
 def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
-    from downstream_runs.engine.plan import run_dir
+    from downstream_runs.core.run import run_dir
 
     plain = plan("armhubert", "asr", "--demo")
     switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")
@@ -216,10 +224,10 @@ def test_how_a_run_ends_badly(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(plan: RunPlan, *, rerun: str) -> Any:
+    def fail(plan: RunPlan, *, rerun: str) -> Any:
         raise raised
 
-    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "run", fail)
     assert cli.main(["fbank", "asr", "--data", str(tmp_path)]) == code
     captured = capsys.readouterr()
     assert captured.err.endswith(said) and "Traceback" not in captured.err
@@ -231,12 +239,12 @@ def test_a_run_shows_its_row_and_says_what_was_made(
     called: list[tuple[RunPlan, str]] = []
     shown: list[str] = []
     monkeypatch.setattr(engine, "run", lambda plan, *, rerun: called.append((plan, rerun)))
-    monkeypatch.setattr(cli, "_reports", lambda arguments: shown.extend(arguments) or 0)
+    monkeypatch.setattr(run, "_table", lambda *results: shown.extend(results) or 0)
     assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
     [(found, rerun)] = called
     result = engine.run_dir(found) / "result.json"
     assert rerun == "always"
-    assert shown == ["table", str(result)]
+    assert shown == [str(result)]
     captured = capsys.readouterr()
     assert f"result: {result}\n" in captured.out
     assert "recipe superb" in captured.err

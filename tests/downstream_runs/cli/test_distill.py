@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs import cli
-from downstream_runs.launch import attempt
+from downstream_runs.cli import main as cli
+from downstream_runs.core import demo
 
 
 def test_the_demo_is_made_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, handed = [], []
-    monkeypatch.setattr(attempt, "make_demo", lambda task, data: made.append((task.name, data)))
+    monkeypatch.setattr(demo, "make", lambda task, data: made.append((task.name, data)))
     monkeypatch.setattr("upstream_arm.cli.main", lambda arguments: handed.append(arguments) or 0)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["distill", "--demo", "--teacher", "random:hubert", "--preset", "tiny"]) == 0
@@ -22,5 +22,5 @@ def test_the_demo_is_made_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_two_corpora_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["distill", "--demo", "--data", "x", "--teacher", "random:hubert"]) == cli.WRONG_USE
+    assert cli.main(["distill", "--demo", "--data", "x", "--teacher", "random:hubert"]) == 2
     assert "--demo and --data both name a corpus" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import sys
 for name in ("torch", "torchaudio", "s3prl", "librosa", "huggingface_hub", "safetensors", "soxr", "h5py",
              "tensorboardX", "joblib", "transformers", "espeakng_loader"):
     sys.modules[name] = None
-from downstream_runs.cli import main
+from downstream_runs.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -15,7 +15,7 @@ import soundfile
 
 from downstream_runs import bridge, tasks
 from downstream_runs.corpora import audio, librimix, librispeech, quesst14, speech_commands, voxceleb1, wavs
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def float_wav(path: Path, bad: float, subtype: str = "FLOAT", rate: int = 16_000) -> None:

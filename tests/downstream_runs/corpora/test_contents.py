@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from downstream_runs import tasks
+from downstream_runs.core.task import PreparedData
 from downstream_runs.corpora import contents
-from downstream_runs.engine import RunPlan
-from downstream_runs.engine.session import opened
-from downstream_runs.errors import UsageError
+from downstream_runs.engine import RunPlan, run, session
+from upstream_arm.common.errors import UsageError
 
 
 def louder(path: Path) -> None:
@@ -57,7 +57,7 @@ def test_small_corpora_are_looked_at_whole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rewritten_corpus_is_another_one_and_old_runs_are_recognised(
-    label_demos: Path, tmp_path: Path
+    label_demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
     for folder in ("speech_commands_v0.01", "speech_commands_test_set_v0.01"):
@@ -65,20 +65,30 @@ def test_a_rewritten_corpus_is_another_one_and_old_runs_are_recognised(
     plan = RunPlan(
         task=tasks.get("ks"), recipe="demo", upstream="fbank", data=data, out=tmp_path / "runs", device="cpu"
     )
-    with opened(plan, "missing") as work:
-        folder, first = work.folder, work.data
+    begun: list[tuple[Path, PreparedData]] = []
+
+    def begin(plan: RunPlan, config: object, data: PreparedData, folder: Path) -> None:
+        begun.append((folder, data))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "_train_and_test", begin)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan)
+    folder, first = begun[0]
     assert first.audio == () and first.listing_sha256 != first.sha256
     file = folder / "plan.json"
     now = json.loads(file.read_text())
     before = {key: value for key, value in now.items() if key != "data_listing_sha256"}
     for wav in data.rglob("*.wav"):
         louder(wav)
-    with pytest.raises(UsageError, match="holds a run with other data_sha256"), opened(plan, "missing"):
-        pass
+    with pytest.raises(UsageError, match="holds a run with other data_sha256"):
+        run(plan)
     # As a run of an earlier version left it, which knew names and sizes.
     file.write_text(json.dumps({**before, "data_sha256": first.listing_sha256}))
-    with opened(plan, "missing") as work:
-        assert work.data.listing_sha256 == first.listing_sha256 and work.data.sha256 != first.sha256
+    with pytest.raises(KeyboardInterrupt):
+        run(plan)
+    again = begun[-1][1]
+    assert again.listing_sha256 == first.listing_sha256 and again.sha256 != first.sha256
     file.write_text(json.dumps({**before, "data_sha256": "0" * 64}))
-    with pytest.raises(UsageError, match="holds a run with other data_sha256"), opened(plan, "missing"):
-        pass
+    with pytest.raises(UsageError, match="holds a run with other data_sha256"):
+        run(plan)

@@ -15,7 +15,7 @@ from downstream_runs.corpora.demo import sentences
 from downstream_runs.corpora.demo.speech import PEAK, Line, Voice, synthesise
 from downstream_runs.corpora.librispeech import check, labels, require_good
 from downstream_runs.corpora.vocabulary import LETTERS
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import soundfile
 from downstream_runs import tasks
 from downstream_runs.corpora import fluent_commands as corpus
 from downstream_runs.corpora.samples import fluent_commands as sample
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 CONFIG = tasks.get("ic").recipes["demo"].copy_config()
 

@@ -14,7 +14,7 @@ from downstream_runs import tasks
 from downstream_runs.corpora import iemocap as corpus
 from downstream_runs.corpora.iemocap_order import DIALOGUES
 from downstream_runs.corpora.pinned import bytes_id
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("er")
 

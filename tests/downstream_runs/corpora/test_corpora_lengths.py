@@ -11,7 +11,7 @@ import soundfile
 
 from downstream_runs.corpora import lengths
 from downstream_runs.corpora.librispeech import write_lengths
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRAIN = "train-clean-100"
 

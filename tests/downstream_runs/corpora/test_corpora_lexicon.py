@@ -10,7 +10,7 @@ import pytest
 from downstream_runs.corpora import lexicon, pinned
 from downstream_runs.corpora.demo import libriphone as demo
 from downstream_runs.corpora.samples import libriphone as sample
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 KNOWN = frozenset(lexicon.PHONES)
 

@@ -12,10 +12,12 @@ import pytest
 import soundfile
 from libri2mix import FIRST, SECOND
 
+from downstream_runs import tasks
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.corpora import kaldi, librimix, markers
 from downstream_runs.corpora.demo import librimix as demo
 from downstream_runs.corpora.samples import librimix as sample
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @pytest.fixture
@@ -25,17 +27,25 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
+def prepare(data: Path, cache: Path) -> PreparedData:
+    return librimix.CORPUS.prepare(data, cache, tasks.get("sd").recipes["superb"].config)
+
+
+def folders(prepared: PreparedData) -> dict[str, Path]:
+    return {split: Path(prepared.settings[f"loaderrc.{split}_dir"]) for split in librimix.SPLITS}
+
+
 def as_kaldi(data: Path, tmp_path: Path) -> Path:
     """The folders that `prepare` writes, as a user's own data."""
-    prepared = librimix.prepare(data, tmp_path / "first", 2)
-    for split, folder in prepared.folders.items():
+    prepared = prepare(data, tmp_path / "first")
+    for split, folder in folders(prepared).items():
         shutil.copytree(folder, tmp_path / "own" / "diarization" / split)
     return tmp_path / "own"
 
 
 def test_tables_are_those_of_the_recipe(data: Path, tmp_path: Path) -> None:
-    prepared = librimix.prepare(data, tmp_path / "out", 2)
-    dev = prepared.folders["dev"]
+    prepared = prepare(data, tmp_path / "out")
+    dev = folders(prepared)["dev"]
     # As LibriMix's scripts/prepare_diarization.py wrote them from the same rows.
     assert (dev / "reco2dur").read_text() == f"{FIRST} 9.7\n{SECOND} 5.815\n"
     assert (dev / "segments").read_text().splitlines()[:3] == [
@@ -51,33 +61,33 @@ def test_tables_are_those_of_the_recipe(data: Path, tmp_path: Path) -> None:
     assert (dev / "spk2utt").read_text().splitlines()[0] == f"3536 {FIRST}"
     wav = data / "Libri2Mix/wav16k/max/dev/mix_both" / f"{FIRST}.wav"
     assert (dev / "wav.scp").read_text().splitlines()[0] == f"{FIRST} {wav}"
-    assert prepared.recordings == {"train": 2, "dev": 2, "test": 2}
+    assert prepared.utterances == {"train": 2, "dev": 2, "test": 2}
     # The files of speech times are two lines of the real ones.
-    assert len(prepared.standing.deviations) == 3
-    assert "train_clean_100.rttm are not those of SUPERB's recipe" in prepared.standing.deviations[0]
+    assert len(prepared.deviations) == 3
+    assert "train_clean_100.rttm are not those of SUPERB's recipe" in prepared.deviations[0]
 
 
 def test_own_kaldi_folders_give_the_same_tables(data: Path, tmp_path: Path) -> None:
-    prepared = librimix.prepare(data, tmp_path / "a", 2)
-    again = librimix.prepare(as_kaldi(data, tmp_path), tmp_path / "b", 2)
-    for split, folder in prepared.folders.items():
+    prepared = prepare(data, tmp_path / "a")
+    again = prepare(as_kaldi(data, tmp_path), tmp_path / "b")
+    for split, folder in folders(prepared).items():
         for table in kaldi.TABLES:
-            assert (folder / table).read_bytes() == (again.folders[split] / table).read_bytes()
+            assert (folder / table).read_bytes() == (folders(again)[split] / table).read_bytes()
     assert prepared.sha256 == again.sha256
 
 
 def test_two_corpora_never_share_a_folder(data: Path, tmp_path: Path) -> None:
     own = as_kaldi(data, tmp_path)
-    first = librimix.prepare(data, tmp_path / "out", 2).folders["test"]
-    assert first != librimix.prepare(own, tmp_path / "out", 2).folders["test"]
+    first = folders(prepare(data, tmp_path / "out"))["test"]
+    assert first != folders(prepare(own, tmp_path / "out"))["test"]
 
 
 def test_the_hash_follows_the_speech_times(data: Path, tmp_path: Path) -> None:
-    before = librimix.prepare(data, tmp_path / "out", 2).sha256
-    assert librimix.prepare(data, tmp_path / "out", 2).sha256 == before
+    before = prepare(data, tmp_path / "out").sha256
+    assert prepare(data, tmp_path / "out").sha256 == before
     path = data / "LibriMix/metadata/LibriSpeech/test_clean.rttm"
     path.write_text(path.read_text().replace("2.400", "2.410"))
-    assert librimix.prepare(data, tmp_path / "out", 2).sha256 != before
+    assert prepare(data, tmp_path / "out").sha256 != before
 
 
 def mixture(data: Path) -> Path:
@@ -124,7 +134,7 @@ def test_a_damaged_libri2mix_is_refused_in_one_sentence(
 ) -> None:
     damage(data)
     with pytest.raises(UsageError) as refusal:
-        librimix.prepare(data, tmp_path / "out", 2)
+        prepare(data, tmp_path / "out")
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -132,7 +142,7 @@ def test_a_damaged_libri2mix_is_refused_in_one_sentence(
 def test_nothing_is_written_for_bad_tables(data: Path, tmp_path: Path) -> None:
     (data / SPEECH).unlink()
     with pytest.raises(UsageError):
-        librimix.prepare(data, tmp_path / "out", 2)
+        prepare(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -141,7 +151,7 @@ def test_a_split_that_is_not_whole_is_refused(
 ) -> None:
     monkeypatch.setattr(librimix, "OFFICIAL_RECORDINGS", {"train": 13_900, "dev": 3_000, "test": 3_000})
     with pytest.raises(UsageError, match=r"train has 2 of 13,900 recordings, dev has .* add --partial"):
-        librimix.prepare(data, tmp_path / "out", 2)
+        prepare(data, tmp_path / "out")
 
 
 def test_a_folder_without_the_corpus_is_named(tmp_path: Path) -> None:
@@ -176,7 +186,7 @@ def test_bad_kaldi_folders_are_refused_in_one_sentence(
     own = as_kaldi(data, tmp_path)
     edit(f"{OWN}/{name}", old, new)(own)
     with pytest.raises(UsageError) as refusal:
-        librimix.prepare(own, tmp_path / "out", 2)
+        prepare(own, tmp_path / "out")
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -188,7 +198,7 @@ def test_a_third_speaker_is_refused(data: Path, tmp_path: Path) -> None:
     with (own / OWN / "utt2spk").open("a") as file:
         file.write("third 99\n")
     with pytest.raises(UsageError, match=r"has 3 speakers \(1673, 3536, 99\), 2 at most"):
-        librimix.prepare(own, tmp_path / "out", 2)
+        prepare(own, tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +208,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_is_prepared_like_the_real_corpus(made: Path, tmp_path: Path) -> None:
-    prepared = librimix.prepare(made.parent, tmp_path, 2)
-    assert prepared.recordings == dict(demo.RECORDINGS)
-    assert (prepared.standing.labels, prepared.standing.deviations) == (("demo",), ())
+    prepared = prepare(made.parent, tmp_path)
+    assert prepared.utterances == dict(demo.RECORDINGS)
+    assert (prepared.labels, prepared.deviations) == (("demo",), ())
 
 
 def test_the_demo_has_speech_exactly_where_its_times_say(made: Path) -> None:
@@ -244,10 +254,10 @@ def test_real_recordings_are_laid_out(
     written = (root / "SAMPLE.json").stat().st_mtime_ns
     assert sample.lay_out(shared_dir / "data" / source, tmp_path / "corpus") == root
     assert (root / "SAMPLE.json").stat().st_mtime_ns == written
-    prepared = librimix.prepare(tmp_path / "corpus", tmp_path / "out", 2)
-    assert prepared.recordings == sizes
-    assert prepared.standing.labels == ("sample",)
-    assert len(prepared.standing.deviations) == 3
+    prepared = prepare(tmp_path / "corpus", tmp_path / "out")
+    assert prepared.utterances == sizes
+    assert prepared.labels == ("sample",)
+    assert len(prepared.deviations) == 3
     assert markers.is_whole(root, markers.SAMPLE, {})
 
 

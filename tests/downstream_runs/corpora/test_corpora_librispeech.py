@@ -10,7 +10,7 @@ import soundfile
 
 from downstream_runs.corpora import librispeech
 from downstream_runs.corpora.librispeech import check, find_root, require_good
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TRAIN = "train-clean-100"
 

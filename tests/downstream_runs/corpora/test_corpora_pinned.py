@@ -13,7 +13,7 @@ import pytest
 
 from downstream_runs.corpora import pinned
 from downstream_runs.corpora.pinned import PinnedFile, blob_id, obtain
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 CONTENT = b"HELLO HH AH0 L OW1\n"
 # `printf 'HELLO HH AH0 L OW1\n' | git hash-object --stdin`

@@ -10,7 +10,7 @@ import soundfile
 
 from downstream_runs.corpora import markers, quesst14
 from downstream_runs.corpora.demo import quesst14 as demo
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 @pytest.fixture(scope="module")

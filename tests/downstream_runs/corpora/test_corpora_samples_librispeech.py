@@ -16,7 +16,7 @@ from downstream_runs.corpora.markers import deviations
 from downstream_runs.corpora.samples import __main__ as samples
 from downstream_runs.corpora.samples import librispeech as sample
 from downstream_runs.corpora.samples.librispeech import lay_out
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 SPLITS = ("train-clean-100", "dev-clean", "test-clean")
 

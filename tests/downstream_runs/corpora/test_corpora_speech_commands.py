@@ -14,7 +14,7 @@ from downstream_runs.corpora import markers
 from downstream_runs.corpora import speech_commands as corpus
 from downstream_runs.corpora.demo import speech_commands as demo
 from downstream_runs.corpora.samples import speech_commands as sample
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 CONFIG = tasks.get("ks").recipes["demo"].copy_config()
 

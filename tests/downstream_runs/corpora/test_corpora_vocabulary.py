@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.corpora.vocabulary import LETTERS, SYMBOLS, char_dict, write_char_dict
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def test_the_letters_are_those_of_librispeech() -> None:

@@ -11,7 +11,7 @@ import voxceleb1_files as tiny
 
 from downstream_runs import tasks
 from downstream_runs.corpora import pinned, voxceleb1, voxceleb1_lists, voxceleb1_trims
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 
 def prepare(task: str, data: Path, cache: Path):

@@ -15,7 +15,7 @@ import voxceleb1_files
 
 from downstream_runs import tasks
 from downstream_runs.corpora import lexicon
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 # Task -> what its sentence counts, and the official numbers that make the same corpus a whole one.
 COUNTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

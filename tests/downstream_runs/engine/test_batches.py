@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from downstream_runs.core.generators import random_states, seed_everything
 from downstream_runs.engine import batches
-from downstream_runs.engine.state import random_states, seed_everything
 
 
 class Crops(Dataset[tuple[int, float]]):
@@ -43,7 +43,9 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
         order = batches.draw(loader())
         after = random_states()
         reading = batches.Reading(processes, seed=1337)
-        return list(batches.read(batches.Part(loader(), order, skip, before, after, "train", 0), reading))
+        return list(
+            batches.read(batches.BatchOrder(loader(), order, skip, before, after, "train", 0), reading)
+        )
 
     whole = read(0, 0)
     assert read(workers, 0) == whole
@@ -67,7 +69,7 @@ def test_the_epoch_is_part_of_the_seed() -> None:
     for epoch in (0, 1):
         seed_everything(3)
         states = random_states()
-        part = batches.Part(loader(), batches.draw(loader()), 0, states, states, "train", epoch)
+        part = batches.BatchOrder(loader(), batches.draw(loader()), 0, states, states, "train", epoch)
         found.append(list(batches.read(part, batches.Reading(seed=1))))
     assert found[0] != found[1]
     assert [[index for index, _ in batch] for batch in found[0]] == [
@@ -77,6 +79,6 @@ def test_the_epoch_is_part_of_the_seed() -> None:
 
 def test_batches_of_one_are_read_together() -> None:
     single: Any = DataLoader(Crops(), batch_size=1, collate_fn=list)
-    assert [len(batch) for batch in batches.whole(single, "test", 4).order] == [4, 4, 3]
-    assert [index for batch in batches.whole(single, "test", 4).order for index in batch] == list(range(11))
-    assert [len(batch) for batch in batches.whole(loader(), "test", 4).order] == [3, 3, 3, 2]
+    assert [len(batch) for batch in batches.whole(single, "test", 4).batches] == [4, 4, 3]
+    assert [index for batch in batches.whole(single, "test", 4).batches for index in batch] == list(range(11))
+    assert [len(batch) for batch in batches.whole(loader(), "test", 4).batches] == [3, 3, 3, 2]

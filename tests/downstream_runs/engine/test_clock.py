@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from downstream_runs import status
-from downstream_runs.engine import records
+from downstream_runs.core import records
+from downstream_runs.runs import status
 
 
 def write(folder: Path, *events: tuple[str, int, float]) -> None:
@@ -17,7 +17,7 @@ def write(folder: Path, *events: tuple[str, int, float]) -> None:
         {"event": name, "step": step, "time": (now + timedelta(minutes=minutes)).isoformat()}
         for name, step, minutes in events
     ]
-    (folder / records.EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_a_clock_set_back_takes_no_time_from_a_run(tmp_path: Path) -> None:
@@ -26,15 +26,15 @@ def test_a_clock_set_back_takes_no_time_from_a_run(tmp_path: Path) -> None:
     assert 20 * 60 - 1 < records.seconds(tmp_path) < 20 * 60 + 60
     write(tmp_path, ("start", 0, 60), ("checkpoint", 5, 30))
     assert records.seconds(tmp_path) == 0.0
-    (tmp_path / records.EVENTS).write_text('{"event": "start", "step": 0}\n{"step": 1, "time": "noon"}\n')
+    (tmp_path / "events.jsonl").write_text('{"event": "start", "step": 0}\n{"step": 1, "time": "noon"}\n')
     assert records.seconds(tmp_path) == 0.0
 
 
 def test_no_estimate_from_a_turned_clock(tmp_path: Path) -> None:
     write(tmp_path, ("start", 0, 0), ("checkpoint", 5, 10), ("checkpoint", 10, 5))
-    events = list(records.read(tmp_path / records.EVENTS))
+    events = list(records.read(tmp_path / "events.jsonl"))
     assert status._left(events, 20) is None
     write(tmp_path, ("start", 0, 0), ("checkpoint", 5, 5), ("checkpoint", 10, 10))
-    events = list(records.read(tmp_path / records.EVENTS))
+    events = list(records.read(tmp_path / "events.jsonl"))
     left = status._left(events, 20)
     assert left is not None and abs(left - 10) < 1e-6

@@ -11,7 +11,7 @@ import noise
 import pytest
 
 from downstream_runs.engine import run, run_dir
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
 ATTEMPTS = 60
 RUNNER = {"total_steps": 2, "eval_step": 2, "save_step": 1}

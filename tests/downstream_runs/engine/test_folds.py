@@ -12,12 +12,12 @@ import noise
 import pytest
 import toy
 
-from downstream_runs.engine import RunPlan, finish, folds, run, run_dir
-from downstream_runs.engine.bench import Bench
-from downstream_runs.errors import RunFailed, UsageError
-from downstream_runs.tasks.spec import MetricSpec, Score, Selection
-from reports import results
-from reports.results import Metric
+from downstream_runs.core import results
+from downstream_runs.core.results import Metric
+from downstream_runs.core.task import MetricSpec, Score, Selection
+from downstream_runs.engine import RunPlan, folds, result_builder, run, run_dir
+from downstream_runs.engine.trained_run import TrainedRun
+from upstream_arm.common.errors import RunFailed, UsageError
 
 
 def accuracy(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -73,7 +73,7 @@ def test_the_skipped_steps_of_all_folds_are_counted(corpus: Path, tmp_path: Path
     undo = toy.spoil({1: math.nan, 7: math.nan})
     result = run(folded(corpus, tmp_path / "out"))
     undo()
-    counts = [metric.counts for metric in result.metrics if metric.name == finish.SKIPPED]
+    counts = [metric.counts for metric in result.metrics if metric.name == result_builder.SKIPPED]
     assert counts == [{"skipped": 2, "steps": 4}]
 
 
@@ -102,16 +102,16 @@ def test_a_fold_cannot_be_chosen(corpus: Path, tmp_path: Path) -> None:
         run(wanted)
 
 
-def count_checkpoints(bench: Bench) -> tuple[Metric, ...]:
+def count_checkpoints(tested: TrainedRun) -> tuple[Metric, ...]:
     """A test that looks at each kept checkpoint, with files of its own for each."""
     found = []
     for step in (2, 4):
-        bench.load(f"states-{step}.ckpt")
-        into = bench.folder / f"states-{step}"
-        found.append(bench.evaluate("test-clean", step, into))
+        tested.load(f"states-{step}.ckpt")
+        into = tested.folder / f"states-{step}"
+        found.append(tested.evaluate("test-clean", step, into))
         assert (into / "test-clean-noLM-hyp.ark").exists()
-        bench.artefacts.append(f"states-{step}/test-clean-noLM-hyp.ark")
-    bench.deviations.append("a sentence of the test")
+        tested.artefacts.append(f"states-{step}/test-clean-noLM-hyp.ark")
+    tested.deviations.append("a sentence of the test")
     return (Metric("wers", float(len(found)), "percent", "lower", {}, "test-clean", "all", True, "headline"),)
 
 
@@ -133,8 +133,8 @@ def test_a_task_may_test_its_kept_checkpoints(corpus: Path, tmp_path: Path) -> N
     assert sorted(path.name for path in folder.glob("states-*.ckpt")) == ["states-2.ckpt", "states-4.ckpt"]
 
 
-def nothing_trained(bench: Bench) -> tuple[Metric, ...]:
-    assert bench.parts.downstream is None
+def nothing_trained(tested: TrainedRun) -> tuple[Metric, ...]:
+    assert tested.components.downstream is None
     return (Metric("mtwv", 0.5, "fraction", "higher", {}, "eval", "none", True, "headline"),)
 
 

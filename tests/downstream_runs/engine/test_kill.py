@@ -13,10 +13,11 @@ import noise
 import pytest
 import toy
 
+from downstream_runs.core import results
 from downstream_runs.engine import run, run_dir
-from reports import results
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 
 
 def same(left: Any, right: Any) -> bool:
@@ -38,10 +39,10 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
 
     corpus = noise.make_corpus(tmp_path)
     done = subprocess.run(
-        [sys.executable, str(HERE / "kills.py"), str(corpus), str(tmp_path / "killed")],
+        [sys.executable, str(SUPPORT / "kills.py"), str(corpus), str(tmp_path / "killed")],
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)]),
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)]),
             "OMP_NUM_THREADS": "1",
         },
         capture_output=True,

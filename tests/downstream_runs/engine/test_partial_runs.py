@@ -6,23 +6,23 @@ import csv
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import noise
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpora"))
 import voxceleb1_files
 
-from downstream_runs import cli, status, submission, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
+from downstream_runs.core import results
 from downstream_runs.corpora import librispeech
-from downstream_runs.errors import UsageError
-from reports import build, compare, gather, results, table
+from downstream_runs.runs import status, submission
+from reports import build, compare, gather, table
 from reports.columns import COLUMNS
 from reports.rows import our_rows
+from upstream_arm.common.errors import UsageError
 
 SHORT = ("total_steps=2", "eval_step=2", "save_step=2", "log_step=1")
 

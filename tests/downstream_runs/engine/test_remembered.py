@@ -10,10 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from downstream_runs.core.generators import random_states, seed_everything
 from downstream_runs.engine import batches
-from downstream_runs.engine.state import random_states, seed_everything
-from downstream_runs.features import remembered
-from downstream_runs.features.remembered import Memory, StoredWave
+from downstream_runs.features.items import CachedWaveform, ItemCache, digest
 
 Wave = NDArray[np.float32]
 ITEMS, RANDOM = 11, (2, 7)
@@ -52,11 +51,11 @@ def late(items: list[Any]) -> Any:
 
 
 def samples(wave: Any) -> Wave:
-    return np.asarray(wave.read() if isinstance(wave, StoredWave) else wave)
+    return np.asarray(wave.read() if isinstance(wave, CachedWaveform) else wave)
 
 
 def epochs(
-    dataset: Any, collate: Any, size: int, reading: batches.Reading, memory: Memory | None, skip: int = 0
+    dataset: Any, collate: Any, size: int, reading: batches.Reading, memory: ItemCache | None, skip: int = 0
 ) -> list[Any]:
     seed_everything(5)
     found = []
@@ -64,7 +63,7 @@ def epochs(
         loader: Any = DataLoader(dataset, batch_size=size, shuffle=True, collate_fn=collate)
         before = random_states()
         order = batches.draw(loader)
-        part = batches.Part(loader, order, skip, before, random_states(), "train", epoch)
+        part = batches.BatchOrder(loader, order, skip, before, random_states(), "train", epoch)
         for wavs, labels in batches.read(part, reading, memory):
             found.append(([list(samples(wav)) for wav in wavs], list(labels)))
     return found
@@ -74,7 +73,7 @@ def epochs(
 @pytest.mark.parametrize("skip", [0, 2])
 def test_batches_are_the_same_with_and_without_memory(workers: int, seed: int | None, skip: int) -> None:
     reading = batches.Reading(workers, seed)
-    memory = Memory()
+    memory = ItemCache()
     anew = epochs(Waves(), together, 3, reading, None, skip)
     assert epochs(Waves(), together, 3, reading, memory, skip) == anew
     if skip == 0:
@@ -83,7 +82,7 @@ def test_batches_are_the_same_with_and_without_memory(workers: int, seed: int | 
 
 def test_an_item_that_draws_nothing_is_read_once() -> None:
     dataset = Waves()
-    memory = Memory()
+    memory = ItemCache()
     seed_everything(1)
     for _ in range(3):
         loader: Any = DataLoader(dataset, batch_size=4, shuffle=True, collate_fn=together)
@@ -94,45 +93,27 @@ def test_an_item_that_draws_nothing_is_read_once() -> None:
 
 
 def test_a_bucket_read_when_put_together_is_remembered_whole() -> None:
-    memory = Memory()
+    memory = ItemCache()
     assert epochs(Late(), late, 1, batches.Reading(), memory) == epochs(
         Late(), late, 1, batches.Reading(), None
     )
     assert len(memory) == ITEMS
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_crops_come_in_turn(workers: int) -> None:
-    memory, reading = Memory(), batches.Reading(workers, 1337, crops=2)
-    first, second, third = (
-        {label: wave for wavs, labels in found for wave, label in zip(wavs, labels, strict=True)}
-        for found in _by_epoch(epochs(Waves(), together, 3, reading, memory))
-    )
-    assert len(memory) == ITEMS + len(RANDOM)
-    assert first == third
-    assert {index for index in range(ITEMS) if first[index] != second[index]} <= set(RANDOM)
-    assert any(first[index] != second[index] for index in RANDOM)
-
-
-def _by_epoch(found: list[Any]) -> list[list[Any]]:
-    size = len(found) // 3
-    return [found[start : start + size] for start in range(0, len(found), size)]
-
-
 def test_what_is_remembered_holds_no_audio() -> None:
-    memory = Memory()
+    memory = ItemCache()
     wave = np.ones(16000, dtype=np.float32)
     given = memory.keep(0, (wave, "label"), lambda: (wave, "label"))
     assert given[0].wave is wave
     kept = memory[0]
     assert kept[0].wave is None
     assert (len(kept[0]), kept[1]) == (16000, "label")
-    assert kept[0].sha256 == remembered.digest(wave) != remembered.digest(2 * wave)
+    assert kept[0].sha256 == digest(wave) != digest(2 * wave)
     assert kept[0].astype(np.float32) is kept[0]
 
 
 def test_content_without_audio_is_not_remembered() -> None:
-    memory = Memory()
+    memory = ItemCache()
     content = (["a", "b"], 3)
     assert memory.keep(0, content, lambda: content) is content
     assert len(memory) == 0

@@ -17,11 +17,12 @@ import soundfile
 import toy
 
 from downstream_runs import tasks
-from downstream_runs.engine import finite, lock, loop, parts, run, run_dir, session, state
-from downstream_runs.errors import Diverged, RunFailed, UsageError
-from downstream_runs.features.settings import Settings
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.engine import checkpoints, components, optimization, run, run_dir, session, train
 from reports.gather import gather
 from reports.tables import ours, table1
+from upstream_arm.common import lock
+from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
 
@@ -111,7 +112,7 @@ def test_an_unfinished_run_is_left_alone_by_never(
 ) -> None:
     wanted = plan(corpus, tmp_path)
     with monkeypatch.context() as patch:
-        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
     with pytest.raises(UsageError, match="unfinished run; --rerun missing"):
@@ -159,7 +160,7 @@ def test_a_stopped_run_goes_on(
     wanted = plan(corpus, tmp_path)
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_log_training", stop)
+        patch.setattr(train.Trainer, "log", stop)
         with pytest.raises(raised):
             run(wanted)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -174,7 +175,7 @@ def test_a_damaged_checkpoint_falls_back(
 ) -> None:
     wanted = plan(corpus, tmp_path)
     with monkeypatch.context() as patch:
-        fail_at(patch, loop.Trainer, "_update", 4, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 4, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
     newest = run_dir(wanted) / "checkpoints" / "step-00000003.pt"
@@ -195,10 +196,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     full = OSError(errno.ENOSPC, "No space left on device", "step-00000002.pt")
     with monkeypatch.context() as patch:
         # Per step one checkpoint; the second write of step 2 follows the best weights.
-        fail_at(patch, state, "atomic_write_bytes", 3, full)
+        fail_at(patch, checkpoints, "atomic_write_bytes", 3, full)
         with pytest.raises(RunFailed, match="is full; the last checkpoint is whole"):
             run(wanted)
-    assert state.read_tensors(run_dir(wanted) / "checkpoints" / "step-00000001.pt")["step"] == 1
+    assert checkpoints.read_tensors(run_dir(wanted) / "checkpoints" / "step-00000001.pt")["step"] == 1
     assert run(wanted).steps == 4
 
 
@@ -235,7 +236,7 @@ def test_steps_without_a_gradient_are_skipped_and_counted_across_a_kill(
     killed = plan(corpus, tmp_path / "killed", runner={"total_steps": 6})
     with monkeypatch.context() as patch:
         undo = toy.spoil({1: math.nan, 3: math.nan})
-        fail_at(patch, loop.Trainer, "_update", 4, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 4, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(killed)
         undo()
@@ -255,7 +256,7 @@ def test_steps_without_a_gradient_one_after_another_stop_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after s3prl's zero_infinity, which may hide a NaN from the loss and not from the gradient."""
-    monkeypatch.setattr(finite, "SKIPPED_IN_A_ROW", 2)
+    monkeypatch.setattr(optimization, "SKIPPED_IN_A_ROW", 2)
     undo = toy.spoil(dict.fromkeys(range(1, 9), math.nan))
     wanted = plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2})
     with pytest.raises(Diverged, match="the gradient of 2 steps one after another is nan at step 2"):
@@ -302,7 +303,7 @@ def test_what_s3prl_logs_of_a_training_is_of_all_batches_across_a_kill(
     run(plan(corpus, tmp_path / "whole", runner={"log_step": 4}))
     killed = plan(corpus, tmp_path / "killed", runner={"log_step": 4})
     with monkeypatch.context() as patch:
-        fail_at(patch, loop.Trainer, "_update", 4, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 4, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(killed)
     run(killed)
@@ -330,10 +331,10 @@ def test_scores_that_are_not_finite_are_refused(
         run(plan(corpus, tmp_path))
 
 
-@pytest.mark.parametrize("features", [Settings("off"), Settings("memory", "fp32")])
+@pytest.mark.parametrize("features", [FeatureOptions("off"), FeatureOptions("memory", "fp32")])
 @pytest.mark.parametrize("split", ["train", "dev-clean"])
 def test_features_that_are_not_finite_are_refused(
-    split: str, features: Settings, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, features: FeatureOptions, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chapter = "1" if split == "train" else "2"
     path = next((corpus / ("train-clean-100" if split == "train" else split)).rglob(f"{chapter}-9-0001.flac"))
@@ -351,16 +352,16 @@ def test_features_that_are_not_finite_are_refused(
     monkeypatch.setattr(toy.Toy, "spoiled", True, raising=False)
     # The corpus has a file of that length in each split: only that of this one is spoiled.
     if split != "train":
-        train = loop.Trainer._backward
+        real_backward = train.Trainer._backward
 
         def whole(trainer: Any, *arguments: Any, **options: Any) -> Any:
             monkeypatch.setattr(toy.Toy, "spoiled", False)
             try:
-                return train(trainer, *arguments, **options)
+                return real_backward(trainer, *arguments, **options)
             finally:
                 monkeypatch.setattr(toy.Toy, "spoiled", True)
 
-        monkeypatch.setattr(loop.Trainer, "_backward", whole)
+        monkeypatch.setattr(train.Trainer, "_backward", whole)
     with pytest.raises(RunFailed, match=rf"features of {chapter}-9-0001 in {split} are not finite"):
         run(plan(corpus, tmp_path, features=features, runner={"eval_step": 4}))
 
@@ -375,7 +376,7 @@ def test_a_batch_that_does_not_fit_is_halved(
     config["downstream_expert"]["modelrc"]["RNNs"]["dropout"] = [0.0]
     whole = run(plan(corpus, tmp_path / "whole", config=config))
     wanted = plan(corpus, tmp_path / "halved", config=config)
-    real = parts.Parts.features
+    real = components.Components.features
 
     def small_memory(self: Any, wavs: Any) -> Any:
         if len(wavs) > 2:
@@ -383,13 +384,13 @@ def test_a_batch_that_does_not_fit_is_halved(
         return real(self, wavs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts.Parts, "features", small_memory)
+        patch.setattr(components.Components, "features", small_memory)
         halved = run(wanted)
     assert "batches that did not fit in memory were computed in two halves" in halved.deviations
     assert len(events(run_dir(wanted), "out_of_memory")) > 0
     assert whole.deviations == halved.deviations[:-1]
     folders = [run_dir(plan(corpus, tmp_path / name, config=config)) for name in ("whole", "halved")]
-    ends = [state.read_tensors(folder / "checkpoints" / "step-00000004.pt") for folder in folders]
+    ends = [checkpoints.read_tensors(folder / "checkpoints" / "step-00000004.pt") for folder in folders]
     for name, tensor in ends[0]["trained"]["Downstream"].items():
         assert torch.allclose(tensor, ends[1]["trained"]["Downstream"][name], atol=1e-4), name
 
@@ -399,7 +400,7 @@ def test_memory_that_is_too_small_for_accumulation_stops_the_run(
 ) -> None:
     import torch
 
-    fail_at(monkeypatch, loop.Trainer, "_backward", 2, torch.OutOfMemoryError("out of memory"))
+    fail_at(monkeypatch, train.Trainer, "_backward", 2, torch.OutOfMemoryError("out of memory"))
     with pytest.raises(RunFailed, match=r"out of memory at step 1 with \d utterances"):
         run(plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2}))
 
@@ -419,7 +420,7 @@ def test_a_gpu_run_finishes_and_resumes(
         pytest.skip("needs a CUDA device")
     wanted = plan(corpus, tmp_path, precision=precision, device="cuda")
     with monkeypatch.context() as patch:
-        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
     assert run(wanted).steps == 4
@@ -428,7 +429,7 @@ def test_a_gpu_run_finishes_and_resumes(
 def test_two_scorers_that_disagree_stop_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts.ScalarLog, "add_scalar", lambda self, name, value, global_step: None)
+    monkeypatch.setattr(components.ScalarLog, "add_scalar", lambda self, name, value, global_step: None)
     with pytest.raises(RunFailed, match=r"our wer of dev-clean is 100\.0, s3prl's asr/dev-clean-wer is nan"):
         run(plan(corpus, tmp_path))
 
@@ -478,9 +479,9 @@ def test_other_upstream_weights_are_not_mixed(
 ) -> None:
     wanted = plan(corpus, tmp_path)
     with monkeypatch.context() as patch:
-        fail_at(patch, loop.Trainer, "_update", 3, KeyboardInterrupt())
+        fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(wanted)
-    monkeypatch.setattr(parts, "seed_everything", lambda seed: None)
+    monkeypatch.setattr(components, "seed_everything", lambda seed: None)
     with pytest.raises(UsageError, match="the upstream has other weights"):
         run(wanted)

@@ -13,10 +13,11 @@ import noise
 import pytest
 import toy
 
-from downstream_runs.engine import parallel, run, run_dir, session
-from downstream_runs.engine.plan import resolve_config
+from downstream_runs.core.run import resolve_config
+from downstream_runs.engine import distributed, run, run_dir
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 STEPS = 10
 
 
@@ -38,7 +39,7 @@ def test_training_is_that_of_stock_s3prl(
     torch = pytest.importorskip("torch")
     toy.register()
     # A fork knows the toy upstream.
-    monkeypatch.setattr(parallel, "START_METHOD", "fork")
+    monkeypatch.setattr(distributed, "START_METHOD", "fork")
     corpus = noise.make_corpus(tmp_path)
     plan = noise.tiny_plan(
         corpus,
@@ -55,11 +56,11 @@ def test_training_is_that_of_stock_s3prl(
     config = resolve_config(plan)
     data = plan.task.prepare(plan.data, plan.out / "cache", config)
     (tmp_path / "stock").mkdir()
-    (tmp_path / "config.json").write_text(json.dumps(session._with_data(config, data)))
+    (tmp_path / "config.json").write_text(json.dumps(data.added_to(config)))
     subprocess.run(
         [
             sys.executable,
-            str(HERE / "stock.py"),
+            str(SUPPORT / "stock.py"),
             str(tmp_path / "config.json"),
             str(tmp_path / "stock"),
             str(devices),
@@ -67,7 +68,7 @@ def test_training_is_that_of_stock_s3prl(
         ],
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), str(HERE)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)])},
         capture_output=True,
         timeout=300,
     )

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from downstream_runs.engine.threads import one_each
+from downstream_runs.protocols.layers import one_each
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -18,12 +19,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from downstream_runs.errors import UsageError
-from downstream_runs.features import rounding, settings, weighting
-from downstream_runs.features.remembered import Job, Memory, Reader, StoredWave, digest
-from downstream_runs.features.settings import Choice, Settings, choose, deviations, rounded
-from downstream_runs.features.source import Source
-from downstream_runs.features.store import Store
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.features import rounding, weighting
+from downstream_runs.features.cache import FeatureCache
+from downstream_runs.features.extractor import FeatureExtractor
+from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, ReadJob, digest
+from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
 CPU = torch.device("cpu")
 KEYS = [f"{number:02d}" + 62 * "0" for number in range(6)]
@@ -88,7 +89,7 @@ def test_weighted_sums_and_their_gradient_by_hand() -> None:
     assert [one.tolist() for one in featurizer.forward([frames])] == [[[3.0, 4.0], [5.0, 6.0]]]
 
 
-# store
+# cache
 
 
 def item(size: int = 6) -> dict[str, Tensor]:
@@ -97,26 +98,26 @@ def item(size: int = 6) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_items_fill_the_bound_exactly_and_a_full_store_stays_full(where: str, tmp_path: Path) -> None:
-    store = Store(tmp_path / "a" / "b" if where == "disk" else None, limit=48)
-    assert (store.held, store.full, store.bytes) == (0, False, 0)
+    store = FeatureCache(tmp_path / "a" / "b" if where == "disk" else None, limit=48)
+    assert (store.held, store.full, store.total_bytes) == (0, False, 0)
     for number in (0, 1):
         store.put(KEYS[number], item())
-        assert (store.bytes, store.written, store.full) == (24 * (number + 1), number + 1, False)
+        assert (store.total_bytes, store.written, store.full) == (24 * (number + 1), number + 1, False)
     store.put(KEYS[2], item())
     assert store.full
     store.limit = 1000
     store.put(KEYS[3], item(2))
     assert [store.get(key) is not None for key in KEYS[:4]] == [True, True, False, False]
-    assert (store.bytes, store.written) == (48, 2)
+    assert (store.total_bytes, store.written) == (48, 2)
 
 
 def test_what_other_processes_wrote_counts(tmp_path: Path) -> None:
-    Store(tmp_path).put(KEYS[0], item())
+    FeatureCache(tmp_path).put(KEYS[0], item())
     (file,) = tmp_path.rglob("*.safetensors")
     assert file == tmp_path / "00" / f"{KEYS[0]}.safetensors"
     size = file.stat().st_size
-    store = Store(tmp_path, limit=size + 23)
-    assert store.bytes == size
+    store = FeatureCache(tmp_path, limit=size + 23)
+    assert store.total_bytes == size
     store.put(KEYS[1], item())
     assert store.full and store.get(KEYS[1]) is None
 
@@ -126,15 +127,15 @@ def test_two_gigabytes_stay_free(
     free: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(free))
-    store = Store(tmp_path)
+    store = FeatureCache(tmp_path)
     store.put(KEYS[0], item())
     assert (store.get(KEYS[0]) is not None, store.full) == (fits, not fits)
 
 
 def test_the_first_items_are_held_in_memory_up_to_their_bound(tmp_path: Path) -> None:
     for key in KEYS[:2]:
-        Store(tmp_path).put(key, item())
-    reading, writing = Store(tmp_path, held=24), Store(tmp_path / "new", held=24)
+        FeatureCache(tmp_path).put(key, item())
+    reading, writing = FeatureCache(tmp_path, held=24), FeatureCache(tmp_path / "new", held=24)
     assert reading.get(KEYS[5]) is None
     for key in KEYS[:2]:
         assert reading.get(key) is not None
@@ -147,79 +148,115 @@ def test_the_first_items_are_held_in_memory_up_to_their_bound(tmp_path: Path) ->
 
 def test_an_item_in_a_file_has_the_checksum_of_its_bytes_by_name(tmp_path: Path) -> None:
     whole = {"sum": torch.tensor([1.0, 2.0]), "last": torch.tensor([3.0]), "count": torch.tensor(7)}
-    Store(tmp_path).put(KEYS[0], whole)
+    FeatureCache(tmp_path).put(KEYS[0], whole)
     (file,) = tmp_path.rglob("*.safetensors")
     content = b"".join(whole[name].numpy().tobytes() for name in ("count", "last", "sum"))
     written = load_file(file)
     assert int(written.pop("crc32")) == zlib.crc32(content)
-    assert Store(tmp_path).get(KEYS[0]) is not None
+    assert FeatureCache(tmp_path).get(KEYS[0]) is not None
     save_file(written, file)
-    assert Store(tmp_path).get(KEYS[0]) is None, "a file without a checksum"
+    assert FeatureCache(tmp_path).get(KEYS[0]) is None, "a file without a checksum"
 
 
-# settings
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"mode": "disk", "crops": 0}, "--features-crops is 0, expected at least 1"),
-        ({"mode": "auto", "crops": 1}, "--features-crops is for stored features"),
-        ({"mode": "off", "compiled": True}, "--features-compile is for stored features"),
-        ({"mode": "disk", "precision": "fp8"}, "--features-precision 'fp8' is unknown"),
-    ],
-)
-def test_settings_that_are_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        Settings(**given)
+# options
 
 
 def test_every_deviation_is_said_and_no_other() -> None:
-    assert Settings("memory", crops=1).crops == 1 and not Settings().compiled
-    plain = Choice("disk", "frames", "fp32")
-    assert plain == Choice("disk") and not plain.compiled
-    whole = choose(Settings("disk", "bf16", crops=3, autocast="fp16", compiled=True), False, True, 9)
-    assert whole == Choice("disk", "frames", "bf16", 3, "fp16", True)
-    alone = {
-        "rounded to bf16": Choice("disk", precision="bf16"),
-        "autocast to fp16": Choice("disk", autocast="fp16"),
-        "is compiled": Choice("disk", compiled=True),
-        "has 3 crops that come in turn": Choice("disk", crops=3),
-    }
-    for part, choice in alone.items():
-        (said,) = deviations(choice, batch_free=True)
-        assert part in said and sum(part in one for one in deviations(whole, False)) == 1
-    assert len(deviations(whole, False)) == 5 and "gets alone" in deviations(whole, False)[-1]
-    assert deviations(plain, True) == deviations(Choice("off", precision="fp16"), False) == ()
-    assert "stay in fp32" not in rounded(whole) and "stay in fp32" in rounded(whole, widened=True)
+    rounded, alone = StoredKind("disk", "frames", "bf16"), StoredKind("disk", "pooled")
+    assert deviations(StoredKind("off", precision="bf16"), False) == deviations(alone, True) == ()
+    (said,) = deviations(rounded, True)
+    assert "rounded to bf16" in said and "stay in fp32" not in said
+    (said,) = deviations(rounded, True, widened=True)
+    assert "rounded to bf16" in said and "stay in fp32" in said
+    (said,) = deviations(alone, False)
+    assert "gets alone" in said and len(deviations(rounded, False)) == 2
 
 
-def test_a_quarter_of_the_memory_holds_items_up_to_four_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for pages, held in ((1_000_000, 1_024_000_000), (100_000_000, 4_000_000_000)):
-        sizes = {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}
-        monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
-        assert settings.held_bytes() == held
+@pytest.mark.parametrize(
+    ("mode", "poolable", "batch_free", "utterances", "chosen"),
+    [
+        ("off", True, True, 1, StoredKind("off")),
+        ("memory", True, False, 999, StoredKind("memory", "pooled", "fp32")),
+        ("disk", False, False, 999, StoredKind("disk", "frames", "bf16")),
+        ("auto", True, True, 999, StoredKind("disk", "pooled", "fp32")),
+        ("auto", True, False, 1, StoredKind("off")),
+        ("auto", False, True, 500, StoredKind("memory", "frames", "fp32")),
+        ("auto", False, True, 501, StoredKind("off")),
+        ("auto", False, False, 1, StoredKind("off")),
+    ],
+)
+def test_what_is_stored(
+    mode: Any, poolable: bool, batch_free: bool, utterances: int, chosen: StoredKind
+) -> None:
+    assert choose(FeatureOptions(mode, "bf16"), poolable, batch_free, utterances) == chosen
 
 
-def test_an_upstream_is_known_by_all_that_decides_its_features() -> None:
-    first = settings.identity("student", ["a", None], "w", {"batching": "exact", "dtype": "fp32"}, "c")
-    turned = settings.identity("student", ["a", None], "w", {"dtype": "fp32", "batching": "exact"}, "c")
-    assert first == turned and len(first) == 64
-    others = [
-        settings.identity("fbank", ["a", None], "w", {"batching": "exact", "dtype": "fp32"}, "c"),
-        settings.identity("student", [None, "a"], "w", {"batching": "exact", "dtype": "fp32"}, "c"),
-        settings.identity("student", ["a", None], "v", {"batching": "exact", "dtype": "fp32"}, "c"),
-        settings.identity("student", ["a", None], "w", {"batching": "exact", "dtype": "fp16"}, "c"),
-        settings.identity("student", ["a", None], "w", {"batching": "exact", "dtype": "fp32"}, "d"),
-    ]
-    assert len({first, *others}) == 6
-    assert settings.folder(Path("x"), first) == Path("x") / "features" / first[:16]
+def test_an_upstream_says_whether_it_depends_on_the_batch() -> None:
     for switches, exact in (({"batching": "exact"}, True), ({"batching": "released"}, False), (None, False)):
-        assert settings.is_batch_free(SimpleNamespace(switches=switches)) == exact
-    assert not settings.is_batch_free(object())
+        assert is_batch_free(SimpleNamespace(switches=switches)) == exact
+    assert not is_batch_free(object())
 
 
-# source
+@pytest.mark.parametrize(("pages", "held"), [(1_000_000, 1_024_000_000), (100_000_000, 4_000_000_000)])
+def test_where_the_items_of_an_upstream_are_and_how_many_bytes(
+    pages: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}.__getitem__)
+    identity, kinds = (
+        "0123456789abcdef" * 4,
+        [StoredKind("disk", "pooled"), StoredKind("disk", "frames", "fp16")],
+    )
+    pooled, frames = (FeatureCache.of_upstream(tmp_path, identity, kind, 7) for kind in kinds)
+    assert pooled.folder == tmp_path / "0123456789abcdef" / "pooled-fp32" and pooled.held == held
+    assert frames.folder == tmp_path / "0123456789abcdef" / "frames-fp16" and frames.held == 0
+    assert pooled.limit == frames.limit == 7
+    memory = FeatureCache.of_upstream(tmp_path, identity, StoredKind("memory"), None)
+    assert (memory.folder, memory.limit, memory.held) == (None, 4_000_000_000, 0)
+    caches = [pooled, frames, memory, FeatureCache.of_upstream(tmp_path, "f" * 64, kinds[0])]
+    keys = {cache.key(content, how) for cache in caches for content in (b"a", b"b") for how in ("", "x")}
+    assert len(keys) == 16
+    again = FeatureCache.of_upstream(tmp_path, identity, kinds[0])
+    assert again.key(b"a") == pooled.key(b"a") and again.limit is None
+
+
+def test_a_layer_of_frames_alone(tmp_path: Path) -> None:
+    layers = {"frames": torch.arange(12.0).view(3, 2, 2)}
+    for cache in (FeatureCache(None), FeatureCache(tmp_path / "held", held=1000), FeatureCache(tmp_path)):
+        cache.put(KEYS[0], layers)
+        for _ in range(2):
+            found = cache.get(KEYS[0], layer=1)
+            assert found is not None and torch.equal(found["frames"], layers["frames"][1])
+    assert cache.get(KEYS[1], layer=0) is None and (cache.hits, cache.misses) == (2, 1)
+    fresh = FeatureCache(tmp_path, held=48)
+    assert fresh.get(KEYS[0], layer=2) is not None and fresh.held == 48, "a layer is not held"
+    (file,) = (path for path in tmp_path.glob("00/*") if path.suffix == ".safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 4
+    file.write_bytes(content)
+    assert FeatureCache(tmp_path).get(KEYS[0], layer=0) is None, "of an item whose bytes are others"
+
+
+def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    (tmp_path / "00").mkdir()
+    left, written = tmp_path / "00" / ".a.tmp", tmp_path / "00" / ".b.tmp"
+    for path in (left, written, tmp_path / "00" / "note.txt"):
+        path.write_bytes(b"half")
+    with written.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert FeatureCache(tmp_path).total_bytes == 0
+    assert sorted(path.name for path in (tmp_path / "00").iterdir()) == [".b.tmp", "note.txt"]
+
+
+def test_the_journals_account_of_a_cache(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, limit=24)
+    for key in KEYS[:2]:
+        cache.put(key, item())
+        cache.get(key)
+    told = {"folder": str(tmp_path), "used_again": 1, "computed": 1, "stored": 1, "bytes": 24, "full": True}
+    assert cache.account() == told and FeatureCache(None).account()["folder"] is None
+
+
+# extractor
 
 
 class Plain(nn.Module):
@@ -252,9 +289,10 @@ def wave(samples: int, start: float = 1.0) -> Tensor:
     return torch.arange(samples, dtype=torch.float32) / 100 + start
 
 
-def source(upstream: nn.Module, seldom: bool = False, **chosen: Any) -> Source:
-    given = {"mode": "memory", "kind": "frames", "precision": "fp32"} | chosen
-    return Source(upstream, "someone", Choice(**given), Store(None), 10, seldom)
+def source(upstream: nn.Module, crops: bool = False, **chosen: Any) -> FeatureExtractor:
+    return FeatureExtractor(
+        upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), 10, crops
+    )
 
 
 @pytest.mark.parametrize("kind", ["frames", "pooled"])
@@ -281,9 +319,9 @@ def test_pooled_means_of_the_batch_at_hand_are_not_looked_up_again() -> None:
     one, other = [wave(50), wave(40)], [wave(50), wave(40, 9.0)]
     first = made.features(featurizer, one, CPU)
     again = made.features(featurizer, one, CPU)
-    assert torch.equal(first[1], again[1]) and (made.store.hits, made.store.misses) == (0, 2)
+    assert torch.equal(first[1], again[1]) and (made.cache.hits, made.cache.misses) == (0, 2)
     assert not torch.equal(made.features(featurizer, other, CPU)[1], first[1])
-    assert (made.store.hits, made.store.misses, upstream.calls) == (1, 3, 3)
+    assert (made.cache.hits, made.cache.misses, upstream.calls) == (1, 3, 3)
 
 
 def test_a_waveform_in_store_is_read_only_where_its_features_are_not() -> None:
@@ -293,22 +331,22 @@ def test_a_waveform_in_store_is_read_only_where_its_features_are_not() -> None:
         reads.append(1)
         return given
 
-    made = source(Plain(), seldom=True)
-    with_audio, bare = (StoredWave(digest(given), 50, read, one) for one in (given, None))
+    made = source(Plain(), crops=True)
+    with_audio, bare = (CachedWaveform(digest(given), 50, read, one) for one in (given, None))
     expected = given.view(-1, 10)
     assert torch.equal(made.features(featurizer, [with_audio], CPU)[0], expected)
-    assert reads == [] and made.store.written == 1, "what is remembered comes again"
+    assert reads == [] and made.cache.written == 1, "what is remembered comes again"
     assert torch.equal(made.features(featurizer, [bare], CPU)[0], expected) and reads == []
-    fresh = source(Plain(), seldom=True)
+    fresh = source(Plain(), crops=True)
     assert torch.equal(fresh.features(featurizer, [bare], CPU)[0], expected) and reads == [1]
 
 
 def test_a_crop_is_stored_when_it_comes_a_second_time() -> None:
-    made = source(Plain(), seldom=True)
+    made = source(Plain(), crops=True)
     written = []
     for _ in range(3):
         made.features(featurizer, [wave(50)], CPU)
-        written.append((made.store.written, made.store.hits))
+        written.append((made.cache.written, made.cache.hits))
     assert written == [(0, 0), (1, 0), (1, 1)]
 
 
@@ -327,7 +365,7 @@ def test_one_value_that_is_not_finite_keeps_an_item_out() -> None:
     for kind in ("frames", "pooled"):
         made = source(Plain(), kind=kind)
         made.features(featurizer, [broken, wave(50)], CPU)
-        assert made.store.written == 1
+        assert made.cache.written == 1
 
 
 def test_widened_frames_are_counted_and_told_once() -> None:
@@ -338,64 +376,27 @@ def test_widened_frames_are_counted_and_told_once() -> None:
         made.on_widened = tell
         for _ in range(2):
             made.features(featurizer, batch, CPU)
-        assert made.widened == 4 and made.store.hits == 3
-        assert [made._item(one, CPU)["frames"].element_size() for one in batch] == [4, 4, 2]
+        assert made.widened == 4 and made.cache.hits == 3
+        assert [made.item(one, CPU)["frames"].element_size() for one in batch] == [4, 4, 2]
     assert told == [1]
     pooled = source(Plain(), kind="pooled", precision="fp16")
     pooled.features(featurizer, batch, CPU)
     assert pooled.widened == 0
 
 
-def test_the_upstream_runs_under_the_autocast_that_is_chosen_or_else_the_steps() -> None:
-    for chosen, step, expected in (
-        (None, False, (False, torch.bfloat16)),
-        (None, True, (True, torch.bfloat16)),
-        ("fp16", False, (True, torch.float16)),
-    ):
-        upstream = Plain()
-        with torch.autocast("cpu", torch.bfloat16, enabled=step):
-            source(upstream, autocast=chosen).compute(wave(50), CPU)
-        assert upstream.autocast == expected
+def test_features_under_autocast_are_others() -> None:
+    upstream = Plain()
+    made = source(upstream)
+    under = []
+    for enabled, dtype in ((False, torch.bfloat16), (True, torch.bfloat16), (True, torch.float16)) * 2:
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            made.item(wave(50), CPU)
+        under.append(upstream.autocast)
+    assert (made.cache.hits, made.cache.misses, upstream.calls) == (3, 3, 3)
+    assert under[:3] == [(False, torch.bfloat16), (True, torch.bfloat16), (True, torch.float16)]
 
 
-def test_only_what_is_chosen_is_compiled_and_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def compiled(upstream: nn.Module, **options: Any) -> nn.Module:
-        asked.append(options)
-        return upstream
-
-    monkeypatch.setattr(torch, "compile", compiled)
-    source(Plain())
-    assert asked == []
-    source(Plain(), compiled=True)
-    assert asked == [{"dynamic": True}]
-
-
-def test_items_are_found_under_all_that_they_were_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", lambda upstream, **options: upstream)
-    chosen: list[dict[str, Any]] = [{}, {"kind": "pooled"}, {"precision": "fp16"}, {"compiled": True}]
-    chosen += [{"autocast": "fp16"}, {"autocast": "bf16"}]
-    keys = [source(Plain(), **one)._key(b"sha", "cpu") for one in chosen]
-    keys.append(source(Plain())._key(b"other", "cpu"))
-    with torch.autocast("cpu", torch.bfloat16):
-        keys.append(source(Plain())._key(b"sha", "cpu"))
-        assert source(Plain(), autocast="bf16")._key(b"sha", "cpu") == keys[5]
-    assert keys[-1] == keys[5] and len(set(keys[:-1])) == len(keys) - 1
-
-
-def test_why_an_upstream_cannot_be_compiled_is_said_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._dynamo.exc import TorchDynamoException
-
-    def broken(wavs: list[Tensor]) -> None:
-        raise TorchDynamoException("y" * 500)
-
-    monkeypatch.setattr(torch, "compile", lambda upstream, **options: broken)
-    with pytest.raises(UsageError, match=r"here \(y{200}\); leave"):
-        source(Plain(), compiled=True).features(featurizer, [wave(50)], CPU)
-
-
-# remembered
+# items
 
 
 @pytest.mark.parametrize(
@@ -412,43 +413,41 @@ def test_reading_that_drew_is_noticed_whichever_generator_it_was(draw: Callable[
     np.random.seed(3)
     np.random.rand(5)
     drawn = type("Drawn", (), {"__getitem__": lambda self, index: draw() if index else "plain"})()
-    reader = Reader(drawn, list)
-    assert [read.drew for read in reader[Job((0, 1, 0))]] == [False, True, False]
+    reader = ItemReader(drawn, list)
+    assert [read.drew for read in reader[ReadJob((0, 1, 0))]] == [False, True, False]
 
 
 def test_seeds_of_a_job() -> None:
     drawn = type("Drawn", (), {"__getitem__": lambda self, index: random.random()})()
-    reader = Reader(drawn, list)
+    reader = ItemReader(drawn, list)
 
-    def read(seed: int | None, seeds: tuple[int, ...] | None) -> list[float]:
-        return [one.content for one in reader[Job((0, 1), seed, seeds)]]
+    def read(seed: int | None) -> list[float]:
+        return [one.content for one in reader[ReadJob((0, 1), seed)]]
 
     random.seed(7)
     whole = [random.random(), random.random()]
-    first = [random.Random(seed).random() for seed in (8, 9)]
     random.seed(0)
     before = random.getstate()
-    assert read(7, None) == whole and read(None, (8, 9)) == read(7, (8, 9)) == first
-    assert random.getstate() == before
-    assert read(None, None) != read(None, None) and random.getstate() != before
+    assert read(7) == read(7) == whole and random.getstate() == before
+    assert read(None) != read(None) and random.getstate() != before
 
 
 def test_a_batch_of_one_index_is_what_collating_makes_of_it() -> None:
-    reader = Reader({5: ("wave", "label")}, lambda items: zip(*items, strict=True))
+    reader = ItemReader({5: ("wave", "label")}, lambda items: zip(*items, strict=True))
     assert reader.content(5) == ("wave", "label") and reader.content((5,)) == (("wave",), ("label",))
-    assert Reader({5: 1}, list).content((5,)) == [1]
+    assert ItemReader({5: 1}, list).content((5,)) == [1]
 
 
 @pytest.mark.parametrize("first", [["ab", "cd"], "ab", np.ones((2, 2)), np.ones(1), [], [np.ones(2), "ab"]])
 def test_content_that_is_no_audio_is_handed_back(first: Any) -> None:
-    memory = Memory()
+    memory = ItemCache()
     content = (first, 3)
     assert memory.keep(0, content, lambda: content) is content and 0 not in memory
 
 
 def test_audio_of_one_and_of_several_is_remembered_and_read_again() -> None:
     one, other = np.ones(2, dtype=np.float32), torch.arange(3.0)
-    memory = Memory()
+    memory = ItemCache()
     single, several = ((one, "a"), ([one, other], "b"))
     given = memory.keep("s", single, lambda: single)
     assert given[0].wave is one and given[1] == "a" and "s" in memory

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import copy
-import functools
 import json
-import sys
 from pathlib import Path
 
+import noise
 import pytest
+import small_student
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-import small_student
-
 from downstream_runs import bridge
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import run, run_dir
-from downstream_runs.errors import UsageError
 from downstream_runs.features import weighting
-from downstream_runs.features.settings import Choice, Settings, choose, deviations
-from downstream_runs.features.source import Source
-from downstream_runs.features.store import Store
+from downstream_runs.features.cache import FeatureCache
+from downstream_runs.features.extractor import FeatureExtractor
+from downstream_runs.features.options import StoredKind, choose, deviations
+from upstream_arm.common.errors import UsageError
 from upstream_arm.expert import UpstreamExpert
 
 student = small_student.build
@@ -55,9 +52,9 @@ def taken(made: object) -> object:
 
 
 def source(
-    expert: torch.nn.Module, choice: Choice, folder: Path | None = None, seldom: bool = False
-) -> Source:
-    return Source(expert, "someone", choice, Store(folder), 320, seldom)
+    expert: torch.nn.Module, choice: StoredKind, folder: Path | None = None, seldom: bool = False
+) -> FeatureExtractor:
+    return FeatureExtractor(expert, choice, FeatureCache(folder, f"someone {choice}"), 320, seldom)
 
 
 CPU = torch.device("cpu")
@@ -75,7 +72,7 @@ def test_stored_frames_are_those_of_the_upstream(subset: tuple[int, ...], where:
     expert = student()
     made = featurizer(expert)
     batch = [waves()[index] for index in subset]
-    mode = Choice("disk", "frames", "fp32")
+    mode = StoredKind("disk", "frames", "fp32")
     stored = source(expert, mode, tmp_path if where == "disk" else None)
     weights = made.weights  # type: ignore[attr-defined]
     with torch.no_grad():
@@ -93,7 +90,7 @@ def test_stored_frames_are_those_of_the_upstream(subset: tuple[int, ...], where:
         found = stored.features(taken(made), batch, CPU)
         close(found, expected)
         torch.testing.assert_close(gradient(found), wanted, rtol=1e-4, atol=1e-4)
-    assert (stored.store.hits, stored.store.misses) == (len(subset), len(subset))
+    assert (stored.cache.hits, stored.cache.misses) == (len(subset), len(subset))
 
 
 @pytest.mark.parametrize("subset", [(0, 1, 2, 3), (0,), (2, 0)])
@@ -101,7 +98,7 @@ def test_pooled_items_are_means_over_what_the_featurizer_keeps(subset: tuple[int
     expert = student()
     made = featurizer(expert)
     batch = [waves()[index] for index in subset]
-    stored = source(expert, Choice("memory", "pooled", "fp32"))
+    stored = source(expert, StoredKind("memory", "pooled", "fp32"))
     with torch.no_grad():
         made.weights.copy_(torch.randn(len(made.weights)))  # type: ignore[attr-defined]
         expected = [frames.mean(dim=0, keepdim=True) for frames in made(batch, expert(batch))]  # type: ignore[operator]
@@ -121,7 +118,7 @@ def test_without_weights_there_is_one_layer_and_no_other_is_taken() -> None:
 
 def test_half_precision_rounds_stored_and_new_items_alike() -> None:
     expert = student()
-    made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp16"))
+    made, stored = featurizer(expert), source(expert, StoredKind("memory", "frames", "fp16"))
     first, second = (stored.features(taken(made), waves(), CPU) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
@@ -164,12 +161,12 @@ def test_frames_that_a_precision_does_not_hold_stay_in_fp32(
     if scale > 1e38:  # as large as fp32 allows
         expert.scale = scale / max(float(state.abs().max()) for state in student()([wav])["hidden_states"])
     folder = tmp_path if where == "disk" else None
-    stored = source(expert, Choice("disk", "frames", precision), folder)  # type: ignore[arg-type]
+    stored = source(expert, StoredKind("disk", "frames", precision), folder)  # type: ignore[arg-type]
     told: list[bool] = []
     stored.on_widened = lambda: told.append(True)
     exact = torch.stack([state[0] for state in expert([wav])["hidden_states"]])
     for _ in range(2):
-        item = stored._item(wav, CPU)["frames"]
+        item = stored.item(wav, CPU)["frames"]
         assert item.dtype != torch.float32 if kept else torch.equal(item, exact)
         assert item.isfinite().all()
     assert (stored.widened, told) == ((0, []) if kept else (2, [True]))
@@ -179,7 +176,7 @@ def test_frames_that_a_precision_does_not_hold_stay_in_fp32(
 def test_pooled_items_are_of_fp32_whatever_their_size() -> None:
     for scale in (1e-4, 1e5):
         expert = Scaled(scale)
-        item = source(expert, Choice("memory", "pooled", "fp32"))._item(waves()[0], CPU)
+        item = source(expert, StoredKind("memory", "pooled", "fp32")).item(waves()[0], CPU)
         frames = torch.stack([state[0] for state in expert([waves()[0]])["hidden_states"]])
         torch.testing.assert_close(item["sum"], frames.sum(dim=1), rtol=1e-4, atol=1e-5 * scale)
 
@@ -188,57 +185,32 @@ def test_pooled_items_are_of_fp32_whatever_their_size() -> None:
 def test_features_that_are_not_finite_are_never_stored(kind: str) -> None:
     precision = "fp16" if kind == "frames" else "fp32"
     for scale in (float("nan"), float("inf"), 3e38):
-        stored = source(Scaled(scale), Choice("memory", kind, precision))  # type: ignore[arg-type]
-        stored._item(waves()[0], CPU)
-        assert (stored.store.written, stored.widened) == (0, 0)
+        stored = source(Scaled(scale), StoredKind("memory", kind, precision))  # type: ignore[arg-type]
+        stored.item(waves()[0], CPU)
+        assert (stored.cache.written, stored.widened) == (0, 0)
 
 
-def test_autocast_is_of_the_extraction_alone_and_has_items_of_its_own(tmp_path: Path) -> None:
+@torch.no_grad()
+def test_what_is_stored_is_what_the_upstream_gives_under_the_autocast_of_the_step(tmp_path: Path) -> None:
+    """As with the store off: training runs under the autocast of --precision, an evaluation does not."""
     expert = student()
-    made = featurizer(expert)
-    whole, half = (Choice("disk", "frames", "fp32", autocast=cast) for cast in (None, "bf16"))  # type: ignore[arg-type]
-    exact = source(expert, whole, tmp_path).features(taken(made), waves(), CPU)
-    stored = source(expert, half, tmp_path)
-    found = stored.features(taken(made), waves(), CPU)
-    assert stored.store.hits == 0
-    with torch.autocast("cpu", torch.float16):  # that of a step
-        again = stored.features(taken(made), waves(), CPU)
-    for one, other, third in zip(exact, found, again, strict=True):
-        assert other.dtype == torch.float32 and torch.equal(other, third)
-        assert 0 < (one - other).abs().max() < 0.05
-
-
-def test_a_compiled_upstream_gives_the_same_up_to_rounding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Without generating code: what is captured is what would be compiled.
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    expert = student()
-    made = featurizer(expert)
-    exact = source(expert, Choice("disk", "frames", "fp32"), tmp_path).features(taken(made), waves(), CPU)
-    compiled = source(expert, Choice("disk", "frames", "fp32", compiled=True), tmp_path)
-    close(compiled.features(taken(made), waves(), CPU), exact)
-    assert (compiled.store.hits, compiled.store.misses) == (0, 4)
-    compiled.features(taken(made), [0.1 * torch.randn(length) for length in range(9000, 16000, 900)], CPU)
-    assert 0 < counters["stats"]["unique_graphs"] <= 5, "one for all lengths"
-
-
-def test_an_upstream_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(graph: object, inputs: object) -> None:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=broken))
-    expert = student()
-    made, choice = featurizer(expert), Choice("memory", "frames", "fp32", compiled=True)
-    with pytest.raises(UsageError, match=r"no compiler.*leave --features-compile out"):
-        source(expert, choice).features(taken(made), waves(), CPU)
+    made, stored = featurizer(expert), source(expert, StoredKind("disk", "frames", "fp32"), tmp_path)
+    for wav in waves():
+        found = {}
+        for cast in (None, torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", cast, enabled=cast is not None):
+                (off,) = made([wav], expert([wav]))  # type: ignore[operator]
+                for _ in range(2):
+                    (found[cast],) = stored.features(taken(made), [wav], CPU)
+                    torch.testing.assert_close(found[cast], off, rtol=1e-6, atol=1e-6)
+        assert 0 < (found[None] - found[torch.bfloat16]).abs().max() < 0.05
+        assert not torch.equal(found[torch.float16], found[torch.bfloat16])
+    assert (stored.cache.hits, stored.cache.misses) == (12, 12)
 
 
 def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> None:
     expert = student("released")
-    made, stored = featurizer(expert), source(expert, Choice("memory", "frames", "fp32"))
+    made, stored = featurizer(expert), source(expert, StoredKind("memory", "frames", "fp32"))
     found = stored.features(taken(made), waves(), CPU)
     with torch.no_grad():
         close(found, [made([wav], expert([wav]))[0] for wav in waves()])  # type: ignore[operator]
@@ -246,54 +218,47 @@ def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> No
 
 def test_random_crops_are_not_stored() -> None:
     expert = student()
-    made, stored = featurizer(expert), source(expert, Choice("memory", "pooled", "fp32"), seldom=True)
+    made, stored = featurizer(expert), source(expert, StoredKind("memory", "pooled", "fp32"), seldom=True)
     always, drawn = waves()[0], torch.Generator().manual_seed(1)
     for _ in range(3):
         stored.features(taken(made), [always, 0.1 * torch.randn(8000, generator=drawn)], CPU)
-    assert stored.store.written == 1
-    assert (stored.store.hits, stored.store.misses) == (1, 5)
+    assert stored.cache.written == 1
+    assert (stored.cache.hits, stored.cache.misses) == (1, 5)
 
 
 def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> None:
     expert = student()
     made = featurizer(expert)
-    choice = Choice("disk", "pooled", "fp32")
+    choice = StoredKind("disk", "pooled", "fp32")
     source(expert, choice, tmp_path).features(taken(made), waves(), CPU)
-    again = Source(expert, "someone", choice, Store(tmp_path, held=10**9), 320, False)
+    held = FeatureCache(tmp_path, f"someone {choice}", held=10**9)
+    again = FeatureExtractor(expert, choice, held, 320, False)
     first = again.features(taken(made), waves(), CPU)
     for file in tmp_path.rglob("*.safetensors"):
         file.unlink()
     close(again.features(taken(made), waves(), CPU), first)
-    assert again.store.misses == 0
+    assert again.cache.misses == 0
 
 
 def test_what_auto_means() -> None:
-    auto = Settings("auto")
-    assert choose(auto, True, True, 10_000) == Choice("disk", "pooled", "fp32")
+    auto = FeatureOptions("auto")
+    assert choose(auto, True, True, 10_000) == StoredKind("disk", "pooled", "fp32")
     assert choose(auto, False, True, 10_000).mode == "off"
-    assert choose(auto, False, True, 60) == Choice("memory", "frames", "fp32")
+    assert choose(auto, False, True, 60) == StoredKind("memory", "frames", "fp32")
     assert choose(auto, False, True, 500).mode == "memory"
     assert choose(auto, False, True, 501).mode == "off"
     assert choose(auto, True, False, 60).mode == "off"
-    assert choose(Settings("memory"), False, True, 10_000) == Choice("memory", "frames", "fp16")
-    assert choose(Settings("disk"), True, False, 10_000) == Choice("disk", "pooled", "fp32")
-    assert deviations(Choice("disk", "pooled", "fp32"), batch_free=True) == ()
-    assert "gets alone" in deviations(Choice("disk", "pooled", "fp32"), batch_free=False)[0]
-    cast = choose(Settings("disk", autocast="bf16", compiled=True), True, True, 9)
-    assert cast == Choice("disk", "pooled", "fp32", autocast="bf16", compiled=True)
-    assert [said.split()[-1] for said in deviations(Choice("disk", autocast="bf16"), True)] == ["bf16"]
-    assert "compiled" in deviations(cast, True)[1]
-    with pytest.raises(UsageError, match="--features-autocast is for stored features"):
-        Settings("auto", autocast="bf16")
-    with pytest.raises(UsageError, match="--features-autocast 'fp8' is unknown"):
-        Settings("disk", autocast="fp8")  # type: ignore[arg-type]
-    assert "rounded to fp16" in deviations(Choice("disk", "frames", "fp16"), batch_free=True)[0]
+    assert choose(FeatureOptions("memory"), False, True, 10_000) == StoredKind("memory", "frames", "fp16")
+    assert choose(FeatureOptions("disk"), True, False, 10_000) == StoredKind("disk", "pooled", "fp32")
+    assert deviations(StoredKind("disk", "pooled", "fp32"), batch_free=True) == ()
+    assert "gets alone" in deviations(StoredKind("disk", "pooled", "fp32"), batch_free=False)[0]
+    assert "rounded to fp16" in deviations(StoredKind("disk", "frames", "fp16"), batch_free=True)[0]
     with pytest.raises(UsageError, match="--features 'sometimes'"):
-        Settings("sometimes")  # type: ignore[arg-type]
+        FeatureOptions("sometimes")  # type: ignore[arg-type]
 
 
 def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path, tmp_path: Path) -> None:
-    settings = [Settings("off"), Settings("memory", "fp32"), Settings("disk", "fp32")]
+    settings = [FeatureOptions("off"), FeatureOptions("memory", "fp32"), FeatureOptions("disk", "fp32")]
     plans = [
         noise.tiny_plan(corpus, tmp_path / one.mode, upstream="small_student", features=one)
         for one in settings
@@ -323,7 +288,7 @@ def test_a_run_says_what_precision_its_features_have(
     import s3prl.hub
 
     s3prl.hub.scaled = lambda **kwargs: Scaled(scale).eval()
-    plan = noise.tiny_plan(corpus, tmp_path, upstream="scaled", features=Settings("disk", "fp16"))
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="scaled", features=FeatureOptions("disk", "fp16"))
     result = run(plan)
     said = [sentence for sentence in result.deviations if "fp16" in sentence]
     assert len(said) == 1 and ("stay in fp32" in said[0]) == (not fits)
@@ -335,6 +300,10 @@ def test_a_run_says_what_precision_its_features_have(
 
 def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:
     for name in ("fbank", "mfcc"):
-        stored = noise.tiny_plan(corpus, tmp_path / "one", upstream=name, features=Settings("disk", "fp32"))
-        alone = noise.tiny_plan(corpus, tmp_path / name, upstream=name, features=Settings("disk", "fp32"))
+        stored = noise.tiny_plan(
+            corpus, tmp_path / "one", upstream=name, features=FeatureOptions("disk", "fp32")
+        )
+        alone = noise.tiny_plan(
+            corpus, tmp_path / name, upstream=name, features=FeatureOptions("disk", "fp32")
+        )
         assert run(stored).metrics == run(alone).metrics

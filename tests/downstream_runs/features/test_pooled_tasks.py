@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import small_student
 
 from downstream_runs import tasks
+from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, run_dir, session
-from downstream_runs.features.settings import Settings
 
 STEPS = 120
 POOLED = [name for name in tasks.names() if tasks.get(name).pooled]
@@ -52,7 +49,7 @@ def test_losses_are_equal_to_rounding(name: str, tmp_path: Path) -> None:
             device="cpu",
             overrides=overrides,
             fold=task.folds[0] if task.folds else None,
-            features=Settings(mode),  # type: ignore[arg-type]
+            features=FeatureOptions(mode),  # type: ignore[arg-type]
         )
         for mode in ("off", "memory")
     ]

@@ -11,19 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import noise
 import pytest
+import small_student
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-import small_student
-
 from downstream_runs import bridge
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.records import EVENTS, read
 from downstream_runs.engine import run, run_dir
-from downstream_runs.engine.records import EVENTS, read
 from downstream_runs.features import provenance
-from downstream_runs.features.settings import Settings
 
 CODE = """
 import torch
@@ -94,6 +92,35 @@ def test_changed_code_is_another(package: Path, file: str, old: str, new: str) -
     assert found() != before
 
 
+@pytest.mark.parametrize(
+    "file", ["__init__", "model", "parts", "late", "below/__init__", "below/deep", "sibling"]
+)
+def test_all_that_a_package_imports_counts(file: str, package: Path) -> None:
+    """Relative imports, imports within functions, of what is beside the package, and of its own folders."""
+    sources = {
+        "__init__": "",
+        "model": "from .parts import layer\ndef entry(**options):\n    from . import late\n",
+        "parts": "import sibling\nfrom owned.below import deep\nlayer = 1\n",
+        "late": "import absent_everywhere\n",
+        "below/__init__": "",
+        "below/deep": "import torch\n",
+        "unused": "",
+    }
+    (package / "owned" / "below").mkdir(parents=True)
+    for name, source in sources.items():
+        (package / "owned" / f"{name}.py").write_text(source)
+    (package / "sibling.py").write_text("")
+    entry = importlib.import_module("owned.model").entry
+    before = provenance.identity(entry, entry)
+    (package / "owned" / "unused.py").write_text("changed = True\n")
+    assert provenance.identity(entry, entry) == before
+    changed = package / "sibling.py" if file == "sibling" else package / "owned" / f"{file}.py"
+    changed.write_text(changed.read_text() + "\nchanged = True\n")
+    assert provenance.identity(entry, entry) != before
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("owned", "sibling")]:
+        del sys.modules[name]
+
+
 def test_changed_options_are_others(package: Path) -> None:
     module = load()
 
@@ -153,12 +180,14 @@ def register(build: Any) -> None:
 def test_a_run_after_a_change_of_the_code_has_its_own_features(
     package: Path, corpus: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "cache").mkdir()
+
     def metrics(out: str, mode: Any) -> str:
         register(load().entry)
-        features = Settings(mode, "fp32")
-        plan = noise.tiny_plan(
-            corpus, tmp_path / out, upstream="foreign", features=features, cache=tmp_path / "cache"
-        )
+        features = FeatureOptions(mode, "fp32")
+        plan = noise.tiny_plan(corpus, tmp_path / out, upstream="foreign", features=features)
+        (tmp_path / out).mkdir()
+        (tmp_path / out / "cache").symlink_to(tmp_path / "cache")
         run(plan)
         return (run_dir(plan) / "metrics.jsonl").read_text()
 
@@ -178,7 +207,9 @@ def test_features_of_code_that_cannot_be_told_are_not_found_again(
         return upstream
 
     register(build)
-    plan = noise.tiny_plan(corpus, tmp_path / "runs", upstream="foreign", features=Settings(mode, "fp32"))
+    plan = noise.tiny_plan(
+        corpus, tmp_path / "runs", upstream="foreign", features=FeatureOptions(mode, "fp32")
+    )
     result = run(plan)
     assert not list((tmp_path / "runs" / "cache").rglob("*.safetensors"))
     assert "what computes them cannot be told" in capfd.readouterr().err

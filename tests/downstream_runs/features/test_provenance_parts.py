@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,16 @@ from downstream_runs.features import provenance
 
 def text(value: Any) -> tuple[str, ...]:
     """All that is known of a value."""
-    found = provenance._Description()
+    found = provenance._Options()
     found.add(value, "it")
-    return (*found.options, *sorted(found._modules))
+    return (*found.lines, *sorted(found.modules))
 
 
 def code(value: Any) -> list[str]:
     """What is known of the files and packages of a value."""
-    found = provenance._Description()
+    found = provenance._Options()
     found.add(value, "it")
-    return found.code()
+    return provenance._code(sorted(found.modules))
 
 
 class Options:
@@ -129,7 +130,7 @@ DIFFERENT: list[Callable[[], Any]] = [
     lambda: str.upper,
     lambda: str.lower,
     lambda: Options,
-    lambda: provenance._Files,
+    lambda: provenance.Unknown,
     lambda: text,
     lambda: closed,
     lambda: Options(step=1).first,
@@ -210,7 +211,7 @@ def test_versions_of_the_packages_that_are_used() -> None:
 # files
 
 SOURCES = {
-    "main.py": "import near, pack.deep.leaf, numpy, torch, optional_and_absent\nfrom branch import twig",
+    "main.py": "import near, pack.deep.leaf, numpy.fft, torch, optional_and_absent\nfrom branch import twig",
     "near.py": "def late():\n    import far",
     "elsewhere/far.py": "import spaced.inner",
     "elsewhere/spaced/inner.py": "from spaced import sibling",  # a folder without __init__.py
@@ -228,7 +229,8 @@ SOURCES = {
     "branch/__init__.py": "",
     "branch/twig.py": "import os, json.decoder",
 }
-UNUSED = {"alone.py": "", "pack/alone.py": "", "elsewhere/spaced/alone.py": ""}
+UNUSED = dict.fromkeys(("alone.py", "pack/alone.py", "elsewhere/spaced/alone.py"), "")
+UNUSED |= {"numpy/fft.py": "", "json/decoder.py": ""}  # folders of names that Python finds elsewhere
 
 
 @pytest.fixture
@@ -237,81 +239,61 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, source in {**SOURCES, **UNUSED}.items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text(source + "\n")
-    for place in (made, made / "elsewhere"):
-        monkeypatch.syspath_prepend(str(place))
     return made
 
 
-def lines(*paths: Path) -> list[str]:
-    importlib.invalidate_caches()
-    files = provenance._Files()
-    for path in paths:
-        files.add(path, "main")
-    return files.lines()
+def lines(folder: Path, *names: str) -> list[str]:
+    """What is known of the code of these modules of a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in (folder, folder / "elsewhere"):
+            patch.syspath_prepend(str(place))
+        for name in names:
+            module = ModuleType(name)
+            module.__file__ = str(folder / f"{name}.py")
+            patch.setitem(sys.modules, name, module)
+        return provenance._code(names)
 
 
 def test_every_file_that_is_imported_counts_and_no_other(folder: Path) -> None:
-    before = lines(folder / "main.py")
-    assert len(before) == len(SOURCES) + 2
-    assert before[-2:] == [version("numpy"), version("torch")]
+    before = lines(folder, "main")
     for name in SOURCES:
         path = folder / name
         path.write_text(SOURCES[name] + "\n# changed\n")
-        assert lines(folder / "main.py") != before, name
+        assert lines(folder, "main") != before, name
         path.write_text(SOURCES[name] + "\n")
     for name in UNUSED:
         (folder / name).write_text("# changed\n")
-    assert lines(folder / "main.py") == before
+    assert lines(folder, "main") == before
+    assert len(before) == len(SOURCES) + 2 and before[-2:] == [version("numpy"), version("torch")]
 
 
-def test_the_order_of_files_and_their_place_do_not_matter(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = lines(folder / "main.py")
-    twice = lines(folder / "near.py", folder / "alone.py")
-    assert twice == lines(folder / "alone.py", folder / "near.py") and len(twice) == 5
+def test_the_order_of_modules_and_their_place_do_not_matter(folder: Path) -> None:
+    before = lines(folder, "main")
+    assert lines(folder, "near", "alone") == lines(folder, "alone", "near")
     moved = folder.with_name("moved")
     shutil.move(folder, moved)
-    for place in (moved, moved / "elsewhere"):
-        monkeypatch.syspath_prepend(str(place))
-    assert lines(moved / "main.py") == before
+    assert lines(moved, "main") == before
 
 
-def test_many_packages_stand_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_many_packages_stand_in_the_order_of_their_names(folder: Path) -> None:
     names = ["numpy", "torch", "scipy", "pytest", "hypothesis", "yaml", "packaging", "pluggy", "filelock"]
     names = [name for name in names if importlib.util.find_spec(name)]
-    (tmp_path / "main.py").write_text(f"import {', '.join(names)}\n")
-    found = [line.split()[0] for line in lines(tmp_path / "main.py")[1:]]
-    assert found == sorted(names)
+    (folder / "main.py").write_text(f"import {', '.join(names)}\n")
+    assert [line.split()[0] for line in lines(folder, "main")[1:]] == sorted(names)
 
 
-def test_an_installed_package_is_known_by_its_version_and_the_files_beside(tmp_path: Path) -> None:
-    def beside(package: str) -> list[str]:
-        files = provenance._Files()
-        files._installed = (tmp_path,)
-        files.add(tmp_path / "a.py", package)
-        return [line.partition(" ")[0] for line in files.lines()]
-
-    for name in ("a.py", "b.py", "c.txt"):
-        (tmp_path / name).write_text("import near\n")
-    assert beside("someones") == ["a.py", "b.py", "someones"]
-    assert beside("torch") == ["torch"] and beside("json") == ["json"]
-    assert provenance._Files()._is_installed(Path(json.__file__))
-    assert provenance._Files()._is_installed(Path(np.__file__))
-    assert not provenance._Files()._is_installed(tmp_path / "a.py")
+def test_code_that_cannot_be_read_is_unknown(folder: Path) -> None:
+    with pytest.raises(provenance.Unknown, match=r"none\.py cannot be read"):
+        lines(folder, "none")
+    (folder / "broken.py").write_text("import (\n")
+    with pytest.raises(provenance.Unknown, match=r"broken\.py cannot be read"):
+        lines(folder, "broken")
 
 
-def test_a_file_that_cannot_be_read_is_unknown_and_one_that_is_no_python_is_not_followed(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(provenance.Unknown, match=r"none.py cannot be read: No such file"):
-        lines(tmp_path / "none.py")
-    (tmp_path / "broken.py").write_text("import (\n")
-    assert len(lines(tmp_path / "broken.py")) == 1
-
-
-def test_builtin_modules_have_no_file_and_end_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    near = importlib.import_module("near")
-    monkeypatch.delitem(sys.modules, "near")
-    monkeypatch.setitem(sys.modules, "near", near)
-    assert any(line.startswith("near.py ") for line in code([len, near.late]))
+def test_builtin_modules_have_no_file_and_end_nothing(folder: Path) -> None:
+    assert lines(folder, "alone") == [one for one in lines(folder, "alone") if one.startswith("alone.py ")]
+    with pytest.MonkeyPatch.context() as patch:
+        module = ModuleType("alone")
+        module.__file__ = str(folder / "alone.py")
+        patch.setitem(sys.modules, "alone", module)
+        assert [one.split()[0] for one in provenance._code(["_io", "alone", "builtins"])] == ["alone.py"]

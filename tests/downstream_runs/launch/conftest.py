@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 import noise
+import pytest
 
 SHORT = ("total_steps=2", "eval_step=2", "save_step=1", "log_step=1")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import soundfile
 
-from downstream_runs import cli
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import markers
-from downstream_runs.launch import job
+from downstream_runs.launch import batch
 
 SILENCE = [0.0] * 4000
 
@@ -32,11 +32,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tasks whose runs were started; none is really run."""
     found: list[str] = []
 
-    def record(rows: Sequence[Any], rerun: str, launch: Any) -> list[job.Ended]:
+    def record(rows: Sequence[Any], rerun: str, launch: Any) -> list[batch.Ended]:
         found.extend(row.plan.task.name for row in rows)
         return []
 
-    monkeypatch.setattr(job, "run", record)
+    monkeypatch.setattr(batch, "run", record)
     return found
 
 

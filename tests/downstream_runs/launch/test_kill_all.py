@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reports import results
+from downstream_runs.core import results
 
 CHECKOUT = Path(__file__).parents[3]
 KILLS = 4

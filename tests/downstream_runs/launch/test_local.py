@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import noise
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-
-from downstream_runs import cli, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
 from downstream_runs.engine import RunPlan
 from downstream_runs.launch import local
 
@@ -153,7 +152,7 @@ def test_on_one_device_runs_follow_each_other(
 
     monkeypatch.setattr(local, "_cuda_devices", lambda: ("0",))
     monkeypatch.setattr(local, "_start", start)
-    monkeypatch.setattr(local.attempt, "ending", lambda outcome: "done")
+    monkeypatch.setattr(local.worker, "headlines", lambda plan: "")
     plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path)
     assert len(local.run_all([plan] * 3, rerun="missing", jobs=2, demo=True)) == 3
     assert most == [1, 1, 1]

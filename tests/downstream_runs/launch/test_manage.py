@@ -14,9 +14,10 @@ from pathlib import Path
 import noise
 import pytest
 
-from downstream_runs import cli, status
+from downstream_runs.cli import main as cli
 from downstream_runs.engine import run, run_dir
-from downstream_runs.launch import expand, sweep
+from downstream_runs.launch import grid, sweep
+from downstream_runs.runs import status
 from reports import store
 
 CHECKOUT = Path(__file__).parents[3]
@@ -122,7 +123,7 @@ def test_a_sweep_goes_with_the_last_of_its_rates(tmp_path: Path) -> None:
     noise.make_corpus(tmp_path / "data")
     runner = {"total_steps": 2, "eval_step": 2}
     plan = noise.tiny_plan(tmp_path / "data", tmp_path / "out", runner=runner)
-    row = expand.Row(plan, (0.01, 0.02))
+    row = grid.Row(plan, (0.01, 0.02))
     for one in row.members():
         run(one)
     sweep.finish(row)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "corpora"))
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
 import voxceleb1_files as tiny
 
 from downstream_runs import tasks
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols import asv
+from upstream_arm.common.errors import RunFailed
 
 
 class Spectrum:
@@ -67,12 +63,12 @@ def test_ten_checkpoints_and_two_selections(tmp_path: Path, monkeypatch: pytest.
     folder = run_dir(this)
     evaluate, calls = asv._evaluate, []
 
-    def killed(bench: object, step: int, splits: object) -> None:
+    def killed(run: object, step: int, splits: object) -> None:
         if step == 8 and not calls:
             calls.append(step)
             (folder / "partial-states-8").mkdir()
             raise KeyboardInterrupt
-        evaluate(bench, step, splits)
+        evaluate(run, step, splits)
 
     monkeypatch.setattr(asv, "_evaluate", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
 
-from downstream_runs.bridge import dtw_compat
+from downstream_runs.bridge import stand_ins
 from downstream_runs.protocols import dtw
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "dtw-python.json").read_text())
@@ -24,7 +24,7 @@ def one_pair(query: np.ndarray, document: np.ndarray) -> float:
     cost = np.exp(distance.cdist(query, document, "cosine")) - 1
     low, high = cost.min(1, keepdims=True), cost.max(1, keepdims=True)
     scaled = (cost - low) / np.maximum(high - low, 1e-9)
-    return dtw_compat.dtw(scaled, open_begin=True, open_end=True).normalizedDistance
+    return stand_ins.dtw(scaled, open_begin=True, open_end=True).normalizedDistance
 
 
 def unit(frames: np.ndarray) -> torch.Tensor:
@@ -83,5 +83,5 @@ def test_against_the_dtw_package(case: dict[str, Any]) -> None:
     distances = random.uniform(size=(case["query_frames"], case["document_frames"]))
     (path,) = dtw.subsequence(torch.from_numpy(distances), [len(distances)])
     assert path.min().item() / len(distances) == pytest.approx(case["normalized_distance"], abs=1e-12)
-    stand_in = dtw_compat.dtw(distances, open_begin=True, open_end=True)
+    stand_in = stand_ins.dtw(distances, open_begin=True, open_end=True)
     assert stand_in.normalizedDistance == pytest.approx(case["normalized_distance"], abs=1e-12)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols.layers import LayerStore
+from upstream_arm.common.errors import RunFailed
 
 SECONDS = {"a": 50.0, "b": 70.0, "c": 1.0, "d": 90.0, "e": 119.0}
 
@@ -27,14 +27,14 @@ def recordings() -> list[Recording]:
 
 
 def states(recording: Recording) -> list[torch.Tensor]:
-    """Two layers of different widths, as many frames as seconds."""
+    """Two layers, as many frames as seconds."""
     generator = torch.Generator().manual_seed(ord(recording.name))
     frames = int(recording.seconds)
-    return [torch.randn(frames, width, generator=generator) for width in (3, 5)]
+    return [torch.randn(frames, 3, generator=generator) for _ in range(2)]
 
 
 def store(folder: Path, dtype: str = "float32") -> LayerStore:
-    return LayerStore(folder, {"documents": recordings(), "dev": recordings()[:2]}, dtype)
+    return LayerStore(folder, "upstream", {"documents": recordings(), "dev": recordings()[:2]}, dtype)
 
 
 def stored(filled: LayerStore, layer: int) -> dict[str, np.ndarray]:
@@ -110,8 +110,8 @@ def test_a_disk_without_room_is_told_before_it_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2e9, 1e9, 1_000_000_500))
-    with pytest.raises(RunFailed, match=r"disk has 1\.0 GB free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(4e9, 1e9, 2_000_000_500))
+    with pytest.raises(RunFailed, match=r"disk has 2\.0 GB free"):
         store(tmp_path / "features").fill(states, bar)
 
 

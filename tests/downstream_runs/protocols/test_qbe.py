@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import spoken
 
-from downstream_runs import cli
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import quesst14
 from downstream_runs.engine import run, run_dir
-from downstream_runs.errors import UsageError
 from downstream_runs.protocols import dtw
 from downstream_runs.scoring import mtwv, stdlist
 from reports import evidence
 from reports.statistics import systems
+from upstream_arm.common.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ import pytest
 import yaml
 
 from downstream_runs import tasks
+from downstream_runs.core import official
+from downstream_runs.core.results import Result
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.errors import RunFailed, UsageError
 from downstream_runs.protocols import sd
 from downstream_runs.protocols.activity import SETTINGS
 from downstream_runs.scoring import der, rttm
 from downstream_runs.scoring.rttm import Turn
-from reports.results import Result
+from upstream_arm.common.errors import RunFailed, UsageError
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -48,11 +49,11 @@ def test_damaged_predictions_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("rate", 8000), ("subsampling", 2)])
-def test_settings_that_scoring_does_not_know_are_refused(tmp_path: Path, key: str, value: int) -> None:
+def test_settings_that_scoring_does_not_know_are_refused(key: str, value: int) -> None:
     config = tasks.get("sd").recipes["superb"].copy_config()
     config["downstream_expert"]["datarc"][key] = value
     with pytest.raises(UsageError, match=f"datarc.{key} is {value}"):
-        tasks.get("sd").prepare(tmp_path, tmp_path, config)
+        official.require(tasks.get("sd"), config)
 
 
 @pytest.mark.parametrize("name", ["sd", "diarization", "speaker-diarization"])

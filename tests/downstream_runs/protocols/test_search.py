@@ -11,10 +11,10 @@ import torch
 from test_dtw import one_pair
 
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.errors import RunFailed
 from downstream_runs.protocols import dtw, search
 from downstream_runs.protocols.layers import LayerStore
 from downstream_runs.protocols.search import Search, in_order
+from upstream_arm.common.errors import RunFailed
 
 FRAMES = {"documents": (20, 9, 31, 14, 25), "dev": (6, 4, 9), "eval": (7,)}
 DEVICE = torch.device("cpu")
@@ -39,7 +39,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LayerStore:
     }
     monkeypatch.setattr(search, "BLOCK_SECONDS", 50.0)
     monkeypatch.setattr("downstream_runs.protocols.layers.CHUNK_SECONDS", 30.0)
-    made = LayerStore(tmp_path / "features", groups, "float32")
+    made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
     made.fill(lambda one: [torch.from_numpy(features(one.name))], bar)
     return made
 
@@ -106,7 +106,7 @@ def test_a_partial_file_that_is_damaged_is_not_used(store: LayerStore, tmp_path:
 
 def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     groups = {group: [Recording(f"{group}-0", Path("x"), 1.0)] for group in ("documents", "dev")}
-    made = LayerStore(tmp_path / "features", groups, "float32")
+    made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
     made.fill(lambda one: [torch.ones(6, 2)], bar)
     with pytest.raises(RunFailed, match=r"layer 0 gives 1 scores .* query dev-0 in document documents-0"):
         Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy").scores(bar)
@@ -118,7 +118,7 @@ def test_a_recording_without_frames(group: str, refused: bool, tmp_path: Path) -
         name: [Recording(f"{name}-0", Path("x"), 1.0), Recording(f"{name}-1", Path("x"), 90.0)]
         for name in ("documents", "dev")
     }
-    made = LayerStore(tmp_path / "features", groups, "float32")
+    made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
     made.fill(lambda one: [torch.randn(0 if one.name == f"{group}-0" else 9, 2)], bar)
     search = Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy")
     if refused:

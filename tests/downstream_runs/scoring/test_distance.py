@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring import distance
+from upstream_arm.common.errors import UsageError
 
 WORDS = ["a", "b", "ab", "THE", "the", "é", "e\u0301", "語", "𝄞", "", "a\u00a0b", "B-x"]
 
@@ -99,8 +99,8 @@ sys.meta_path.insert(0, Absent())
 import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name == "editdistance" else real(name, *a)
-from downstream_runs.bridge import absent_packages
-absent_packages.install()
+from downstream_runs.bridge import stand_ins
+stand_ins.install()
 import editdistance
 from downstream_runs.scoring import distance, wer
 assert editdistance.eval is distance.rapidfuzz_distance

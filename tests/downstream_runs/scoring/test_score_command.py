@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
-from downstream_runs.scoring.command import main
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring.entries import ENTRIES
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
 
 
 @pytest.fixture()
@@ -72,7 +76,7 @@ def test_help_states_the_definition_and_its_source(metric: str, capsys: pytest.C
 
 def test_the_module_is_cheap_to_import() -> None:
     heavy = ["torch", "numpy", "scipy", "pandas", "editdistance", "rapidfuzz", "s3prl"]
-    modules = "downstream_runs.scoring.command, downstream_runs.scoring.mtwv, downstream_runs.scoring.der"
+    modules = "downstream_runs.cli.score, downstream_runs.scoring.mtwv, downstream_runs.scoring.der"
     code = f"import sys, {modules}; sys.exit(any(map(sys.modules.get, {heavy!r})))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[3])
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream_runs.errors import UsageError
 from downstream_runs.scoring import wer
 from downstream_runs.scoring.counts import ErrorCounts
 from downstream_runs.scoring.wer import ScoringError, Unit
+from upstream_arm.common.errors import UsageError
 
 UNITS: tuple[Unit, Unit] = ("word", "char")
 transcripts = st.lists(st.sampled_from(["a", "b", "ab", "é", "語"]), max_size=6).map(" ".join)

@@ -15,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 from downstream_runs import tasks
-from downstream_runs.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[3]
+SUPPORT = CHECKOUT / "tests" / "support"
 NAMES = ("ks", "ic", "er")
 
 
@@ -31,13 +32,9 @@ def plan(name: str, data: Path, out: Path, **changes: object) -> object:
 @pytest.fixture
 def toy() -> None:
     pytest.importorskip("s3prl")
-    sys.path.insert(0, str(HERE.parent / "engine"))
-    try:
-        import toy
+    import toy
 
-        toy.register()
-    finally:
-        sys.path.pop(0)
+    toy.register()
 
 
 # Recipes
@@ -210,8 +207,8 @@ def test_er_has_no_number_without_all_folds(label_demos: Path, tmp_path: Path, t
 def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Path, toy: None) -> None:
     import yaml
 
+    from downstream_runs.core.run import resolve_config
     from downstream_runs.engine import run_dir, session
-    from downstream_runs.engine.plan import resolve_config
 
     changes = {"runner.total_steps": 12, "runner.eval_step": 4, "runner.log_step": 3, "optimizer.lr": 1e-2}
     ours, results, jobs = {}, {}, []
@@ -222,16 +219,16 @@ def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Pat
         ours[name] = run_dir(one)
         config = resolve_config(one)
         data = one.task.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
-        stock = session._with_data(config, data)
+        stock = data.added_to(config)
         stock["runner"]["max_keep"] = 1
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(stock))
         jobs.append((one.task.s3prl_name, str(tmp_path / f"{name}.yaml"), str(tmp_path / "stock" / name)))  # type: ignore[attr-defined]
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     subprocess.run(
-        [sys.executable, str(HERE / "stock_labels.py"), str(tmp_path / "jobs.json")],
+        [sys.executable, str(SUPPORT / "stock_labels.py"), str(tmp_path / "jobs.json")],
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         timeout=500,
     )
@@ -260,11 +257,11 @@ def test_the_head_beats_chance_on_the_demo(
     label_demos: Path, tmp_path: Path, name: str, least: float
 ) -> None:
     pytest.importorskip("s3prl")
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.engine import folds, run_dir
-    from downstream_runs.features.settings import Settings
 
     # FBANK without normalisation: normalised, the mean over frames is zero and says nothing.
-    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=Settings("disk"))
+    one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=FeatureOptions("disk"))
     result = folds.run(one)
     assert result.metrics[0].value >= least
     assert result.labels == ("demo", "shortened")
@@ -282,11 +279,16 @@ def test_the_head_beats_chance_on_the_demo(
 @pytest.mark.slow
 def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3prl")
+    from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.engine import folds
-    from downstream_runs.features.settings import Settings
 
     changes = {"optimizer.lr": 0.0, "runner.total_steps": 2}
     one = plan(
-        "ic", label_demos, tmp_path, upstream="fbank_no_cmvn", overrides=changes, features=Settings("disk")
+        "ic",
+        label_demos,
+        tmp_path,
+        upstream="fbank_no_cmvn",
+        overrides=changes,
+        features=FeatureOptions("disk"),
     )
     assert folds.run(one).metrics[0].value < 28.0

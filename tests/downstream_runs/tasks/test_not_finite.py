@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from downstream_runs import bridge, tasks
-from downstream_runs.engine import RunPlan, bench, run, run_dir
-from downstream_runs.errors import Diverged
+from downstream_runs.engine import RunPlan, run, run_dir
+from downstream_runs.engine.trained_run import TrainedRun
+from upstream_arm.common.errors import Diverged
 
 TRAINED = [name for name in tasks.names() if tasks.get(name).train_split is not None]
 
@@ -32,14 +33,14 @@ def test_scores_that_are_not_finite_are_refused(
         overrides={f"runner.{key}": 1 for key in keys},
         fold=task.folds[0] if task.folds else None,
     )
-    load = bench.Bench.load
+    load = TrainedRun.load
 
-    def spoiled(tested: bench.Bench, artefact: str) -> None:
+    def spoiled(tested: TrainedRun, artefact: str) -> None:
         load(tested, artefact)
-        for tensor in tested.parts.downstream.parameters():
+        for tensor in tested.components.downstream.parameters():
             tensor.data.fill_(float("nan"))
 
-    monkeypatch.setattr(bench.Bench, "load", spoiled)
+    monkeypatch.setattr(TrainedRun, "load", spoiled)
     with pytest.raises(Diverged, match=r"(scores|embeddings) for .+ are not finite numbers"):
         run(plan)
     assert not (run_dir(plan) / "result.json").exists()

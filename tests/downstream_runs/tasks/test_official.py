@@ -5,26 +5,26 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import noise
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-
-from downstream_runs import cli, proof, tasks
+from downstream_runs import tasks
+from downstream_runs.cli import main as cli
+from downstream_runs.core import official, results
+from downstream_runs.core.run import resolve_config
+from downstream_runs.core.settings import leaves
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.engine.plan import leaves, resolve_config
-from downstream_runs.errors import UsageError
 from downstream_runs.launch import sweep
-from downstream_runs.tasks import official
-from reports import results, table
+from downstream_runs.runs import proof
+from reports import table
 from reports.columns import COLUMNS
 from reports.rows import our_rows
 from reports.tables import ours
+from upstream_arm.common.errors import UsageError
 
 EXPERT, DATARC, CORPUS = "downstream_expert", "downstream_expert.datarc", "downstream_expert.corpus"
 REFUSED = "refused"

@@ -11,10 +11,11 @@ import pytest
 import soundfile
 
 from downstream_runs import tasks
+from downstream_runs.core import official
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import lexicon, markers
 from downstream_runs.engine import RunPlan, run
-from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
+from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("pr")
 SAID = {"train-clean-100": ("ONE", "TWO TWO"), "dev-clean": ("TWO",), "test-clean": ("ONE TWO",)}
@@ -44,10 +45,8 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prepare(corpus: Path, change: Callable[[dict[str, Any]], None] = lambda expert: None) -> Any:
-    config = TASK.recipes["superb"].copy_config()
-    change(config["downstream_expert"])
-    return TASK.prepare(corpus, corpus / "cache", config)
+def prepare(corpus: Path) -> Any:
+    return TASK.prepare(corpus, corpus / "cache", TASK.recipes["superb"].copy_config())
 
 
 def test_names() -> None:
@@ -125,10 +124,12 @@ def test_an_empty_transcript_is_named(corpus: Path) -> None:
     ],
 )
 def test_settings_that_s3prl_takes_for_code_or_another_task(
-    corpus: Path, change: Callable[[dict[str, Any]], None], expected: str
+    change: Callable[[dict[str, Any]], None], expected: str
 ) -> None:
+    config = TASK.recipes["superb"].copy_config()
+    change(config["downstream_expert"])
     with pytest.raises(UsageError, match=expected):
-        prepare(corpus, change)
+        official.require(TASK, config)
 
 
 def test_score_and_items(tmp_path: Path) -> None:

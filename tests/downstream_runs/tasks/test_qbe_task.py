@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from downstream_runs import tasks
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import quesst14
 from downstream_runs.engine import RunPlan, run, run_dir
-from downstream_runs.engine.plan import leaves
 from downstream_runs.scoring import mtwv, stdlist
 
 REPOSITORY = Path(__file__).parents[3]

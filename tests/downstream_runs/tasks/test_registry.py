@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from downstream_runs import tasks
-from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
+from downstream_runs.core.settings import leaves
+from upstream_arm.common.errors import UsageError
 
 
 def test_names_and_aliases() -> None:
@@ -56,7 +56,7 @@ def test_an_unknown_task_names_the_nearest(typed: str) -> None:
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'paper'"):
-        tasks.recipe(tasks.get("asr"), "papr")
+        tasks.get("asr").recipe("papr")
 
 
 def test_the_registry_needs_nothing_heavy() -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import snips_files
 
 from downstream_runs import bridge, tasks
+from downstream_runs.core import official
+from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import snips
 from downstream_runs.engine import RunPlan, run
-from downstream_runs.engine.plan import leaves
-from downstream_runs.errors import UsageError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpora"))
-import snips_files
+from upstream_arm.common.errors import UsageError
 
 TASK = tasks.get("sf")
 
@@ -105,11 +103,11 @@ def test_what_is_prepared(tmp_path: Path) -> None:
     assert prepare(tmp_path).sha256 != data.sha256
 
 
-def test_other_metrics_are_refused(tmp_path: Path) -> None:
+def test_other_metrics_are_refused() -> None:
     config = TASK.recipes["superb"].copy_config()
     config["downstream_expert"]["metric"] = ["slot_type_f1", "__import__"]
     with pytest.raises(UsageError, match="expected slot_type_f1 first"):
-        TASK.prepare(tmp_path, tmp_path, config)
+        official.require(TASK, config)
 
 
 def test_score_and_items_agree_with_s3prl(tmp_path: Path) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import noise
 import pytest
 import torch
+import toy
 from torch import nn
 
 from downstream_runs.engine import run
-from downstream_runs.errors import UsageError
 from downstream_runs.upstreams.checked import CheckedUpstream
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-import noise
-import toy
+from upstream_arm.common.errors import UsageError
 
 
 class Bent(toy.Toy):
@@ -95,11 +92,11 @@ def test_a_run_says_what_does_not_fit(
 ) -> None:
     import s3prl.hub
 
-    from downstream_runs.features.settings import Settings
+    from downstream_runs.core.feature_options import FeatureOptions
 
     bend, says = BENDS[name]
     monkeypatch.setattr(s3prl.hub, "bent", lambda **_: Bent(bend), raising=False)
-    plan = noise.tiny_plan(corpus, tmp_path, upstream="bent", features=Settings(features))
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="bent", features=FeatureOptions(features))
     with pytest.raises(UsageError, match=f"upstream bent {says}") as caught:
         run(plan)
     assert "\n" not in str(caught.value)

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from upstream_arm.distillation.ratio import parse_ratio
-from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.students import tiny_student
+from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +37,14 @@ def settings(noise: Path) -> Callable[..., Settings]:
     def build(**changes: Any) -> Settings:
         values: dict[str, Any] = {
             "preset": "tiny",
-            "student": tiny_student().replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
+            "student": TINY_STUDENT.replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
             "teacher": "random:hubert",
             "data": str(noise.parent),
             "train": ("train-clean-100",),
             "dev": ("dev-clean",),
             "form": "paper",
             "objective": "full",
-            "ratio": parse_ratio("0.8"),
+            "ratio": MaskRatio.parse("0.8"),
             "epochs": 2,
             "batch_size": 2,
             "effective_batch": 4,

@@ -15,12 +15,12 @@ import pytest
 import soundfile
 
 from upstream_arm.cli import main
-from upstream_arm.distillation import corpus
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.distillation import data
 from upstream_arm.distillation.command import add_arguments, default_folder, settings_of
 from upstream_arm.distillation.plans import ABLATIONS, TABLES, plan
-from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.students import fitted, recipe
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation.settings import HOURS, Settings, recipe
+from upstream_arm.distillation.training import fitted
 from upstream_arm.presets import PRESETS
 
 
@@ -47,7 +47,7 @@ def test_defaults_are_the_papers(
 ) -> None:
     settings = settings_of(parse(options))
     assert (settings.preset, settings.epochs, settings.learning_rate) == (name, epochs, rate)
-    assert settings.train == corpus.HOURS[hours] and settings.dev == ("dev-clean",)
+    assert settings.train == HOURS[hours] and settings.dev == ("dev-clean",)
     assert str(settings.ratio) == ratio and settings.effective_batch == 72
     assert (settings.form, settings.objective, settings.student.reuse_softmax) == ("paper", "full", "single")
     assert [settings.accumulation(devices) for devices in (1, 2, 4)] == [4, 2, 1]
@@ -78,9 +78,9 @@ def test_plans_are_commands_that_parse(table: str, shared_dir: Path) -> None:
         folders.add(options.out)
         assert text.count(f"--ckpt {options.out}/student.safetensors") == 3
     assert len(folders) == len(rows)
-    for row, variant in zip(rows, ABLATIONS[table], strict=True):
+    for row, (name, _, _) in zip(rows, ABLATIONS[table], strict=True):
         if table != "table4":
-            assert row.replace('"', "").startswith(variant.row)
+            assert row.replace('"', "").startswith(name)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -90,8 +90,8 @@ def test_plans_end_with_the_papers_tables_of_their_students(table: str, tmp_path
     text = plan(table, ["--teacher", "T", "--out", str(tmp_path)])
     words = shlex.split(text.splitlines()[-1])
     assert words[:4] == ["python", "-m", "reports", "paper"]
-    for variant in ABLATIONS[table]:
-        folder = tmp_path / table / variant.folder / "superb"
+    for _, name, _ in ABLATIONS[table]:
+        folder = tmp_path / table / name / "superb"
         assert str(folder) in words and text.count(f"--out {folder}") == 3
         folder.mkdir(parents=True)
     assert report(words[3:]) == 0
@@ -135,10 +135,10 @@ def test_deeper_teachers_are_shared_out_evenly() -> None:
         ("--preset tiny --data DATA --batch-size 7", "no multiple of 7"),
         ("--preset tiny --data DATA --epochs 0", "epochs is 0"),
         ("--preset tiny --data DATA --learning-rate -1", "learning rate"),
-        ("--preset tiny --data DATA --save-every 0", "--save-every is 0"),
-        ("--preset tiny --data DATA --workers -1", "--workers is -1, expected 0 to"),
-        ("--preset tiny --data DATA --seed -1", "--seed is -1, expected 0 to"),
-        (f"--preset tiny --data DATA --seed {10**20}", "expected 0 to 4,294,967,295"),
+        ("--preset tiny --data DATA --save-every 0", "--save-every: 0 was given, expected at least 1"),
+        ("--preset tiny --data DATA --workers -1", "--workers: -1 was given, expected at least 0"),
+        ("--preset tiny --data DATA --seed -1", "--seed: -1 was given, expected at least 0"),
+        (f"--preset tiny --data DATA --seed {10**10}", "at most 4,294,967,295"),
         ("--preset tiny --data DATA --effective-batch 0", "effective_batch is 0"),
         ("--preset tiny --data DATA --learning-rate 0", "the learning rate is 0"),
         ("--preset armhubert --data DATA", "6 layers and the student 12"),
@@ -173,7 +173,7 @@ def test_recordings_that_cannot_be_used_are_named(
     else:
         soundfile.write(path, samples, rate)
     with pytest.raises(UpstreamError, match=message) as error:
-        corpus.utterances(tmp_path, ["dev-clean"], tmp_path / "cache.json")
+        data.find_utterances(tmp_path, ["dev-clean"], tmp_path / "cache.json")
     assert str(path) in str(error.value)
 
 
@@ -181,19 +181,19 @@ def test_lengths_are_read_once_and_buckets_hold_neighbours(
     noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "lengths.json"
-    found = corpus.utterances(noise, ["train-clean-100", "dev-clean"], cache)
+    found = data.find_utterances(noise, ["train-clean-100", "dev-clean"], cache)
     assert len(found) == 16
-    monkeypatch.setattr(corpus, "_samples", lambda path: pytest.fail(f"{path} read again"))
-    assert corpus.utterances(noise, ["train-clean-100", "dev-clean"], cache) == found
-    lengths = [[u.samples for u in bucket] for bucket in corpus.buckets(found, 5)]
+    monkeypatch.setattr(data, "_samples", lambda path: pytest.fail(f"{path} read again"))
+    assert data.find_utterances(noise, ["train-clean-100", "dev-clean"], cache) == found
+    lengths = [[u.samples for u in bucket] for bucket in data.buckets(found, 5)]
     assert [len(bucket) for bucket in lengths] == [5, 5, 5, 1]
     assert list(itertools.chain(*lengths)) == sorted((u.samples for u in found), reverse=True)
 
 
 def test_a_made_corpus_labels_what_is_learnt_from_it(tmp_path: Path) -> None:
-    assert corpus.labels(tmp_path) == ()
+    assert data.labels(tmp_path) == ()
     (tmp_path / "DEMO.txt").write_text("synthetic")
-    assert corpus.labels(tmp_path) == ("demo",)
+    assert data.labels(tmp_path) == ("demo",)
 
 
 def test_folders_are_named_after_what_sets_runs_apart(settings: Callable[..., Settings]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from upstream_arm.distillation.losses import Objective, distillation_loss, layer_weights
+from upstream_arm.distillation.losses import distillation_loss, layer_weights
+from upstream_arm.distillation.settings import Objective
 
 
 @pytest.fixture(scope="module")

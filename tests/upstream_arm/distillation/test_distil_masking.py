@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.masking import sample_mask
-from upstream_arm.distillation.ratio import MaskRatio, parse_ratio
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation.settings import MaskRatio
 
 
 def spans(row: np.ndarray) -> list[int]:
@@ -81,14 +81,14 @@ def test_a_seed_fixes_the_masks() -> None:
 
 
 def test_table_4s_schedule() -> None:
-    ratio = parse_ratio("0.4:0.8")
+    ratio = MaskRatio.parse("0.4:0.8")
     values = [ratio.at(epoch, 200) for epoch in range(200)]
     assert values == pytest.approx(np.linspace(0.4, 0.8, 201)[:-1])
-    assert parse_ratio("0.8") == MaskRatio(0.8, 0.8) and parse_ratio("0.8").at(7, 9) == 0.8
-    assert (str(ratio), str(parse_ratio("0.40"))) == ("0.4:0.8", "0.4")
+    assert MaskRatio.parse("0.8") == MaskRatio(0.8, 0.8) and MaskRatio.parse("0.8").at(7, 9) == 0.8
+    assert (str(ratio), str(MaskRatio.parse("0.40"))) == ("0.4:0.8", "0.4")
 
 
 @pytest.mark.parametrize("text", ["", "x", "0.1:0.2:0.3", "0", "1", "1.2", "0.4:8", "nan"])
 def test_bad_ratios_are_refused(text: str) -> None:
     with pytest.raises(UpstreamError, match="mask ratio"):
-        parse_ratio(text)
+        MaskRatio.parse(text)

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from upstream_arm.checkpoint import load_student
+from upstream_arm.common.errors import UpstreamError
+from upstream_arm.distillation.losses import star_loss
 from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.star import star_loss
-from upstream_arm.distillation.training import Habits, distil
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation.training import RuntimeOptions, distil
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
@@ -54,12 +54,12 @@ def test_a_student_without_projections_learns_by_them(
 ) -> None:
     student = settings().student.replace(projection_dim=None)
     star = settings(student=student, objective="star", ratio=None, epochs=12, full_epochs=12)
-    path = distil(star, tmp_path / "star", Habits(device="cpu"))
+    path = distil(star, tmp_path / "star", RuntimeOptions(device="cpu"))
     lines = [json.loads(line) for line in (tmp_path / "star" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"] and "distance" not in lines[-1]["dev"]
     assert load_student(path).config.projection_dim is None
     with pytest.raises(UpstreamError, match=r"has no projections .* --objective star"):
-        distil(settings(student=student), tmp_path / "full", Habits(device="cpu"))
+        distil(settings(student=student), tmp_path / "full", RuntimeOptions(device="cpu"))
 
 
 @pytest.mark.parametrize(("name", "millions"), [("starhubert", 22.3), ("starhubert_l", 26.6)])

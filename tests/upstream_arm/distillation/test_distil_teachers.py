@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pad_sequence
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import frames
 from upstream_arm.distillation.teachers import RANDOM_KINDS, load_teacher, random_teacher
-from upstream_arm.errors import UpstreamError
 
 
 def batch(conv_layers: Any) -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:
@@ -164,7 +164,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_models_of_another_kind_are_refused() -> None:
-    from upstream_arm.distillation.teacher import TransformersTeacher
+    from upstream_arm.distillation.teachers import TransformersTeacher
 
     with pytest.raises(UpstreamError, match="the teacher is a Linear"):
         TransformersTeacher(torch.nn.Linear(1, 1))
@@ -183,7 +183,7 @@ def test_s3prl_upstreams_teach_without_masks() -> None:
 
 def test_an_upstream_that_also_returns_what_enters_its_layers_teaches_by_the_layers() -> None:
     """As s3prl's HuBERT does: one hidden state more than layers."""
-    from upstream_arm.distillation.teacher import UpstreamTeacher
+    from upstream_arm.distillation.teachers import UpstreamTeacher
 
     class Upstream(torch.nn.Module):
         def forward(self, wavs: list[torch.Tensor]) -> dict[str, Any]:

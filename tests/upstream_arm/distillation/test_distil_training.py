@@ -17,19 +17,18 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from upstream_arm.checkpoint import labels, load_student, read
+from upstream_arm.checkpoint import load_student, read
+from upstream_arm.common import lock
+from upstream_arm.common.errors import UpstreamError, UsageError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convert import convert
 from upstream_arm.distillation import state
-from upstream_arm.distillation.ratio import parse_ratio
-from upstream_arm.distillation.settings import Settings, learning_rate
-from upstream_arm.distillation.students import recipe
-from upstream_arm.distillation.training import Habits, adamw, distil
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation.settings import MaskRatio, Settings, recipe
+from upstream_arm.distillation.training import RuntimeOptions, adamw, distil, learning_rate
 from upstream_arm.expert import from_checkpoint
 from upstream_arm.student import Student
 
-CPU = Habits(device="cpu", save_every=2, validate_every=3)
+CPU = RuntimeOptions(device="cpu", save_every=2, validate_every=3)
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -49,14 +48,14 @@ def test_a_run_makes_a_student_that_the_benchmark_loads(
     checkpoint = read(path)
     assert checkpoint.config is not None and checkpoint.config.projection_dim == 64
     assert checkpoint.config.reuse_softmax == "single"
-    assert labels(path) == ("untrained-teacher",)
+    assert checkpoint.labels == ("untrained-teacher",)
     assert json.loads(str(checkpoint.metadata["settings"]))["objective"] == "full"
     upstream = from_checkpoint(path)
     states = upstream([torch.randn(8_000), torch.randn(5_000)])["hidden_states"]
     assert len(states) == 6 and states[0].shape == (2, 24, 64)
     assert not upstream.untrained and upstream.labels == ("untrained-teacher",)
     convert(path, tmp_path / "again.safetensors")
-    assert labels(tmp_path / "again.safetensors") == ("untrained-teacher",)
+    assert read(tmp_path / "again.safetensors").labels == ("untrained-teacher",)
     lines = records(tmp_path / "run")
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert "dev" in lines[2] and "dev" in lines[5] and "dev" not in lines[4]
@@ -75,7 +74,7 @@ def test_losses_fall(settings: Callable[..., Settings], tmp_path: Path) -> None:
         assert lines[-1][part] < 0.8 * lines[0][part]
     dev = [line["dev"] for line in lines if "dev" in line]
     assert dev[-1]["distance_last"] < 0.8 * dev[0]["distance_last"]
-    assert labels(tmp_path / state.STUDENT) == ("untrained-teacher", "shortened")
+    assert read(tmp_path / state.STUDENT).labels == ("untrained-teacher", "shortened")
 
 
 def arguments(student: StudentConfig, noise: Path, folder: Path, out: str, epochs: int) -> list[str]:
@@ -136,7 +135,7 @@ def test_two_processes_make_the_student_of_one(
 def test_every_objective_and_form_trains(
     settings: Callable[..., Settings], tmp_path: Path, objective: str, form: str
 ) -> None:
-    ratio = None if objective == "layer_to_layer" else parse_ratio("0.4:0.8")
+    ratio = None if objective == "layer_to_layer" else MaskRatio.parse("0.4:0.8")
     distil(settings(objective=objective, form=form, ratio=ratio, teacher="random:wavlm"), tmp_path, CPU)
     lines = records(tmp_path)
     assert all(line["loss"] > 0 for line in lines)
@@ -179,9 +178,7 @@ def test_divergence_ends_in_a_sentence(settings: Callable[..., Settings], tmp_pa
 
 
 def test_folders_are_held_by_one_run(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    from upstream_arm.distillation.files import lock
-
-    with lock(tmp_path), pytest.raises(UpstreamError, match="in use by another run"):
+    with lock.hold(tmp_path), pytest.raises(UsageError, match="is in use by process"):
         distil(settings(), tmp_path, CPU)
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from upstream_arm.checkpoint import load_student, read
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.distillation.command import default_folder
+from upstream_arm.distillation.losses import self_distillation_loss
+from upstream_arm.distillation.objective import spread
 from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.step import shared_out
-from upstream_arm.distillation.training import Habits, distil
-from upstream_arm.distillation.unfolding import self_distillation_loss
-from upstream_arm.errors import UpstreamError
+from upstream_arm.distillation.training import RuntimeOptions, distil
 
-CPU = Habits(device="cpu", save_every=5, validate_every=8)
+CPU = RuntimeOptions(device="cpu", save_every=5, validate_every=8)
 
 
 def unfolded(settings: Callable[..., Settings], **changes: object) -> Settings:
@@ -45,8 +45,8 @@ def test_the_loss_is_the_sum_written_out() -> None:
 
 def test_a_path_matches_teacher_layers_spread_evenly() -> None:
     layers = [torch.tensor(float(layer)) for layer in range(1, 13)]
-    assert [int(x) for x in shared_out(layers, 4)] == [3, 6, 9, 12]
-    assert [int(x) for x in shared_out(layers, 12)] == list(range(1, 13))
+    assert [int(x) for x in spread(layers, 4)] == [3, 6, 9, 12]
+    assert [int(x) for x in spread(layers, 12)] == list(range(1, 13))
 
 
 def test_both_paths_learn(settings: Callable[..., Settings], tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_run_goes_on_to_the_same_student(settings: Callable[..., Settings], tm
     distil(run, whole, CPU)
     state = json.loads((whole / "state.json").read_text())
     assert state["step"] == 6
-    distil(run, broken, Habits(device="cpu", save_every=2))
+    distil(run, broken, RuntimeOptions(device="cpu", save_every=2))
     assert (whole / "metrics.jsonl").read_text() == (broken / "metrics.jsonl").read_text()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.machinery
 import json
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from upstream_arm.cli import main
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling import command, table
+from upstream_arm.profiling.command import TABLE2
 
 
 def profile(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    code = command.run(parser.parse_args(arguments))
+    code = main(["profile", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -78,13 +76,13 @@ def test_table2_stands_beside_the_published_values(capsys: pytest.CaptureFixture
     ]
     assert "published: as printed in Table 2" in out
     _, out, _ = profile(capsys, "table2", "--json")
-    assert [entry["name"] for entry in json.loads(out)] == [preset for _, preset, _, _ in table.TABLE2]
+    assert [entry["name"] for entry in json.loads(out)] == [preset for _, preset, _, _ in TABLE2]
 
 
 def test_the_published_columns_are_the_papers(shared_dir: Path) -> None:
     rows = (shared_dir / "paper" / "table2.csv").read_text().splitlines()[1:]
     published = [(row.split(",")[0], *row.rsplit(",", 6)[1:3]) for row in rows]
-    assert [(pattern, params, macs) for pattern, _, params, macs in table.TABLE2] == published
+    assert [(pattern, params, macs) for pattern, _, params, macs in TABLE2] == published
 
 
 def test_a_yaml_is_profiled_by_its_path_or_under_a_label(
@@ -148,8 +146,8 @@ def test_an_upstream_that_fails_is_refused_in_one_sentence(
     hub: types.ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "'broken' cannot be profiled (OSError: no network)" in refusal(capsys, "broken")
-    assert "did you mean working?" in refusal(capsys, "workin")
-    assert "expected an s3prl upstream or one of armhubert" in refusal(capsys, "xyzzy")
+    assert "did you mean 'working'?" in refusal(capsys, "workin")
+    assert "expected one of s3prl's or of armhubert" in refusal(capsys, "xyzzy")
 
 
 def test_without_s3prl_near_presets_are_named(
@@ -157,7 +155,7 @@ def test_without_s3prl_near_presets_are_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "upstream_arm.s3prl_hub", None)
     message = refusal(capsys, "armhubert_s")
-    assert "did you mean armhubert" in message and "install this project" in message
+    assert "did you mean 'armhubert" in message and "install this project" in message
 
 
 def test_other_bad_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

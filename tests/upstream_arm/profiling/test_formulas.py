@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, reuse_pattern
 from upstream_arm.convolutions import conv_lengths, frames, receptive_field
-from upstream_arm.errors import UpstreamError
 from upstream_arm.presets import PRESETS, front_end, preset
-from upstream_arm.profiling import macs, parameters
-from upstream_arm.profiling.architecture import HUBERT_BASE, of_student
+from upstream_arm.profiling.formulas import HUBERT_BASE, macs, of_student, parameters
 from upstream_arm.profiling.profile import of_config, of_hubert_base
-from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS, UTTERANCES
+from upstream_arm.profiling.utterances import IDS, LENGTHS, SECONDS
 
 # preset: (parameters, MACs in G over the 32 utterances)
 KNOWN = {
@@ -59,19 +58,18 @@ def test_maskhubert_with_2by6_has_a_tenth_fewer_parameters() -> None:
 def test_hubert_base_has_the_published_size_and_buckets() -> None:
     profile = of_hubert_base()
     assert profile.params == 94_697_600
-    assert [round(profile.buckets[b] / 1e9, 2) for b in BUCKETS] == [149.26, 261.28, 422.37, 836.25]
+    assert [round(macs / 1e9, 2) for macs in profile.buckets.values()] == [149.26, 261.28, 422.37, 836.25]
     assert round(profile.macs / 1e9, 3) == 1669.156
     assert sum(profile.macs_by_part.values()) == profile.macs
 
 
 def test_the_utterances_are_those_of_the_leaderboard(shared_dir: Path) -> None:
     lines = (shared_dir / "leaderboard" / "macs_utterances.csv").read_text().split()[1:]
-    assert [f"{utterance.id},{utterance.samples}" for utterance in UTTERANCES] == lines
+    assert [f"{name},{samples}" for name, samples in zip(IDS, LENGTHS, strict=True)] == lines
 
 
 def test_the_utterances_last_as_long_as_published() -> None:
     assert len(LENGTHS) == 32 and SECONDS == 224.86
-    assert [utterance.bucket for utterance in UTTERANCES] == [b for b in BUCKETS for _ in range(8)]
 
 
 layers = st.lists(st.tuples(st.just(4), st.integers(1, 12), st.integers(1, 6)), min_size=1, max_size=6)
@@ -97,7 +95,7 @@ def test_the_papers_front_end_gives_fifty_frames_a_second() -> None:
 
 def test_an_utterance_without_a_frame_is_refused() -> None:
     with pytest.raises(UpstreamError, match="399 samples gives no frame, expected at least 400"):
-        macs.count(HUBERT_BASE, 399)
+        macs(HUBERT_BASE, 399)
 
 
 @pytest.mark.parametrize("projection", [None, 10])
@@ -113,7 +111,7 @@ def test_macs_equal_torchs_count_of_the_student_with_maps_written_out(
     student.explicit = True
     lengths = [60, 333, 4000]
     counted = hooks.count(student, lengths, lambda module, wav: module(wav[None], [len(wav)]))
-    expected = [macs.count(of_student(config), length) for length in lengths]
+    expected = [macs(of_student(config), length) for length in lengths]
     assert [sum(entry.values()) for entry in counted] == [sum(entry.values()) for entry in expected]
     assert [entry["convolutions"] for entry in counted] == [
         entry["front_end"] + entry["positional_convolution"] for entry in expected
@@ -128,10 +126,10 @@ def test_parameters_equal_the_students_by_part(config: StudentConfig) -> None:
 
     with torch.device("meta"):
         student = Student(config)
-    parts = dict.fromkeys(parameters.count(of_student(config)), 0)
+    parts = dict.fromkeys(parameters(of_student(config)), 0)
     for key, tensor in student.named_parameters():
         parts[_part(key)] += tensor.numel()
-    assert parameters.count(of_student(config)) == parts
+    assert parameters(of_student(config)) == parts
 
 
 @pytest.mark.parametrize(
@@ -144,14 +142,14 @@ def test_parameters_equal_the_students_by_part(config: StudentConfig) -> None:
 )
 def test_parameters_equal_the_released_checkpoints_shapes(shared_dir: Path, file: str, name: str) -> None:
     architecture = of_student(PRESETS[name])
-    parts = dict.fromkeys(parameters.count(architecture), 0)
+    parts = dict.fromkeys(parameters(architecture), 0)
     for line in (shared_dir / "golden" / f"{file}.keys").read_text().splitlines():
         key, shape, _ = line.split("\t")
         size = 1
         for number in shape.strip("()").split(","):
             size *= int(number) if number.strip() else 1
         parts[_part(key.removeprefix("student_model."))] += size
-    assert parameters.count(architecture) == parts
+    assert parameters(architecture) == parts
 
 
 def _part(key: str) -> str:

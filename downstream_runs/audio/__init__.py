@@ -1,0 +1,1 @@
+"""Decoding and effects of audio files, over libsndfile and soxr."""

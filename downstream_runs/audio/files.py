@@ -1,0 +1,89 @@
+"""Audio files through libsndfile; a missing, damaged or truncated file gives one clear sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from upstream_arm.common.errors import UsageError
+
+# A streamed WAV file declares one of these lengths because its writer did not know the real one.
+_UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF})
+
+FLOATS = frozenset({"FLOAT", "DOUBLE"})
+"""The encodings of libsndfile that can hold what is no number."""
+
+
+@contextmanager
+def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """Open `path` for reading; UsageError when it is absent, not audio, or shorter than its header says."""
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(
+            f"{file}: there is no such audio file; check the corpus folder that you gave, then run again"
+        )
+    lost = missing_bytes(file)
+    if lost:
+        raise _damaged(file, f"it ends {lost} bytes before the length in its header")
+    try:
+        with soundfile.SoundFile(file) as audio:
+            yield audio
+    except soundfile.SoundFileError as error:
+        raise _damaged(file, str(error).rsplit(": ", 1)[-1].rstrip(".")) from error
+
+
+def read_frames(
+    audio: soundfile.SoundFile, dtype: str, frame_offset: int = 0, num_frames: int = -1
+) -> np.ndarray:
+    """Frames `[time, channel]` from `frame_offset` on, `num_frames` of them or all that are left (-1)."""
+    left = max(audio.frames - frame_offset, 0)
+    wanted = left if num_frames == -1 else min(num_frames, left)
+    audio.seek(min(frame_offset, audio.frames))
+    data: np.ndarray = audio.read(wanted, dtype=dtype, always_2d=True)
+    if len(data) != wanted:
+        raise _damaged(Path(audio.name), f"{len(data)} of {wanted} frames could be decoded")
+    if audio.subtype in FLOATS:
+        require_finite(audio.name, data)
+    return data
+
+
+def require_finite(file: str | os.PathLike[str], samples: np.ndarray) -> None:
+    """UsageError naming `file` if one of its samples, `[time]` or `[time, channel]`, is NaN or infinite.
+
+    A head answers such audio with NaN, whose largest class is the first one: an error rate counts that.
+    """
+    if np.isfinite(samples).all():
+        return
+    bad = np.flatnonzero(~np.isfinite(samples.reshape(len(samples), -1)).all(axis=1))
+    raise UsageError(
+        f"{file}: {len(bad):,} of {len(samples):,} samples are no finite numbers (NaN or infinite; the first "
+        f"is sample {bad[0]:,}), samples between -1 and 1 were expected: restore this file from the corpus, "
+        "then run again"
+    )
+
+
+def _damaged(file: Path, found: str) -> UsageError:
+    return UsageError(
+        f"{file}: not a whole audio file ({found}); expected WAV, FLAC or another format of libsndfile: "
+        "copy this file again from the corpus, then run again"
+    )
+
+
+def missing_bytes(file: Path) -> int:
+    """How many bytes of its data chunk a WAV file lacks; libsndfile reads such a file without a word."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return 0
+        while len(chunk := stream.read(8)) == 8:
+            length = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                return 0 if length in _UNKNOWN_SIZES else max(stream.tell() + length - size, 0)
+            stream.seek(length + length % 2, os.SEEK_CUR)
+    return 0

@@ -1,0 +1,219 @@
+"""Corrections to single modules of s3prl, made at the moment when they are imported.
+
+s3prl's task modules take seconds to import, and a run needs one of them: a correction waits for its module.
+
+- Speaker identification keeps `.cache/train.pkl` in s3prl's own package folder and speaker verification
+  `.wav_lengths/...`, both without a word about the corpus: a second corpus was then trained on the list of
+  the first. Here each data set is built with a fresh, empty place for them, and nothing is left behind.
+- Speaker verification is wrong about the device, the dev trials and the labels of the trials.
+- Diarisation reads files by soundfile itself, also samples that are no numbers.
+- Keyword spotting's lists take hidden files and folders, and folders whose names end in .wav: it would train
+  and test on other files than the ones that were checked, counted and hashed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from downstream_runs.audio.files import require_finite
+from downstream_runs.corpora import folders
+from downstream_runs.corpora.voxceleb1_trims import LENGTHS_SUFFIX
+from upstream_arm.common.processes import cores
+
+Correction = Callable[[ModuleType], None]
+
+
+class _Corrector(MetaPathFinder):
+    """Finds the modules that have a correction, as Python itself would, and corrects them once they ran."""
+
+    def __init__(self) -> None:
+        self.corrections: dict[str, Correction] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        correction = self.corrections.get(fullname)
+        spec = None if correction is None else PathFinder.find_spec(fullname, path, target)
+        if correction is None or spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def run_and_correct(module: ModuleType) -> None:
+            run(module)
+            correction(module)
+
+        # The loader belongs to this one module, so nothing else sees the change.
+        spec.loader.exec_module = run_and_correct  # type: ignore[method-assign]
+        return spec
+
+
+_CORRECTOR = _Corrector()
+
+
+def after_import(name: str, correction: Correction) -> None:
+    """Apply `correction` to module `name` when it is imported, or now if it already is."""
+    if name in sys.modules:
+        correction(sys.modules[name])
+        return
+    _CORRECTOR.corrections[name] = correction
+    if _CORRECTOR not in sys.meta_path:
+        sys.meta_path.insert(0, _CORRECTOR)
+
+
+def fresh_identification_lists(module: ModuleType) -> None:
+    """List the files of each data set anew."""
+    build = module.SpeakerClassifiDataset.__init__
+
+    @functools.wraps(build)
+    def build_afresh(self: Any, *arguments: Any, **options: Any) -> None:
+        before = vars(module)["CACHE_PATH"]
+        with tempfile.TemporaryDirectory() as folder:
+            vars(module)["CACHE_PATH"] = os.path.join(folder, "")
+            try:
+                build(self, *arguments, **options)
+            finally:
+                vars(module)["CACHE_PATH"] = before
+
+    module.SpeakerClassifiDataset.__init__ = build_afresh
+
+
+def fresh_verification_lengths(module: ModuleType) -> None:
+    """Trim anew for each training set, or take the lengths from the table that `meta_data` names.
+
+    s3prl opens no file by that argument, so it may carry our table (`*.lengths.pt`). Where it trims itself
+    it starts one process a core at most instead of always twelve.
+    """
+    build = module.SpeakerVerifi_train.__init__
+
+    @functools.wraps(build)
+    def build_afresh(
+        self: Any,
+        vad_config: Any,
+        key_list: Sequence[str],
+        file_path: Any,
+        meta_data: str,
+        max_timestep: int | None = None,
+        n_jobs: int = 12,
+    ) -> None:
+        before = module.__file__
+        with tempfile.TemporaryDirectory() as folder:
+            _place_table(str(meta_data), key_list, Path(folder))
+            # s3prl derives the place of its cache from this variable, and nothing else uses it.
+            module.__file__ = os.path.join(folder, "dataset.py")
+            jobs = min(n_jobs, cores())
+            try:
+                build(self, vad_config, key_list, file_path, meta_data, max_timestep, jobs)
+            finally:
+                module.__file__ = before
+
+    module.SpeakerVerifi_train.__init__ = build_afresh
+
+
+def _place_table(table: str, keys: Sequence[str], folder: Path) -> None:
+    if table.endswith(LENGTHS_SUFFIX):
+        lengths = folder / ".wav_lengths"
+        lengths.mkdir()
+        for key in keys:
+            shutil.copyfile(table, lengths / f"{key}_length.pt")
+
+
+def correct_verification(module: ModuleType) -> None:
+    """Correct `DownstreamExpert` in three ways.
+
+    Its two `.cuda()` mean the features' own device, so that it runs on a CPU and on a second GPU. An
+    evaluation of `dev` scores the dev trials; without this s3prl looks for the test trials among the dev
+    utterances. `*_truth.txt` holds the labels of the trials; without this it is always empty.
+    """
+    expert = module.DownstreamExpert
+    forward, log_records = expert.forward, expert.log_records
+
+    @functools.wraps(forward)
+    def forward_on_own_device(self: Any, mode: str, features: Any, *others: Any, **options: Any) -> Any:
+        with _own_device(features[0].device):
+            return forward(self, mode, features, *others, **options)
+
+    @functools.wraps(log_records)
+    def log_own_trials(self: Any, mode: str, records: Any, *others: Any, **options: Any) -> Any:
+        if mode not in ("dev", "test"):
+            return log_records(self, mode, records, *others, **options)
+        evaluated = self.dev_dataset if mode == "dev" else self.test_dataset
+        records["labels"] = [label for label, *_ in evaluated.pair_table]
+        test_dataset = self.test_dataset
+        # s3prl reads the trials of every split from here.
+        self.test_dataset = evaluated
+        try:
+            return log_records(self, mode, records, *others, **options)
+        finally:
+            self.test_dataset = test_dataset
+
+    expert.forward = forward_on_own_device
+    expert.log_records = log_own_trials
+
+
+def _own_device(device: Any) -> Any:
+    """Within it, in this thread, `tensor.cuda()` moves to `device`."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class OwnDevice(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.cuda:
+                return args[0].to(device)
+            return func(*args, **(kwargs or {}))
+
+    return OwnDevice()
+
+
+def correct_diarization(module: ModuleType) -> None:
+    """Check every stretch of audio that is read; UsageError names the file."""
+    read = module.KaldiData._load_wav
+
+    @functools.wraps(read)
+    def read_finite(self: Any, wav_rxfilename: str, *limits: Any, **named: Any) -> Any:
+        samples, rate = read(self, wav_rxfilename, *limits, **named)
+        require_finite(wav_rxfilename, samples)
+        return samples, rate
+
+    module.KaldiData._load_wav = read_finite
+
+
+class ListedPath(type(Path())):  # type: ignore[misc]
+    """A path whose `iterdir` gives the folders that belong to a corpus, and whose `glob` the files."""
+
+    def iterdir(self) -> Generator[Any, None, None]:
+        """The folders in this one that belong, in the file system's order, which stock s3prl has too."""
+        belong = {folder.name for folder in folders.subfolders(Path(self))}
+        yield from (ListedPath(path) for path in Path(self).iterdir() if path.name in belong)
+
+    def glob(self, pattern: str, **options: Any) -> Iterator[Path]:
+        """The files in this folder that belong, for a pattern such as `*.wav`; none if there is no folder."""
+        if not Path(self).is_dir():
+            return iter(())
+        belong = {file.name for file in folders.files(Path(self), pattern.removeprefix("*"))}
+        return (path for path in Path(self).glob(pattern, **options) if path.name in belong)
+
+
+def correct_listing(module: ModuleType) -> None:
+    """Let the module list folders by the rule."""
+    vars(module)["Path"] = ListedPath
+
+
+def install() -> None:
+    """Have each module corrected as soon as it is imported."""
+    tasks = "s3prl.downstream"
+    after_import(f"{tasks}.voxceleb1.dataset", fresh_identification_lists)
+    after_import(f"{tasks}.sv_voxceleb1.dataset", fresh_verification_lengths)
+    after_import(f"{tasks}.sv_voxceleb1.expert", correct_verification)
+    after_import(f"{tasks}.diarization.dataset", correct_diarization)
+    for name in ("dataset", "expert"):
+        after_import(f"{tasks}.speech_commands.{name}", correct_listing)

@@ -1,0 +1,96 @@
+"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs.cli.findings import Finding, show
+from downstream_runs.core import costs
+from downstream_runs.core.run_folder import CACHE
+from downstream_runs.corpora import data_root
+from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
+
+if TYPE_CHECKING:
+    from downstream_runs.core.task import PreparedData, TaskSpec
+
+DECODED = 20
+"""Audio files that are decoded as a sample of the corpus."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The tasks, and where their corpora are."""
+    parser.add_argument("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the corpora")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a part of a corpus as it is, as a run with --partial does",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
+    from downstream_runs import tasks
+
+    asked = [tasks.get(name) for name in options.task or tasks.names()]
+    root = data_root.data_root(options.data)
+    if root is None:
+        raise data_root.no_data("check", "the corpora of the tasks")
+    good = True
+    for task in asked:
+        print(f"{task.name}: {task.title} on {task.corpus.name}")
+        good = show(corpus(task, root.path, options.out, options.partial)) and good
+        steps = task.recipes["superb"].config.get("runner", {}).get("total_steps")
+        trained = f"{steps:,} steps" if steps else "no training"
+        print(f"     cost: recipe superb: {trained}; {costs.hours(task)}")
+        print(f"     disk: corpus {task.corpus.size}; {costs.disk(task)}")
+    return DONE if good else WRONG_USE
+
+
+def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iterator[Finding]:
+    """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault."""
+    config = task.recipes["superb"].copy_config()
+    if partial and task.folds_of is not None:
+        *parents, last = task.fold_key.split(".")
+        block = config
+        for name in parents:
+            block = block[name]
+        block[last] = task.folds_of(data)[0]
+    try:
+        prepared = task.prepare(data, out / CACHE, config, partial)
+    except UsageError as error:
+        about = task.corpus
+        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
+        yield Finding(str(error), False, remedy)
+        return
+    counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
+    yield Finding(f"{prepared.root}: {counts} utterances")
+    for label in prepared.labels:
+        yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
+    for deviation in prepared.deviations:
+        yield Finding(f"differs from the official corpus: {deviation}")
+    yield decoded(prepared)
+
+
+def decoded(prepared: PreparedData) -> Finding:
+    """A sample of the corpus's audio files, the same each time, read to their ends."""
+    from downstream_runs.corpora.audio import AudioProblem, decode_any
+
+    files = sorted(set(prepared.audio))
+    chosen = random.Random(0).sample(files, min(DECODED, len(files)))
+    forms = set()
+    for path in chosen:
+        try:
+            form = decode_any(path)
+        except AudioProblem as problem:
+            return Finding(str(problem), False, "get that file again")
+        forms.add(f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}")
+    counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
+    return Finding(f"{counts}: {' and '.join(sorted(forms))}")

@@ -1,0 +1,150 @@
+"""The command line: `UPSTREAM TASK` is a run, any other first word is a command, a file of this folder each.
+
+Only the standard library is imported up here: `--help` and a mistyped name answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from downstream_runs.core.program import PROGRAM
+from upstream_arm.common.arguments import check_words, run_command
+from upstream_arm.common.errors import (
+    INTERRUPTED,
+    INTERRUPTION,
+    WRONG_USE,
+    SuperbError,
+    UsageError,
+    say,
+    tell,
+)
+from upstream_arm.common.words import near, shown
+
+COMMANDS: Mapping[str, str] = {
+    "run": "run tasks; so does UPSTREAM TASK alone",
+    "plan": "what a command would do",
+    "estimate": "hours and disk on this machine",
+    "list": "upstreams, tasks and the recipes of each task",
+    "recipe": "show a task's recipes, or print one",
+    "doctor": "check packages, GPU, data, checkpoint and disk",
+    "check": "check the corpora of tasks",
+    "status": "what the runs are doing",
+    "logs": "the ends of runs' logs",
+    "cancel": "stop runs, or take them from the queue",
+    "clean": "delete runs",
+    "repeat": "run a result again and compare",
+    "verify": "recompute a result's scores",
+    "fetch": "download a released checkpoint",
+    "distill": "make a student from a teacher (--demo for its speech)",
+    "score": "score hypotheses against references",
+    "table": "a table of results, published and ours",
+    "submit": "the leaderboard's predict.zip",
+    "report": "all tables, figures and a page of results",
+    "version": "versions of this project, s3prl, torch and Python",
+}
+"""Name of a command, which is that of its file -> what it does."""
+
+OTHER_PACKAGES: Mapping[str, tuple[str, str]] = {
+    "fetch": ("upstream_arm.cli", "fetch"),
+    "table": ("reports.__main__", "table"),
+    "report": ("reports.__main__", "build"),
+}
+"""Name of a command that another package has -> its module, and its name there."""
+
+EPILOG = f"""\
+other commands (COMMAND --help says more):
+{chr(10).join(f"  {name:<8} {about}" for name, about in COMMANDS.items())}
+  test     run the project's tests (of ./run_superb.sh only; arguments go to pytest)
+  --latest before any command, of ./run_superb.sh only: install the newest releases, not the tested set
+
+examples:
+  {PROGRAM} armhubert asr --demo
+  {PROGRAM} armhubert asr --data /corpora --recipe paper
+  {PROGRAM} armhubert,fbank all --demo
+  {PROGRAM} armhubert_local asr --data /corpora --ckpt student.ckpt --model-config student.yaml
+
+exit codes: 0 done, 1 a run failed or was skipped, 2 wrong use or missing input, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code and prints every error of the user's as one sentence.
+
+    `__main__` tells the rest: BrokenPipeError, for whoever reads the output wants no more of it, and an error
+    of the output itself, which names no file.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # distill takes '' for no validation.
+        check_words(arguments, ("--dev", "--train") if arguments[:1] == ["distill"] else ())
+        return _run(*_command(arguments))
+    except SuperbError as error:
+        return tell(error)
+    except KeyboardInterrupt:
+        return say(INTERRUPTION, INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name, reason = shown(str(error.filename)), error.strerror or error
+        advice = "check the path and its permissions, or name another"
+        return say(f"error: {name} cannot be used ({reason}): {advice}", WRONG_USE)
+
+
+def _command(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command that is meant, and its arguments: `help COMMAND`, `--version` and `-V` are known too."""
+    first, rest = (arguments[0], arguments[1:]) if arguments else ("", ())
+    if first == "help":
+        return (rest[0] if rest and rest[0] in COMMANDS else ""), ["--help"]
+    if first in ("--version", "-V"):
+        return "version", rest
+    return (first, rest) if first in COMMANDS else ("", arguments)
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command; without a name it is a run of UPSTREAM TASK."""
+    if name == "distill":
+        return _distill(arguments)
+    if name in OTHER_PACKAGES:
+        module, command = OTHER_PACKAGES[name]
+        code: int = importlib.import_module(module).main([command, *arguments])
+        return code
+    if name:
+        return run_command(f"downstream_runs.cli.{name}", f"{PROGRAM} {name}", arguments)
+    from downstream_runs.cli import run
+
+    parser = run.run_parser(EPILOG)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return WRONG_USE
+    try:
+        options = parser.parse(arguments)
+    except UsageError:
+        hint = near(arguments[0], COMMANDS)
+        if not hint or arguments[0].startswith("-"):
+            raise
+        raise UsageError(
+            f"{arguments[0]} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
+        ) from None
+    return run.run(options)
+
+
+def _distill(arguments: Sequence[str]) -> int:
+    """As `python -m upstream_arm distill`; `--demo` makes the synthetic corpus first."""
+    from downstream_runs import tasks
+    from downstream_runs.core import demo
+    from upstream_arm.cli import main as upstream_arm
+
+    given = list(arguments)
+    if "--demo" in given:
+        if "--data" in given:
+            raise UsageError("--demo and --data both name a corpus: give one of the two")
+        given.remove("--demo")
+        data = Path("runs") / demo.FOLDER
+        demo.make(tasks.get("asr"), data)
+        given += ["--data", str(data)]
+    return upstream_arm(["distill", *given])

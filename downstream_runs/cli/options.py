@@ -1,0 +1,160 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from upstream_arm import names
+from upstream_arm.common.arguments import between, whole
+from upstream_arm.common.words import shown
+
+
+def add_chosen_runs(parser: argparse.ArgumentParser) -> None:
+    """The runs that `logs`, `cancel` and `clean` are about."""
+    add = parser.add_argument
+    add("what", metavar="RUN|UPSTREAM", help="the folder of a run, or an upstream")
+    add("task", nargs="?", metavar="TASK", help="of the upstream (default: all its tasks)")
+    add("--out", type=Path, metavar="DIR", help="where runs are (default: runs, or where RUN is)")
+
+
+def add_upstream(parser: argparse.ArgumentParser) -> None:
+    """How an upstream is built, and on which device."""
+    add = parser.add_argument
+    add("--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local")
+    add("--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none")
+    for switch, values in names.SWITCHES.items():
+        add(
+            f"--{switch.replace('_', '-')}",
+            choices=values,
+            help=f"of this project's students (default: {values[0]}); the README says what it does",
+        )
+    add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """What `run` does and `plan` tells of: upstreams, tasks, and all that decides their runs."""
+    add = parser.add_argument
+    add(
+        "upstream",
+        metavar="UPSTREAM",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
+    )
+    add("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
+    add("--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml")
+    add(
+        "--partial",
+        action="store_true",
+        help="take a part of a corpus, or recordings of your own in its layout, and label results partial, "
+        "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
+    )
+    add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
+    add(
+        "--recipe",
+        metavar="NAME",
+        help="superb (the default), paper, demo (the default of --demo), sample, or a FILE.yaml of your own, "
+        "which `recipe` prints a beginning of",
+    )
+    add_upstream(parser)
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
+    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    add(
+        "--jobs",
+        type=between(1, 10_000),
+        metavar="N",
+        help="of several runs, how many at a time (default: 1; on Slurm as many as it has room for)",
+    )
+    add(
+        "--seed",
+        type=_seeds,
+        default=(1337,),
+        metavar="N[,N]",
+        help="several make a run each (default: 1337, s3prl's)",
+    )
+    add(
+        "--lr",
+        metavar="RATES",
+        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
+        "1e-1 to 1e-5",
+    )
+    add(
+        "--devices",
+        type=between(1, 1024),
+        default=1,
+        metavar="N",
+        help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
+        "processes (default: 1); a step then has N times as many utterances",
+    )
+    _add_features(parser)
+    _add_launcher(parser)
+    add(
+        "--rerun",
+        choices=("never", "missing", "always"),
+        default="missing",
+        help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
+        "default), or discard it and start anew",
+    )
+    add(
+        "-o",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--features",
+        default="auto",
+        metavar="MODE",
+        help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
+        "(the default): stored where no number changes but for rounding in fp32",
+    )
+    add(
+        "--features-precision",
+        default="fp16",
+        metavar="TYPE",
+        help="of stored frames: fp16 (the default), bf16 or fp32",
+    )
+    add(
+        "--features-gb",
+        type=float,
+        metavar="N",
+        help="store no more than this (default: 4 of memory, or all but 2 of what the disk has free)",
+    )
+
+
+def _add_launcher(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("where the runs go").add_argument
+    add(
+        "--launcher",
+        choices=("local", "slurm"),
+        default="local",
+        help="this machine (the default), or jobs of a Slurm cluster, where --jobs is how many at once",
+    )
+    add("--slurm-partition", type=_word, metavar="NAME")
+    add(
+        "--slurm-time",
+        type=between(1, 10_000_000),
+        metavar="MINUTES",
+        help="of one job; what is left goes on in a further one",
+    )
+    add("--slurm-gres", type=_word, metavar="GRES", help="e.g. gpu:1")
+    add("--slurm-mem", type=_word, metavar="SIZE", help="e.g. 32G")
+    add("--slurm-constraint", type=_word, metavar="FEATURES")
+    add("--slurm-cpus", type=between(1, 100_000), metavar="N", help="of one job (default: 4)")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(whole(number) for number in text.split(",")))
+
+
+def _word(text: str) -> str:
+    """An option of Slurm's becomes a line of a script, where a space begins another option."""
+    if not re.fullmatch(r"[^\s-]\S*", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} was given, expected one word as Slurm takes it")
+    return text

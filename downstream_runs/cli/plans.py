@@ -1,0 +1,167 @@
+"""The runs that the options of `run` and `plan` ask for.
+
+Only the standard library is imported up here: a mistyped name is answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from downstream_runs.cli import overrides
+from downstream_runs.core import demo
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.corpora import data_root
+from upstream_arm import names
+from upstream_arm.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from downstream_runs.core.feature_options import FeatureOptions
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.task import TaskSpec
+    from downstream_runs.launch.grid import Row
+
+ALL, SWEEP = "all", "sweep"
+MOST_GB = 1_000_000
+
+SWEEP_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""SUPERB searches the learning rate by powers of ten, from 1e-1 to 1e-7 (arXiv 2105.01051, section 4): of
+these the upper five, which hold every recipe's own."""
+
+
+def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
+    """Every upstream with every task and seed that the options name; UsageError for what cannot be used."""
+    from downstream_runs import tasks
+    from downstream_runs.launch.grid import RATE, Row
+
+    if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
+        raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
+    rows = []
+    for upstream in split(options.upstream, "upstream"):
+        for name in task_names(options.task):
+            rates = _rates(tasks.get(name), options)
+            for seed in options.seed:
+                given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
+                if len(rates) == 1:
+                    given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
+                rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
+    return tuple(rows)
+
+
+def plan_of(options: argparse.Namespace) -> RunPlan:
+    """The run of one upstream, one task and the first seed, learning rates apart.
+
+    All names are checked before any data is looked for or made. Raises UsageError for names, files and
+    folders that cannot be used.
+    """
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.run import RunPlan, resolve_config
+    from downstream_runs.core.settings import leaves
+    from downstream_runs.upstreams import weights
+
+    if options.demo and options.data is not None:
+        raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
+    task = tasks.get(options.task)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
+    changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
+    if upstream.note:
+        print(f"note: {upstream.note}", file=sys.stderr)
+    out = data_root.out_folder(options.out)
+    plan = RunPlan(
+        task=task,
+        recipe=recipe.name,
+        upstream=upstream.name,
+        data=out / demo.FOLDER if options.demo else _data(task, options.data),
+        out=out,
+        ckpt=upstream.ckpt,
+        model_config=options.model_config,
+        switches=switches_of(options, upstream.name),
+        seed=options.seed[0],
+        device=options.device,
+        devices=options.devices,
+        precision=options.precision,
+        overrides=changed,
+        command=(PROGRAM, *options.words),
+        features=features_of(options),
+        partial=options.partial,
+    )
+    resolve_config(plan)
+    return plan
+
+
+def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
+    """The settings of this project's students that were given; UsageError for another upstream."""
+    given = {switch: getattr(options, switch) for switch in names.SWITCHES}
+    chosen = {switch: value for switch, value in given.items() if value is not None}
+    if chosen and upstream not in names.names():
+        option = "--" + next(iter(chosen)).replace("_", "-")
+        raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    return chosen
+
+
+def features_of(options: argparse.Namespace) -> FeatureOptions:
+    """What the options say of stored features; UsageError if they cannot go together."""
+    from downstream_runs.core.feature_options import FeatureOptions
+
+    gb = options.features_gb
+    if gb is not None and not 0 < gb <= MOST_GB:
+        raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
+    limit = None if gb is None else int(gb * 1e9)
+    return FeatureOptions(options.features, options.features_precision, limit)
+
+
+def task_names(text: str) -> tuple[str, ...]:
+    """Names of tasks, separated by commas, or all ten by `all`; UsageError for an unknown one."""
+    from downstream_runs import tasks
+
+    if text.strip().lower() == ALL:
+        return tasks.names()
+    return tuple(dict.fromkeys(tasks.get(name).name for name in split(text, "task")))
+
+
+def split(text: str, what: str) -> tuple[str, ...]:
+    """Names that are separated by commas, each once; UsageError for an empty one."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{text!r} has an empty {what}; separate names by single commas")
+    return tuple(dict.fromkeys(parts))
+
+
+def _data(task: TaskSpec, option: Path | None) -> Path:
+    root = data_root.data_root(option)
+    if root is None:
+        corpus = task.corpus
+        raise data_root.no_data(task.name, f"{corpus.name} ({corpus.size}, {corpus.licence}, {corpus.url})")
+    return root.path
+
+
+def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:
+    """The learning rates that --lr gives a task; empty for the recipe's own."""
+    if options.lr is None:
+        return ()
+    if task.train_split is None:
+        if options.task.strip().lower() != ALL:
+            raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
+        print(f"note: {task.name} trains nothing: --lr does not touch it", file=sys.stderr)
+        return ()
+    several = options.lr == SWEEP or "," in options.lr
+    if several and task.selection is None and not task.dev_splits:
+        raise UsageError(f"--lr: {task.name} has no number on dev to choose by: give one rate")
+    if options.lr == SWEEP:
+        return SWEEP_RATES
+    return tuple(dict.fromkeys(_rate(text) for text in options.lr.split(",")))
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not (math.isfinite(rate) and rate > 0):
+        raise UsageError(f"--lr has {text!r}, expected rates above 0 such as 1e-2,1e-3, or {SWEEP}")
+    return rate

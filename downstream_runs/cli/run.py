@@ -1,0 +1,104 @@
+"""Train and score SUPERB tasks on frozen upstreams, or continue such runs."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from downstream_runs.cli.options import add_run
+from downstream_runs.cli.plans import rows_of
+from downstream_runs.core import demo, outcome
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import RESULT
+from upstream_arm.common.arguments import Parser
+from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
+
+if TYPE_CHECKING:
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.launch.batch import Launch
+    from downstream_runs.launch.grid import Row
+
+add_arguments = add_run
+SLURM = ("partition", "time", "gres", "mem", "constraint", "cpus")
+
+
+def run_parser(epilog: str | None = None) -> Parser:
+    """The parser of a run without the word `run` before it."""
+    parser = Parser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    launch = _launch(options)
+    rows = rows_of(options)
+    several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
+    return _run_many(rows, launch, options) if several or split else _run_one(rows[0].plan, options)
+
+
+def _launch(options: argparse.Namespace) -> Launch:
+    """How runs are started; UsageError for options of Slurm's without `--launcher slurm`."""
+    asked = {name: value for name in SLURM if (value := getattr(options, f"slurm_{name}")) is not None}
+    given = {"rerun": options.rerun, "demo": options.demo, "jobs": options.jobs}
+    if options.launcher == "slurm":
+        from downstream_runs.launch import slurm
+
+        return functools.partial(slurm.run_all, **given, asked=asked)
+    if asked:
+        raise UsageError(f"--slurm-{next(iter(asked))} is for --launcher slurm: add that, or leave it out")
+    from downstream_runs.launch import local
+
+    return functools.partial(local.run_all, **given)
+
+
+def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
+    recipe, corpus = plan.task.recipes[plan.recipe], "synthetic speech (demo)" if options.demo else plan.data
+    print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
+    print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
+    from downstream_runs import engine
+
+    folder = engine.run_dir(plan)
+    with outcome.recorded(folder):
+        if options.demo:
+            demo.make(plan.task, plan.data)
+        engine.run(plan, rerun=options.rerun)
+    result = folder / RESULT
+    code = _table(str(result))
+    print(f"\nresult: {result}\nrun:    {folder}")
+    return code
+
+
+def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) -> int:
+    from downstream_runs.launch import batch, grid
+
+    skipped = {} if options.demo else batch.unusable(rows)
+    usable = [row for row in rows if row.plan.task.name not in skipped]
+    ended = batch.run(usable, options.rerun, launch) if usable else []
+    good = [str(row.result) for row in ended if row.result is not None]
+    if good:
+        _table(*good)
+    bad = [row for row in ended if row.result is None]
+    for row in bad:
+        print(f"{grid.name(row.row.plan)}: {row.reason}" + (f" (log: {row.log})" if row.log else ""))
+    for one in rows:
+        if one.plan.task.name in skipped:
+            print(f"{grid.name(one.plan)}: skipped: {skipped[one.plan.task.name]}")
+    print(f"\n{len(good)} of {len(rows)} runs have results, under {options.out}")
+    return WRONG_USE if not usable else FAILED if bad or skipped else DONE
+
+
+def _table(*results: str) -> int:
+    from reports.__main__ import main as reports
+
+    return reports(["table", *results])

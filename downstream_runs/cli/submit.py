@@ -1,0 +1,52 @@
+"""Write the predict.zip that the SUPERB leaderboard takes, from the finished runs of all ten tasks; what is
+missing is named, and then nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from upstream_arm.common.errors import DONE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The upstream, and which of its runs are taken."""
+    parser.add_argument("upstream", metavar="UPSTREAM", help="as in the runs, e.g. armhubert")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
+    )
+    parser.add_argument("--recipe", default="superb", metavar="NAME", help="runs to take (default: superb)")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="take this run for its task, whatever its recipe; may be given for each task",
+    )
+    parser.add_argument(
+        "--labelled",
+        action="store_true",
+        help="take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the zip, and say where it is and what it is good for."""
+    from downstream_runs.runs import submission
+
+    path = submission.submit(
+        options.upstream,
+        options.out.expanduser().absolute(),
+        recipe=options.recipe,
+        chosen=[submission.run_folder(place.expanduser().absolute()) for place in options.run],
+        labelled=options.labelled,
+    )
+    print(f"wrote {path} ({path.stat().st_size:,} bytes): predictions of {len(submission.submitted())} tasks")
+    if path.stem == "predict":
+        print("upload it at https://superbbenchmark.org")
+    else:
+        print("its runs are labelled, so it is no entry for the leaderboard", file=sys.stderr)
+    return DONE

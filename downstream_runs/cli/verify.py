@@ -1,0 +1,26 @@
+"""Hold a result against its own hash, its files' hashes, and scores recomputed from the predictions, items
+and trials beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The result, and where its corpus is."""
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="QbE's corpus, whose ground truth is needed, where it has moved",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what agrees and what does not; 0 if all agrees, else 1."""
+    from downstream_runs.runs import proof
+
+    return proof.verify(options.result, options.data)

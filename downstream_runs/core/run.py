@@ -1,0 +1,247 @@
+"""What a run is to do, before anything heavy is imported; where it goes, and what makes it the same run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from downstream_runs.core import official, ranges
+from downstream_runs.core.corpus import PreparedData, shortfall
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.run_folder import SWEEP_SUFFIX
+from downstream_runs.core.settings import leaves, override
+from downstream_runs.core.task import TaskSpec
+from upstream_arm import names
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import sha256_file
+from upstream_arm.common.words import shown
+
+DEFAULT_SEED = 1337  # s3prl's
+LARGEST_SEED = 2**32 - 1  # numpy's
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: a task's recipe on one upstream.
+
+    ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
+    switches: further settings for an upstream that takes them, e.g. `batching` of this project's students.
+    data: the corpus folder.
+    partial: whether the corpus may be a part of the official one. It says nothing of the run where the corpus
+        is whole: what is part of the run's identity is the data that there is.
+    out: the folder that run directories go to.
+    device: auto, cpu, cuda or cuda:N.
+    devices: how many processes train data-parallel, each on a device of its own (see `engine.distributed`).
+    overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
+    command: what the user typed, as arguments; `sys.argv` if empty.
+    features: whether the upstream's features are stored and used again.
+    fold: of a task with folds, the one that this run is of; None for the whole task.
+    group: folders within the task's that the run's directory lies in, such as a sweep's.
+    """
+
+    task: TaskSpec
+    recipe: str
+    upstream: str
+    data: Path
+    out: Path
+    ckpt: str | None = None
+    model_config: str | None = None
+    switches: Mapping[str, str] = field(default_factory=dict)
+    seed: int = DEFAULT_SEED
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "fp32"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    fold: str | None = None
+    features: FeatureOptions = field(default_factory=FeatureOptions)
+    group: str = ""
+    partial: bool = False
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The task's folds, of a partial corpus those that there are data for."""
+        if self.partial and self.task.folds_of is not None:
+            return self.task.folds_of(self.data)
+        return self.task.folds
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"precision {shown(self.precision)} is unknown, expected one of {', '.join(PRECISIONS)}"
+            )
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
+            raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
+        if self.devices < 1:
+            raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
+        for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
+            if value is not None and "://" not in value and not Path(value).is_file():
+                raise UsageError(f"{name} {value} is no file; give the path of an existing one")
+
+
+def resolve_config(plan: RunPlan) -> dict[str, Any]:
+    """The recipe's configuration with the plan's overrides; UsageError for a key or value that is wrong."""
+    config = plan.task.recipe(plan.recipe).copy_config()
+    for key, value in plan.overrides.items():
+        if plan.task.folds and key == plan.task.fold_key:
+            raise UsageError(
+                f"{key} cannot be chosen: the number is the mean over {', '.join(plan.task.folds)}, and "
+                "each is run; leave it out"
+            )
+        override(config, key, value)
+    if plan.fold is not None:
+        override(config, plan.task.fold_key, plan.fold)
+    if plan.task.train_split is not None and plan.devices > 1:
+        config["runner"]["devices"] = plan.devices  # they decide the numbers, one is as before
+    ranges.check(config)
+    official.require(plan.task, config)
+    return config
+
+
+def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
+    """SHA-256 over all that decides a run's numbers apart from corpus and upstream."""
+    # The number of loading processes decides nothing, and machines differ in it.
+    settings = {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
+    return _hash_json(
+        {
+            "task": plan.task.name,
+            "recipe": plan.recipe,
+            "settings": settings,
+            "seed": plan.seed,
+            "precision": plan.precision,
+        }
+    )
+
+
+def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
+    """The plan's run directory: `out/UPSTREAM/TASK/RECIPE-HASH`, the hash over settings and files.
+
+    A fold has a directory in that of its task, a run of a group one in that of its group. A run of one's own
+    weights that an earlier version began under a released name stays where it is.
+    """
+    whole = dataclasses.replace(plan, fold=None)
+    config = resolve_config(whole) if config is None or plan.fold is not None else config
+    files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
+    stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
+    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
+    upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
+    below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
+    folder = plan.out / upstream / below
+    earlier = plan.out / _before(upstream) / below
+    if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(earlier.name + SWEEP_SUFFIX).is_dir()):
+        folder = earlier
+    return folder if plan.fold is None else folder / plan.fold
+
+
+def _before(upstream: str) -> str:
+    """The name under which earlier versions ran such weights: that of the released ones, for ours."""
+    stem = re.sub("_(local|url)$", "", upstream)
+    return stem if names.is_released_name(stem) else upstream
+
+
+def identity(
+    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, weights: str | None
+) -> dict[str, Any]:
+    """What `plan.json` holds: everything that must stay the same for a run to be continued.
+
+    Beside it `weights`, the words for what `ckpt` is the hash of.
+    """
+    return {
+        "task": plan.task.name,
+        "recipe": plan.recipe,
+        "upstream": plan.upstream,
+        "weights": weights,
+        "ckpt": file_identity(plan.ckpt),
+        "model_config": file_identity(plan.model_config),
+        "switches": dict(plan.switches),
+        "config_sha256": config_hash(plan, config),
+        "settings": dict(leaves(config)),
+        "data_sha256": data.sha256,
+        "data_listing_sha256": data.listing_sha256,
+        "seed": plan.seed,
+        "precision": plan.precision,
+        "features": _stored(plan.features),
+        **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
+    }
+
+
+def _stored(features: FeatureOptions) -> str:
+    """What decides the numbers of stored features: not where they are, nor how many fit."""
+    return features.mode if features.mode in ("off", "auto") else features.precision
+
+
+def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """`wanted` as it would have been written when the run of `stored` was begun.
+
+    Before contents were sampled (`corpora.contents`), names and sizes were all that a run knew of its corpus.
+    """
+    if "data_listing_sha256" in stored:
+        return dict(wanted)
+    listing = wanted["data_listing_sha256"] or wanted["data_sha256"]
+    return {key: value for key, value in wanted.items() if key != "data_listing_sha256"} | {
+        "data_sha256": listing
+    }
+
+
+def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """UsageError that names what differs if the run in `folder` was started with another plan."""
+    # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
+    # are the same.
+    named = dict.fromkeys([*wanted, *(key for key in ("labels", "partial") if key in stored)])
+    differ = [
+        key for key in named if key not in ("settings", "weights") and stored.get(key) != wanted.get(key)
+    ]
+    if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):
+        differ.remove("upstream")  # an earlier version's name; `ckpt` says that the weights are the same
+    if not differ:
+        return
+    if "partial" in differ:
+        before, now = (_part(one.get("partial")) for one in (stored, wanted))
+        raise UsageError(
+            f"{folder} holds a run on {before}, now there is {now}, and two runs are never mixed; use "
+            "--rerun always to discard it, or another --out"
+        )
+    if "config_sha256" in differ:
+        old, new = stored.get("settings", {}), wanted["settings"]
+        keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        differ = [key for key in differ if key != "config_sha256"] + keys
+    raise UsageError(
+        f"{folder} holds a run with other {', '.join(differ)}, and two runs are never mixed; "
+        "use --rerun always to discard it, or another --out"
+    )
+
+
+def _part(partial: object) -> str:
+    """In words, what a corpus was of which the plan says this."""
+    if not isinstance(partial, dict) or not partial:
+        return "the whole corpus"
+    return f"a {shortfall(partial)}"
+
+
+def file_identity(name: str | None) -> str | None:
+    """A file's SHA-256, a URL itself, None for no file."""
+    if name is None or "://" in name:
+        return name
+    path = Path(name)
+    return _sha256_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256_of(path: Path, changed: int, size: int) -> str:
+    """A plan's directory is asked for often, and checkpoints are large."""
+    return sha256_file(path)
+
+
+def _hash_json(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,109 @@
+"""A run's folder, and the name of every file in it: no other module spells these names.
+
+    OUT/                             --out, by default `runs`
+    ├── cache/                       tables of lengths, stored features: shared by all runs
+    ├── demo-data/                   the synthetic corpora of --demo
+    ├── logs/                        what runs print that a launcher started, a file each
+    ├── slurm/jobs.jsonl             which runs are in Slurm's queue
+    └── UPSTREAM/TASK/
+        ├── RECIPE-HASH/             a run; the hash is over its settings and files
+        │   ├── lock                 the process that works on it
+        │   ├── plan.json            what must stay the same for the run to be continued
+        │   ├── events.jsonl         what happened, with the time (`core.records`)
+        │   ├── metrics.jsonl        the numbers of training and of each evaluation
+        │   ├── s3prl.log            what s3prl printed
+        │   ├── checkpoints/         step-N.pt, the last two states to go on from
+        │   ├── states-N.ckpt        kept checkpoints, of tasks that choose among them
+        │   ├── dev-best.ckpt, …     the selected checkpoint, s3prl's predictions: `TaskSpec.artefacts`
+        │   ├── items.csv            each test item's share of the numbers
+        │   ├── trials.csv, …        trials of ASV and QbE, QbE's layers.csv and benchmark.stdlist.xml
+        │   ├── outcome.json         why the last attempt failed
+        │   ├── result.json          of a finished run (`core.results`)
+        │   └── foldN/               of a task with folds: the runs, whose mean is in result.json
+        └── RECIPE-HASH-sweep/       learning rates: the files of the one that is best on dev
+            ├── rates/RECIPE-HASH/   the run of each rate
+            ├── sweep.json           what was tried
+            └── result.json
+
+A file of tensors has its SHA-256 beside it, in a file of its name with `.sha256` added.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from upstream_arm.common.files import read_json
+
+CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
+RATES, SWEEP_SUFFIX = "rates", "-sweep"
+LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = "lock", "plan.json", "events.jsonl", "metrics.jsonl", "s3prl.log"
+CHECKPOINTS = "checkpoints"
+ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
+OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
+
+
+def kept_checkpoint(step: int) -> str:
+    """The name of a checkpoint that is kept for the task's protocol to choose among."""
+    return f"states-{step}.ckpt"
+
+
+def sha256_record(path: Path) -> Path:
+    """The file with the SHA-256 of a file of tensors."""
+    return path.with_name(path.name + ".sha256")
+
+
+def is_fold(name: str) -> bool:
+    """Whether this is the name of a fold's folder, whose result is no row of its own."""
+    return re.fullmatch(r"fold[0-9]+", name) is not None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, which need not exist yet."""
+
+    path: Path
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a process has begun to train or test."""
+        return (self.path / EVENTS).exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a result."""
+        return (self.path / RESULT).exists()
+
+    def failure(self) -> str:
+        """Why the last attempt failed, in words; empty where it did not."""
+        return str((read_json(self.path / OUTCOME) or {}).get("said", ""))
+
+    def checkpoint(self, step: int) -> Path:
+        """The state at `step`, to go on from."""
+        return self.path / CHECKPOINTS / f"step-{step:08d}.pt"
+
+    def checkpoints(self) -> dict[int, Path]:
+        """The states that there are, by their step, the newest first."""
+        found = sorted((self.path / CHECKPOINTS).glob("step-*.pt"), reverse=True)
+        return {int(path.stem.split("-")[1]): path for path in found}
+
+    def clear(self) -> None:
+        """Remove everything but the lock."""
+        for path in self.path.iterdir():
+            if path.name != LOCK:
+                _remove(path)
+
+    def remove_temporary(self) -> None:
+        """Remove what a killed process was writing."""
+        for pattern in (".*.tmp", f"{CHECKPOINTS}/.*.tmp"):
+            for path in self.path.glob(pattern):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

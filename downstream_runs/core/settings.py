@@ -1,0 +1,72 @@
+"""The settings of a configuration: nested blocks of names and values, as s3prl's own files have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near, shown
+
+MOST = 2**31 - 1
+"""The largest whole number of any setting: what fits into 32 bits, which numpy and torch can count with."""
+
+OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
+"""Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added."""
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (dotted key, value)."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def override(config: dict[str, Any], key: str, value: Any) -> None:
+    """Give the setting `key` of a recipe another value; UsageError for a key or value that does not fit."""
+    *parents, last = key.split(".")
+    block: Any = config
+    for depth, name in enumerate(parents):
+        if depth == 0 and name in OPEN_BLOCKS and "optimizer" in config:  # a task that trains
+            block.setdefault(name, {})
+        block = block.get(name) if isinstance(block, dict) else None
+    opened = (parents or [last])[0] in OPEN_BLOCKS and "optimizer" in config
+    if not isinstance(block, dict) or (last not in block and not opened):
+        known = [name for name, _ in leaves(config)]
+        ending = [name for name in known if name.endswith(f".{key}")]
+        hint = f", did you mean {ending[0]!r}?" if ending else near(key[:200], known)
+        raise UsageError(f"the recipe has no setting {shown(key)}{hint}")
+    old = block.get(last)
+    if isinstance(old, dict) and not (opened and not parents):
+        raise UsageError(
+            f"{key} is a block of settings, set them one by one: {key}.{next(leaves(old))[0]} is one"
+        )
+    if isinstance(value, dict) is not (opened and not parents):
+        raise UsageError(
+            f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
+        )
+    block[last] = fitted(key, value, old)
+
+
+def fitted(key: str, value: Any, old: Any) -> Any:
+    """`value` for a setting that was `old`, a whole number as a float where that is one.
+
+    UsageError for a value of another kind: numbers of both kinds are alike, a truth value is no number, and
+    None, which says nothing of the kind, can become anything.
+    """
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < MOST else value  # what is more is refused as it was written
+    fits = old is None or _alike(old, value)
+    if isinstance(old, list) and old and fits:
+        fits = all(_alike(old[0], one) for one in value)
+    if not fits:
+        raise UsageError(f"{key} is {shown(value)}, expected a value like {json.dumps(old)}")
+    return value
+
+
+def _alike(old: object, new: object) -> bool:
+    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (old, new))
+    return numbers or type(old) is type(new)

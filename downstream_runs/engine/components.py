@@ -1,0 +1,226 @@
+"""The pieces of s3prl that a run is made of, built in s3prl's order: they draw the same random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.core.generators import seed_everything
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run import RunPlan
+from downstream_runs.features.extractor import to_device
+from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
+from upstream_arm.common.words import near, shown
+
+if TYPE_CHECKING:
+    import torch
+
+    from downstream_runs.features.extractor import FeatureExtractor
+    from downstream_runs.features.items import ItemCache
+
+
+class ScalarLog:
+    """Stands where s3prl expects its TensorBoard writer and keeps the scalars that are logged."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, float] = {}
+
+    def add_scalar(self, name: str, value: Any, global_step: int = 0) -> None:
+        """Keep one scalar under s3prl's name."""
+        self.scalars[name] = float(value)
+
+
+@dataclass
+class Components:
+    """The frozen upstream and what is trained on it, on their device.
+
+    featurizer, downstream: None for a task that trains nothing.
+    """
+
+    upstream: Any  # a module, its outputs checked
+    featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
+    downstream: Any
+    device: torch.device
+    source: FeatureExtractor | None = None  # of stored features
+
+    def train(self) -> None:
+        """Training mode for what is trained; the upstream always stays in evaluation mode."""
+        self.upstream.eval()
+        self.featurizer.train()
+        self.downstream.train()
+
+    def eval(self) -> None:
+        """Evaluation mode for everything."""
+        for module in (self.upstream, self.featurizer, self.downstream):
+            module.eval()
+
+    def features(self, wavs: list[Any]) -> list[torch.Tensor]:
+        """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
+        import torch
+
+        if self.source is not None:
+            return self.source.features(self.featurizer, wavs, self.device)
+        placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
+        with torch.no_grad():
+            hidden = self.upstream(placed)
+        found: list[torch.Tensor] = self.featurizer(placed, hidden)
+        return found
+
+    @property
+    def pooled(self) -> bool:
+        """Whether features are the means over frames, one frame an utterance."""
+        return self.source is not None and self.source.stored.kind == "pooled"
+
+    def memory(self, split: str) -> ItemCache | None:
+        """What is remembered of a split's items; None where features are not stored."""
+        return None if self.source is None else self.source.items(split)
+
+    def loader(self, split: str, epoch: int = 0) -> Any:
+        """s3prl's data loader of `split`; UsageError if the data does not allow one."""
+        try:
+            try:
+                return self.downstream.get_dataloader(split, epoch=epoch)
+            except TypeError as error:
+                # Few experts take the epoch; s3prl asks in the same way.
+                if "unexpected keyword argument 'epoch'" not in str(error):
+                    raise
+                return self.downstream.get_dataloader(split)
+        except (ValueError, AssertionError, KeyError, OSError) as error:
+            raise UsageError(
+                f"s3prl cannot make batches of split {split}: {type(error).__name__}: {error}; "
+                f"look at the corpus with `{PROGRAM} check`"
+            ) from error
+
+    def layer_weights(self) -> list[float] | None:
+        """The featurizer's weights over the hidden states, summing to 1; None if there is one layer only."""
+        weights = getattr(self.featurizer, "weights", None)
+        return None if weights is None else weights.detach().float().softmax(-1).cpu().tolist()
+
+    @functools.cached_property
+    def upstream_sha256(self) -> str:
+        """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
+        from downstream_runs.upstreams.checked import weights_sha256
+
+        return weights_sha256(self.upstream)
+
+    def trained_state(self) -> dict[str, Any]:
+        """The states of featurizer and downstream under s3prl's names."""
+        return {"Featurizer": self.featurizer.state_dict(), "Downstream": self.downstream.state_dict()}
+
+    def load_trained_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what `trained_state` gave."""
+        self.featurizer.load_state_dict(state["Featurizer"])
+        self.downstream.load_state_dict(state["Downstream"])
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first CUDA device, else the CPU. UsageError if there is none."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UsageError(
+            f"device {name} was asked for and torch sees {count} CUDA devices; use --device cpu or auto"
+        )
+    return device
+
+
+def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
+    """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
+
+    Only the upstream for a task that trains nothing.
+    """
+    import torch
+    from s3prl.upstream.interfaces import Featurizer
+
+    from downstream_runs.upstreams.checked import CheckedUpstream
+
+    device = pick_device(plan.device)
+    # As s3prl does: with these the same seed gives the same numbers on one GPU as far as cuDNN allows it.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    seed_everything(plan.seed)
+    upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream)
+    upstream.to(device)
+    if plan.task.train_split is None:
+        upstream.eval()
+        return Components(upstream, None, None, device)
+    featurizer = Featurizer(
+        upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
+    ).to(device)
+    expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+    with _changed_settings(plan, f"the model of {plan.task.name}"):
+        downstream = expert.DownstreamExpert(
+            upstream_dim=featurizer.output_dim,
+            upstream_rate=featurizer.downsample_rate,
+            **config,
+            expdir=str(folder),
+            seed=plan.seed,
+            device=str(device),
+            upstream=plan.upstream,
+            downstream=plan.task.s3prl_name,
+            downstream_variant=None,
+        ).to(device)
+    if plan.task.adjust is not None:
+        plan.task.adjust(downstream)
+    return Components(upstream, featurizer, downstream, device)
+
+
+@contextlib.contextmanager
+def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
+    """Where settings were changed by the user, they are what s3prl cannot build `what` from: UsageError."""
+    import torch
+
+    try:
+        yield
+    except (UsageError, RunFailed, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if not plan.overrides:
+            raise
+        given = ", ".join(f"{key}={shown(value)}" for key, value in plan.overrides.items())
+        reason = sentence(" ".join(str(error).split())) or "no reason given"
+        raise UsageError(
+            f"{what} cannot be built with {given}: {type(error).__name__}: {reason}; change these settings"
+        ) from error
+
+
+def _upstream(plan: RunPlan) -> Any:
+    import s3prl.hub as hub
+
+    entry = getattr(hub, plan.upstream, None)
+    if entry is None or plan.upstream.startswith("_"):
+        known = [name for name in dir(hub) if not name.startswith("_")]
+        raise UsageError(
+            f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
+        )
+    try:
+        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
+    except (MemoryError, UpstreamError):  # ours says itself what is wrong
+        raise
+    except Exception as error:  # an upstream may raise anything
+        given = f" with ckpt {plan.ckpt}" if plan.ckpt else " without a ckpt"
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise UsageError(
+            f"upstream {plan.upstream}{given} could not be built: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def make_specaug(config: Mapping[str, Any]) -> Any | None:
+    """s3prl's SpecAugment on features, or None where the recipe has none."""
+    if not config.get("specaug"):
+        return None
+    from s3prl.downstream.specaug import SpecAug
+
+    try:
+        return SpecAug(**config["specaug"])
+    except (TypeError, AssertionError) as error:  # none of its three parts applied
+        raise UsageError(f"the specaug block does not fit: {error or 'nothing in it applies'}") from error

@@ -1,0 +1,103 @@
+"""Whether and where a run stores its upstream's features, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+
+from downstream_runs.core import records
+from downstream_runs.core.run import file_identity
+from downstream_runs.core.run_folder import CACHE, EVENTS
+from downstream_runs.engine.trained_run import TrainedRun
+from downstream_runs.features import provenance
+from downstream_runs.features.cache import FeatureCache
+from downstream_runs.features.extractor import FeatureExtractor
+from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
+
+WIDENED = "features_in_fp32"
+"""The event of frames that the precision of the cache does not hold."""
+
+
+def set_up(run: TrainedRun) -> None:
+    """Put the feature cache before the upstream, if the plan asks for one and the task trains."""
+    from downstream_runs.features import weighting
+
+    plan, components = run.plan, run.components
+    if plan.task.train_split is None:
+        return
+    stored = _choose(run)
+    if stored.mode == "off":
+        return
+    identity, doubt = upstream_identity(run)
+    if doubt is not None:
+        kept = "not stored" if plan.features.mode == "auto" else "kept in this process's memory only"
+        _tell(f"features of {plan.upstream} are {kept}: what computes them cannot be told ({doubt})")
+        if plan.features.mode == "auto":
+            return
+        stored = dataclasses.replace(stored, mode="memory")
+    root = plan.out / CACHE / "features"
+    cache = FeatureCache.of_upstream(root, identity, stored, plan.features.limit)
+    extractor = FeatureExtractor(
+        components.upstream, stored, cache, components.featurizer.downsample_rate, plan.task.random_items
+    )
+    extractor.on_widened = lambda: _tell_widened(run, stored)
+    components.source = extractor
+    weighting.take_over(components.featurizer)
+    run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
+
+
+def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
+    """SHA-256 over what decides an upstream's features; why no other process may use them, if so.
+
+    The name counts too, since fbank and mfcc have no weights to tell them apart.
+    """
+    import s3prl.hub as hub
+
+    plan, upstream = run.plan, run.components.upstream
+    doubt = None
+    try:
+        code = provenance.identity(upstream.module, getattr(hub, plan.upstream))
+    except provenance.Unknown as error:
+        code, doubt = "unknown", str(error)
+    files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
+    switches = dict(getattr(upstream, "switches", None) or {})
+    text = json.dumps([plan.upstream, *files, run.components.upstream_sha256, switches, code], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest(), doubt
+
+
+def _choose(run: TrainedRun) -> StoredKind:
+    plan = run.plan
+    # Another head than the recipe's may have a non-linearity or attention before its mean.
+    same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
+    utterances = run.data.utterances[str(plan.task.train_split)]
+    batch_free = is_batch_free(run.components.upstream)
+    return choose(plan.features, plan.task.pooled and same_head, batch_free, utterances)
+
+
+def _tell(message: str) -> None:
+    """To the run's log, and to the terminal, which it has taken stderr's place for."""
+    for stream in {sys.stderr, sys.__stderr__} - {None}:
+        print(message, file=stream)
+
+
+def _tell_widened(run: TrainedRun, stored: StoredKind) -> None:
+    """At step 0: a run that goes on meets the same frames or has them in its cache."""
+    _tell(
+        f"{stored.precision} does not hold some of the upstream's features (too large, or too many below its "
+        "normal range): these are stored in fp32"
+    )
+    run.journal.event(WIDENED, 0, precision=stored.precision)
+
+
+def report(run: TrainedRun) -> None:
+    """What was stored and used again, into the run's journal; what that changed, into its deviations."""
+    extractor = run.components.source
+    if extractor is None:
+        return
+    run.journal.event("features", run.steps, **extractor.cache.account(), in_fp32=extractor.widened)
+    # Also those that another process met, before a kill or on another device.
+    events = records.read(run.folder / EVENTS)
+    widened = any(line.get("event") == WIDENED for line in events)
+    run.deviations[:0] = deviations(extractor.stored, extractor.batch_free, widened)

@@ -1,0 +1,251 @@
+"""The end of a run: test with the selected checkpoint, and say in `result.json` what was done."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.core import official
+from downstream_runs.core.results import Corpus, Metric, Result
+from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run_folder import METRICS
+from downstream_runs.core.settings import leaves
+from downstream_runs.core.task import PreparedData
+from downstream_runs.engine.trained_run import TrainedRun
+from downstream_runs.upstreams import weights
+from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.files import sha256_file
+
+if TYPE_CHECKING:
+    import torch
+
+SKIPPED = "skipped_steps"
+PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
+
+
+def run_labels(
+    plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
+) -> tuple[str, ...]:
+    """Everything that keeps the numbers from being compared with published ones, each once."""
+    labels = [*data.labels, *official.labels(plan.task, config)]
+    labels += plan.task.recipes[plan.recipe].labels
+    if getattr(upstream, "untrained", False):
+        labels.append("untrained")
+    labels += getattr(upstream, "labels", ())
+    if plan.task.train_split is not None:
+        full = plan.task.recipes["superb"].config["runner"]["total_steps"]
+        if config["runner"]["total_steps"] < full:
+            labels.append("shortened")
+    return tuple(dict.fromkeys(labels))
+
+
+def best_on_dev(run: TrainedRun) -> tuple[Metric, ...]:
+    """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
+    task, best = run.plan.task, run.best
+    rule = task.selection
+    if rule is None or best is None:
+        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
+    run.load(rule.artefact)
+    tests = [run.evaluate(split, run.steps) for split in task.test_splits]
+    how = selection(run)
+
+    def metric(name: str, value: float, counts: Mapping[str, int], split: str, headline: bool) -> Metric:
+        spec = task.metric(name)
+        official = headline and spec.official
+        return Metric(
+            name=name,
+            value=value,
+            unit=spec.unit,
+            direction=spec.better,
+            counts=counts,
+            split=run.name(split),
+            selection=how,
+            official=official,
+            role="headline" if official else "information",
+        )
+
+    found = []
+    for one in tests:
+        run.keep_items(one.split, one.scores)
+        headline = one.split == task.test_splits[0]
+        found += [
+            metric(score.metric, score.value, score.counts, one.split, headline) for score in one.scores
+        ]
+    for name, score in best["scores"].items():
+        found.append(metric(name, score["value"], score["counts"], rule.split, False))
+    return tuple(found)
+
+
+def selection(run: TrainedRun) -> str:
+    """How the checkpoint was chosen, in words."""
+    task, best = run.plan.task, run.best
+    if task.selection is None or best is None:
+        raise ValueError(f"task {task.name} selects no checkpoint on dev")
+    metric = task.metric(task.selection.metric)
+    how = "lowest" if metric.better == "lower" else "highest"
+    return f"{how} {metric.name} on {run.name(task.selection.split)}: step {best['step']} of {run.steps}"
+
+
+def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
+    """All that `result.json` holds."""
+    plan, data, upstream = run.plan, run.data, run.components.upstream
+    checkpoint = _checkpoint(plan, upstream)
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
+    # A run of fewer steps than are between two log lines has no numbers of its training.
+    training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
+    names = [*artefacts, *training, *run.artefacts]
+    metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
+    if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
+        metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
+    return Result(
+        upstream=weights.honest(plan.upstream, sha256),
+        task=plan.task.name,
+        recipe=plan.recipe,
+        labels=run.labels,
+        deviations=_deviations(run),
+        metrics=metrics,
+        command=plan.command or tuple(sys.argv),
+        config=run.config,
+        seed=plan.seed,
+        steps=run.steps,
+        packages=_packages(),
+        git_commit=_git_commit(),
+        upstream_checkpoint=checkpoint,
+        upstream_checkpoint_sha256=sha256,
+        upstream_switches=_switches(plan, upstream),
+        upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        device=_device_name(run.components.device),
+        wall_seconds=round(wall_seconds, 3),
+        corpus=Corpus(
+            name=_corpus_name(plan, data),
+            root=str(data.root),
+            counts={run.name(split): number for split, number in data.utterances.items()},
+            hash=data.sha256,
+        ),
+        artefacts={name: sha256_file(run.folder / name) for name in names},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
+    """How many of a training's steps were left out, for information: s3prl does the same, no deviation."""
+    if not count:
+        return ()
+    return (
+        Metric(
+            name=SKIPPED,
+            value=100 * count / steps,
+            unit="percent",
+            direction="lower",
+            counts={"skipped": count, "steps": steps},
+            split=str(split),
+            selection="steps whose gradient was not a number, left out as s3prl leaves them out",
+            official=False,
+            role="information",
+        ),
+    )
+
+
+def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
+    """The corpus, which for a made one is not the real one whose layout it has."""
+    name = plan.task.corpus.name
+    if data.partial:
+        return f"part of {name}"
+    made = " and ".join(data.labels)
+    return f"{made} corpus in the layout of {name}" if made else name
+
+
+def _deviations(run: TrainedRun) -> tuple[str, ...]:
+    plan = run.plan
+    recipe = dict(leaves(plan.task.recipes[plan.recipe].config))
+    sentences = [*run.data.deviations, *plan.task.recipes[plan.recipe].deviations]
+    sentences += [
+        f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
+        for key, value in sorted(plan.overrides.items())
+    ]
+    sentences += official.deviations(plan.task, run.config)
+    sentences += data_parallel(plan, run.config)
+    if plan.precision != "fp32":
+        sentences.append(f"trained in mixed precision, {plan.precision}")
+    rule = plan.task.selection
+    if rule is not None and run.best is not None:
+        value = run.best["value"]
+        lower = plan.task.metric(rule.metric).better == "lower"
+        if value >= rule.s3prl_bound if lower else value <= rule.s3prl_bound:
+            split = run.name(rule.split)
+            sentences.append(
+                f"the best {rule.metric} on {split} is {value:.2f}; s3prl keeps a checkpoint only if it "
+                f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
+            )
+    return tuple(dict.fromkeys([*sentences, *run.deviations]))
+
+
+def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What several devices change, in a sentence, if the plan has several."""
+    if plan.devices == 1:
+        return ()
+    recipe = plan.task.recipes[plan.recipe].config["runner"]["gradient_accumulate_steps"]
+    batches = plan.devices * config["runner"]["gradient_accumulate_steps"]
+    size = "as many as" if batches == recipe else f"{batches / recipe:g} times as many as"
+    return (
+        f"trained data-parallel on {plan.devices} devices as s3prl's distributed runs are: a step has "
+        f"{batches} of the recipe's batches, {size} in the recipe",
+    )
+
+
+def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:
+    """The file of the upstream's weights, as given or as the upstream says; s3prl's own name none."""
+    if plan.ckpt is not None and "://" not in plan.ckpt:
+        return str(Path(plan.ckpt).resolve())
+    path = getattr(upstream, "checkpoint_path", None)
+    return None if path is None else str(Path(path).resolve())
+
+
+def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:
+    switches = dict(getattr(upstream, "switches", None) or {})
+    if plan.ckpt is not None and "://" in plan.ckpt:
+        switches["ckpt_url"] = plan.ckpt
+    return switches
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _git_commit() -> str | None:
+    """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--", "upstream_arm", "downstream_runs", "reports")
+    return f"{commit}-dirty" if commit and changes else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

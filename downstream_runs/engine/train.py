@@ -1,0 +1,361 @@
+"""Training, s3prl's step for step, made resumable.
+
+The order of every random draw is that of s3prl 0.4.18's runner: seed, upstream, featurizer, downstream,
+then per epoch the loader's two draws, then per batch SpecAugment and dropout; an evaluation seeds all again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from downstream_runs.core.generators import random_states, restore_random_states
+from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
+from downstream_runs.engine import batches, finite
+from downstream_runs.engine.batches import utterance_names
+from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
+from downstream_runs.engine.components import ScalarLog, make_specaug
+from downstream_runs.engine.distributed import ALONE, DistributedContext
+from downstream_runs.engine.optimization import Optimization
+from downstream_runs.engine.trained_run import TrainedRun
+from upstream_arm.common.errors import RunFailed, UsageError
+
+
+def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
+    """Train to the last step, from the newest good checkpoint if there is one; `run` has what came of it.
+
+    At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
+    Diverged or UsageError.
+    """
+    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, message))
+    state = _newest(run, checkpoints, context)
+    trainer = Trainer(run, context)
+    resumed = trainer.begin(state)
+    runner, total = run.config["runner"], trainer.total
+    with run.bar(None, desc="train", total=total) as progress:
+        progress.update(trainer.step)
+        while trainer.step < total:
+            for number, (wavs, *others) in trainer.batches_of_epoch(resumed):
+                loss = trainer.backward(wavs, others)
+                trainer.batch_ids.append(number)
+                trainer.backwards += 1
+                if trainer.backwards % runner["gradient_accumulate_steps"]:
+                    continue
+                trainer.update()
+                progress.update(1)
+                progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                evaluated = trainer.is_evaluated()
+                if context.leader:
+                    if trainer.step % runner["log_step"] == 0:
+                        trainer.log()
+                    for split in runner["eval_dataloaders"] if evaluated else ():
+                        trainer.evaluate(split)
+                    trainer.keep_checkpoint()
+                else:
+                    trainer.forget_records()
+                if evaluated or trainer.step == total or trainer.step % runner["save_step"] == 0:
+                    trainer.save(checkpoints)
+                if trainer.step == total:
+                    break
+            else:
+                trainer.epoch += 1
+            resumed = None
+    run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped
+    run.deviations += trainer.deviations
+
+
+def note_session(run: TrainedRun, step: int, again: bool) -> None:
+    """That the run begins or goes on, into its journal, with the counts of a partial corpus."""
+    partial = {"partial": dict(run.data.partial)} if run.data.partial else {}
+    command = list(run.plan.command)
+    run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
+
+
+def _damaged(run: TrainedRun, message: str) -> None:
+    print(message, file=run.terminal)
+    run.journal.event("damaged_checkpoint", 0, message=message)
+
+
+def _newest(
+    run: TrainedRun, checkpoints: Checkpoints, context: DistributedContext
+) -> Mapping[str, Any] | None:
+    """The state to go on from, with checkpoints and journals cut back to it."""
+    state = context.broadcast(checkpoints.latest())
+    step = 0 if state is None else state["step"]
+    checkpoints.drop_after(step)
+    run.journal.rewind(step)
+    note_session(run, step, state is not None)
+    return state
+
+
+class Trainer:
+    """The state of one training: weights, optimizer, and where in which epoch it is.
+
+    step: optimizer steps done. batches_used: within the epoch. backwards: backward passes done. records,
+    batch_ids: what s3prl's experts collect between two log lines. step_names: the utterances whose gradients
+    are in the coming step. best: step, value and scores of the checkpoint that is selected up to now.
+    """
+
+    def __init__(self, run: TrainedRun, context: DistributedContext) -> None:
+        import torch
+
+        plan, components = run.plan, run.components
+        if plan.task.train_split is None:
+            raise ValueError(f"task {plan.task.name} trains nothing")
+        self.run, self.task, self.components, self.context = run, plan.task, components, context
+        self.split: str = plan.task.train_split
+        self.total: int = run.config["runner"]["total_steps"]
+        self.accumulated: int = run.config["runner"]["gradient_accumulate_steps"]
+        self.step = self.epoch = self.batches_used = self.backwards = self.total_batches = 0
+        self.forget_records()
+        self.step_names: list[str] = []
+        self.best: dict[str, Any] | None = None
+        self.deviations: list[str] = []
+        self.epoch_states: dict[str, Any] = {}
+        self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
+        if self._amp is not None and components.device.type != "cuda":
+            raise UsageError(
+                f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
+                "it out"
+            )
+        components.train()
+        modules = [components.featurizer, components.downstream]
+        self.optimization = Optimization(modules, run.config, scaled=plan.precision == "fp16")
+        self.specaug = make_specaug(run.config)
+        self.wrapped = context.wrap(components)  # for the passes whose gradients are used
+
+    def begin(self, state: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Put a checkpoint's state back, which is returned for the epoch that it was made in."""
+        loader = self.components.loader(self.split, self.epoch)
+        listed, used = self.run.data.utterances[self.split], self.task.used(loader.dataset)
+        if used < listed:
+            self._deviate(
+                f"{listed - used} of {listed} training utterances are not used: s3prl drops a last batch "
+                "of one, and utterances without a transcript"
+            )
+        return None if state is None else self._restore(state)
+
+    def batches_of_epoch(self, resumed: Mapping[str, Any] | None) -> Iterator[tuple[int, Any]]:
+        """The batches of an epoch; of a resumed one those that were not used yet, in the same order."""
+        if resumed is None:
+            self.batches_used = 0
+            self.epoch_states = random_states()
+        else:
+            restore_random_states(resumed["epoch_states"])
+        loader = self.components.loader(self.split, self.epoch)
+        self.context.set_epoch(loader, self.epoch)
+        before = random_states()
+        order = batches.draw(loader)
+        if not order:
+            raise UsageError(
+                f"an epoch of {self.task.name} has no batch: {len(loader.dataset)} items are fewer than "
+                "one batch; use a larger corpus or a smaller batch"
+            )
+        after = random_states() if resumed is None else resumed["random_states"]
+        self.total_batches = len(order)
+        rest = batches.BatchOrder(loader, order, self.batches_used, before, after, self.split, self.epoch)
+        read = batches.read(rest, self.run.reading, self.components.memory(self.split))
+        for batch in batches.readable(read, self.split, lambda: self.step):
+            self.batches_used += 1
+            yield self.batches_used - 1, batch
+
+    # The step
+
+    def backward(self, wavs: list[Any], others: list[Any]) -> float:
+        """One forward and backward pass; a batch that does not fit in memory is done in two halves."""
+        import torch
+
+        names = utterance_names(others)
+        self.step_names += names
+        try:
+            return self._backward(wavs, others)
+        except torch.OutOfMemoryError as error:
+            one_pass = self.context.count == 1 and self.accumulated == 1
+            if len(wavs) < 2 or not self.task.split_batches or not one_pass:
+                raise RunFailed(
+                    f"out of memory at step {self.step + 1} with {len(wavs)} utterances in the batch; "
+                    "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
+                ) from error
+        self.optimization.optimizer.zero_grad()
+        torch.cuda.empty_cache()
+        self.run.journal.event("out_of_memory", self.step + 1, utterances=names)
+        self._deviate("batches that did not fit in memory were computed in two halves")
+        middle = len(wavs) // 2
+        try:
+            return sum(
+                self._backward(wavs[half], [field[half] for field in others], len(wavs[half]) / len(wavs))
+                for half in (slice(None, middle), slice(middle, None))
+            )
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                f"out of memory at step {self.step + 1} even with half of {len(wavs)} utterances; use a GPU "
+                "with more memory or a smaller batch_size"
+            ) from error
+
+    def _backward(self, wavs: list[Any], others: list[Any], share: float = 1.0) -> float:
+        """Add `share` of the batch's gradient; returns that share of its loss."""
+        import torch
+
+        # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
+        records: dict[str, list[Any]] = defaultdict(list)
+        with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
+            features = self.wrapped.features(wavs)
+            good = finite.all_finite(features)
+            if self.specaug is not None:
+                features, _ = self.specaug(features)
+            loss = self.wrapped.downstream(self.split, features, *others, records=records)
+        loss = loss / self.accumulated
+        if share != 1.0:
+            loss = loss * share
+        value = float(loss.detach())
+        # Only now, when the loss was waited for. CTC would hide it: its infinite losses count as 0.
+        if not good:
+            raise self._bad_features(wavs, utterance_names(others))
+        if not math.isfinite(value):
+            names = utterance_names(others)
+            raise finite.diverged(self.run.journal, self.step + 1, "loss", value, names)
+        self.optimization.scaler.scale(loss).backward()
+        for key, items in records.items():
+            self.records[key] += items
+        return value
+
+    def _bad_features(self, wavs: list[Any], names: list[str]) -> RunFailed:
+        bad = finite.not_finite(self.components.features(wavs))
+        self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
+        named = [names[row] for row in bad] if len(names) == len(wavs) else names
+        return finite.bad_features(named, self.split, self.step + 1)
+
+    def update(self) -> None:
+        """Change the weights by the gradients that were added up."""
+        self.optimization.step(self.run.journal, self.step + 1, self.step_names)
+        self.step_names = []
+        self.step += 1
+
+    # What follows a step
+
+    def is_evaluated(self) -> bool:
+        """Where s3prl evaluates; a training that is too short for that, at its end, or it had no number."""
+        runner = self.run.config["runner"]
+        every = runner["eval_step"]
+        if self.total >= every or not runner["eval_dataloaders"]:
+            return bool(self.step % every == 0)
+        if self.step < self.total:
+            return False
+        self._deviate(
+            f"evaluated at the last step, {self.total}; s3prl evaluates every {every} steps and would "
+            "have had no checkpoint to test"
+        )
+        return True
+
+    def log(self) -> None:
+        """Have s3prl's expert log what it recorded since the last time."""
+        import torch
+
+        log = ScalarLog()
+        with torch.no_grad():
+            self.components.downstream.log_records(
+                self.split,
+                records=self.records,
+                logger=log,
+                global_step=self.step,
+                batch_ids=self.batch_ids,
+                total_batch_num=self.total_batches,
+            )
+        self.forget_records()
+        values = {"scalars": log.scalars, "learning_rate": self.optimization.rate}
+        self.run.journal.metric(self.split, self.step, values)
+
+    def forget_records(self) -> None:
+        """Begin to collect records anew."""
+        self.records: dict[str, list[Any]] = defaultdict(list)
+        self.batch_ids: list[int] = []
+
+    def evaluate(self, split: str) -> None:
+        """Evaluate `split`, and keep the weights if they are the best up to now by the task's rule."""
+        found = self.run.evaluate(split, self.step)
+        scores = {
+            score.metric: {"value": score.value, "counts": dict(score.counts)} for score in found.scores
+        }
+        values = {
+            "scalars": found.scalars,
+            "scores": scores,
+            "layer_weights": self.components.layer_weights(),
+        }
+        self.run.journal.metric(split, self.step, values)
+        rule = self.task.selection
+        if rule is None or split != rule.split:
+            return
+        value, sign = found.value(rule.metric), 1 if self.task.metric(rule.metric).better == "higher" else -1
+        if self.best is None or sign * value > sign * self.best["value"]:  # of equal values the earlier stays
+            self.best = {"step": self.step, "value": value, "scores": scores}
+            self._write_weights(rule.artefact)
+            self.run.journal.event("best", self.step, metric=rule.metric, value=value)
+
+    def keep_checkpoint(self) -> None:
+        """Keep one of the evenly spaced checkpoints that a task's protocol chooses among, if it is one."""
+        if self.task.kept_checkpoints:
+            every = max(self.total // self.task.kept_checkpoints, 1)
+            if self.step % every == 0:
+                self._write_weights(kept_checkpoint(self.step))
+
+    def _write_weights(self, name: str) -> None:
+        # s3prl's names, so that its own evaluate mode can read it with -i.
+        content = {**self.components.trained_state(), "Step": self.step, "Epoch": self.epoch}
+        write_tensors(self.run.folder / name, content)
+
+    def _deviate(self, sentence: str) -> None:
+        if sentence not in self.deviations:
+            self.deviations.append(sentence)
+
+    # The state
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write a checkpoint to go on from; all workers call it, the leader writes."""
+        states = {"epoch_states": self.epoch_states, "random_states": random_states()}
+        everyone = self.context.gather(states)
+        if not self.context.leader:
+            return
+        state = {
+            **states,
+            **everyone,
+            "epoch": self.epoch,
+            "batches_used": self.batches_used,
+            "backwards": self.backwards,
+            "trained": self.components.trained_state(),
+            **self.optimization.state(),
+            "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
+            "batch_ids": self.batch_ids,
+            "best": self.best,
+            "deviations": self.deviations,
+            "device": self.components.device.type,
+            "upstream_sha256": self.components.upstream_sha256,
+        }
+        path = checkpoints.save(self.step, state)
+        self.run.journal.event("checkpoint", self.step, file=path.name)
+
+    def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        if state["upstream_sha256"] != self.components.upstream_sha256:
+            raise UsageError(
+                f"the upstream has other weights than when the run in {self.run.folder} began, and two are "
+                "never mixed; use --rerun always to discard the run, or another --out"
+            )
+        state = self.context.own_state(state)
+        for name in ("step", "epoch", "batches_used", "backwards", "epoch_states", "best"):
+            setattr(self, name, state[name])
+        self.components.load_trained_state(state["trained"])
+        self.optimization.restore(state)
+        self.records = defaultdict(list, state["records"])
+        self.batch_ids = list(state["batch_ids"])
+        for sentence in state["deviations"]:
+            self._deviate(sentence)
+        if state["device"] != self.components.device.type:
+            self._deviate(f"begun on {state['device']} and continued on {self.components.device.type}")
+        return state
+
+
+def _plain(item: Any) -> Any:
+    """A record in a type that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers."""
+    return item.item() if hasattr(item, "item") else item

@@ -1,0 +1,131 @@
+"""What a data set gave for an index, without its audio, so that no file is read and hashed in every pass.
+
+An item whose reading drew no random number is the same each time; it is read once, and in its place stand its
+labels and a `CachedWaveform` for each waveform. Random crops are read anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from downstream_runs.core.generators import reading_undone, seed_reading
+
+
+@dataclass(frozen=True)
+class CachedWaveform:
+    """Stands for a waveform where s3prl's collating functions expect one.
+
+    sha256: of its samples in fp32, which finds its features. samples: how many. read: reads it again.
+    wave: the waveform itself, only when it was just read.
+    """
+
+    sha256: bytes
+    samples: int
+    read: Callable[[], Any]
+    wave: Any = None
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def astype(self, dtype: Any) -> CachedWaveform:
+        """Itself, as it is in fp32: s3prl's diarization asks numpy arrays for this."""
+        return self
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """The keys of items to be read together; seed: of all of them, None for the generators as they are."""
+
+    keys: tuple[Any, ...]
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadItem:
+    """One item, or one whole batch, and whether random numbers were drawn to read it."""
+
+    key: Any
+    content: Any
+    drew: bool
+
+
+class ItemReader:
+    """Reads jobs; a data set for a loader, so that worker processes can do it."""
+
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
+        self._dataset, self._collate = dataset, collate
+
+    def __getitem__(self, job: ReadJob) -> list[ReadItem]:
+        if job.seed is None:
+            return [self._read(key) for key in job.keys]
+        with reading_undone():
+            seed_reading(job.seed)
+            return [self._read(key) for key in job.keys]
+
+    def _read(self, key: Any) -> ReadItem:
+        before = _generators()
+        content = self.content(key)
+        return ReadItem(key, content, not _equal(before, _generators()))
+
+    def content(self, key: Any) -> Any:
+        """The item of an index, or, of a one-tuple, the whole batch that s3prl makes of it alone.
+
+        A batch of one index may be many utterances, read when they are put together (s3prl's ctc buckets).
+        """
+        if not isinstance(key, tuple):
+            return self._dataset[key]
+        batch = self._collate([self._dataset[key[0]]])
+        return batch if isinstance(batch, (tuple, list)) else tuple(batch)
+
+
+class ItemCache(dict[Any, Any]):
+    """The items of one split that are the same each time, by the keys of `ItemReader.content`."""
+
+    def keep(self, key: Any, content: Any, read: Callable[[], Any]) -> Any:
+        """Keep `content` without its audio; returns it with a `CachedWaveform` for each waveform.
+
+        read: gives the same content again. Content whose first part is no audio is handed back as it is.
+        """
+        first, *others = content
+        several = isinstance(first, (list, tuple))
+        waves = list(first) if several else [first]
+        if not waves or not all(getattr(wave, "ndim", 0) == 1 and len(wave) > 1 for wave in waves):
+            return content
+
+        def read_again(number: int) -> Callable[[], Any]:
+            return lambda: read()[0][number] if several else read()[0]
+
+        cached = [
+            CachedWaveform(digest(wave), len(wave), read_again(number), wave)
+            for number, wave in enumerate(waves)
+        ]
+        bare = [replace(one, wave=None) for one in cached]
+        self[key] = (bare if several else bare[0], *others)
+        return (cached if several else cached[0], *others)
+
+
+def digest(wave: Any) -> bytes:
+    """SHA-256 over the samples of a waveform in fp32."""
+    import numpy as np
+
+    samples = wave.detach().cpu().numpy() if hasattr(wave, "detach") else wave
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).data).digest()
+
+
+def _generators() -> Sequence[Any]:
+    """The states of the generators that a data set may draw from."""
+    import numpy as np
+    import torch
+
+    _, keys, position, *gauss = np.random.get_state()
+    return random.getstate(), keys, (position, *gauss), torch.get_rng_state()
+
+
+def _equal(before: Sequence[Any], after: Sequence[Any]) -> bool:
+    python, keys, position, torchs = before
+    same = python == after[0] and position == after[2]
+    return bool(same and (keys == after[1]).all() and (torchs == after[3]).all())

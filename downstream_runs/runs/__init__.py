@@ -1,0 +1,1 @@
+"""What one does with runs that there are: status, logs, cancel, clean, verify, repeat, submit."""

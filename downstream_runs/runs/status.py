@@ -1,0 +1,353 @@
+"""`./run_superb.sh status`: what the runs of a folder are doing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.core import queue, records
+from downstream_runs.core.corpus import shortfall
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import (
+    EVENTS,
+    LOCK,
+    METRICS,
+    OUTCOME,
+    PLAN,
+    RATES,
+    RESULT,
+    S3PRL_LOG,
+    RunFolder,
+    is_fold,
+)
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_write_text, read_json
+
+if TYPE_CHECKING:
+    from downstream_runs.core.results import Result
+
+STATES = ("done", "running", "waiting", "failed", "stopped")
+BETWEEN_SECONDS = 30.0
+"""How long one run of a command may take to begin after another has ended, with all its imports."""
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+"""To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
+COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
+
+
+PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">{refresh}<title>SUPERB runs</title><style>
+body {{font: 15px/1.4 sans-serif; margin: 2em}} table {{border-collapse: collapse}}
+th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
+.done td:nth-child(4) {{color: #060}} .failed td:nth-child(4) {{color: #a00}}
+.running td:nth-child(4) {{color: #04a}}
+</style></head><body>
+<h1>SUPERB runs</h1><p>{totals}, in {out}, at {now}</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table>{partial}{failed}
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One run.
+
+    number: of the result; before there is one, the newest that the run's journal has.
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped,
+    which the same command continues. left: minutes to the
+    end of training, if known. log: where to read on. labels: of the numbers. partial: of a part of a corpus,
+    how much of it there is.
+    """
+
+    folder: Path
+    upstream: str
+    task: str
+    state: str
+    step: int
+    total: int | None
+    left: float | None
+    number: str
+    log: Path
+    said: str = ""
+    labels: tuple[str, ...] = ()
+    partial: str = ""
+
+    def cells(self, out: Path) -> tuple[str, ...]:
+        """The columns of the table."""
+        run = Path(*self.folder.relative_to(out).parts[2:])
+        step = f"{self.step:,}" + (f" of {self.total:,}" if self.total else "")
+        left = "" if self.left is None else f"{self.left:,.0f} min"
+        number = " ".join(filter(None, (self.number, f"[{', '.join(self.labels)}]" if self.labels else "")))
+        return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
+
+
+def show(folder: Path, page: Path | None, seconds: float | None) -> int:
+    """Print a line for each run in `folder`, or write them into `page`.
+
+    seconds: how long to wait before it is done again, until nothing runs or waits; None for once.
+    """
+    out = folder.expanduser().absolute()
+    if not out.is_dir():
+        raise UsageError(f"{folder} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one")
+    with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
+        last = -math.inf
+        while True:
+            active, now = _show(out, page, seconds), time.monotonic()
+            last = now if active else last
+            if seconds is None or (not active and now - last > BETWEEN_SECONDS):
+                break
+            time.sleep(seconds)
+    return 0
+
+
+def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
+    """Print the table, or write the page; returns whether something may still change."""
+    found = list(find(out))
+    active = any(status.state in ("running", "waiting") for status in found)
+    if page is not None:
+        try:
+            atomic_write_text(page, html(found, out, seconds if active else None))
+        except OSError as error:
+            raise UsageError(f"{page} cannot be written ({error.strerror}); give another FILE") from None
+    if page is not None and seconds is None:
+        print(f"page: {page}")
+    elif seconds is not None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        shown = text(found, out).splitlines()
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        print(CLEAR + "\n".join(line[:width] for line in [*shown, f"{now}, Ctrl-C ends"]), flush=True)
+    else:
+        print(text(found, out), flush=True)
+    return active
+
+
+def find(out: Path) -> Iterator[Status]:
+    """Every run below `out`, begun or in Slurm's queue, in the order of their folders; where a result follows
+    from several runs (the mean of folds, the choice of a sweep), that too.
+    """
+    from reports import store
+
+    out = out.absolute()
+    jobs = _jobs(out)
+    states = queue.states() if jobs else None
+    folders = {out / run for run in jobs}
+    for found in store.walk(out, rates=True):
+        if found.files & {PLAN, OUTCOME, RESULT}:
+            folders.add(found.path)
+        folders.update(
+            fold
+            for fold in (found.path / name for name in found.folds)
+            if any((fold / name).exists() for name in (PLAN, OUTCOME))
+        )
+    for folder in sorted(folders):
+        parts = folder.relative_to(out).parts
+        run = parts[2:-1] if is_fold(parts[-1]) else parts[2:]
+        if not (len(run) == 1 or (len(run) == 3 and run[1] == RATES)):
+            continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
+        one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
+        # A run that waits has no plan.json yet.
+        yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
+
+
+def _jobs(out: Path) -> dict[str, queue.Job]:
+    try:
+        return queue.recorded(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out / queue.JOBS} cannot be read ({error.strerror}), the list of the jobs in Slurm was "
+            "expected; move it away"
+        ) from None
+
+
+def text(found: Sequence[Status], out: Path) -> str:
+    """The table of the runs, how many are in each state, and why runs failed."""
+    if not found:
+        return f"there is no run in {out}"
+    rows = [COLUMNS, *(status.cells(out) for status in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
+    parts = [f"{one.folder.relative_to(out)}: {one.partial}" for one in found if one.partial]
+    return "\n".join(line.rstrip() for line in [*lines, "", *parts, *failed, totals(found)])
+
+
+def totals(found: Sequence[Status]) -> str:
+    """How many runs are in each state."""
+    numbers = {state: sum(status.state == state for status in found) for state in STATES}
+    return ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
+
+
+def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> str:
+    """The same as a page that needs nothing beside it; a browser reads it again every so many `seconds`."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+    body = "\n".join(
+        f'<tr class="{one.state}">' + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells(out)) + "</tr>"
+        for one in found
+    )
+    failed = "".join(
+        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.said)}</li>"
+        for one in found
+        if one.said
+    )
+    parts = "".join(
+        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.partial)}</li>"
+        for one in found
+        if one.partial
+    )
+    return PAGE.format(
+        partial=f"<h2>On a part of the corpus</h2><ul>{parts}</ul>" if parts else "",
+        out=escape(str(out)),
+        now=now,
+        totals=escape(totals(found)) or "no runs",
+        head=head,
+        body=body,
+        refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
+        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
+    )
+
+
+def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str] | None = None) -> Status:
+    """What is known of the run in `folder`; files that cannot be read count as absent.
+
+    job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
+    it says nothing.
+    """
+    plan = read_json(folder / PLAN) or {}
+    metrics, events = _journal(folder / METRICS), _journal(folder / EVENTS)
+    state = _state(folder, job, states)
+    result = _result(folder) if state == "done" else None
+    step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
+    settings = plan.get("settings")
+    total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
+    own = folder / S3PRL_LOG
+    number = _last_number(metrics) if state != "done" else _headlines(result)
+    return Status(
+        folder=folder,
+        upstream=_upstream(plan),
+        task=str(plan.get("task", "?")),
+        state=state,
+        step=step,
+        total=total if isinstance(total, int) else None,
+        left=_left(events, total) if state == "running" and isinstance(total, int) else None,
+        number=number,
+        log=own if job is None or own.exists() else job.log,
+        said=RunFolder(folder).failure() if state == "failed" else "",
+        labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
+        partial=_partial(plan) or ("" if result is None else result.shortfall),
+    )
+
+
+def _upstream(plan: Mapping[str, Any]) -> str:
+    """The name, with what tells its weights; plans of earlier versions hold their hash alone."""
+    ckpt = plan.get("ckpt")
+    hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
+    told = plan.get("weights", hashed)
+    return str(plan.get("upstream", "?")) + (f" ({told})" if told else "")
+
+
+def _labels(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the newest line of the journals is labelled; before there is one, the plan's label of the data."""
+    found = lines[-1].get("labels") if lines else plan.get("labels")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def _partial(plan: Mapping[str, Any]) -> str:
+    found = plan.get("partial")
+    return shortfall(found) if isinstance(found, dict) else ""
+
+
+def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None) -> str:
+    if (folder / RESULT).exists():
+        return "done"
+    queued = "" if job is None else job.state(states)
+    if queued in queue.WAITING:
+        return "waiting"
+    # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
+    over = job is not None and (states is not None or job.end.exists())
+    if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
+        return "running"
+    return "failed" if (folder / OUTCOME).exists() else "stopped"
+
+
+def is_running(folder: Path, elsewhere: bool = True) -> bool:
+    """Whether the process that took the lock is alive; elsewhere: what is believed of one of another host."""
+    holder = read_json(folder / LOCK) or {}
+    if holder.get("host") != socket.gethostname():
+        return bool(holder) and elsewhere
+    try:
+        os.kill(int(holder.get("pid", -1)), 0)
+    except (ProcessLookupError, ValueError, TypeError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
+    """Minutes to the last step at the pace between the first and the last checkpoint of this process."""
+    begun = max(
+        (number for number, line in enumerate(events) if line.get("event") in records.SESSION_EVENTS),
+        default=0,
+    )
+    saved = [line for line in events[begun:] if line.get("event") == "checkpoint"]
+    if len(saved) < 2 or saved[-1]["step"] <= saved[0]["step"]:
+        return None
+    first, last = saved[0], saved[-1]
+    begin, end = records.moment(first), records.moment(last)
+    if begin is None or end is None or end <= begin:  # the clock was set back in between
+        return None
+    seconds = (end - begin).total_seconds()
+    return seconds / (last["step"] - first["step"]) * (total - last["step"]) / 60
+
+
+def _journal(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(records.read(path))
+    except OSError:
+        return []
+
+
+def _result(folder: Path) -> Result | None:
+    from downstream_runs.core import results
+    from upstream_arm.common.errors import ReportError
+
+    try:
+        return results.read(folder / RESULT)
+    except ReportError:
+        return None
+
+
+def _headlines(result: Result | None) -> str:
+    """The numbers of a finished run that tables print, or that its result cannot be used."""
+    if result is None:
+        return f"{RESULT} cannot be used"
+    shown = [metric for metric in result.metrics if metric.role == "headline"]
+    numbers = [f"{one.name} {one.value:.{2 if one.unit == 'percent' else 4}f}" for one in shown]
+    return f"{', '.join(numbers)} on {shown[0].split}"
+
+
+def _last_number(metrics: Sequence[dict[str, Any]]) -> str:
+    """The newest score, or where there is none the newest value that s3prl logged."""
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged journal
+        for line in reversed(metrics):
+            for name, score in (line.get("scores") or {}).items():
+                return f"{name} {score['value']:.2f} on {line['split']} at {line['step']:,}"
+        for line in reversed(metrics):
+            for name, value in (line.get("scalars") or {}).items():
+                return f"{name} {value:.3f} at {line['step']:,}"
+    return ""

@@ -1,0 +1,148 @@
+"""Which weights an upstream name stands for on this machine; nothing is downloaded and nothing is guessed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run import file_identity
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream, own_names
+from upstream_arm import names
+from upstream_arm.common.errors import UsageError
+
+TEMPLATE = "customized_upstream"  # s3prl's example entry, which does read --ckpt
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The name of a hub entry, its checkpoint file if it has one, and what the user must be told of it."""
+
+    name: str
+    ckpt: str | None
+    note: str | None = None
+
+
+def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
+    """The weights for a name, with `--ckpt` and `--demo` as given.
+
+    A released name (`armhubert`) is for the authors' checkpoint, as the Hugging Face hub gave it: other
+    weights under it become `armhubert_local` (of an address `armhubert_url`), and the note says so. Only a
+    demo may go on without any, with the seeded untrained student, and its note says so.
+
+    Raises UsageError for an unknown name, for one that needs `--ckpt` and has none, for one that would
+    ignore it, and for a released checkpoint that is not there or was changed since it was downloaded;
+    UpstreamError for an address with a password.
+    """
+    check_upstream(name)
+    if ckpt is not None and "://" in ckpt:
+        from upstream_arm import download
+
+        download.check_credentials(ckpt)  # before a plan, a log or a result holds them
+    own = name in own_names()
+    if name.endswith(NEED_CHECKPOINT):
+        if ckpt is None:
+            raise UsageError(f"{name} builds its model from a checkpoint: name one with --ckpt FILE")
+        return Upstream(name, ckpt)
+    released = own and not name.endswith("_random")
+    if ckpt is not None and not released and name != TEMPLATE:
+        weights = "has seeded random weights" if own else "brings its own weights"
+        stem = names.canonical(name) if own else name.split("_")[0]
+        raise UsageError(
+            f"{name} {weights} and would ignore --ckpt: leave it out, or use {stem}_local --ckpt FILE"
+        )
+    if not released:
+        note = "the upstream has seeded random weights: its result is labelled untrained" if own else None
+        return Upstream(name, ckpt, None if ckpt else note)
+    return _released(name, demo) if ckpt is None else _given(name, ckpt)
+
+
+def is_released(name: str, sha256: str | None) -> bool:
+    """Whether `sha256` is that of the authors' checkpoint of a released name, as the hub gave it here.
+
+    The project knows no hashes of these files itself. The Hugging Face cache does: a file there is a link to
+    `blobs/SHA-256`, by the hash that the hub told before the download.
+    """
+    return sha256 is not None and sha256 == _recorded(name)
+
+
+def honest(name: str, sha256: str | None) -> str:
+    """The name for weights of that hash: a released name only for the released ones."""
+    return name if not names.is_released_name(name) or is_released(name, sha256) else f"{name}_local"
+
+
+def told(name: str, ckpt: str | None, sha256: str | None) -> str | None:
+    """What tells the weights of an upstream beside its name: their file and the beginning of its SHA-256.
+
+    None where the name says it all: released weights, and upstreams without a file.
+    """
+    if ckpt is None or (names.is_released_name(name) and is_released(name, sha256)):
+        return None
+    if "://" in ckpt:
+        return Path(urlsplit(ckpt).path).name or ckpt
+    return f"{Path(ckpt).name}, {sha256[:8]}" if sha256 else Path(ckpt).name
+
+
+def _recorded(name: str) -> str | None:
+    from upstream_arm import download
+
+    file = download.cached(name)
+    blob = None if file is None else file.resolve()
+    if blob is None or blob.parent.name != "blobs" or not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return None
+    return blob.name
+
+
+def _given(name: str, ckpt: str) -> Upstream:
+    """`--ckpt` under a released name."""
+    from upstream_arm import download
+
+    if "://" in ckpt:
+        own = f"{name}_url"
+        return Upstream(own, ckpt, f"what is at {ckpt} need not be released weights: they are called {own}")
+    own = f"{name}_local"
+    if not Path(ckpt).is_file():  # the plan refuses it
+        return Upstream(own, ckpt)
+    sha256 = file_identity(ckpt)
+    if is_released(name, sha256):
+        # The same file, under the path that shows where it is from.
+        cached = str(download.cached(name))
+        return Upstream(name, cached if file_identity(cached) == sha256 else ckpt)
+    return Upstream(
+        own,
+        ckpt,
+        f"{ckpt} (SHA-256 {sha256}) is not known to be the released checkpoint of {name}: runs, results and "
+        f"tables call it {own} ({told(own, ckpt, sha256)})",
+    )
+
+
+def _released(name: str, demo: bool) -> Upstream:
+    from upstream_arm import download
+
+    preset = names.canonical(name)
+    file = download.cached(name)
+    if file is not None:
+        recorded, found = _recorded(name), file_identity(str(file))
+        if recorded is None:
+            return _given(name, str(file))
+        if recorded != found:
+            raise UsageError(
+                f"{file} is not what was downloaded: its SHA-256 is {found}, that of the released checkpoint "
+                f"{recorded}; delete it and fetch it again with `{PROGRAM} fetch {preset}`, or run "
+                f"these weights as {name}_local --ckpt FILE"
+            )
+        return Upstream(name, str(file))
+    if demo:
+        return Upstream(
+            f"{preset}_random",
+            None,
+            f"the released checkpoint of {name} is not on this machine: the demo uses {preset}_random, the "
+            "same student with seeded random weights, and labels its result untrained",
+        )
+    raise UsageError(
+        f"{name} is the released checkpoint {names.RELEASED[preset]} of {names.REPOSITORY} on Hugging Face, "
+        f"which is not in the cache of this machine: fetch it with `{PROGRAM} fetch {preset}`, "
+        "or name a copy with --ckpt FILE"
+    )

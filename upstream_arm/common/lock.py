@@ -1,0 +1,82 @@
+"""One run per run directory: an advisory lock that ends with its process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from upstream_arm.common.errors import UsageError
+
+# Loading processes of a killed run share its lock until they notice that it is gone (within about 5 s).
+ORPHAN_SECONDS = 15.0
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`; UsageError names the process and host of the run that has it."""
+    path = folder / "lock"
+    with path.open("a+", encoding="utf-8") as file:
+        _take(file, folder)
+        file.seek(0)
+        file.truncate()
+        json.dump(_me(), file)
+        file.flush()
+        try:
+            yield
+        finally:
+            # The number of a process that ended may be given to another, which `status` would take for it.
+            file.truncate(0)
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = _holder(file)
+            if _is_dead(holder) and time.monotonic() < deadline:
+                time.sleep(0.2)
+                continue
+            who = f"process {holder.get('pid', '?')} on host {holder.get('host', '?')}"
+            raise UsageError(
+                f"{folder} is in use by {who} since {holder.get('start', '?')}; wait for it to end, stop it, "
+                "or give another --out"
+            ) from None
+
+
+def _me() -> dict[str, Any]:
+    start = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "start": start}
+
+
+def _holder(file: IO[str]) -> dict[str, Any]:
+    file.seek(0)
+    try:
+        content = json.load(file)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_dead(holder: dict[str, Any]) -> bool:
+    """True if the holder ran on this host and its process is gone."""
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
