@@ -44,7 +44,6 @@ class FeatureExtractor:
         self.on_widened: Callable[[], None] | None = None
         self._dtype: torch.dtype = getattr(torch, DTYPES[stored.precision])
         self._seen: set[bytes] | None = set() if crops else None
-        self._last: tuple[Sequence[Any], Tensor] | None = None
         self._items: dict[str, ItemCache] = {}
 
     def items(self, split: str) -> ItemCache:
@@ -59,19 +58,13 @@ class FeatureExtractor:
         an upstream that does not depend on the batch does so.
         """
         if self.stored.kind == "pooled":
-            pooled: list[Tensor] = featurizer(self._batch_means(wavs, device))
+            means = self._means(wavs, [self.item(wav, device) for wav in wavs])
+            pooled: list[Tensor] = featurizer(to_device(means, device))
             return pooled
         items = [self.item(wav, device)[FRAMES] for wav in wavs]
         kept = self._kept(wavs, [item.shape[1] for item in items])
         frames = [to_device(item, device)[:, :count] for item, count in zip(items, kept, strict=True)]
         return [_lengthen(one, count) for one, count in zip(featurizer(frames), kept, strict=True)]
-
-    def _batch_means(self, wavs: Sequence[Any], device: torch.device) -> Tensor:
-        """Those of the last batch are at hand: several heads may be given it one after another."""
-        if self._last is None or self._last[0] is not wavs:
-            items = [self.item(wav, device) for wav in wavs]
-            self._last = wavs, to_device(self._means(wavs, items), device)
-        return self._last[1]
 
     def _means(self, wavs: Sequence[Any], items: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Means over the frames that the featurizer would leave, `[batch, layer, feature]`."""
