@@ -23,7 +23,7 @@ from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.features import rounding, weighting
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, ReadJob, digest
+from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
 CPU = torch.device("cpu")
@@ -313,17 +313,6 @@ def test_frames_that_an_upstream_lacks_are_its_last_one_where_the_batch_has_them
         torch.testing.assert_close(found, expected)
 
 
-def test_pooled_means_of_the_batch_at_hand_are_not_looked_up_again() -> None:
-    upstream = Plain()
-    made = source(upstream, kind="pooled")
-    one, other = [wave(50), wave(40)], [wave(50), wave(40, 9.0)]
-    first = made.features(featurizer, one, CPU)
-    again = made.features(featurizer, one, CPU)
-    assert torch.equal(first[1], again[1]) and (made.cache.hits, made.cache.misses) == (0, 2)
-    assert not torch.equal(made.features(featurizer, other, CPU)[1], first[1])
-    assert (made.cache.hits, made.cache.misses, upstream.calls) == (1, 3, 3)
-
-
 def test_a_waveform_in_store_is_read_only_where_its_features_are_not() -> None:
     given, reads = wave(50), []
 
@@ -414,7 +403,7 @@ def test_reading_that_drew_is_noticed_whichever_generator_it_was(draw: Callable[
     np.random.rand(5)
     drawn = type("Drawn", (), {"__getitem__": lambda self, index: draw() if index else "plain"})()
     reader = ItemReader(drawn, list)
-    assert [read.drew for read in reader[ReadJob((0, 1, 0))]] == [False, True, False]
+    assert [drew for _, drew in reader((None, (0, 1, 0)))] == [False, True, False]
 
 
 def test_seeds_of_a_job() -> None:
@@ -422,7 +411,7 @@ def test_seeds_of_a_job() -> None:
     reader = ItemReader(drawn, list)
 
     def read(seed: int | None) -> list[float]:
-        return [one.content for one in reader[ReadJob((0, 1), seed)]]
+        return [content for content, _ in reader((seed, (0, 1)))]
 
     random.seed(7)
     whole = [random.random(), random.random()]
