@@ -36,6 +36,7 @@ def test_prints_rate_and_counts(
     assert found["rate"] == 1 / length and found["percent"] == 100 / length
     assert found["counts"] == {"errors": 1, "length": length, "utterances": 2, "wrong_utterances": 1}
     assert (found["ref"], found["hyp"]) == files and err == ""
+    assert "required: --ref" in refused(capsys, metric, "--hyp", files[1])
 
 
 def test_a_doubled_space_is_said(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +217,7 @@ def test_turns(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     found = run(capsys, "der", *pair, *strict)
     assert round(found["percent"], 2) == 21.53
     assert (found["collar"], found["ignore_overlaps"]) == (0.25, True)
+    assert found["uem"] == str(strict[-1])
     assert "--collar -1.0 is no time" in refused(capsys, "der", *pair, "--collar", "-1")
     assert "--collar: 'nan' is no finite number" in refused(capsys, "der", *pair, "--collar", "nan")
 
