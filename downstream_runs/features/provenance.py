@@ -27,6 +27,7 @@ PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", 
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+FOLDERS = ("", "", 0)  # modulefinder's suffix, mode and kind of a file; 0 is none of its kinds
 
 
 class Unknown(Exception):
@@ -172,7 +173,7 @@ def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
         (one for one in (inside.with_suffix(".py"), inside / "__init__.py") if path.match(str(one))), None
     )
     root = path.parent if below is None else path.parents[len(below.parts) - 1]
-    finder = modulefinder.ModuleFinder([str(root), *(one for one in sys.path if not _is_installed(one))])
+    finder = _Finder([str(root), *(one for one in sys.path if not _is_installed(one))])
     try:
         if below is None:
             finder.load_file(str(path))
@@ -183,6 +184,25 @@ def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
     paths = (getattr(one, "__file__", None) for one in finder.modules.values())
     missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
     return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
+
+
+class _Finder(modulefinder.ModuleFinder):
+    """Also follows imports of packages without an `__init__.py`, which end in AttributeError otherwise."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(name, self.path if path is None else path)
+        if spec is None or spec.loader is not None:
+            return super().find_module(name, path, parent)
+        if parent is None and (name in sys.stdlib_module_names or _spec_is_installed(name)):
+            raise ImportError(name=name)  # which Python takes before a mere folder of that name
+        return None, list(spec.submodule_search_locations or ()), FOLDERS
+
+    def load_module(self, fqname: str, fp: Any, pathname: Any, file_info: Any) -> Any:
+        if file_info is not FOLDERS:
+            return super().load_module(fqname, fp, pathname, file_info)
+        module: Any = self.add_module(fqname)
+        module.__path__ = pathname
+        return module
 
 
 def _is_installed(path: str) -> bool:
