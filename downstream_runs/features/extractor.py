@@ -27,13 +27,11 @@ class FeatureExtractor:
     def __init__(
         self, upstream: nn.Module, stored: StoredKind, cache: FeatureCache, rate: int, crops: bool
     ) -> None:
-        """Take the upstream's place.
+        """rate: samples from one frame to the next. crops: a waveform that is given itself may be a random
+        crop, which never comes again, so that it is stored only when it comes a second time.
 
-        rate: samples from one frame to the next. crops: a waveform that is given itself may be a random crop,
-        which never comes again, so that it is stored only when it comes a second time.
-
-        widened counts how often frames were used in fp32 because the chosen precision does not hold them;
-        on_widened is called the first time.
+        widened: how often frames were used in fp32 because the precision does not hold them; on_widened is
+        called the first time.
         """
         import torch
 

@@ -147,64 +147,51 @@ def _code(modules: Iterable[str]) -> list[str]:
     files: set[Path] = set()
     packages: set[str] = set()
     for name in modules:
-        path = getattr(sys.modules.get(name), "__file__", None)
-        package = name.partition(".")[0]
-        if path is None:
-            if name in sys.builtin_module_names or name in sys.stdlib_module_names:
-                continue
+        file, package = getattr(sys.modules.get(name), "__file__", None), name.partition(".")[0]
+        if file is None and name not in sys.builtin_module_names and name not in sys.stdlib_module_names:
             raise Unknown(f"the code of module {name} is in no file")
-        if _is_installed(path):
+        if file is not None and not _is_installed(file):
+            finder = _followed(name, Path(file).resolve())
+            files |= _files(finder)
+            missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
+            specs = {one: importlib.machinery.PathFinder.find_spec(one) for one in missing}
+            packages |= {one for one, spec in specs.items() if spec and _is_installed(spec.origin)}
+        elif file is not None:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
-                files.update(Path(path).resolve().parent.glob("*.py"))
-        else:
-            followed, imported = _imports(name, Path(path).resolve())
-            files |= followed
-            packages |= imported
-    # Without their folders: a checkout may be moved.
-    return [*sorted(map(_file_line, files)), *map(_version, sorted(packages))]
+                files.update(Path(file).resolve().parent.glob("*.py"))
+    try:
+        # Without their folders: a checkout may be moved.
+        hashes = sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
+    except OSError as error:
+        raise Unknown(f"{error.filename} cannot be read: {error.strerror}") from None
+    return [*hashes, *map(_version, sorted(packages))]
 
 
-def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
-    """The files that a module of that file comes from, none of an installed package, and the packages."""
-    inside = Path(*name.split("."))
-    below = next(
-        (one for one in (inside.with_suffix(".py"), inside / "__init__.py") if path.match(str(one))), None
-    )
-    root = path.parent if below is None else path.parents[len(below.parts) - 1]
+def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
+    """A module of that file and all that it imports, but for what is installed: that is missing there."""
+    root = path.parents[name.count(".") + (path.name == "__init__.py")]
     finder = modulefinder.ModuleFinder([str(root), *(one for one in sys.path if not _is_installed(one))])
     try:
-        if below is None:
-            finder.load_file(str(path))
-        else:
+        with contextlib.suppress(ImportError):
             finder.import_hook(name)
-    except (ImportError, SyntaxError, ValueError, OSError) as error:
+        if path not in _files(finder):  # it was loaded under another name
+            finder.load_file(str(path))
+    except (SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
-    missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
+    return finder
 
 
-def _is_installed(path: str) -> bool:
-    return any(Path(path).resolve().is_relative_to(folder) for folder in _installed())
+def _files(finder: modulefinder.ModuleFinder) -> set[Path]:
+    files = (getattr(module, "__file__", None) for module in finder.modules.values())
+    return {Path(file).resolve() for file in files if file}
 
 
-@functools.cache
-def _installed() -> tuple[Path, ...]:
+def _is_installed(file: str | None) -> bool:
     places = (sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
-    return tuple(Path(place).resolve() for place in places if place)
-
-
-def _spec_is_installed(package: str) -> bool:
-    spec = importlib.machinery.PathFinder.find_spec(package)
-    return spec is not None and spec.origin is not None and _is_installed(spec.origin)
-
-
-def _file_line(path: Path) -> str:
-    try:
-        return f"{path.name} {_sha256(path.read_bytes())}"
-    except OSError as error:
-        raise Unknown(f"{path} cannot be read: {error.strerror}") from None
+    return file is not None and any(
+        Path(file).resolve().is_relative_to(Path(one).resolve()) for one in places
+    )
 
 
 def _version(package: str) -> str:
