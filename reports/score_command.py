@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from reports import published, scores
 from reports.columns import BY_KEY, COLUMNS
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.words import near
 
 #: Columns of a rows file that are no metric.
 OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")
@@ -26,7 +26,7 @@ def score(path: Path) -> tuple[str, list[str]]:
     Raises ReportError for a file without usable rows.
     """
     rows, notes = read(path)
-    board, reference = published.board(), published.reference_points()
+    board, reference = published.leaderboard(), published.reference_points()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -74,8 +74,7 @@ def _check_header(path: Path, header: list[str]) -> list[str]:
     notes = []
     for name in header:
         if name not in metrics and name not in OTHERS:
-            near = difflib.get_close_matches(name, metrics, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = near(name, metrics)
             notes.append(f"note: {path}: the column {name!r} is no metric and was passed over{meant}")
     return notes
 

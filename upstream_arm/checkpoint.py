@@ -13,10 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
-from upstream_arm.config import StudentConfig, from_mapping, load_yaml
+from upstream_arm.config import StudentConfig, from_mapping
+from upstream_arm.config_yaml import from_authors, load_yaml
 from upstream_arm.names import SWITCHES
 from upstream_arm.presets import PRESETS
 from upstream_arm.torch_files import damaged, read_torch

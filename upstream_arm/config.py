@@ -1,14 +1,13 @@
 """What a student looks like: one frozen record, however it was written down.
 
 Sources of the fields: the paper's section 3 and Table 2 (arXiv 2305.11685) and the authors' released
-training yaml, whose `distiller` block `from_authors` reads.
+training yaml, which `config_yaml` reads.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from upstream_arm.common.errors import UpstreamError
@@ -209,34 +208,3 @@ def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
             f"{key} is {value!r}, expected a list of (out channels, kernel, stride); correct it"
         )
     return tuple(cast(ConvLayer, tuple(layer)) for layer in layers)
-
-
-def load_yaml(path: Path | str) -> StudentConfig:
-    """Read a student's yaml: the authors' training yaml (`distiller:`) or ours (`student:`).
-
-    UpstreamError, which names the file, if it is not such a yaml.
-    """
-    import yaml
-
-    from upstream_arm.authors_yaml import from_authors
-
-    path = Path(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
-    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
-    if isinstance(document, Mapping):
-        for key, read in (("distiller", from_authors), ("student", from_mapping)):
-            block = document.get(key)
-            if isinstance(block, Mapping):
-                try:
-                    return read(block)
-                except UpstreamError as error:
-                    raise UpstreamError(f"{path}: {error}") from None
-    raise UpstreamError(
-        f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
-        "give one that has"
-    )

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 from upstream_arm.checkpoint import load_student, read
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
-from upstream_arm.config import StudentConfig, load_yaml
+from upstream_arm.config import StudentConfig
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
