@@ -26,6 +26,11 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
+INSTALLED = {
+    Path(sysconfig.get_path(place)).resolve() for place in ("purelib", "platlib", "stdlib", "platstdlib")
+}
+"""Where the code of installed packages is."""
+
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -100,7 +105,7 @@ class _Options:
         if isinstance(value, torch.nn.Module):
             # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
             # process.
-            hooks = {name: list(attributes[name].values()) for name in HOOKS}
+            hooks = {name: dict(enumerate(attributes[name].values())) for name in HOOKS}
             buffers = {name: attributes[name] for name in ("_buffers", "_modules")}
             own = vars(torch.nn.Module()).keys()
             attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
@@ -188,10 +193,7 @@ def _files(finder: modulefinder.ModuleFinder) -> set[Path]:
 
 
 def _is_installed(file: str | None) -> bool:
-    places = (sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
-    return file is not None and any(
-        Path(file).resolve().is_relative_to(Path(one).resolve()) for one in places
-    )
+    return file is not None and any(map(Path(file).resolve().is_relative_to, INSTALLED))
 
 
 def _version(package: str) -> str:
