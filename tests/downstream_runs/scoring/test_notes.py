@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from downstream_runs.scoring.command import main
 
 from downstream_runs.scoring import notes, wer
-from downstream_runs.scoring.command import main
 
 
 def score(
