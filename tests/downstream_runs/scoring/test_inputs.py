@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring import inputs, rttm, stdlist, tlist, trials, wer
-from downstream_runs.scoring.command import main
 from downstream_runs.scoring.names import ScoringError
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
+
 
 ROOT = Path(__file__).parents[3]
 METRICS = ("wer", "cer", "per", "acc", "sf", "der", "eer", "mtwv")
@@ -93,7 +98,7 @@ def test_a_bomb_takes_little_memory(metric: str, tmp_path: Path, data_dir: Path)
             file.write(b"x" * (1 << 20))
     ref = data_dir / "oracles" / "qbe_digits" if metric == "mtwv" else path
     code = (
-        "import sys; from downstream_runs.scoring.command import main; done = main(sys.argv[1:]); "
+        "import sys; from downstream_runs.cli.main import main; done = main(['score', *sys.argv[1:]]); "
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]); sys.exit(done)"
     )
     done = subprocess.run(
