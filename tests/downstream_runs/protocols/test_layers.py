@@ -26,11 +26,11 @@ def recordings() -> list[Recording]:
     return [Recording(name, Path(f"{name}.wav"), seconds) for name, seconds in SECONDS.items()]
 
 
-def states(recording: Recording) -> list[torch.Tensor]:
+def states(recording: Recording) -> torch.Tensor:
     """Two layers, as many frames as seconds."""
     generator = torch.Generator().manual_seed(ord(recording.name))
     frames = int(recording.seconds)
-    return [torch.randn(frames, 3, generator=generator) for _ in range(2)]
+    return torch.randn(2, frames, 3, generator=generator)
 
 
 def store(folder: Path, dtype: str = "float32") -> LayerStore:
@@ -60,7 +60,7 @@ def test_what_is_read_is_what_was_computed(tmp_path: Path) -> None:
 def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
     computed: list[str] = []
 
-    def dies(recording: Recording) -> list[torch.Tensor]:
+    def dies(recording: Recording) -> torch.Tensor:
         computed.append(recording.name)
         if len(computed) == 4:
             raise KeyboardInterrupt
@@ -71,7 +71,7 @@ def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
         store(folder).fill(dies, bar)
     computed.clear()
 
-    def goes_on(recording: Recording) -> list[torch.Tensor]:
+    def goes_on(recording: Recording) -> torch.Tensor:
         computed.append(recording.name)
         return states(recording)
 
@@ -84,7 +84,7 @@ def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
 
 def test_half_precision_is_near_and_half_the_size(tmp_path: Path) -> None:
     half = store(tmp_path / "half", "float16")
-    half.fill(states, bar)
+    half.fill(lambda recording: states(recording).half(), bar)
     found = stored(half, 0)["e"]
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, states(recordings()[4])[0].numpy(), atol=2e-3)
@@ -103,7 +103,7 @@ def test_what_is_no_number_or_cannot_be_held_stops_the_run(
     tmp_path: Path, value: float, dtype: str, says: str
 ) -> None:
     with pytest.raises(RunFailed, match=says):
-        store(tmp_path / "features", dtype).fill(lambda one: [torch.full((2, 2), value)], bar)
+        store(tmp_path / "features", dtype).fill(lambda one: torch.full((1, 2, 2), value), bar)
 
 
 def test_a_disk_without_room_is_told_before_it_is_full(
@@ -116,7 +116,7 @@ def test_a_disk_without_room_is_told_before_it_is_full(
 
 
 def test_a_changing_number_of_layers_stops_the_run(tmp_path: Path) -> None:
-    def changing(recording: Recording) -> list[torch.Tensor]:
+    def changing(recording: Recording) -> torch.Tensor:
         return states(recording)[: 1 if recording.seconds > 100 else 2]
 
     with pytest.raises(RunFailed, match=r"gave \[1, 2\] hidden states"):
