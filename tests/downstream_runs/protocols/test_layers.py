@@ -121,3 +121,38 @@ def test_a_changing_number_of_layers_stops_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(RunFailed, match=r"gave \[1, 2\] hidden states"):
         store(tmp_path / "features").fill(changing, bar)
+
+
+def test_features_of_other_code_or_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    LayerStore(folder, "other", {"documents": recordings()}, "float32").fill(states, bar)
+    (folder / "documents-0000").mkdir()
+    (folder / "documents-0000" / "layer-00.npy").write_bytes(b"as it was stored before")
+    opened = store(folder)
+    assert not list(folder.iterdir())
+    opened.fill(states, bar)
+    kept = sorted(folder.rglob("*"))
+    store(folder)
+    assert sorted(folder.rglob("*")) == kept
+
+
+def test_a_damaged_item_stops_the_search_and_is_computed_again(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    store(folder).fill(states, bar)
+    opened = store(folder)
+    chunk = opened.groups["documents"][1]
+    assert opened.cache.folder is not None
+    key = chunk.key(chunk.recordings[0])
+    path = opened.cache.folder / key[:2] / f"{key}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(RunFailed, match=r"features of b in .* gone or damaged; start the same command again"):
+        chunk.read(1)
+    computed: list[str] = []
+
+    def again(recording: Recording) -> torch.Tensor:
+        computed.append(recording.name)
+        return states(recording)
+
+    opened.fill(again, bar)
+    assert computed == ["b"]
+    assert np.array_equal(chunk.whole(1), states(recordings()[1])[1].numpy())
