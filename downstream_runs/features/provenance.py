@@ -32,6 +32,7 @@ INSTALLED = {
 """Where the code of installed packages is."""
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+FOLDERS = ("", "", 0)  # modulefinder's suffix, mode and kind of a file; 0 is none of its kinds
 
 
 class Unknown(Exception):
@@ -159,8 +160,7 @@ def _code(modules: Iterable[str]) -> list[str]:
             finder = _followed(name, Path(file).resolve())
             files |= _files(finder)
             missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-            specs = {one: importlib.machinery.PathFinder.find_spec(one) for one in missing}
-            packages |= {one for one, spec in specs.items() if spec and _is_installed(spec.origin)}
+            packages |= {one for one in missing if _is_installed(_origin(one))}
         elif file is not None:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
@@ -176,7 +176,7 @@ def _code(modules: Iterable[str]) -> list[str]:
 def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
     """A module of that file and all that it imports, but for what is installed: that is missing there."""
     root = path.parents[name.count(".") + (path.name == "__init__.py")]
-    finder = modulefinder.ModuleFinder([str(root), *(one for one in sys.path if not _is_installed(one))])
+    finder = _Finder([str(root), *(one for one in sys.path if not _is_installed(one))])
     try:
         with contextlib.suppress(ImportError):
             finder.import_hook(name)
@@ -185,6 +185,31 @@ def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
     except (SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
     return finder
+
+
+class _Finder(modulefinder.ModuleFinder):
+    """Also follows imports of packages without an `__init__.py`, which end in AttributeError otherwise."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(name, self.path if path is None else path)
+        if spec is None or spec.loader is not None:
+            return super().find_module(name, path, parent)
+        if parent is None and (name in sys.stdlib_module_names or _is_installed(_origin(name))):
+            raise ImportError(name=name)  # which Python takes before a mere folder of that name
+        return None, list(spec.submodule_search_locations or ()), FOLDERS
+
+    def load_module(self, fqname: str, fp: Any, pathname: Any, file_info: Any) -> Any:
+        if file_info is not FOLDERS:
+            return super().load_module(fqname, fp, pathname, file_info)
+        module: Any = self.add_module(fqname)
+        module.__path__ = pathname
+        return module
+
+
+def _origin(package: str) -> str | None:
+    """The file of a package that could be imported."""
+    spec = importlib.machinery.PathFinder.find_spec(package)
+    return None if spec is None else spec.origin
 
 
 def _files(finder: modulefinder.ModuleFinder) -> set[Path]:
