@@ -79,11 +79,11 @@ class FeatureExtractor:
         """The frames that each utterance keeps in a batch of utterances of so many frames."""
         longest = max(counts)
         return [
-            min(self._wanted(len(wav)), longest if self.batch_free else count)
+            min(self.wanted(len(wav)), longest if self.batch_free else count)
             for wav, count in zip(wavs, counts, strict=True)
         ]
 
-    def _wanted(self, samples: int) -> int:
+    def wanted(self, samples: int) -> int:
         """The frames that s3prl's featurizer keeps of an utterance (s3prl/upstream/interfaces.py, tolist)."""
         return round(samples / self.rate)
 
@@ -124,13 +124,13 @@ class FeatureExtractor:
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
         with torch.no_grad():
             states = self.upstream([wave])["hidden_states"]
-        if isinstance(states, dict):
-            states = list(states.values())
+        states = list(states.values()) if isinstance(states, dict) else states
+        states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()
         if self.stored.kind == "frames":
             dtype = self._dtype if rounding.holds(frames, self._dtype) else torch.float32
             return {FRAMES: frames.to(dtype).cpu().contiguous()}
-        kept = frames[:, : self._wanted(len(wav))]
+        kept = frames[:, : self.wanted(len(wav))]
         return {
             "sum": kept.sum(dim=1).cpu(),
             "last": frames[:, -1].cpu().contiguous(),
