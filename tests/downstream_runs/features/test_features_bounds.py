@@ -247,6 +247,26 @@ def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
     assert sorted(path.name for path in (tmp_path / "00").iterdir()) == [".b.tmp", "note.txt"]
 
 
+def test_an_item_is_locked_while_it_is_written_and_whole_when_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = os.replace, []
+
+    def replace(source: Path, target: Path) -> None:
+        FeatureCache(tmp_path)  # of another process, that removes what dead writers left
+        sizes.append(source.stat().st_size)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    cache = FeatureCache(tmp_path)
+    cache.put(KEYS[0], item())
+    (file,) = tmp_path.glob("??/*.safetensors")
+    assert cache.written == 1 and sizes == [file.stat().st_size]
+    for _ in range(2):
+        found = cache.get(KEYS[0])
+        assert found is not None and torch.equal(found["frames"], item()["frames"])
+
+
 def test_the_journals_account_of_a_cache(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, limit=24)
     for key in KEYS[:2]:
