@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.corpus import Corpus, Standing
 from downstream_runs.core.corpus import PreparedData as PreparedData
+from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
 
 
@@ -37,8 +37,6 @@ class MetricSpec:
 
     def measured(self, score: Score, split: str, selection: str, *, official: bool) -> Metric:
         """The number as a result holds it: an official one is a headline, any other information."""
-        from downstream_runs.core.results import Metric
-
         return Metric(
             name=self.name,
             value=score.value,
