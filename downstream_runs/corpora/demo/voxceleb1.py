@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from downstream_runs.corpora.demo import made, sentences
@@ -60,7 +61,7 @@ def _trials(names: Sequence[str], seed: int) -> list[Trial]:
     """
     names = [name for name in names if part(name[:7]) == "test"]
     names = [name for name in names if name.endswith("00001.wav") or f"{VIDEOS:06d}/" in name]
-    pairs = [(one, two) for i, one in enumerate(names) for two in names[i + 1 :]]
+    pairs = list(combinations(names, 2))
     same = [pair for pair in pairs if pair[0][:7] == pair[1][:7]]
     different = [pair for pair in pairs if pair[0][:7] != pair[1][:7]]
     chosen = random.Random(seed).sample(different, min(len(different), 2 * len(same)))

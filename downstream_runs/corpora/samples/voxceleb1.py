@@ -9,6 +9,7 @@ one for dev and two for test; verification trains on six speakers and is tested 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from downstream_runs.corpora.samples import laid
@@ -68,7 +69,7 @@ def _clips(source: Path) -> dict[str, tuple[str, Utterance]]:
 
 def _trials(names: Sequence[str]) -> list[Trial]:
     """Every pair of one test speaker, and every third pair of two."""
-    pairs = [(one, two) for i, one in enumerate(names) for two in names[i + 1 :]]
+    pairs = list(combinations(names, 2))
     same = [Trial(1, *pair) for pair in pairs if pair[0][:7] == pair[1][:7]]
     different = [Trial(0, *pair) for pair in pairs if pair[0][:7] != pair[1][:7]]
     return [*same, *different[::3]]
