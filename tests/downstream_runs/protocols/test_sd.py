@@ -22,7 +22,7 @@ from downstream_runs.protocols import sd
 from downstream_runs.protocols.activity import SETTINGS
 from downstream_runs.scoring import der, rttm
 from downstream_runs.scoring.rttm import Turn
-from downstream_runs.tasks import official
+from downstream_runs.core import official
 from upstream_arm.common.errors import RunFailed, UsageError
 
 REPOSITORY = Path(__file__).parents[3]
