@@ -165,7 +165,7 @@ def kill(process: subprocess.Popen[bytes] | Fork) -> None:
 def kill_jobs(out: Path) -> None:
     """Kill the processes of every job that Slurm runs for this folder, and wait until Slurm has seen it."""
     states = queue.states() or {}
-    ours = [record["job"] for record in queue.recorded(out).values()]
+    ours = [job.name for job in queue.recorded(out).values()]
     running = [job for job in ours if states.get(job) == "RUNNING"]
     for job in running:
         subprocess.run(["scancel", "--full", "--signal=KILL", job], check=False, capture_output=True)

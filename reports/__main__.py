@@ -5,230 +5,112 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from upstream_arm.common.errors import ReportError
+from upstream_arm.common.arguments import Parser
+from upstream_arm.common.errors import UsageError
 
-if TYPE_CHECKING:
-    from reports.gather import Collection
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+# What a command needs is imported by it: `--help` and `table` need no numpy.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 and one sentence for each input that cannot be used."""
-    arguments = _parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        options = _parser().parse_args(argv)
+        code: int = options.run(options)
         return code
-    except ReportError as error:
+    except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _score(arguments: argparse.Namespace) -> int:
+def _score(options: argparse.Namespace) -> int:
     from reports.score_command import score
 
-    text, notes = score(arguments.rows)
+    text, notes = score(options.rows)
     print(text, end="")
     for note in notes:
         print(note, file=sys.stderr)
     return 0
 
 
-def _paper(arguments: argparse.Namespace) -> int:
-    _small_matrices()
-    from reports import build
-
-    return _made(arguments, *build.paper(_places(arguments), arguments.to))
-
-
-def _build(arguments: argparse.Namespace) -> int:
-    _small_matrices()
-    from reports import build
-
-    return _made(arguments, *build.build(_places(arguments), arguments.to))
-
-
-def _small_matrices() -> None:
-    """Keep numpy to one thread: on matrices this small its threads take longer than their work."""
+def _report(options: argparse.Namespace) -> int:
+    # On matrices this small numpy's threads take longer than their work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def _places(arguments: argparse.Namespace) -> list[Path]:
-    return [*arguments.place, *([] if arguments.out is None else [arguments.out])]
-
-
-def _made(arguments: argparse.Namespace, paths: list[Path], collection: Collection) -> int:
     from reports import build
 
-    print(build.summary(paths, collection, arguments.to))
-    for note in collection.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for problem in collection.problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 2 if collection.problems else 0
+    places = [*options.place, *([] if options.out is None else [options.out])]
+    paths, collection = build.write(places, options.to, whole=options.whole)
+    print(build.summary(paths, collection, options.to))
+    return _told(collection.notes, collection.problems)
 
 
-def _compare(arguments: argparse.Namespace) -> int:
-    _small_matrices()
-    from reports import compare
-    from reports.gather import gather
-    from reports.render import csvfile, latex, markdown
-
-    collection = gather(arguments.runs or ())
-    chosen, problems = compare.with_evidence(compare.find(arguments.system, collection))
-    if len(chosen) < 2:
-        raise ReportError(f"{len(chosen)} system was named, at least two were expected")
-    render = {"markdown": markdown.render, "latex": latex.render, "csv": csvfile.render}[arguments.format]
-    tables = [compare.values_table(chosen)]
-    if any(system.evidence for system in chosen):
-        tables.append(compare.tests_table([chosen]))
-    print("\n".join(render(table) for table in tables), end="")
-    problems = [*collection.problems, *problems]
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
+    for kind, sentences in (("note", notes), ("error", problems)):
+        for sentence in sentences:
+            print(f"{kind}: {sentence}", file=sys.stderr)
     return 2 if problems else 0
 
 
-def _table(arguments: argparse.Namespace) -> int:
-    from reports import columns, rows, store, table
+def _compare(options: argparse.Namespace) -> int:
+    from reports import compare, render
+    from reports.ours import gather
 
-    asked = columns.of_tasks(arguments.task or columns.TASKS)
-    found = store.find(arguments.place)
-    usable = [(path, result) for path, result in found.results if result.task in {c.task for c in asked}]
-    if not arguments.task and not arguments.all_tasks and usable:
-        asked = columns.of_tasks(result.task for _, result in usable)
-    ours = rows.our_rows(usable)
-    said = table.warning(ours)
-    if arguments.format == "csv":
-        print(table.as_csv(asked, ours), end="")
-        if said:
-            print(said, file=sys.stderr)
-        if not ours:
-            print(_none(arguments), file=sys.stderr)
+    collection = gather(options.runs or ())
+    systems, problems = compare.with_items(compare.find(options.system, collection))
+    if len(systems) < 2:
+        raise UsageError(f"{len(systems)} system was named, at least two were expected")
+    to_text = {"markdown": render.to_markdown, "latex": render.to_latex, "csv": render.to_csv}[options.format]
+    tables = [compare.values_table(systems)]
+    if any(system.items for system in systems):
+        tables.append(compare.tests_table([systems]))
+    print("\n".join(map(to_text, tables)), end="")
+    return _told((), [*collection.problems, *problems])
+
+
+def _table(options: argparse.Namespace) -> int:
+    from reports import columns, render, store
+    from reports.ours import gather
+    from reports.tables import blocks, paper
+
+    asked = columns.of_tasks(options.task or columns.TASKS)
+    collection = gather(options.place, [column.task for column in asked])
+    ours = collection.systems
+    if ours and not options.task and not options.all_tasks:
+        asked = columns.of_tasks(result.task for result in blocks.results(ours))
+    places = " ".join(map(str, options.place)) or f"{store.RUNS}/"
+    tasks = f" for {', '.join(options.task)}" if options.task else ""
+    none = f"No results of ours{tasks} were found in {places}: {store.MAKE_ONE} makes one."
+    if options.format == "csv":
+        print(paper.as_csv(ours, asked), end="")
+        remark = blocks.warning(ours) if ours else none
+        if remark:
+            print(remark, file=sys.stderr)
     else:
-        print(table.markdown(asked, ours, _none(arguments)), end="")
-    for path, result in found.results:
-        if result.task not in columns.TASKS:
-            print(f"note: {path}: the task {result.task!r} has no column in this table", file=sys.stderr)
-    for _, sentence in found.unfinished:
-        print(f"note: {sentence}", file=sys.stderr)
-    for _, problem in found.problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 2 if found.problems else 0
-
-
-def _none(arguments: argparse.Namespace) -> str:
-    from reports import store, table
-
-    places = " ".join(map(str, arguments.place)) or f"{store.RUNS}/"
-    tasks = f" for {', '.join(arguments.task)}" if arguments.task else ""
-    return f"No results of ours{tasks} were found in {places}: {table.MAKE_ONE} makes one."
+        print(render.to_markdown(paper.table1(ours, asked, runs=True)), end="" if ours else f"\n{none}\n")
+    return _told(collection.notes, collection.problems)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reports", description="Tables of SUPERB results.")
+    parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_table(commands)
-    _add_score(commands)
-    _add_compare(commands)
-    _add_reports(commands)
-    return parser
 
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], about: str, description: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=description)
+        added.set_defaults(run=run)
+        return added
 
-def _add_compare(commands: Commands) -> None:
-    compare = commands.add_parser(
-        "compare",
-        help="any systems side by side, with differences and tests",
-        description="Print systems side by side, each with its difference to the first, and paired "
-        "tests between runs of ours on the same test items. A system is an upstream or a row's name of ours, "
-        "or a published model.",
-    )
-    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
-    compare.add_argument(
-        "--runs",
-        action="append",
-        type=Path,
-        metavar="FOLDER",
-        help="where our results are; may be given again (default: runs/)",
-    )
-    formats = ("markdown", "latex", "csv")
-    compare.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
-    compare.set_defaults(run=_compare)
-
-
-def _add_reports(commands: Commands) -> None:
-    to = Path("reports") / "out"
-    for name, run, about, text in (
-        (
-            "paper",
-            _paper,
-            "Tables 1 to 4 of the paper with our block",
-            "Write Tables 1 to 4 of arXiv 2305.11685",
-        ),
-        (
-            "build",
-            _build,
-            "every table and figure, and one page of all",
-            "Write every table, figure and one page",
-        ),
-    ):
-        command = commands.add_parser(
-            name,
-            help=about,
-            description=f"{text}, from published rows and, in blocks of their own, our results.",
-        )
-        command.add_argument(
-            "place",
-            nargs="*",
-            type=Path,
-            metavar="FOLDER_OR_RESULT",
-            help="a result.json, or a folder to search for them (default: runs/)",
-        )
-        command.add_argument(
-            "--out", type=Path, metavar="DIR", help="where runs are, as in every command (default: runs)"
-        )
-        command.add_argument(
-            "--to", type=Path, default=to, metavar="DIR", help=f"where the report goes (default: {to})"
-        )
-        command.set_defaults(run=run)
-
-
-def _add_score(commands: Commands) -> None:
-    score = commands.add_parser(
-        "score",
-        help="overall, superb_s and superb_r of any rows",
-        description="Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row "
-        "that lacks a task has no overall and no superb_s; the task is named. A missing metric counts 0 in "
-        "superb_r.",
-    )
-    score.add_argument(
-        "rows",
-        type=Path,
-        metavar="ROWS.csv",
-        help="columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, "
-        "asv_eer, sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent",
-    )
-    score.set_defaults(run=_score)
-
-
-def _add_table(commands: Commands) -> None:
-    table = commands.add_parser(
+    table = command(
         "table",
-        help="the paper's Table 1 with our results below it",
-        description="Print the rows of Table 1 of arXiv 2305.11685 as published and, in a block of their "
-        "own, our results with their labels, selection rules and deviations from the protocol.",
+        _table,
+        "the paper's Table 1 with our results below it",
+        "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
+        "labels, selection rules and deviations from the protocol.",
     )
-    table.add_argument(
-        "place",
-        nargs="*",
-        type=Path,
-        metavar="FOLDER_OR_RESULT",
-        help="a result.json, or a folder to search for them (default: runs/)",
-    )
+    _add_places(table)
     choice = table.add_mutually_exclusive_group()
     choice.add_argument(
         "--task",
@@ -238,7 +120,51 @@ def _add_table(commands: Commands) -> None:
     )
     choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
     table.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    table.set_defaults(run=_table)
+    score = command(
+        "score",
+        _score,
+        "overall, superb_s and superb_r of any rows",
+        "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
+        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r.",
+    )
+    score.add_argument(
+        "rows",
+        type=Path,
+        metavar="ROWS.csv",
+        help="columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, "
+        "asv_eer, sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent",
+    )
+    compare = command(
+        "compare",
+        _compare,
+        "any systems side by side, with differences and tests",
+        "Print systems side by side, each with its difference to the first, and paired tests between runs of "
+        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+    )
+    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
+    where = "where our results are; may be given again (default: runs/)"
+    compare.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
+    formats = ("markdown", "latex", "csv")
+    compare.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
+    rows = "from published rows and, in blocks of their own, our results."
+    about = "Tables 1 to 4 of the paper with our block"
+    paper = command("paper", _report, about, f"Write Tables 1 to 4 of arXiv 2305.11685, {rows}")
+    about = "every table and figure, and one page of all"
+    whole = command("build", _report, about, f"Write every table, figure and one page, {rows}")
+    for report in (paper, whole):
+        _add_places(report)
+        where = "where runs are, as in every command (default: runs)"
+        report.add_argument("--out", type=Path, metavar="DIR", help=where)
+        to = Path("reports") / "out"
+        where = f"where the report goes (default: {to})"
+        report.add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
+        report.set_defaults(whole=report is whole)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    places = "a result.json, or a folder to search for them (default: runs/)"
+    parser.add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
 
 
 def _run() -> int:

@@ -3,129 +3,132 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reports import compare, figures, files
-from reports.figures.style import Picture
-from reports.gather import Collection, evidence_of, gather
-from reports.render import csvfile, html, latex, markdown
-from reports.rows import Row
+from reports import compare, figures, render
+from reports.ours import Collection, gather, items_of
 from reports.statistics.resample import Interval
-from reports.statistics.systems import uncertainty
-from reports.tables import leaderboard, runs, selection, systems, table1, table2, table3, table4
+from reports.statistics.systems import intervals
+from reports.systems import System
+from reports.tables import overview, paper
 from reports.tables.model import Table
+from upstream_arm.common.errors import ReportError
+from upstream_arm.common.files import atomic_write_bytes
+from upstream_arm.common.reading import read_text
 
-OUT = Path("reports") / "out"
 PAGE = "index.html"
-#: Figures and tests of all pairs name at most this many of our rows; the tables name all.
+#: Names the files of the last report in a folder, so that the next one removes what it no longer makes.
+MANIFEST = ".report.json"
+#: Figures and tests of all pairs name at most this many of our systems; the tables name all.
 SHOWN = 4
+_KINDS = {".md": "Markdown", ".tex": "LaTeX", ".csv": "CSV", ".svg": "SVG", ".png": "PNG"}
 
 
-def paper(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
-    """Write Tables 1 to 4 with our block; returns the files and what was found."""
-    collection = gather(places)
-    wrong = [problem for row in collection.rows for problem in evidence_of(row)[1]]
-    collection = dataclasses.replace(collection, problems=(*collection.problems, *wrong))
-    contents = _table_files(_paper_tables(collection.rows), "paper.tex")
-    files.write_all(out, contents, prune=False)
+def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path], Collection]:
+    """Write Tables 1 to 4, or the `whole` report; returns the files and what was found.
+
+    Equal inputs give equal bytes.
+    """
+    collection, around, testable = _measured(gather(places))
+    ours = collection.systems
+    tables = paper.tables(ours)
+    if whole:
+        tables += [overview.systems(ours, around), overview.leaderboard()]
+        own = (overview.selection(ours), overview.runs(ours, around), _tests(testable))
+        tables += [table for table in own if table is not None]
+    contents = {
+        f"tables/{table.key}.{ending}": to_text(table).encode()
+        for table in tables
+        for ending, to_text in (("md", render.to_markdown), ("tex", render.to_latex), ("csv", render.to_csv))
+    }
+    document = render.to_latex_document([table.key for table in tables])
+    contents[f"tables/{'all' if whole else 'paper'}.tex"] = document.encode()
+    if whole:
+        contents["report.md"] = "\n".join(["# SUPERB report\n", *map(render.to_markdown, tables)]).encode()
+        pictures = figures.draw(ours, around, SHOWN)
+        for picture in pictures:
+            contents[f"figures/{picture.key}.svg"] = picture.svg
+            contents[f"figures/{picture.key}.png"] = picture.png
+        contents[PAGE] = render.to_page(tables, pictures, collection.problems, collection.notes).encode()
+    write_all(out, contents, prune=whole)
     return [out / name for name in contents], collection
 
 
-def build(places: Sequence[Path], out: Path) -> tuple[list[Path], Collection]:
-    """Write everything; returns the files and what was found. Equal inputs give equal bytes."""
-    collection = gather(places)
-    rows = collection.rows
-    intervals: dict[str, Mapping[str, Interval]] = {}
-    testable: list[Row] = []
-    problems: list[str] = []
-    for row in rows:
-        evidence, wrong = evidence_of(row)
-        intervals[row.name] = uncertainty(evidence).intervals
-        testable += [row] if evidence else []
+def _measured(
+    collection: Collection,
+) -> tuple[Collection, dict[str, Mapping[str, Interval]], list[System]]:
+    """The collection with what is wrong with test items, the intervals, and the systems that have items.
+
+    Nothing keeps the items: they are by far the largest part of all runs.
+    """
+    around: dict[str, Mapping[str, Interval]] = {}
+    testable: list[System] = []
+    problems = list(collection.problems)
+    for system in collection.systems:
+        items, wrong = items_of(system)
+        around[system.name] = intervals(items)
+        testable += [system] if items else []
         problems += wrong
-    collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
-    tables = _tables(rows, intervals, testable)
-    contents = _contents(tables, figures.draw(rows, intervals, SHOWN), collection)
-    files.write_all(out, contents, prune=True)
-    return [out / name for name in contents], collection
+    return dataclasses.replace(collection, problems=tuple(problems)), around, testable
 
 
-def _tables(
-    rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], testable: Sequence[Row]
-) -> list[Table]:
-    overall = {row: found["overall"] for row, found in intervals.items() if "overall" in found}
-    tables = [*_paper_tables(rows), systems.table(rows, overall), leaderboard.table()]
-    ours = (
-        selection.table(rows),
-        runs.table(rows, intervals),
-        _tests(testable),
-    )
-    return tables + [table for table in ours if table is not None]
-
-
-def _contents(
-    tables: Sequence[Table], pictures: Sequence[Picture], collection: Collection
-) -> dict[str, bytes]:
-    contents = _table_files(tables, "all.tex")
-    contents["report.md"] = _report(tables)
-    for picture in pictures:
-        contents[f"figures/{picture.key}.svg"] = picture.svg
-        contents[f"figures/{picture.key}.png"] = picture.png
-    shown = [html.Picture(picture.key, picture.caption, picture.svg) for picture in pictures]
-    contents[PAGE] = html.render(tables, shown, collection.problems, collection.notes).encode()
-    return contents
-
-
-def _paper_tables(rows: Sequence[Row]) -> list[Table]:
-    return [table1.table(rows), table2.table(rows), table3.table(rows), table4.table(rows)]
-
-
-def _tests(rows: Sequence[Row]) -> Table | None:
-    """Paired tests of the first of these rows, each against the first of the same labels."""
-    groups = [group for group in compare.alike(compare.of_rows(rows)) if len(group) > 1]
+def _tests(systems: Sequence[System]) -> Table | None:
+    """Paired tests of the first of these systems, each against the first of the same labels."""
+    groups = [group for group in compare.alike(systems) if len(group) > 1]
     if not groups:
         return None
-    table = compare.tests_table([compare.with_evidence(group[:SHOWN])[0] for group in groups])
+    table = compare.tests_table([compare.with_items(group[:SHOWN])[0] for group in groups])
     left_out = sum(max(0, len(group) - SHOWN) for group in groups)
     note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
     return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table
 
 
-def _table_files(tables: Sequence[Table], document: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for table in tables:
-        for ending, render in (("md", markdown.render), ("tex", latex.render), ("csv", csvfile.render)):
-            found[f"tables/{table.key}.{ending}"] = render(table).encode()
-    found[f"tables/{document}"] = latex.document([table.key for table in tables]).encode()
-    return found
-
-
-def _report(tables: Sequence[Table]) -> bytes:
-    return "\n".join(["# SUPERB report\n", *(markdown.render(table) for table in tables)]).encode()
-
-
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     """What was made and where, in a few lines."""
-    number = len(collection.rows)
-    runs_read = sum(len(row.runs) for row in collection.rows)
-    said = [
-        f"{runs_read} results of ours in {number} rows"
-        if number
-        else "no results of ours: published rows only"
-    ]
-    kinds: Mapping[str, int] = {
-        kind: sum(path.suffix == ending for path in paths)
-        for kind, ending in (
-            ("Markdown", ".md"),
-            ("LaTeX", ".tex"),
-            ("CSV", ".csv"),
-            ("SVG", ".svg"),
-            ("PNG", ".png"),
-        )
-    }
-    said.append(", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) + f" files in {out}/")
-    page = out / PAGE
-    if page in paths:
-        said.append(f"open {page} in a browser")
-    return "\n".join(said)
+    number = len(collection.systems)
+    runs_read = sum(len(system.runs) for system in collection.systems)
+    lines = ["no results of ours: published rows only"]
+    if number:
+        lines = [f"{runs_read} results of ours in {number} rows"]
+    counts = Counter(path.suffix for path in paths)
+    kinds = [f"{counts[ending]} {kind}" for ending, kind in _KINDS.items() if counts[ending]]
+    lines.append(f"{', '.join(kinds)} files in {out}/")
+    if out / PAGE in paths:
+        lines.append(f"open {out / PAGE} in a browser")
+    return "\n".join(lines)
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes], *, prune: bool) -> None:
+    """Write files by their paths within `folder`; `prune` removes those that only an earlier report made.
+
+    An unchanged file is left alone. Raises ReportError for what cannot be written.
+    """
+    for name, content in contents.items():
+        _write(folder / name, content)
+    if prune:
+        for name in _earlier(folder):
+            if name not in contents and (folder / name).resolve().is_relative_to(folder.resolve()):
+                (folder / name).unlink(missing_ok=True)
+        _write(folder / MANIFEST, (json.dumps(sorted(contents), indent=1) + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        if not path.is_file() or path.read_bytes() != content:
+            atomic_write_bytes(path, content)
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
+            "another with --to"
+        ) from None
+
+
+def _earlier(folder: Path) -> list[str]:
+    try:
+        names = json.loads(read_text(folder / MANIFEST))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

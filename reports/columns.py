@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.words import near
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class Column:
         """The header without its arrow: "PR PER"."""
         return self.header[:-2]
 
+    def in_unit(self, percent: float) -> float:
+        """A value given in percent, in this column's unit."""
+        return percent if self.unit == "percent" else percent / 100
+
     def text(self, percent: float) -> str:
         """A value given in percent, in this column's unit and digits."""
-        return f"{percent if self.unit == 'percent' else percent / 100:.{self.digits}f}"
+        return f"{self.in_unit(percent):.{self.digits}f}"
 
     def show(self, metric: Metric) -> str:
         """The metric's value in this column's unit and digits, whichever unit it was stored in."""
@@ -77,7 +81,6 @@ def of_tasks(tasks: Iterable[str]) -> tuple[Column, ...]:
     """The columns of these tasks in the table's order. ReportError for a name that is no task."""
     wanted = set(tasks)
     for task in sorted(wanted - set(TASKS)):
-        near = difflib.get_close_matches(task.lower(), TASKS, n=1, cutoff=0.5)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = near(task.lower(), TASKS)
         raise ReportError(f"{task!r} is no task of the table, one of {', '.join(TASKS)} was expected{meant}")
     return tuple(column for column in COLUMNS if column.task in wanted)

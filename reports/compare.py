@@ -1,151 +1,143 @@
-"""Free comparisons: any systems side by side, with deltas and, between runs of ours, tests."""
+"""Any systems side by side, with differences and, between runs of ours, tests."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from downstream_runs.core.results import PARTIAL
-from reports import catalogue, scores
+from reports import published, scores
 from reports.columns import BY_KEY
-from reports.evidence import Evidence
-from reports.gather import Collection, evidence_of
-from reports.rows import Row
-from reports.statistics import systems
+from reports.ours import Collection, items_of
+from reports.statistics import systems as statistics
 from reports.statistics.paired import Comparison, p_text
-from reports.table import warning
-from reports.tables import ours
-from reports.tables.model import Block, Cell, Head, Table, number, text
+from reports.systems import System
+from reports.tables import blocks
+from reports.tables.model import EMPTY, Block, Cell, Head, Table, TableColumn, made, number, text
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.words import near
 
 OVERALL = "Overall ↑"
 
 
-@dataclass(frozen=True)
-class System:
-    """One side of a comparison; `row` only of ours, and `evidence` of those by `with_evidence`."""
-
-    name: str
-    source: str
-    values: Mapping[str, float]
-    labels: tuple[str, ...] = ()
-    row: Row | None = None
-    evidence: Mapping[str, Evidence] | None = None
-
-
 def find(names: Sequence[str], collection: Collection) -> list[System]:
-    """The systems of these names: a row's name or the upstream of ours, or a published model.
+    """The systems of these names: a name or the upstream of ours, or a published model.
 
     A name is taken as it is written, and without regard to case only if nothing is written so. Raises
     ReportError for a name that nothing, or more than one system, has.
     """
-    offered = _offered(collection)
+    offered = [((one.name, one.upstream), one) for one in collection.systems]
+    offered += [((one.name, one.name.split(" (")[0]), one) for one in published.known()]
     return [_one(name, offered) for name in names]
 
 
-def of_rows(rows: Sequence[Row]) -> list[System]:
-    """Rows of ours as systems."""
-    return [System(row.name, "ours", row.percent(), row.labels, row) for row in rows]
-
-
-def with_evidence(chosen: Sequence[System]) -> tuple[list[System], list[str]]:
-    """The systems with the test items of those of ours, and what is wrong with these."""
-    found, problems = [], []
-    for system in chosen:
-        if system.row is not None:
-            items, wrong = evidence_of(system.row)
-            system = dataclasses.replace(system, evidence=items)
-            problems += wrong
-        found.append(system)
-    return found, problems
-
-
-def _offered(collection: Collection) -> list[tuple[tuple[str, ...], System]]:
-    """Each system with the names that it answers to."""
-    found: list[tuple[tuple[str, ...], System]] = [
-        ((row.name, row.upstream), system)
-        for row, system in zip(collection.rows, of_rows(collection.rows), strict=True)
-    ]
-    for one in catalogue.known():
-        system = System(one.name, f"published: {one.source}", one.values)
-        found.append(((one.name, one.name.split(" (")[0]), system))
-    return found
-
-
-def _one(name: str, offered: list[tuple[tuple[str, ...], System]]) -> System:
+def _one(name: str, offered: Sequence[tuple[tuple[str, str], System]]) -> System:
     whole = [system for names, system in offered if names[0] == name]
     exact = [system for names, system in offered if name in names]
-    folded = [system for names, system in offered if name.casefold() in {other.casefold() for other in names}]
-    found = whole or exact or folded
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = "; ".join(f"{system.name!r} ({system.source})" for system in found[:8])
-        raise ReportError(f"{name!r} is the name of {len(found)} systems: {several}; give one in full")
-    near = difflib.get_close_matches(name, [other for names, _ in offered for other in names], n=3)
-    meant = f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+    folded = [system for names, system in offered if name.casefold() in map(str.casefold, names)]
+    matching = whole or exact or folded
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        several = "; ".join(f"{system.name!r} ({system.source})" for system in matching[:8])
+        raise ReportError(f"{name!r} is the name of {len(matching)} systems: {several}; give one in full")
+    meant = near(name, [other for names, _ in offered for other in names])
     raise ReportError(
         f"there is no system {name!r} among the results and the published rows, which "
         f"`python -m reports table` lists{meant}"
     )
 
 
-def values_table(chosen: Sequence[System]) -> Table:
-    """Metrics by rows, systems by columns, each but the first with its delta to the first."""
-    first = chosen[0]
-    heads = [Head("Metric"), Head(first.name, _side(first))]
-    for other in chosen[1:]:
-        heads += [Head(other.name, _side(other)), Head(f"Δ {other.name}", _side(other))]
-    lines = [_line(key, chosen) for key in scores.KEYS if any(key in system.values for system in chosen)]
-    common = scores.shared(*(system.values for system in chosen))
-    whole = not any(scores.missing(system.values) for system in chosen)
+def with_items(systems: Sequence[System]) -> tuple[list[System], list[str]]:
+    """The systems with the test items of those of ours, and what is wrong with these."""
+    filled, problems = [], []
+    for system in systems:
+        items, wrong = items_of(system)
+        filled.append(dataclasses.replace(system, items=items))
+        problems += wrong
+    return filled, problems
+
+
+class _Line(NamedTuple):
+    """A metric or a mean of them: its values by system, in the unit that is printed."""
+
+    name: str
+    digits: int
+    values: list[float | None]
+
+
+def values_table(systems: Sequence[System]) -> Table:
+    """Metrics by rows, systems by columns, each but the first with its difference to the first."""
+    lines = [
+        _Line(
+            column.header,
+            column.digits,
+            [column.in_unit(one.values[key]) if key in one.values else None for one in systems],
+        )
+        for key, column in BY_KEY.items()
+        if any(key in one.values for one in systems)
+    ]
+    common = scores.shared(*(one.values for one in systems))
+    whole = not any(scores.missing(one.values) for one in systems)
     if whole:
-        lines.append(_cells(OVERALL, [scores.overall(system.values) for system in chosen], chosen, 2))
+        lines.append(_Line(OVERALL, 2, [scores.overall(one.values) for one in systems]))
     elif common:
-        means = [scores.partial_mean(system.values, common) for system in chosen]
-        lines.append(_cells(f"Partial mean over {len(common)} of 11 ↑", means, chosen, 2))
-    labelled = [system.row for system in chosen if system.row is not None and system.labels]
-    return Table(
-        "compare",
-        "Comparison: " + ", ".join(system.name for system in chosen),
-        tuple(heads),
-        (Block("Values and differences", tuple(lines), warning=warning(labelled) or ""),),
-        tuple(_notes(chosen, common, whole)),
-    )
+        means: list[float | None] = [scores.partial_mean(one.values, common) for one in systems]
+        lines.append(_Line(f"Partial mean over {len(common)} of 11 ↑", 2, means))
+    columns: list[TableColumn] = [(Head("Metric"), lambda line: text(line.name))]
+    for place, system in enumerate(systems):
+        side = system.source.split(":")[0]
+        columns.append((Head(system.name, side), functools.partial(_value, place)))
+        if place:
+            difference = functools.partial(_difference, place, comparable(systems[0], system))
+            columns.append((Head(f"Δ {system.name}", side), difference))
+    title = "Comparison: " + ", ".join(system.name for system in systems)
+    block = Block("Values and differences", tuple(lines), warning=blocks.warning(systems))
+    return made("compare", title, columns, [block], _notes(systems, common, whole))
 
 
-def _side(system: System) -> str:
-    return system.source.split(":")[0]
+def _value(place: int, line: _Line) -> Cell:
+    return number(line.values[place], line.digits)
 
 
-def _notes(chosen: Sequence[System], common: tuple[str, ...], whole: bool) -> list[str]:
-    found = [f"{system.name}: {system.source}." for system in chosen]
-    found.append(f"Δ: the value minus that of {chosen[0].name}.")
-    found.append("Percent; QbE as a fraction. A difference without a test settles nothing.")
+def _difference(place: int, allowed: bool, line: _Line) -> Cell:
+    first, value = line.values[0], line.values[place]
+    if first is None or value is None or not allowed:
+        return EMPTY
+    return _signed(value - first, line.digits)
+
+
+def _signed(value: float, digits: int) -> Cell:
+    return Cell(f"{value:+.{digits}f}", value)
+
+
+def _notes(systems: Sequence[System], common: Sequence[str], whole: bool) -> list[str]:
+    notes = [f"{system.name}: {system.source}." for system in systems]
+    notes.append(f"Δ: the value minus that of {systems[0].name}.")
+    notes.append("Percent; QbE as a fraction. A difference without a test settles nothing.")
     if not whole:
-        for system in chosen:
+        for system in systems:
             absent = scores.missing(system.values)
             if absent:
-                found.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
+                notes.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
         if common:
             names = ", ".join(BY_KEY[key].name for key in common)
-            found.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
-    rows = [system.row for system in chosen if system.row is not None]
-    if rows:
-        found += ours.notes(
-            rows, [BY_KEY[key] for key in scores.KEYS if any(key in row.cells for row in rows)]
-        )
-    if not all(_comparable(chosen[0], other) for other in chosen):
-        found.append(
+            notes.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
+    ours = [system for system in systems if system.runs]
+    if ours:
+        used = [column for key, column in BY_KEY.items() if any(key in system.cells for system in ours)]
+        notes += blocks.notes(ours, used)
+    if not all(comparable(systems[0], other) for other in systems):
+        notes.append(
             "No difference is given between systems of which one has labels that the other has not, or that "
             "were run on different parts of a corpus."
         )
-    return found
+    return notes
 
 
-def _comparable(first: System, other: System) -> bool:
+def comparable(first: System, other: System) -> bool:
     """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one.
 
     Two on parts of a corpus only if they are the same parts.
@@ -155,93 +147,8 @@ def _comparable(first: System, other: System) -> bool:
 
 def _other_parts(first: System, other: System) -> bool:
     """Whether any task was run on other data by the one than by the other."""
-    found = [
-        {result.task: result.corpus.hash for _, result in system.row.runs} if system.row else {}
-        for system in (first, other)
-    ]
-    return any(found[0][task] != found[1][task] for task in found[0].keys() & found[1].keys())
-
-
-def _line(key: str, chosen: Sequence[System]) -> tuple[Cell, ...]:
-    column = BY_KEY[key]
-    factor = 1.0 if column.unit == "percent" else 0.01
-    values = [factor * system.values[key] if key in system.values else None for system in chosen]
-    return _cells(column.header, values, chosen, column.digits)
-
-
-def _cells(
-    name: str, values: Sequence[float | None], chosen: Sequence[System], digits: int
-) -> tuple[Cell, ...]:
-    """The name, the first value, then of each other system its value and its difference to the first."""
-    base = values[0]
-    found = [text(name), number(base, digits)]
-    for value, other in zip(values[1:], chosen[1:], strict=True):
-        found.append(number(value, digits))
-        if value is None or base is None or not _comparable(chosen[0], other):
-            found.append(number(None, digits))
-        else:
-            found.append(_delta(value - base, digits))
-    return tuple(found)
-
-
-def _delta(value: float, digits: int) -> Cell:
-    return Cell(f"{value:+.{digits}f}", value)
-
-
-def tests_table(groups: Sequence[Sequence[System]]) -> Table:
-    """In each group every system against the first, metric by metric, with p-values and what follows."""
-    heads = (
-        Head("Second – first"),
-        Head("Metric"),
-        Head("Difference"),
-        Head("95 % interval"),
-        Head("p"),
-        Head("Matched pairs p"),
-        Head("Reading"),
-        Head("Test"),
-    )
-    blocks: list[Block] = []
-    notes: list[str] = []
-    for chosen in groups:
-        lines: list[tuple[Cell, ...]] = []
-        for other in chosen[1:]:
-            why = _untestable(chosen[0], other)
-            if why:
-                notes.append(f"{other.name} against {chosen[0].name} is not tested: {why}.")
-                continue
-            tested = systems.compare(chosen[0].evidence or {}, other.evidence or {})
-            lines += [_tested(chosen[0], other, key, found) for key, found in tested.items()]
-        if lines:
-            labelled = [system.row for system in chosen if system.row is not None and system.labels]
-            title = ours.LABELLED if labelled else "Paired tests"
-            blocks.append(Block(title, tuple(lines), warning=warning(labelled) or ""))
-    notes += [
-        "Both systems on the same test items. The p-values are of one comparison each and not corrected for "
-        "their "
-        "number: of twenty equal pairs about one falls below 0.05.",
-        "Tests see the chance of the test items only; another seed of the training can move a number "
-        "further.",
-    ]
-    return Table("tests", "Paired tests", heads, tuple(blocks), tuple(notes))
-
-
-def _untestable(first: System, other: System) -> str:
-    """Why the two cannot be tested, or nothing."""
-    lacking = [system.name for system in (first, other) if not system.evidence]
-    if lacking:
-        return f"no test items of {' and '.join(lacking)} are at hand"
-    if _comparable(first, other):
-        return ""
-    same = _kind(first) == _kind(other)
-    return "they were run on different parts of a corpus" if same else "one has labels that the other has not"
-
-
-def alike(chosen: Sequence[System]) -> list[list[System]]:
-    """The systems in groups of the same labels, those without labels first."""
-    groups: dict[frozenset[str], list[System]] = {}
-    for system in chosen:
-        groups.setdefault(_kind(system), []).append(system)
-    return [groups[kind] for kind in sorted(groups, key=sorted)]
+    one, two = ({result.task: result.corpus.hash for _, result in each.runs} for each in (first, other))
+    return any(one[task] != two[task] for task in one.keys() & two.keys())
 
 
 def _kind(system: System) -> frozenset[str]:
@@ -249,27 +156,93 @@ def _kind(system: System) -> frozenset[str]:
     return frozenset(system.labels) - {"untrained"}
 
 
-def _tested(first: System, other: System, key: str, found: Comparison | str) -> tuple[Cell, ...]:
+def alike(systems: Sequence[System]) -> list[list[System]]:
+    """The systems in groups of the same labels, those without labels first."""
+    groups: dict[frozenset[str], list[System]] = {}
+    for system in systems:
+        groups.setdefault(_kind(system), []).append(system)
+    return [groups[kind] for kind in sorted(groups, key=sorted)]
+
+
+class _Test(NamedTuple):
+    """The second system against the first on a metric, or why it was not tested."""
+
+    first: System
+    second: System
+    key: str
+    outcome: Comparison | str
+
+
+def tests_table(groups: Sequence[Sequence[System]]) -> Table:
+    """In each group every system against the first, metric by metric, with p-values and what follows."""
+    parts: list[Block] = []
+    notes: list[str] = []
+    for first, *others in groups:
+        tests: list[_Test] = []
+        for other in others:
+            why = _untestable(first, other)
+            if why:
+                notes.append(f"{other.name} against {first.name} is not tested: {why}.")
+                continue
+            outcomes = statistics.compare(first.items, other.items)
+            tests += [_Test(first, other, key, outcome) for key, outcome in outcomes.items()]
+        if tests:
+            warning = blocks.warning([first, *others])
+            parts.append(Block(blocks.LABELLED if warning else "Paired tests", tuple(tests), warning))
+    notes += [
+        "Both systems on the same test items. The p-values are of one comparison each and not corrected for "
+        "their number: of twenty equal pairs about one falls below 0.05.",
+        "Tests see the chance of the test items only; another seed of the training can move a number "
+        "further.",
+    ]
+    columns: list[TableColumn] = [
+        (Head("Second – first"), lambda test: text(f"{test.second.name} – {test.first.name}")),
+        (Head("Metric"), lambda test: text(BY_KEY[test.key].header if test.key in BY_KEY else OVERALL)),
+        (Head("Difference"), _of_comparison(lambda test, one: _signed(*_in_unit(test.key, one.difference)))),
+        (Head("95 % interval"), _of_comparison(_ends)),
+        (Head("p"), _of_comparison(lambda _, one: Cell(_bare(one.p), one.p))),
+        (Head("Matched pairs p"), _of_comparison(_matched_pairs)),
+        (Head("Reading"), _reading),
+        (Head("Test"), _of_comparison(lambda _, one: text(one.method))),
+    ]
+    return made("tests", "Paired tests", columns, parts, notes)
+
+
+def _untestable(first: System, other: System) -> str:
+    """Why the two cannot be tested, or nothing."""
+    lacking = [system.name for system in (first, other) if not system.items]
+    if lacking:
+        return f"no test items of {' and '.join(lacking)} are at hand"
+    if comparable(first, other):
+        return ""
+    same = _kind(first) == _kind(other)
+    return "they were run on different parts of a corpus" if same else "one has labels that the other has not"
+
+
+def _of_comparison(cell: Callable[[_Test, Comparison], Cell]) -> Callable[[_Test], Cell]:
+    """The cell of a test, empty where it was not made."""
+    return lambda test: EMPTY if isinstance(test.outcome, str) else cell(test, test.outcome)
+
+
+def _in_unit(key: str, percent: float) -> tuple[float, int]:
+    """A difference in the unit that is printed, and its digits."""
     column = BY_KEY.get(key)
-    pair = (text(f"{other.name} – {first.name}"), text(OVERALL if column is None else column.header))
-    if isinstance(found, str):
-        return (*pair, *(text("") for _ in range(4)), text(f"not tested: {found}"), text(""))
-    digits, factor = (2, 1.0) if column is None or column.unit == "percent" else (column.digits, 0.01)
-    low_high = ""
-    if found.interval is not None:
-        low_high = " to ".join(
-            f"{factor * end:+.{digits}f}" for end in (found.interval.low, found.interval.high)
-        )
-    matched = "" if found.matched_pairs is None else _bare(found.matched_pairs)
-    return (
-        *pair,
-        _delta(factor * found.difference, digits),
-        text(low_high),
-        Cell(_bare(found.p), found.p),
-        text(matched),
-        text(found.verdict(first.name, other.name)),
-        text(found.method),
-    )
+    return (percent, 2) if column is None else (column.in_unit(percent), column.digits)
+
+
+def _ends(test: _Test, one: Comparison) -> Cell:
+    ends = [] if one.interval is None else [one.interval.low, one.interval.high]
+    return text(" to ".join(_signed(*_in_unit(test.key, end)).text for end in ends))
+
+
+def _matched_pairs(test: _Test, one: Comparison) -> Cell:
+    return text("" if one.matched_pairs is None else _bare(one.matched_pairs))
+
+
+def _reading(test: _Test) -> Cell:
+    if isinstance(test.outcome, str):
+        return text(f"not tested: {test.outcome}")
+    return text(test.outcome.verdict(test.first.name, test.second.name))
 
 
 def _bare(p: float) -> str:

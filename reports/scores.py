@@ -26,7 +26,7 @@ class ReferencePoint:
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """The systems that superb_r counts against; the same system has another rank on another board.
 
     name: what is printed beside a rank ("SUPERB leaderboard, 20 displayed rows and FBANK").
@@ -90,17 +90,17 @@ def superb_s(values: Values, reference: Mapping[str, ReferencePoint]) -> float |
     return _task_mean({key: points(key, values[key], reference) for key in KEYS})
 
 
-def superb_r(values: Values, board: Board) -> float:
+def superb_r(values: Values, board: Leaderboard) -> float:
     """The leaderboard's "Rank", higher is better: how many systems are strictly beaten, mean of ten tasks.
 
     The board ranks each metric by itself, and a missing one counts 0: of slot filling, whose two metrics are
     averaged, one alone counts half. Reproduces all 20 ranks that the leaderboard displays on the board
-    `reports.published.board`.
+    `reports.published.leaderboard`.
     """
     return _task_mean({key: _beaten(key, values[key], board) if key in values else 0.0 for key in KEYS})
 
 
-def _beaten(key: str, percent: float, board: Board) -> float:
+def _beaten(key: str, percent: float, board: Leaderboard) -> float:
     own = goodness(key, percent)
     return float(sum(own > goodness(key, values[key]) for values in board.systems.values() if key in values))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,12 +10,11 @@ from pathlib import Path
 
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.results import Result, read
-from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, is_fold
-from downstream_runs.core.run_folder import RESULT as FILE_NAME
+from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, RESULT, RunFolder, is_fold
 from upstream_arm.common.errors import ReportError
-from upstream_arm.common.reading import read_text
 
 RUNS = Path("runs")
+MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,10 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     if place.is_dir():
         for found in walk(place):
             folder = found.path
-            if FILE_NAME in found.files:
-                yield folder / FILE_NAME
+            if RESULT in found.files:
+                yield folder / RESULT
             elif found.folds:
-                done = sum((folder / name / FILE_NAME).is_file() for name in found.folds)
+                done = sum((folder / name / RESULT).is_file() for name in found.folds)
                 unfinished[folder] = (
                     f"{folder}: {done} of its folds are done and not all: no number before; "
                     "run the same command again" + "".join(_reason(folder / name) for name in found.folds)
@@ -120,20 +118,16 @@ def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
         yield place
     else:
         raise ReportError(
-            f"{place} does not exist, a {FILE_NAME} or a folder with some was expected; "
+            f"{place} does not exist, a {RESULT} or a folder with some was expected; "
             f"{PROGRAM} UPSTREAM TASK makes one under runs/ (a report goes to the folder of --to)"
         )
 
 
 def _reason(folder: Path) -> str:
     """Why the run in a folder failed, as its last attempt left it; empty where it did not."""
-    if (folder / FILE_NAME).exists():
-        return ""
-    try:
-        said = json.loads(read_text(folder / OUTCOME))["said"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return f"; failed: {' '.join(str(said).split())}"
+    run = RunFolder(folder)
+    failure = "" if run.is_finished else " ".join(run.failure().split())
+    return f"; failed: {failure}" if failure else ""
 
 
 def _passed_over(name: str, rates: bool) -> bool:

@@ -31,17 +31,11 @@ GPU_BLOCK = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
-    """What a computing layer hands on: the map itself, or what it can be computed from again.
+    """What a computing layer hands on: the map itself, or what it can be computed from again."""
 
-    Attributes:
-        weights: the map after softmax and before dropout, [batch, head, frame, frame], or None.
-        queries: scaled queries [batch, head, frame, head width], where there is no map.
-        keys: keys of the same shape, where there is no map.
-    """
-
-    weights: Tensor | None = None
-    queries: Tensor | None = None
-    keys: Tensor | None = None
+    weights: Tensor | None = None  # after softmax and before dropout, [batch, head, frame, frame]
+    queries: Tensor | None = None  # scaled, [batch, head, frame, head width], where there is no map
+    keys: Tensor | None = None  # of the same shape
 
 
 class Attention(nn.Module):
@@ -64,16 +58,10 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend.
+        """Attend: [batch, frame, width] to the same shape, and the map for the layers that follow.
 
-        Args:
-            x: [batch, frame, width].
-            shared: the map of the last computing layer; ignored by a computing layer.
-            valid: [batch, frame] of bool, False for padding; None if nothing is padded.
-            explicit: write the maps out.
-
-        Returns:
-            The attended values [batch, frame, width] and the map for the layers that follow.
+        `shared` is the map of the last computing layer; `valid` is [batch, frame] of bool, False for padding,
+        None if nothing is padded; `explicit` has the maps written out.
         """
         values = self._split(self.v_proj(x))
         if self.computes_map:
@@ -141,14 +129,8 @@ def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, vali
     lies in [0, 1], the outer softmax needs no maximum, and its denominator comes out of the same matrix
     product as the numerator, from a column of ones beside the values.
 
-    Args:
-        queries: scaled, [batch, head, frame, head width].
-        keys: of the same shape.
-        values: of the same shape.
-        valid: [batch, frame] of bool or None, as in `Attention.forward`.
-
-    Returns:
-        [batch, head, frame, head width]
+    Scaled queries, keys and values are [batch, head, frame, head width], and so is what is returned; `valid`
+    is [batch, frame] of bool or None, as in `Attention.forward`.
     """
     batch, heads, frames, width = values.shape
     ones = values.new_ones(batch, heads, frames, 1)

@@ -6,25 +6,25 @@ Nothing in a file is ever run (see `torch_files`). Weights are read as float32.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from upstream_arm.authors_yaml import from_authors
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
-from upstream_arm.config import StudentConfig, from_mapping, load_yaml
-from upstream_arm.matching import check_fit, guess_config, nearest_preset
+from upstream_arm.config import StudentConfig, from_mapping
+from upstream_arm.config_yaml import from_authors, load_yaml
+from upstream_arm.names import SWITCHES
+from upstream_arm.presets import PRESETS
 from upstream_arm.torch_files import damaged, read_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from upstream_arm.student import Student
-
-Source = Literal["lightning", "state_dict", "safetensors"]
 
 STUDENT_PREFIX = "student_model."
 TEACHER_PREFIX = "teacher_model."
@@ -38,59 +38,24 @@ FORMAT = "1"
 # A json list: what has to be said of every number measured with the student, such as "untrained-teacher".
 LABELS_KEY = "labels"
 
+#: Weights that do not fit of which a message names so many.
+_SHOWN = 3
+
 # Differences in these change no weight and no feature of a checkpoint: training only, or a switch.
 _FREE_FIELDS = frozenset(
-    {
-        "dropout",
-        "attention_dropout",
-        "activation_dropout",
-        "dropout_input",
-        "layer_grad_scale",
-        "reuse_softmax",
-        "batching",
-        "repeats",
-    }
+    ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "layer_grad_scale", *SWITCHES)
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A student's weights and what its file says about them.
-
-    Attributes:
-        path: the file.
-        student_state: the weights by the student's own names, float32; a teacher is left out.
-        config: the configuration that the file carries, None if it carries none.
-        source: the kind of file.
-        metadata: the file's plain remarks, such as `epoch` and `global_step` of a Lightning file.
-    """
+    """A student's weights and what its file says about them."""
 
     path: Path
-    student_state: Mapping[str, Tensor]
-    config: StudentConfig | None
-    source: Source
-    metadata: Mapping[str, str | int]
-
-
-def labels(path: Path | str) -> tuple[str, ...]:
-    """What the checkpoint says that results with it must say; () for files other than our safetensors.
-
-    Raises:
-        UpstreamError: if the file is missing, damaged or no checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not _is_safetensors(path):
-        return ()
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = json.loads((file.metadata() or {}).get(LABELS_KEY, "[]"))
-    except (SafetensorError, ValueError) as error:
-        raise damaged(path, str(error)) from None
-    if not isinstance(found, list) or any(not isinstance(label, str) for label in found):
-        raise damaged(path, f"its labels are {found!r}")
-    return tuple(found)
+    student_state: Mapping[str, Tensor]  # by the student's own names, float32; a teacher is left out
+    config: StudentConfig | None  # that the file carries, None if it carries none
+    metadata: Mapping[str, str | int]  # plain remarks, such as `epoch` and `global_step` of a Lightning file
+    labels: tuple[str, ...] = ()  # what our safetensors say that results with it must say
 
 
 def save_student(
@@ -115,44 +80,34 @@ def save_student(
 def read(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any supported kind.
 
-    Raises:
-        UpstreamError: if it is missing, damaged, no checkpoint, asks for code to be run, or holds
-            weights that are not finite numbers.
+    UpstreamError if it is missing, damaged, no checkpoint, asks for code to be run, or holds weights that are
+    not finite numbers.
     """
     path = Path(path)
-    content, config, source, remarks = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
+    content, config, remarks, labels = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
     state = {key: _float32(tensor, key, path) for key, tensor in _student_weights(content, path).items()}
-    return Checkpoint(path, MappingProxyType(state), config, source, MappingProxyType(remarks))
+    return Checkpoint(path, MappingProxyType(state), config, MappingProxyType(remarks), labels)
 
 
 def load_student(
-    path: Path | str,
+    source: Path | str | Checkpoint,
     *,
     model_config: Path | str | StudentConfig | None = None,
     **switches: str | int | None,
 ) -> Student:
     """Build the student of a checkpoint, in evaluation mode, on the CPU.
 
-    The configuration is `model_config`, else the checkpoint's own, else that of the preset which the
-    weights fit.
-
-    Args:
-        path: the checkpoint.
-        model_config: the student's yaml (the authors' or ours) or its configuration.
-        **switches: `reuse_softmax`, `batching` and, of unfolded students, `repeats`, over the
-            configuration's; None leaves it.
-
-    Raises:
-        UpstreamError: if the checkpoint cannot be read, does not fit the configuration, or carries
-            another one than `model_config`.
+    The source is the authors' Lightning file, a state dict, or a safetensors file of ours; or what `read`
+    gave. `model_config` is as `choose_config` takes it, and the switches are those of
+    `StudentConfig.with_switches`. UpstreamError if the checkpoint cannot be read, does not fit the
+    configuration, or carries another one.
     """
     import torch
 
     from upstream_arm.student import Student
 
-    checkpoint = read(path)
-    config = choose_config(checkpoint, model_config)
-    config = config.with_switches(**switches)
+    checkpoint = source if isinstance(source, Checkpoint) else read(source)
+    config = choose_config(checkpoint, model_config).with_switches(**switches)
     check_fit(checkpoint.student_state, config, checkpoint.path)
     with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
         student = Student(config)
@@ -165,15 +120,16 @@ def choose_config(
 ) -> StudentConfig:
     """The configuration to read a checkpoint with: the given one, its own, or a preset's that fits.
 
-    Raises:
-        UpstreamError: if the given one contradicts the checkpoint's own, or there is none at all.
+    Given is a yaml (the authors' or ours) or a configuration. UpstreamError if it contradicts the one that
+    the checkpoint carries, or there is none at all.
     """
     carried = checkpoint.config
     if model_config is None:
-        found = carried or guess_config(checkpoint.student_state)
-        if found is not None:
-            return found
+        if carried is not None:
+            return carried
         name, differing = nearest_preset(checkpoint.student_state)
+        if not differing:
+            return PRESETS[name]
         raise UpstreamError(
             f"{checkpoint.path} carries no configuration and its weights fit no preset (nearest is {name}, "
             f"{differing} differences); give the student's training yaml (--model-config FILE, "
@@ -181,16 +137,15 @@ def choose_config(
         )
     given = model_config if isinstance(model_config, StudentConfig) else load_yaml(model_config)
     label = "the given configuration" if isinstance(model_config, StudentConfig) else str(model_config)
-    if carried is not None:
-        for field in dataclasses.fields(StudentConfig):
-            own, other = getattr(carried, field.name), getattr(given, field.name)
-            # Any depth will do for an unfolded student, and only for one.
-            free = field.name in _FREE_FIELDS and (own is None) == (other is None)
-            if not free and own != other:
-                raise UpstreamError(
-                    f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
-                    "give the yaml of this checkpoint, or none, to use its own"
-                )
+    for field in dataclasses.fields(StudentConfig) if carried is not None else ():
+        own, other = getattr(carried, field.name), getattr(given, field.name)
+        # Any depth will do for an unfolded student, and only for one.
+        free = field.name in _FREE_FIELDS and (own is None) == (other is None)
+        if not free and own != other:
+            raise UpstreamError(
+                f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
+                "give the yaml of this checkpoint, or none, to use its own"
+            )
     return given
 
 
@@ -211,27 +166,19 @@ def _is_safetensors(path: Path) -> bool:
         return True
     if not head:
         raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
+    what, advice = f"not a checkpoint (it begins with {head[:16]!r})", "give the right file"
     if head.startswith(b"version https://git-lfs"):
-        raise UpstreamError(
-            f"{path} is a git-lfs pointer, expected the checkpoint it points to; "
-            "run 'git lfs pull' or download it"
-        )
+        what, advice = "a git-lfs pointer", "run 'git lfs pull', or download what it points to"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise UpstreamError(
-            f"{path} is a web page, expected a checkpoint; "
-            "download the file itself, not the page that shows it"
-        )
-    raise UpstreamError(
-        f"{path} is not a checkpoint (it begins with {head[:16]!r}), expected a torch or safetensors file; "
-        "give the right file"
-    )
+        what, advice = "a web page", "download the file itself, not the page that shows it"
+    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; {advice}")
 
 
-_Content = tuple[Mapping[Any, Any], StudentConfig | None, Source, dict[str, str | int]]
+_Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], tuple[str, ...]]
 
 
 def _torch_file(path: Path) -> _Content:
-    """Weights by name, the configuration in the authors' Lightning files, kind and remarks of the file."""
+    """Weights by name, the configuration in the authors' Lightning files, the file's remarks and labels."""
     content = read_torch(path)
     if not isinstance(content, Mapping) or not content:
         raise UpstreamError(
@@ -245,7 +192,7 @@ def _torch_file(path: Path) -> _Content:
             f"{path} holds no student (its entries are {keys}), expected weights; give another file"
         )
     if not lightning:
-        return state, None, "state_dict", {}
+        return state, None, {}, ()
     remarks = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
     block: Any = content.get("hyper_parameters")
     for key in ("cfg", "distiller"):  # their whole training yaml
@@ -254,7 +201,7 @@ def _torch_file(path: Path) -> _Content:
         config = from_authors(block) if isinstance(block, Mapping) else None
     except UpstreamError as error:
         raise UpstreamError(f"{path}: {error}") from None
-    return state, config, "lightning", remarks
+    return state, config, remarks, ()
 
 
 def _safetensors(path: Path) -> _Content:
@@ -265,20 +212,21 @@ def _safetensors(path: Path) -> _Content:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
-    except SafetensorError as error:
+        labels = json.loads(metadata.get(LABELS_KEY, "[]"))
+    except (SafetensorError, ValueError) as error:
         raise damaged(path, str(error)) from None
-    config = None
-    if FORMAT_KEY in metadata:
-        if metadata[FORMAT_KEY] != FORMAT:
-            raise UpstreamError(
-                f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; "
-                "update this package"
-            )
-        try:
-            config = from_mapping(json.loads(metadata[CONFIG_KEY]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
-    return state, config, "safetensors", metadata
+    if not isinstance(labels, list) or any(not isinstance(label, str) for label in labels):
+        raise damaged(path, f"its labels are {labels!r}")
+    if FORMAT_KEY not in metadata:
+        return state, None, metadata, tuple(labels)
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise UpstreamError(
+            f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; update this package"
+        )
+    try:
+        return state, from_mapping(json.loads(metadata[CONFIG_KEY])), metadata, tuple(labels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
 
 
 def _is_tensor(value: object) -> bool:
@@ -324,3 +272,63 @@ def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
             "expected none; use a checkpoint whose training did not diverge"
         )
     return tensor
+
+
+@functools.cache
+def expected_shapes(config: StudentConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of a student; no memory is taken for them."""
+    import torch
+
+    from upstream_arm.student import Student
+
+    with torch.device("meta"):
+        return _shapes(Student(config).state_dict())
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def nearest_preset(state: Mapping[str, Tensor]) -> tuple[str, int]:
+    """The preset whose weights differ least from these in name and shape, and in how many they differ.
+
+    Presets of one shape (S models of several teachers and corpora) cannot be told apart; the first is named.
+    """
+    own = set(_shapes(state).items())
+    # Missing, surplus and misshaped weights count alike, a misshaped one twice.
+    distances = {name: len(own ^ set(expected_shapes(PRESETS[name]).items())) for name in PRESETS}
+    name = min(distances, key=lambda preset: distances[preset])
+    return name, distances[name]
+
+
+def check_fit(state: Mapping[str, Tensor], config: StudentConfig, path: Path) -> None:
+    """Make sure that the weights are exactly those of the configuration.
+
+    UpstreamError names the first missing, surplus and misshaped weights and the preset that fits.
+    """
+    expected, own = expected_shapes(config), _shapes(state)
+    problems = {
+        "missing": [key for key in expected if key not in own],
+        "unexpected": [key for key in own if key not in expected],
+        "misshaped": [
+            f"{key} is {own[key]}, expected {shape}"
+            for key, shape in expected.items()
+            if own.get(key, shape) != shape
+        ],
+    }
+    if not any(problems.values()):
+        return
+    name, differing = nearest_preset(state)
+    advice = f"they fit the preset {name}, so give its training yaml or choose {name}"
+    if differing:
+        advice = (
+            f"no preset fits either (nearest is {name}, {differing} differences), so give the training yaml "
+            "that the checkpoint was made with"
+        )
+    told = "; ".join(f"{label} {_first(items)}" for label, items in problems.items() if items)
+    raise UpstreamError(f"the weights of {path} do not fit the student's configuration: {told}; {advice}")
+
+
+def _first(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if items[_SHOWN:] else ""
+    return ", ".join(items[:_SHOWN]) + more

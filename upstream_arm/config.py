@@ -1,21 +1,28 @@
 """What a student looks like: one frozen record, however it was written down.
 
 Sources of the fields: the paper's section 3 and Table 2 (arXiv 2305.11685) and the authors' released
-training yaml, whose `distiller` block `from_authors` reads.
+training yaml, which `config_yaml` reads.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.literals import parse_list
+from upstream_arm.common.words import shown
 from upstream_arm.names import SWITCHES
 
 ConvLayer = tuple[int, int, int]
+"""(out channels, kernel, stride) of a convolution."""
+Value: TypeAlias = "int | bool | list[Value] | tuple[Value, ...]"
+"""What a list expression may hold."""
+
+# A pattern never needs more; a larger one is a mistake or an attempt to fill the memory.
+MAX_ITEMS = 10_000
+
 ReuseSoftmax = Literal["double", "single"]
 Batching = Literal["exact", "released"]
 
@@ -25,50 +32,38 @@ NAMED_PATTERNS = {"none": 1, "2by6": 2, "3by4": 3, "6by2": 6}
 
 @dataclasses.dataclass(frozen=True)
 class StudentConfig:
-    """Shape and switches of one student.
+    """Shape and switches of one student; UpstreamError for values that no student can have.
 
-    Attributes:
-        conv_layers: (out channels, kernel, stride) of each convolution of the waveform front end.
-        embed_dim: width d of the encoder.
-        ffn_dim: inner width of the feed-forward networks.
-        heads: attention heads.
-        reuse_pattern: one entry a block; True computes its own attention map, False reuses the last one. A
-            block is a layer, unless the student is unfolded.
-        projection_dim: width of the per-layer projections (the teacher's), None for none.
-        conv_pos: kernel of the positional convolution, in frames.
-        conv_pos_groups: its groups.
-        dropout: on the outputs of attention and feed-forward network, in training only.
-        attention_dropout: on attention weights, in training only.
-        activation_dropout: inside the feed-forward network, in training only.
-        dropout_input: on the front end's output, in training only.
-        layer_grad_scale: scale the gradient that enters each layer as the authors' code does.
-        reuse_softmax: `double` as in the released code and checkpoints (a reused map is softmaxed again),
-            `single` as in the paper's equation 4.
-        batching: `exact` gives every utterance the features it would get alone; `released` is the
-            authors' behaviour in a batch (mixed heads, statistics over padding), bit for bit.
-        repeats: of an unfolded student, how often each block runs, one run after another, before the next
-            block; every run is a layer with the block's weights, and its output passes through the block's
-            projection. So no weight depends on it, and a checkpoint can be loaded at any depth. None for
-            the paper's students, whose layers have weights of their own. After the abstract of arXiv
-            2505.21237 ("unfolded many times"); that a block's runs follow each other is inferred.
+    An unfolded student runs each block `repeats` times, one run after another, before the next block; every
+    run is a layer with the block's weights, and its output passes through the block's projection. So no
+    weight depends on it, and a checkpoint can be loaded at any depth. After the abstract of arXiv 2505.21237
+    ("unfolded many times"); that a block's runs follow each other is inferred.
     """
 
-    conv_layers: tuple[ConvLayer, ...]
-    embed_dim: int
-    ffn_dim: int
+    conv_layers: tuple[ConvLayer, ...]  # of the waveform front end
+    embed_dim: int  # width d of the encoder
+    ffn_dim: int  # inner width of the feed-forward networks
+    # By block: True computes its own attention map, False reuses the last one. A block is a layer, unless the
+    # student is unfolded.
     reuse_pattern: tuple[bool, ...]
     heads: int = 12
-    projection_dim: int | None = 768
-    conv_pos: int = 128
+    projection_dim: int | None = 768  # width of the per-layer projections (the teacher's), None for none
+    conv_pos: int = 128  # kernel of the positional convolution, in frames
     conv_pos_groups: int = 16
+    # In training only: on the outputs of attention and feed-forward network, on attention weights, inside the
+    # feed-forward network, on the front end's output.
     dropout: float = 0.1
     attention_dropout: float = 0.1
     activation_dropout: float = 0.1
     dropout_input: float = 0.05
-    layer_grad_scale: bool = True
+    layer_grad_scale: bool = True  # scale the gradient that enters each layer as the authors' code does
+    # `double` as in the released code and checkpoints (a reused map is softmaxed again), `single` as in the
+    # paper's equation 4.
     reuse_softmax: ReuseSoftmax = "double"
+    # `exact` gives every utterance the features it would get alone; `released` is the authors' behaviour in a
+    # batch (mixed heads, statistics over padding), bit for bit.
     batching: Batching = "exact"
-    repeats: int | None = None
+    repeats: int | None = None  # None for the paper's students, whose layers have weights of their own
 
     def __post_init__(self) -> None:
         _check(self)
@@ -92,9 +87,7 @@ class StudentConfig:
     def with_switches(self, **switches: str | int | None) -> StudentConfig:
         """A copy with some switches set; None leaves a switch, and so does `own` for `repeats`.
 
-        Raises:
-            UpstreamError: for an unknown switch or value, and for `repeats` of a student that is not
-                unfolded.
+        UpstreamError for an unknown switch or value, and for `repeats` of a student that is not unfolded.
         """
         unknown = sorted(set(switches) - set(SWITCHES))
         if unknown:
@@ -133,59 +126,50 @@ class StudentConfig:
         return mapping
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
 def _check(config: StudentConfig) -> None:
-    def refuse(sentence: str) -> None:
-        raise UpstreamError(sentence + "; correct it in the model's configuration")
+    def refuse(name: str, expected: str) -> None:
+        value = getattr(config, name)
+        raise UpstreamError(
+            f"{name} is {value!r}, expected {expected}; correct it in the model's configuration"
+        )
 
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            refuse(f"{name} is {value!r}, expected a positive whole number")
-    if config.projection_dim is not None and (
-        type(config.projection_dim) is not int or config.projection_dim < 1
-    ):
-        refuse(f"projection_dim is {config.projection_dim!r}, expected a positive whole number or nothing")
+        if not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number")
+    for name in ("projection_dim", "repeats"):
+        if getattr(config, name) is not None and not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number or nothing")
     for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            refuse(f"{name} is {value!r}, expected a number from 0 up to 1")
-    if not isinstance(config.layer_grad_scale, bool):
-        refuse(f"layer_grad_scale is {config.layer_grad_scale!r}, expected true or false")
-    if not config.conv_layers or any(
-        len(layer) != 3 or any(type(n) is not int or n < 1 for n in layer) for layer in config.conv_layers
-    ):
-        refuse(
-            f"conv_layers is {config.conv_layers!r}, expected triples of positive numbers "
-            "(out channels, kernel, stride)"
-        )
-    if config.conv_layers[-1][0] != config.embed_dim:
-        refuse(
-            f"the last convolution gives {config.conv_layers[-1][0]} channels but embed_dim is "
-            f"{config.embed_dim}, expected them equal"
-        )
-    for name, value in (("heads", config.heads), ("conv_pos_groups", config.conv_pos_groups)):
-        if config.embed_dim % value:
-            refuse(f"embed_dim {config.embed_dim} is not divisible by {name} {value}")
-    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
-        refuse(f"reuse_pattern is {config.reuse_pattern!r}, expected a list of true and false, one a block")
-    if not config.reuse_pattern[0]:
-        refuse("the reuse pattern's first layer reuses a map, but no layer before it computes one")
+            refuse(name, "a number from 0 up to 1")
     for name in ("reuse_softmax", "batching"):
         if getattr(config, name) not in SWITCHES[name]:
-            refuse(f"{name} is {getattr(config, name)!r}, expected {' or '.join(SWITCHES[name])}")
-    if config.repeats is not None and (type(config.repeats) is not int or config.repeats < 1):
-        refuse(f"repeats is {config.repeats!r}, expected a positive whole number or nothing")
+            refuse(name, " or ".join(SWITCHES[name]))
+    for name in ("heads", "conv_pos_groups"):
+        if config.embed_dim % getattr(config, name):
+            refuse("embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+    if not isinstance(config.layer_grad_scale, bool):
+        refuse("layer_grad_scale", "true or false")
+    triples = all(len(layer) == 3 and all(map(_is_count, layer)) for layer in config.conv_layers)
+    if not config.conv_layers or not triples:
+        refuse("conv_layers", "triples of positive numbers (out channels, kernel, stride)")
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse("embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
+    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
+        refuse("reuse_pattern", "a list of true and false, one a block")
+    if not config.reuse_pattern[0]:
+        refuse("reuse_pattern", "true first: no layer before the first computes a map to reuse")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:
-    """The layers that compute their own map, from a name of Table 2, a list expression or a list.
+    """The layers that compute their own map, by `none`, `2by6`, `3by4`, `6by2`, "[True, False] * 6" or list.
 
-    Args:
-        pattern: `none`, `2by6`, `3by4`, `6by2`, `"[True, False] * 6"`, or booleans.
-        layers: number of encoder layers, for the named patterns.
-
-    Raises:
-        UpstreamError: for a name that is unknown or a list of the wrong kind.
+    `layers` is the number of encoder layers, for the named patterns. UpstreamError for another text.
     """
     if isinstance(pattern, str):
         if pattern.lower() in NAMED_PATTERNS:
@@ -201,11 +185,7 @@ def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
-    """Read our own form, as `StudentConfig.to_mapping` writes it.
-
-    Raises:
-        UpstreamError: for unknown, missing or contradictory keys.
-    """
+    """Read our own form, as `to_mapping` writes it; UpstreamError for unknown, missing or wrong keys."""
     fields = {field.name: field for field in dataclasses.fields(StudentConfig)}
     unknown = sorted(set(mapping) - set(fields))
     if unknown:
@@ -219,7 +199,7 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     if missing:
         raise UpstreamError(f"the student's configuration lacks the key {missing[0]!r}; add it")
     values = dict(mapping)
-    values["conv_layers"] = _conv_layers(values["conv_layers"], "conv_layers")
+    values["conv_layers"] = read_conv_layers(values["conv_layers"], "conv_layers")
     pattern = values["reuse_pattern"]
     if not isinstance(pattern, (str, list, tuple)):
         raise UpstreamError(f"reuse_pattern is {pattern!r}, expected a name or a list; correct it")
@@ -227,7 +207,8 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     return StudentConfig(**values)
 
 
-def _conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
+def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
+    """Convolutions from a list, or a list expression, under the setting `key`."""
     layers: Any = parse_list(value, key) if isinstance(value, str) else value
     if not isinstance(layers, (list, tuple)) or any(not isinstance(layer, (list, tuple)) for layer in layers):
         raise UpstreamError(
@@ -236,33 +217,45 @@ def _conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
     return tuple(cast(ConvLayer, tuple(layer)) for layer in layers)
 
 
-def load_yaml(path: Path | str) -> StudentConfig:
-    """Read a student's yaml: the authors' training yaml (`distiller:`) or ours (`student:`).
+def parse_list(text: str, key: str) -> list[Value]:
+    """Read a list expression of the authors' yaml files, such as "[(256, 3, 2)] * 4 + [(432, 1, 1)]".
 
-    Raises:
-        UpstreamError: if the file is not such a yaml; the message names it.
+    Nothing is evaluated. Only lists, tuples, integers and booleans, joined by + and repeated by *, are
+    accepted; UpstreamError, which names the setting `key`, for anything else.
     """
-    import yaml
-
-    from upstream_arm.authors_yaml import from_authors
-
-    path = Path(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
-    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
-    if isinstance(document, Mapping):
-        for key, read in (("distiller", from_authors), ("student", from_mapping)):
-            block = document.get(key)
-            if isinstance(block, Mapping):
-                try:
-                    return read(block)
-                except UpstreamError as error:
-                    raise UpstreamError(f"{path}: {error}") from None
-    raise UpstreamError(
-        f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
-        "give one that has"
-    )
+        value = _read(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        value = 0
+    if not isinstance(value, list):
+        raise UpstreamError(
+            f"{key} is {shown(text)}, expected a list of numbers, booleans or tuples joined by + and *, "
+            "for example '[(256, 3, 2)] * 4 + [(432, 1, 1)]'; correct it in the model's yaml"
+        )
+    return value
+
+
+def _read(node: ast.expr) -> Value:
+    """The value of an expression; ValueError for other kinds of expressions."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+        return node.value  # type: ignore[return-value]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _read(node.operand)
+        if type(value) is int:
+            return -value
+    if isinstance(node, ast.List):
+        return [_read(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_read(item) for item in node.elts)
+    if isinstance(node, ast.BinOp):
+        left, right = _read(node.left), _read(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+            both = left + right
+            if len(both) <= MAX_ITEMS:
+                return both
+        if isinstance(node.op, ast.Mult):
+            if type(left) is int:
+                left, right = right, left
+            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
+                return left * right
+    raise ValueError

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
-from upstream_arm.checkpoint import LABELS_KEY, choose_config, labels, read, save_student
+from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, read, save_student
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
-from upstream_arm.matching import check_fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("source", metavar="IN", help="the authors' Lightning file or a state dict")
+    parser.add_argument("target", metavar="OUT", help="the new .safetensors file")
+    parser.add_argument("--model-config", metavar="YAML", help="the student's training yaml, if IN has none")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert a file and say what was written."""
+    config = convert(options.source, options.target, model_config=options.model_config)
+    before, after = (Path(path).stat().st_size / 1e6 for path in (options.source, options.target))
+    print(
+        f"wrote {options.target} ({after:.1f} MB, from {before:.1f} MB): a student of {config.layers} "
+        f"layers, width {config.embed_dim}"
+    )
+    return 0
 
 
 def convert(
     source: Path | str, target: Path | str, *, model_config: Path | str | StudentConfig | None = None
 ) -> StudentConfig:
-    """Write the student of `source` to the new safetensors file `target`.
+    """Write the student of `source` to the new safetensors file `target`; returns its configuration.
 
     The metadata hold the configuration as json, the name and SHA-256 of the source, and the format's version.
-
-    Returns:
-        The configuration written.
-
-    Raises:
-        UpstreamError: if `target` exists or cannot be written, or `source` cannot be loaded.
+    UpstreamError if `target` exists or cannot be written, or `source` cannot be loaded.
     """
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
@@ -42,7 +55,7 @@ def convert(
     remarks = {
         "source_file": source.name,
         "source_sha256": sha256_file(source),
-        LABELS_KEY: json.dumps(labels(source)),
+        LABELS_KEY: json.dumps(checkpoint.labels),
     }
     try:
         save_student(checkpoint.student_state, config, target, remarks)

@@ -1,7 +1,8 @@
-"""Fetch checkpoints: the authors' released files from the Hugging Face hub, or any https address."""
+"""Download a released checkpoint of the authors into the Hugging Face cache, unless it is there already."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import logging
@@ -10,31 +11,37 @@ import re
 import shutil
 import sys
 import textwrap
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO
+from typing import Any
 from urllib.parse import urlsplit
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.words import near
-from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical
+from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical, is_released_name
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 30
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def released_file(name: str) -> str:
-    """The file of a released name in the authors' repository.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's argument."""
+    parser.add_argument("name", metavar="NAME", help="for example armhubert or armhubert_s_100h")
 
-    Raises:
-        UpstreamError: if nothing was released under that name; the message suggests the nearest.
-    """
-    if name in RELEASED or name in ALIASES:
+
+def run(options: argparse.Namespace) -> int:
+    """Fetch a checkpoint and print its path."""
+    print(fetch(options.name))
+    return 0
+
+
+def released_file(name: str) -> str:
+    """The file of a released name in the authors' repository; UpstreamError if there is none."""
+    if is_released_name(name):
         return RELEASED[canonical(name)]
     hint = near(name, [*RELEASED, *ALIASES]) or f"; expected one of {', '.join(RELEASED)}"
     raise UpstreamError(f"there is no released checkpoint {name!r}{hint}")
@@ -44,22 +51,20 @@ def cached(name: str) -> Path | None:
     """Where the released checkpoint already is in the Hugging Face cache, None if it is not; no network."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(REPOSITORY, released_file(name))
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(REPOSITORY, released_file(name))
+    return Path(path) if isinstance(path, str) else None
 
 
 def fetch(name: str) -> Path:
-    """Download a released checkpoint into the Hugging Face cache, unless it is there already.
+    """Where the released checkpoint is in the Hugging Face cache; it is downloaded if it is not there.
 
-    Raises:
-        UpstreamError: if it cannot be had; the message says how to place the file by hand.
+    UpstreamError, which says how to place the file by hand, if it cannot be had.
     """
     from huggingface_hub import hf_hub_download, hf_hub_url
 
+    if path := cached(name):
+        return path
     file = released_file(name)
-    found = cached(name)
-    if found is not None:
-        return found
     print(f"asking for {hf_hub_url(REPOSITORY, file)}", file=sys.stderr)
     try:
         with _quiet_retries():
@@ -86,25 +91,21 @@ def _quiet_retries() -> Iterator[None]:
 
 
 def fetch_url(url: str) -> Path:
-    """Download an address into this package's cache, unless it is there already.
+    """Download an https address (http from this machine itself) into our cache, unless it is there already.
 
     The cache is `superb-arm` in $XDG_CACHE_HOME or ~/.cache; a file's name holds its address' hash.
-
-    Args:
-        url: https only; plain http for this machine itself.
-
-    Raises:
-        UpstreamError: if the address is of another kind, holds a password, or the file cannot be had in full.
+    UpstreamError if the address is of another kind, holds a password, or the file cannot be had in full.
     """
     _check_address(url)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superb-arm"
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(urlsplit(url).path).name)[-80:]
-    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{stem or 'checkpoint'}"
+    name = Path(urlsplit(url).path).name
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:] or "checkpoint"
+    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{stem}"
     if target.is_file():
         return target
     try:
         with atomic_path(target) as part:
-            _download(url, part)
+            _download(url, part, name)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise UpstreamError(
@@ -126,36 +127,27 @@ def check_credentials(url: str) -> None:
 def _check_address(url: str) -> None:
     check_credentials(url)
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        return
-    raise UpstreamError(
-        f"{url} is not an https address; give one, or download the file and name it with --ckpt"
-    )
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise UpstreamError(
+            f"{url} is not an https address; give one, or download the file and name it with --ckpt"
+        )
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Redirections must not leave https either."""
 
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        _check_address(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+    def redirect_request(self, *request: Any) -> urllib.request.Request | None:
+        _check_address(request[-1])
+        return super().redirect_request(*request)
 
 
-def _download(url: str, target: Path) -> None:
+def _download(url: str, target: Path, name: str) -> None:
     from tqdm import tqdm
 
     opener = urllib.request.build_opener(_CheckedRedirects)
     with opener.open(url, timeout=_TIMEOUT_S) as response, target.open("wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
-        with tqdm.wrapattr(response, "read", total, desc=Path(urlsplit(url).path).name) as source:
+        with tqdm.wrapattr(response, "read", total, desc=name) as source:
             shutil.copyfileobj(source, file, _BLOCK)
         if total and file.tell() != total:
             raise OSError(f"{file.tell()} of {total} bytes arrived")

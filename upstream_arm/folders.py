@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -38,32 +39,24 @@ def is_writable(text: str) -> bool:
 def subfolders(folder: Path) -> list[Path]:
     """The folders in `folder` that belong, in the order of their names.
 
-    Raises:
-        UpstreamError: for a folder that cannot be read, or a name that cannot be written.
+    UpstreamError for a folder that cannot be read, or a name that cannot be written.
     """
-    return [Path(entry.path) for entry in _entries(folder) if _is_dir(entry) and _named(folder, entry)]
+    return [Path(entry.path) for entry in _entries(folder, folders=True)]
 
 
 def files(folder: Path, suffixes: Suffixes) -> list[Path]:
     """The files in `folder` that belong and end in one of `suffixes`, in the order of their names.
 
-    A link that leads nowhere counts as a file, so that whoever reads it can name it.
-
-    Raises:
-        UpstreamError: as `subfolders`.
+    A link that leads nowhere counts as a file, so that whoever reads it can name it. UpstreamError as for
+    `subfolders`.
     """
-    return [
-        Path(entry.path)
-        for entry in _entries(folder)
-        if entry.name.endswith(suffixes) and _is_file(entry) and _named(folder, entry)
-    ]
+    return [Path(entry.path) for entry in _entries(folder, folders=False, suffixes=suffixes)]
 
 
 def walk(folder: Path, suffixes: Suffixes) -> Iterator[Path]:
     """The `files` of `folder`, then those of each of its subfolders, at any depth.
 
-    Raises:
-        UpstreamError: as `subfolders`, and for a folder that is met under two names.
+    UpstreamError as for `subfolders`, and for a folder that is met under two names.
     """
     yield from _walk(folder, suffixes, (_identity(folder),), {})
 
@@ -85,46 +78,41 @@ def _walk(
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    try:
+    with _readable(folder):
         status = folder.stat()
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-    return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, folders: bool, suffixes: Suffixes = "") -> list[os.DirEntry[str]]:
+    """The folders, or the files with these suffixes, that belong; all of their names can be written."""
+    why = "has a name that no result file can hold (not UTF-8, or with a control character or line break)"
     if not is_writable(str(folder)):
-        raise UpstreamError(f"{os.fsencode(folder)!r} {_WHY}; rename that folder")
+        raise UpstreamError(f"{os.fsencode(folder)!r} {why}; rename that folder")
+    with _readable(folder), os.scandir(folder) as listed:
+        entries = sorted((entry for entry in listed if belongs(entry.name)), key=lambda entry: entry.name)
+    entries = [entry for entry in entries if entry.name.endswith(suffixes) and _is_folder(entry) == folders]
+    for entry in entries:
+        if not is_writable(entry.name):
+            raise UpstreamError(f"{os.fsencode(entry.name)!r} in {folder} {why}; rename or remove it")
+    return entries
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """True for a folder and False for a file, with links followed; None for devices and the like."""
     try:
-        with os.scandir(folder) as found:
-            return sorted((entry for entry in found if belongs(entry.name)), key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-
-
-_WHY = "has a name that no result file can hold (not UTF-8, or with a control character or line break)"
-
-
-def _named(folder: Path, entry: os.DirEntry[str]) -> bool:
-    if not is_writable(entry.name):
-        raise UpstreamError(f"{os.fsencode(entry.name)!r} in {folder} {_WHY}; rename or remove it")
-    return True
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
+        if entry.is_dir():
+            return True
+        return False if entry.is_file() or not os.path.exists(entry.path) else None
+    except OSError:  # a link that leads to itself, which nobody can read
         return False
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
     try:
-        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
-    except OSError:  # a link that leads to itself, which nobody can read
-        return True
-
-
-def _unreadable(folder: Path, error: OSError) -> UpstreamError:
-    reason = (error.strerror or str(error)).lower()
-    return UpstreamError(f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}")
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UpstreamError(
+            f"cannot list {folder} ({reason}); make it readable with chmod -R u+rX {folder}"
+        ) from None

@@ -27,15 +27,7 @@ SPAN = 4
 
 
 def convolve(front_end: FrontEnd, wav: Tensor) -> Tensor:
-    """Run the front end on one waveform.
-
-    Args:
-        front_end: the module with the weights.
-        wav: one utterance, not padded, [sample] of float32.
-
-    Returns:
-        [frame, channel]
-    """
+    """Run the front end on one waveform that is not padded, [sample] of float32, to [frame, channel]."""
     layers = front_end.layers
     weight, bias = _fold_norm(front_end, wav)
     # [out, in, kernel] to [out, kernel, in]: neighbouring taps are then one matrix.
@@ -91,15 +83,7 @@ def _convolve_rows(x: Tensor, taps: Tensor, stride: int, bias: Tensor | None) ->
 
 
 def position(convolution: PositionalConv, x: Tensor) -> Tensor:
-    """The positional convolution with its GELU, of one utterance.
-
-    Args:
-        convolution: the module with the weights.
-        x: [frame, width], contiguous.
-
-    Returns:
-        [frame, width]
-    """
+    """The positional convolution with its GELU, of one utterance: contiguous [frame, width] to the same."""
     weight = convolution.weight()
     groups = convolution.groups
     frames_in, width = x.shape

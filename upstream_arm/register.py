@@ -1,11 +1,12 @@
-"""Make a user's own s3prl clone find this package's upstreams.
+"""Make your own s3prl clone find this package's upstreams.
 
-s3prl's `hub.py` lists its upstreams as imports, one a line, so a new folder alone is not found. The
-stub is one marked import at the end of that file; everything else of the clone stays as it is.
+s3prl's `hub.py` lists its upstreams as imports, one a line, so a new folder alone is not found. The stub is
+one marked import at the end of that file; everything else of the clone stays as it is.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -24,12 +25,27 @@ from upstream_arm.hub import *
 _STUB_PATTERN = re.compile(rb"\r?\n# >>> superb-arm:[^\n]*\n.*?# <<< superb-arm\r?\n", re.DOTALL)
 
 
-def find_hub(root: Path | str) -> Path:
-    """The `hub.py` of a clone, given its root or the s3prl package inside it.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--s3prl-root", required=True, metavar="DIR", help="the clone's folder")
+    parser.add_argument("--undo", action="store_true", help="take the stub out again")
 
-    Raises:
-        UpstreamError: if the folder holds no s3prl.
-    """
+
+def run(options: argparse.Namespace) -> int:
+    """Add or remove the stub, and say what was done."""
+    root = options.s3prl_root
+    hub = find_hub(root)
+    if options.undo:
+        print(f"removed the stub from {hub}" if register(root, undo=True) else f"{hub} has no stub")
+        return 0
+    state = "added the stub to" if register(root) else "the stub is already in"
+    undone = f"'python -m upstream_arm register --s3prl-root {root} --undo'"
+    print(f"{state} {hub}; {_how_to_run(hub.parent)}; {undone} takes it out")
+    return 0
+
+
+def find_hub(root: Path | str) -> Path:
+    """The `hub.py` of a clone, given its root or the s3prl package inside it; UpstreamError if it is none."""
     root = Path(root)
     for package in (root / "s3prl", root):
         hub = package / "hub.py"
@@ -41,68 +57,48 @@ def find_hub(root: Path | str) -> Path:
     )
 
 
-def register(root: Path | str) -> bool:
-    """Add the stub to a clone.
+def register(root: Path | str, undo: bool = False) -> bool:
+    """Add the stub to a clone, or remove it, so that the file is what it was; returns whether it changed.
 
-    Returns:
-        True if it was added, False if it was there already.
-
-    Raises:
-        UpstreamError: if this is no clone, its file cannot be written, or `upstream_arm` is not installed
-            for this Python.
-    """
-    hub = find_hub(root)
-    _check_installed(hub.parent)
-    content = hub.read_bytes()
-    if _STUB_PATTERN.search(content):
-        return False
-    _write(hub, content + STUB)
-    return True
-
-
-def undo(root: Path | str) -> bool:
-    """Remove the stub; the clone's file is then what it was, byte for byte.
-
-    Returns:
-        True if it was removed, False if there was none.
-
-    Raises:
-        UpstreamError: if this is no clone or its file cannot be written.
+    UpstreamError if this is no clone, its file cannot be written, or `upstream_arm` is not installed for this
+    Python.
     """
     hub = find_hub(root)
     content = hub.read_bytes()
-    without = _STUB_PATTERN.sub(b"", content)
-    if without == content:
+    bare = _STUB_PATTERN.sub(b"", content)
+    if not undo:
+        _check_installed(hub.parent)
+    if (bare == content) == undo:
         return False
-    _write(hub, without)
+    try:
+        mode = hub.stat().st_mode
+        atomic_write_bytes(hub, bare if undo else content + STUB)
+        hub.chmod(mode)
+    except OSError as error:
+        raise UpstreamError(
+            f"{hub} cannot be written ({error.strerror or error}) and is as it was; check its permissions"
+        ) from None
     return True
+
+
+def _how_to_run(folder: Path) -> str:
+    """How to use the clone's `run_downstream.py` with the torchaudio that is installed here."""
+    import torchaudio
+
+    # The first thing that s3prl 0.4.18 calls and that torchaudio dropped in 2.9.
+    if hasattr(torchaudio, "set_audio_backend"):
+        return f"now 'python run_downstream.py -u arm_hubert ...' in {folder} finds it"
+    return (
+        f"now run_downstream.py in {folder} knows -u arm_hubert, for torchaudio before 2.9; with "
+        "the one installed here use 's3prl run_downstream.py -u arm_hubert ...', in any folder"
+    )
 
 
 def _check_installed(folder: Path) -> None:
     """The clone's scripts run in their own folder, so a package merely lying in this one is not found."""
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import importlib.util as u; raise SystemExit(not u.find_spec('upstream_arm'))",
-        ],
-        cwd=folder,
-        check=False,
-    )
-    if found.returncode:
+    code = "import importlib.util as u; raise SystemExit(not u.find_spec('upstream_arm'))"
+    if subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode:
         raise UpstreamError(
             f"upstream_arm is not installed for {sys.executable}, so s3prl would not find it; run "
             f"'{sys.executable} -m pip install -e {Path(__file__).resolve().parents[1]}' first"
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        mode = path.stat().st_mode
-        atomic_write_bytes(path, content)
-        path.chmod(mode)
-    except OSError as error:
-        raise UpstreamError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            "it is left as it was, check its permissions"
-        ) from None

@@ -20,9 +20,8 @@ GROUP = "upstream_arm.before_s3prl"
 def load() -> types.ModuleType:
     """s3prl's hub, after what installed packages do to make s3prl importable.
 
-    Raises:
-        ImportError: if s3prl, or something that it needs, cannot be imported. s3prl 0.4.18 alone cannot be
-            beside torchaudio 2.11; this project's `downstream_runs.bridge`, installed with it, helps.
+    ImportError if it cannot be: s3prl 0.4.18 alone cannot be beside torchaudio 2.11; this project's
+    `downstream_runs.bridge`, installed with it, helps.
     """
     for point in importlib.metadata.entry_points(group=GROUP):
         point.load()()
@@ -33,11 +32,7 @@ def load() -> types.ModuleType:
 
 
 def register() -> None:
-    """Add every entry of `upstream_arm.hub` to `s3prl.hub`.
-
-    Raises:
-        ImportError: as `load` does.
-    """
+    """Add every entry of `upstream_arm.hub` to `s3prl.hub`; ImportError as `load`."""
     hub = load()
     for name in names():
         setattr(hub, name, getattr(_entries, name))

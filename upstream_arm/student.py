@@ -14,26 +14,21 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.frontend import FrontEnd, PositionalConv, valid_frames
-from upstream_arm.plain import is_plain
+from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, valid_frames
 
 SAMPLE_RATE = 16_000
 
 
 @dataclasses.dataclass(frozen=True)
 class StudentOutput:
-    """Features of a batch.
+    """Features of a batch: one tensor a layer, each [batch, frame, feature].
 
-    Attributes:
-        hidden_states: one tensor a layer, each [batch, frame, feature]; feature is `projection_dim`, or
-            `embed_dim` for a student without projections.
-        frames: each utterance's own number of frames; frames after them are padding.
-        shallow: of an unfolded student, likewise the hidden states of its shallowest path, on which every
-            block runs once; None where it was not asked for.
+    The features are as many as `projection_dim`, or `embed_dim` for a student without projections.
     """
 
     hidden_states: list[Tensor]
-    frames: list[int]
+    frames: list[int]  # each utterance's own number; frames after them are padding
+    # Likewise of an unfolded student's shallowest path, on which every block runs once, where asked for.
     shallow: list[Tensor] | None = None
 
 
@@ -53,12 +48,8 @@ class Projection(nn.Module):
 class Student(nn.Module):
     """MaskHuBERT, ARMHuBERT and their variants (arXiv 2305.11685), forward pass as released.
 
-    Args:
-        config: its shape and switches.
-
-    Attributes:
-        explicit: write attention maps out even where a leaner path gives the same features. The leaner
-            path is taken by default wherever `batching` is `exact`.
+    `explicit` has attention maps written out even where a leaner path gives the same features, which is taken
+    by default wherever `batching` is `exact`.
     """
 
     def __init__(self, config: StudentConfig) -> None:
@@ -86,15 +77,10 @@ class Student(nn.Module):
         repeat its last one (s3prl asks for up to one frame more than there is, and takes it from the
         padding). With `batching="released"` they are the released code's, padded frames included.
 
-        Args:
-            wavs: raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded.
-            lengths: each utterance's own number of samples.
-            mask: [batch, frame] of bool; the front end's output is replaced by `mask_emb` where it is
-                True. For distillation only.
-            shallowest: compute the shallowest path too. For distillation only.
-
-        Raises:
-            UpstreamError: if an utterance is too short for one frame.
+        `wavs` are raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded, and `lengths` each
+        one's own samples; UpstreamError if one is too short for a frame. For distillation only are `mask`,
+        [batch, frame] of bool, which has the front end's output replaced by `mask_emb` where it is True, and
+        `shallowest`, which computes the shallowest path too.
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
@@ -113,10 +99,10 @@ class Student(nn.Module):
         if mask is not None:
             x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
         paths = (self.encoder.repeats, 1) if shallowest else None
-        found = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
+        features = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
         if exact and valid is not None:
-            found = [[_repeat_last(output, counts) for output in outputs] for outputs in found]
-        return StudentOutput(found[0], counts, found[1] if shallowest else None)
+            features = [[_repeat_last(output, counts) for output in outputs] for outputs in features]
+        return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
         """The layers of a path, each through its block's projection."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import textwrap
 
+from downstream_runs.core.program import PROGRAM
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
+from upstream_arm import names
 from upstream_arm.common.errors import DONE
 
 
@@ -12,8 +17,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the names; nothing is loaded."""
-    from downstream_runs.upstreams import listing
-
-    print(listing.text(), end="")
+    """Print the names."""
+    print(text(), end="")
     return DONE
+
+
+def text() -> str:
+    """Upstreams of this project, upstreams of s3prl, tasks with their recipes; nothing is loaded."""
+    from downstream_runs import tasks
+
+    lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
+    lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
+    lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
+    lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")
+    others = [name for name in s3prl_names() if not name.endswith(NEED_CHECKPOINT)]
+    if others:
+        lines += ["", f"Upstreams of s3prl {importlib.metadata.version('s3prl')}"]
+        lines += textwrap.wrap(", ".join(others), 100, initial_indent="  ", subsequent_indent="  ")
+        lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
+    else:
+        lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
+    lines += ["", "Tasks, with their recipes"]
+    for name in tasks.names():
+        lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")
+    return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from downstream_runs.core import costs
 from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
-from downstream_runs.launch import before, grid, sweep
+from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
 from upstream_arm.common.errors import DONE, UsageError
 
@@ -166,7 +166,7 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
 def _corpus(plan: RunPlan) -> Iterator[str]:
     """What is wrong with a task's corpus, or how much there is of a partial one."""
     try:
-        found = before.look(plan, None)
+        found = batch.look(plan, None)
     except (UsageError, OSError) as error:
         yield f"{plan.task.name} would be skipped: {error}"
         return

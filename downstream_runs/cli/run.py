@@ -50,16 +50,16 @@ def run(options: argparse.Namespace) -> int:
 def _launch(options: argparse.Namespace) -> Launch:
     """How runs are started; UsageError for options of Slurm's without `--launcher slurm`."""
     asked = {name: value for name in SLURM if (value := getattr(options, f"slurm_{name}")) is not None}
+    given = {"rerun": options.rerun, "demo": options.demo, "jobs": options.jobs}
     if options.launcher == "slurm":
         from downstream_runs.launch import slurm
 
-        wanted = slurm.Options(**asked, parallel=options.jobs)
-        return functools.partial(slurm.run_all, rerun=options.rerun, demo=options.demo, options=wanted)
+        return functools.partial(slurm.run_all, **given, asked=asked)
     if asked:
         raise UsageError(f"--slurm-{next(iter(asked))} is for --launcher slurm: add that, or leave it out")
     from downstream_runs.launch import local
 
-    return functools.partial(local.run_all, rerun=options.rerun, jobs=options.jobs or 1, demo=options.demo)
+    return functools.partial(local.run_all, **given)
 
 
 def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
@@ -80,9 +80,9 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
 
 
 def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) -> int:
-    from downstream_runs.launch import batch, before, grid
+    from downstream_runs.launch import batch, grid
 
-    skipped = {} if options.demo else before.unusable(rows)
+    skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
     good = [str(row.result) for row in ended if row.result is not None]
@@ -90,7 +90,7 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
         _table(*good)
     bad = [row for row in ended if row.result is None]
     for row in bad:
-        print(f"{grid.name(row.row.plan)}: {row.said}" + (f" (log: {row.log})" if row.log else ""))
+        print(f"{grid.name(row.row.plan)}: {row.reason}" + (f" (log: {row.log})" if row.log else ""))
     for one in rows:
         if one.plan.task.name in skipped:
             print(f"{grid.name(one.plan)}: skipped: {skipped[one.plan.task.name]}")

@@ -9,7 +9,8 @@ from upstream_arm.common.program import NAMES, PROGRAM
 
 __all__ = ["NAMES", "PROGRAM", "SIBLINGS", "shadowed"]
 
-_FOLDER = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parents[2]
+"""Where the packages lie: a checkout, or the site-packages of a wheel."""
 
 SIBLINGS = ("reports", "upstream_arm")
 
@@ -22,10 +23,10 @@ def shadowed() -> str | None:
     for name in SIBLINGS:
         spec = importlib.util.find_spec(name)
         found = None if spec is None or spec.origin is None else Path(spec.origin).resolve()
-        if found != _FOLDER / name / "__init__.py":
+        if found != FOLDER / name / "__init__.py":
             return (
                 f"Python finds the package {name!r} at {found or 'no place'}, and the one of this project is "
-                f"{_FOLDER / name}: run from another folder, take the first out of PYTHONPATH, or install "
+                f"{FOLDER / name}: run from another folder, take the first out of PYTHONPATH, or install "
                 "superb-arm in an environment of its own"
             )
     return None

@@ -7,10 +7,10 @@ import getpass
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from downstream_runs.core import records, run_folder
 from upstream_arm.common.errors import UsageError
@@ -24,6 +24,26 @@ ACTIVE = WAITING | RUNNING
 SECONDS = 30  # for an answer of Slurm's
 
 
+@dataclass(frozen=True)
+class Job:
+    """A job of Slurm: its name there, the run's log, and the file that its exit code goes to."""
+
+    name: str
+    log: Path
+    end: Path
+
+    def code(self) -> int | None:
+        """Its exit code, once it has come to an end by itself; Slurm may call it running for a while."""
+        try:
+            return int(self.end.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def state(self, states: Mapping[str, str] | None) -> str:
+        """What `states` say of it; empty where they say nothing, and once it has ended."""
+        return "" if states is None or self.end.exists() else states.get(self.name, "")
+
+
 def require_slurm(hint: str) -> None:
     """UsageError if this machine cannot submit jobs."""
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
@@ -35,49 +55,42 @@ def states() -> dict[str, str] | None:
     if shutil.which("squeue") is None:
         return None
     asked = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
-    asked.append(f"--user={getpass.getuser()}")
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
+    done = _slurm([*asked, f"--user={getpass.getuser()}"])
+    if isinstance(done, str) or done.returncode != 0:
         return None
     pairs = (line.strip().split("|") for line in done.stdout.splitlines() if "|" in line)
     return {job: state for job, state, *_ in pairs}
 
 
-def ended(job: Mapping[str, Any]) -> bool:
-    """Whether a recorded job has left its exit code; Slurm may call it running for some seconds more."""
-    return Path(job["end"]).exists()
-
-
-def state(job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
-    """What `states` say of a recorded job; empty where they say nothing, and for a job that has ended."""
-    return "" if job is None or states is None or ended(job) else states.get(job["job"], "")
-
-
-def cancel(job: str) -> str | None:
+def cancel(job: Job) -> str | None:
     """Take a job from the queue, or stop it; returns Slurm's complaint, or None."""
-    try:
-        done = subprocess.run(["scancel", job], capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+    done = _slurm(["scancel", job.name])
+    if isinstance(done, str):
+        return done
     return done.stderr.strip() or "scancel failed" if done.returncode else None
 
 
-def record(out: Path, run: str, job: str, log: Path, end: Path) -> None:
-    """Note that the run in folder `run` of `out` is `job`, which leaves its exit code in `end`."""
+def _slurm(words: Sequence[str]) -> subprocess.CompletedProcess[str] | str:
+    """What a program of Slurm's answers; or why it gives no answer."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+
+
+def record(out: Path, run: str, job: Job) -> None:
+    """Note that the run in folder `run` of `out` is `job`."""
     path = out / JOBS
     path.parent.mkdir(parents=True, exist_ok=True)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    line = {"run": run, "job": job, "log": str(log), "end": str(end), "time": now, "step": 0}
+    line = {"run": run, "job": job.name, "log": str(job.log), "end": str(job.end), "time": now, "step": 0}
     with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(line) + "\n")
 
 
-def recorded(out: Path) -> dict[str, dict[str, Any]]:
+def recorded(out: Path) -> dict[str, Job]:
     """Run -> its newest job, as `record` noted it."""
-    lines = records.read(out / JOBS)
     keys = ("run", "job", "log", "end")
-    return {line["run"]: line for line in lines if all(isinstance(line.get(key), str) for key in keys)}
+    lines = [line for line in records.read(out / JOBS) if all(isinstance(line.get(key), str) for key in keys)]
+    return {line["run"]: Job(line["job"], Path(line["log"]), Path(line["end"])) for line in lines}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.corpus import Corpus, Look, MakeDemo, Prepare
+from downstream_runs.core.corpus import Corpus, Standing
 from downstream_runs.core.corpus import PreparedData as PreparedData
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
@@ -210,17 +210,17 @@ class TaskSpec:
     frame_labels: bool = False
 
     @property
-    def look(self) -> Look:
+    def look(self) -> Callable[..., Standing]:
         """The corpus's."""
         return self.corpus.look
 
     @property
-    def prepare(self) -> Prepare:
+    def prepare(self) -> Callable[..., PreparedData]:
         """The corpus's."""
         return self.corpus.prepare
 
     @property
-    def demo(self) -> MakeDemo:
+    def demo(self) -> Callable[[Path], Path]:
         """The corpus's `make_demo`."""
         return self.corpus.make_demo
 

@@ -199,11 +199,11 @@ def train(work: Work, plan: RunPlan, config: Mapping[str, Any], data: PreparedDa
 
 @dataclass(frozen=True)
 class _Report:
-    """How a worker's work ended. rank: of several errors, the one of the lowest is the likeliest cause."""
+    """How a worker's work ended. doubt: of several errors, the least doubtful is the likeliest cause."""
 
     error: Exception | None = None
     trace: str = ""
-    rank: int = 0
+    doubt: int = 0
 
 
 _TOLD, _DIED, _BROKE = 0, 1, 2
@@ -228,7 +228,7 @@ class _Worker:
             f"process {self.context.rank + 1} of {self.context.count} {processes.how_it_ended(code)}, and "
             "the run ended with it; start the same command again, it goes on from its last checkpoint"
         )
-        return _Report(RunFailed(sentence), rank=_DIED)
+        return _Report(RunFailed(sentence), doubt=_DIED)
 
 
 def _wait(workers: Sequence[_Worker]) -> None:
@@ -243,10 +243,10 @@ def _wait(workers: Sequence[_Worker]) -> None:
             waiting.remove(worker)
             if report.error is not None:
                 failures.append(report)
-                grace = 0.0 if report.rank == _TOLD else GRACE_SECONDS
+                grace = 0.0 if report.doubt == _TOLD else GRACE_SECONDS
                 deadline = min(deadline, time.monotonic() + grace)
     if failures:
-        cause = min(failures, key=lambda report: report.rank)
+        cause = min(failures, key=lambda report: report.doubt)
         print(cause.trace, end="", file=sys.stderr)
         assert cause.error is not None
         raise cause.error
@@ -284,7 +284,7 @@ def _worker_main(
             folder.mkdir()
         work(_join(plan, context, scratch / "store"), config, data, folder, context)
     except (SuperbError, OSError) as error:
-        report = _Report(error, rank=_TOLD)
+        report = _Report(error, doubt=_TOLD)
     except BaseException as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         sentence = f"process {context.rank + 1} of {context.count} stopped with {reason}"

@@ -75,21 +75,17 @@ def _metrics(name: str, folds: Sequence[str], found: Sequence[Result]) -> list[M
     """The mean, and each fold's number for information."""
     single = [metric for result in found for metric in result.metrics if metric.role == "headline"]
     single = [metric for metric in single if metric.name == name]
-    counts = {
-        f"{fold}_{key}": number
-        for fold, metric in zip(folds, single, strict=True)
-        for key, number in metric.counts.items()
-    }
+    of_folds = list(zip(folds, single, strict=True))
+    each = "; ".join(f"{fold}: {metric.selection}" for fold, metric in of_folds)
     mean = dataclasses.replace(
         single[0],
         value=in_order(metric.value for metric in single) / len(single),
-        counts=counts,
+        counts={f"{fold}_{key}": number for fold, one in of_folds for key, number in one.counts.items()},
         split=f"{single[0].split} of {', '.join(folds)}",
-        selection=f"mean over {len(folds)} folds; in each: "
-        + "; ".join(f"{fold}: {metric.selection}" for fold, metric in zip(folds, single, strict=True)),
+        selection=f"mean over {len(folds)} folds; in each: {each}",
     )
     others = [
         dataclasses.replace(metric, split=f"{metric.split} of {fold}", official=False, role="information")
-        for fold, metric in zip(folds, single, strict=True)
+        for fold, metric in of_folds
     ]
     return [mean, *others]

@@ -44,13 +44,11 @@ def in_order(read: Read, jobs: Sequence[Any], workers: int, seed: int) -> Iterat
     is raised here, with the trace of its process; RunFailed if a process ended or had too little memory.
     """
     if workers == 0:
-        return (read(job) for job in jobs)
-    return _by_processes(read, jobs, min(workers, len(jobs)), seed)
-
-
-def _by_processes(read: Read, jobs: Sequence[Any], workers: int, seed: int) -> Iterator[Any]:
+        yield from map(read, jobs)
+        return
     started: list[_Reading] = []
     try:
+        workers = min(workers, len(jobs))
         for number in range(workers):
             started.append(_start(read, jobs[number::workers], (seed + number) % 2**32))
         for number in range(len(jobs)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import subprocess
@@ -12,7 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import downstream_runs
 from downstream_runs.core import official
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
@@ -26,7 +26,6 @@ from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
     import torch
-
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -99,13 +98,16 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
     names = [*artefacts, *training, *run.artefacts]
+    metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
+    if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
+        metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
     return Result(
         upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=run.labels,
         deviations=_deviations(run),
-        metrics=_standing((*metrics, *skipped(run.skipped, run.steps, plan.task.train_split)), run.labels),
+        metrics=metrics,
         command=plan.command or tuple(sys.argv),
         config=run.config,
         seed=plan.seed,
@@ -146,13 +148,6 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
             role="information",
         ),
     )
-
-
-def _standing(metrics: tuple[Metric, ...], labels: tuple[str, ...]) -> tuple[Metric, ...]:
-    """No number is official whose data are not the task's own."""
-    if official.OTHER_DATA not in labels:
-        return metrics
-    return tuple(dataclasses.replace(metric, official=False) for metric in metrics)
 
 
 def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
@@ -220,16 +215,14 @@ def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:
 def _packages() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def _git_commit() -> str | None:
     """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
-    root = Path(downstream_runs.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     commit = _git(root, "rev-parse", "HEAD")

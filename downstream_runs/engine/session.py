@@ -64,21 +64,17 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
             if rerun == "always":
                 files.clear()
             files.remove_temporary()
-            data = prepare(plan, config)
+            data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
+            data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
-                if rerun == "never" and files.is_begun:
+                if rerun == "never" and records.begun(folder):
                     raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
                 if plan.devices > 1:
                     distributed.train(_train_and_test, plan, config, data, folder)
                 else:
                     _train_and_test(plan, config, data, folder)
             return results.read(folder / RESULT)
-
-
-def prepare(plan: RunPlan, config: Mapping[str, Any]) -> PreparedData:
-    """The run's corpus, ready for s3prl, its hash with a sample of the audio's contents in it."""
-    return contents.sampled(plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial))
 
 
 def _train_and_test(
@@ -90,7 +86,7 @@ def _train_and_test(
 ) -> None:
     """Write the result; of several workers only the leader does, the others are done when training is."""
     terminal = sys.stderr
-    with _logged(folder), _memory_errors():
+    with _logged(folder):
         if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
         with context.leader_first():
@@ -130,26 +126,20 @@ def _build(
 
 @contextlib.contextmanager
 def _logged(folder: Path) -> Iterator[None]:
-    """What s3prl prints goes to the run's log."""
+    """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
+    import torch
+
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        yield
-
-
-@contextlib.contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Memory that ends outside a training step becomes a sentence."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RunFailed(
-            "out of memory outside a training step; use a GPU with more memory, or --device cpu"
-        ) from error
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                "out of memory outside a training step; use a GPU with more memory, or --device cpu"
+            ) from error
 
 
 def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:

@@ -14,7 +14,6 @@ from typing import Any
 
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
-from downstream_runs.core.task import Selection
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
@@ -287,18 +286,13 @@ class Trainer:
         }
         self.run.journal.metric(split, self.step, values)
         rule = self.task.selection
-        if rule is not None and split == rule.split and self._is_better(found.value(rule.metric), rule):
-            value = found.value(rule.metric)
+        if rule is None or split != rule.split:
+            return
+        value, sign = found.value(rule.metric), 1 if self.task.metric(rule.metric).better == "higher" else -1
+        if self.best is None or sign * value > sign * self.best["value"]:  # of equal values the earlier stays
             self.best = {"step": self.step, "value": value, "scores": scores}
             self._write_weights(rule.artefact)
             self.run.journal.event("best", self.step, metric=rule.metric, value=value)
-
-    def _is_better(self, value: float, rule: Selection) -> bool:
-        """The task's rule; of equal values the earlier stays."""
-        if self.best is None:
-            return True
-        best: float = self.best["value"]
-        return value < best if self.task.metric(rule.metric).better == "lower" else value > best
 
     def keep_checkpoint(self) -> None:
         """Keep one of the evenly spaced checkpoints that a task's protocol chooses among, if it is one."""

@@ -124,7 +124,7 @@ class TrainedRun:
 
         components, downstream = self.components, self.components.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
-        order = batches.whole(components.loader(split), split, TOGETHER if components.pooled else 1)
+        order = batches.order_of_split(components.loader(split), split, TOGETHER if components.pooled else 1)
         total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")

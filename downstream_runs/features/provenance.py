@@ -7,6 +7,7 @@ told, nothing is found again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -25,10 +26,13 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+INSTALLED = {
+    Path(sysconfig.get_path(place)).resolve() for place in ("purelib", "platlib", "stdlib", "platstdlib")
+}
+"""Where the code of installed packages is."""
 
-Parts = Iterable[tuple[str, Any]]
-"""What an object is made of, each with the name that it has there."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+FOLDERS = ("", "", 0)  # modulefinder's suffix, mode and kind of a file; 0 is none of its kinds
 
 
 class Unknown(Exception):
@@ -71,86 +75,77 @@ class _Options:
             for name, part in parts:
                 self.add(part, where + name)
 
-    def _describe(self, value: Any, where: str) -> tuple[str, Parts]:
-        """What an object is, and what it is made of; Unknown if no text says that."""
-        import numpy as np
+    def _describe(self, value: Any, where: str) -> tuple[str, Iterable[tuple[str, Any]]]:
+        """What an object is, and what it is made of: names and values. Unknown if no text says that."""
         import torch
-        from torch.utils.hooks import RemovableHandle
 
-        if isinstance(value, torch.Tensor):
-            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-            return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}", ()
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}", ()
-        if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
-            return f" = {value!r}", ()
-        if isinstance(value, Mapping):
-            return "", _items(value)
-        if isinstance(value, (list, tuple)):
-            return _sequence(value)
-        if isinstance(value, (set, frozenset)):
-            return f": list of {len(value)}", _numbered(sorted(value, key=repr))
-        if isinstance(value, (RemovableHandle, logging.Logger)):
-            return "", ()  # neither computes anything
+        text = _leaf(value)
+        if text is not None:
+            return text, ()
         if isinstance(value, types.ModuleType):
             self.modules.add(value.__name__)
             return "", ()
-        if isinstance(value, types.MethodType):
-            return _sequence((value.__func__, value.__self__))
-        if isinstance(value, functools.partial):
-            return _sequence((value.func, value.args, value.keywords))
-        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
-            # Compiled code, which is known by its package's version.
-            return f" = {getattr(value, '__module__', None)} {value.__qualname__}", ()
         if isinstance(value, (type, types.FunctionType)):
-            kinds = value.__mro__ if isinstance(value, type) else (value,)
-            self.modules.update(kind.__module__ for kind in kinds)
-            parts = () if isinstance(value, type) else _function(value)
+            self.modules.update(kind.__module__ for kind in getattr(value, "__mro__", (value,)))
+            parts = () if isinstance(value, type) else _given(value)
             return f" = {value.__module__}.{value.__qualname__}", parts
+        if isinstance(value, Mapping):
+            return "", _items(value)
+        if isinstance(value, (set, frozenset)):
+            value = sorted(value, key=repr)
+        elif isinstance(value, types.MethodType):
+            value = value.__func__, value.__self__
+        elif isinstance(value, functools.partial):
+            value = value.func, value.args, value.keywords
+        if isinstance(value, (list, tuple)):
+            parts = ((f"[{number}]", one) for number, one in enumerate(value))
+            return f": {type(value).__qualname__} of {len(value)}", parts
         if not hasattr(value, "__dict__") or type(value).__module__ in sys.builtin_module_names:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        return "", _attributes(value)
+        attributes = vars(value)
+        if isinstance(value, torch.nn.Module):
+            # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
+            # process.
+            hooks = {name: dict(enumerate(attributes[name].values())) for name in HOOKS}
+            buffers = {name: attributes[name] for name in ("_buffers", "_modules")}
+            own = vars(torch.nn.Module()).keys()
+            attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
+        return "", ((".class", type(value)), *((f".{name}", attributes[name]) for name in sorted(attributes)))
 
 
-def _sequence(values: Any) -> tuple[str, Parts]:
-    return f": {type(values).__qualname__} of {len(values)}", _numbered(values)
+def _leaf(value: Any) -> str | None:
+    """What an object is that is made of no others; None for another."""
+    import numpy as np
+    import torch
+    from torch.utils.hooks import RemovableHandle
+
+    if isinstance(value, torch.Tensor):
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}"
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}"
+    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
+        return f" = {value!r}"
+    if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+        # Compiled code, which is known by its package's version.
+        return f" = {getattr(value, '__module__', None)} {value.__qualname__}"
+    # Neither computes anything.
+    return "" if isinstance(value, (RemovableHandle, logging.Logger)) else None
 
 
-def _numbered(values: Iterable[Any]) -> Parts:
-    return ((f"[{number}]", value) for number, value in enumerate(values))
-
-
-def _items(values: Mapping[Any, Any]) -> Parts:
+def _items(values: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
     for number, (key, value) in enumerate(values.items()):
         yield f".key{number}", key
         yield f"[{number}]", value
 
 
-def _function(value: types.FunctionType) -> Parts:
+def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
     """What a function is given by its place in the code."""
     for cell in value.__closure__ or ():
-        try:
+        with contextlib.suppress(ValueError):  # a name that is not bound yet
             yield ".closure", cell.cell_contents
-        except ValueError:  # a name that is not bound yet
-            continue
     yield ".defaults", value.__defaults__
     yield ".kwdefaults", value.__kwdefaults__
-
-
-def _attributes(value: Any) -> Parts:
-    """The class and the attributes of an object, of a module of torch without torch's own."""
-    import torch
-
-    left_out: set[str] = set()
-    if isinstance(value, torch.nn.Module):
-        # Persistent tensors are in the weights' hash.
-        left_out = set(vars(torch.nn.Module())) - {"_buffers", "_modules", *HOOKS}
-    yield ".class", type(value)
-    for name, attribute in sorted(vars(value).items()):
-        if left_out and name in HOOKS:
-            yield f".{name}", dict(enumerate(attribute.values()))  # their keys count up in a process
-        elif name not in left_out:
-            yield f".{name}", attribute
 
 
 def _code(modules: Iterable[str]) -> list[str]:
@@ -158,64 +153,72 @@ def _code(modules: Iterable[str]) -> list[str]:
     files: set[Path] = set()
     packages: set[str] = set()
     for name in modules:
-        path = getattr(sys.modules.get(name), "__file__", None)
-        package = name.partition(".")[0]
-        if path is None:
-            if name in sys.builtin_module_names or name in sys.stdlib_module_names:
-                continue
+        file, package = getattr(sys.modules.get(name), "__file__", None), name.partition(".")[0]
+        if file is None and name not in sys.builtin_module_names and name not in sys.stdlib_module_names:
             raise Unknown(f"the code of module {name} is in no file")
-        if _is_installed(path):
+        if file is not None and not _is_installed(file):
+            finder = _followed(name, Path(file).resolve())
+            files |= _files(finder)
+            missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
+            packages |= {one for one in missing if _is_installed(_origin(one))}
+        elif file is not None:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
-                files.update(Path(path).resolve().parent.glob("*.py"))
-        else:
-            followed, imported = _imports(name, Path(path).resolve())
-            files |= followed
-            packages |= imported
-    # Without their folders: a checkout may be moved.
-    return [*sorted(map(_file_line, files)), *map(_version, sorted(packages))]
-
-
-def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
-    """The files that a module of that file comes from, none of an installed package, and the packages."""
-    inside = Path(*name.split("."))
-    below = next(
-        (one for one in (inside.with_suffix(".py"), inside / "__init__.py") if path.match(str(one))), None
-    )
-    root = path.parent if below is None else path.parents[len(below.parts) - 1]
-    finder = modulefinder.ModuleFinder([str(root), *(one for one in sys.path if not _is_installed(one))])
+                files.update(Path(file).resolve().parent.glob("*.py"))
     try:
-        if below is None:
-            finder.load_file(str(path))
-        else:
-            finder.import_hook(name)
-    except (ImportError, SyntaxError, ValueError, OSError) as error:
-        raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
-    missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
-
-
-def _is_installed(path: str) -> bool:
-    return any(Path(path).resolve().is_relative_to(folder) for folder in _installed())
-
-
-@functools.cache
-def _installed() -> tuple[Path, ...]:
-    places = (sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
-    return tuple(Path(place).resolve() for place in places if place)
-
-
-def _spec_is_installed(package: str) -> bool:
-    spec = importlib.machinery.PathFinder.find_spec(package)
-    return spec is not None and spec.origin is not None and _is_installed(spec.origin)
-
-
-def _file_line(path: Path) -> str:
-    try:
-        return f"{path.name} {_sha256(path.read_bytes())}"
+        # Without their folders: a checkout may be moved.
+        hashes = sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
     except OSError as error:
-        raise Unknown(f"{path} cannot be read: {error.strerror}") from None
+        raise Unknown(f"{error.filename} cannot be read: {error.strerror}") from None
+    return [*hashes, *map(_version, sorted(packages))]
+
+
+def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
+    """A module of that file and all that it imports, but for what is installed: that is missing there."""
+    root = path.parents[name.count(".") + (path.name == "__init__.py")]
+    finder = _Finder([str(root), *(one for one in sys.path if not _is_installed(one))])
+    try:
+        with contextlib.suppress(ImportError):
+            finder.import_hook(name)
+        if path not in _files(finder):  # it was loaded under another name
+            finder.load_file(str(path))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise Unknown(f"the code of {path} cannot be read: {error}") from None
+    return finder
+
+
+class _Finder(modulefinder.ModuleFinder):
+    """Also follows imports of packages without an `__init__.py`, which end in AttributeError otherwise."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(name, self.path if path is None else path)
+        if spec is None or spec.loader is not None:
+            return super().find_module(name, path, parent)
+        if parent is None and (name in sys.stdlib_module_names or _is_installed(_origin(name))):
+            raise ImportError(name=name)  # which Python takes before a mere folder of that name
+        return None, list(spec.submodule_search_locations or ()), FOLDERS
+
+    def load_module(self, fqname: str, fp: Any, pathname: Any, file_info: Any) -> Any:
+        if file_info is not FOLDERS:
+            return super().load_module(fqname, fp, pathname, file_info)
+        module: Any = self.add_module(fqname)
+        module.__path__ = pathname
+        return module
+
+
+def _origin(package: str) -> str | None:
+    """The file of a package that could be imported."""
+    spec = importlib.machinery.PathFinder.find_spec(package)
+    return None if spec is None else spec.origin
+
+
+def _files(finder: modulefinder.ModuleFinder) -> set[Path]:
+    files = (getattr(module, "__file__", None) for module in finder.modules.values())
+    return {Path(file).resolve() for file in files if file}
+
+
+def _is_installed(file: str | None) -> bool:
+    return file is not None and any(map(Path(file).resolve().is_relative_to, INSTALLED))
 
 
 def _version(package: str) -> str:

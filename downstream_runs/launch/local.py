@@ -25,8 +25,8 @@ Devices = tuple[str, ...]
 """The CUDA devices of a run, in the words of CUDA_VISIBLE_DEVICES; none: those that it would see anyway."""
 
 
-def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> list[worker.Outcome]:
-    """Do what is missing of every run, `jobs` at a time, and tell how each ended, in the order of the plans.
+def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | None) -> list[worker.Outcome]:
+    """Do what is missing of every run, `jobs` (or 1) at a time, and tell how each ended, in their order.
 
     One run's failure does not stop the others. Where runs take CUDA devices by themselves each of the jobs
     has its own, and there are no more jobs than devices for them. An interrupt stops all of them.
@@ -34,7 +34,8 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> l
     waiting = list(enumerate(plans))
     active: dict[int, _Active] = {}
     ended: dict[int, worker.Outcome] = {}
-    slots: list[Devices] = _places(plans[0], min(jobs, len(plans))) if jobs > 1 and plans else [()]
+    several = min(jobs or 1, len(plans))
+    slots: list[Devices] = _places(plans[0], several) if several > 1 else [()]
     try:
         while waiting or active:
             while waiting and slots:
@@ -47,7 +48,7 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, jobs: int, demo: bool) -> l
                 outcome = run.outcome()
                 ended[number] = outcome
                 slots.append(active.pop(number).devices)
-                worker.report(number, plans, worker.ending(outcome))
+                worker.report(number, plans, outcome)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         for run in active.values():

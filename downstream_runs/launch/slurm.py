@@ -12,56 +12,24 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs.core import queue
+from downstream_runs.core.queue import Job
+from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.launch import worker
-from upstream_arm.common.errors import UsageError
+from upstream_arm.common.errors import FAILED, UsageError
 from upstream_arm.common.files import atomic_write_text
-
-if TYPE_CHECKING:
-    from downstream_runs.core.run import RunPlan
 
 POLL_SECONDS = 5.0
 SIGNAL_SECONDS = 120
 """How long before its time limit a job is told of it; Slurm may be up to a minute late."""
 MAX_TIMEOUTS = 100
 """How often a job may reach its time limit: a run that no limit is long enough for must end some day."""
+MINUTES, CORES = 24 * 60, 4
+"""Of a job, where the command does not say."""
 NOT_FOUND = "is the program of a login node of a Slurm cluster; run this there, or leave --launcher slurm out"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What Slurm is asked for, in its own words; None is left to the cluster. time: minutes.
-
-    parallel: how many runs of the array at a time; None leaves it to the cluster.
-    """
-
-    partition: str | None = None
-    time: int = 24 * 60
-    gres: str | None = None
-    mem: str | None = None
-    constraint: str | None = None
-    cpus: int = 4
-    parallel: int | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job of Slurm: its name there, the run's log, and the file that its exit code goes to."""
-
-    name: str
-    log: Path
-    end: Path
-
-    def code(self) -> int | None:
-        """Its exit code, if it has come to an end by itself."""
-        try:
-            return int(self.end.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
 
 
 class Unit:
@@ -84,22 +52,26 @@ class Unit:
         return DelayedSubmission(self, plan, "missing", demo, log, end)
 
 
-def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, options: Options) -> list[worker.Outcome]:
+def run_all(
+    plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | None, asked: Mapping[str, Any]
+) -> list[worker.Outcome]:
     """Submit what is neither done nor in the queue already, wait for all, and tell how each ended.
 
+    jobs: how many runs at a time; None leaves it to the cluster, as it does what `asked` has not.
+    asked: partition, time (minutes), gres, mem, constraint and cpus, in Slurm's words.
     An interrupt stops the waiting and leaves the jobs; the same command waits for them again.
     UsageError where submitit or Slurm is missing, or Slurm refuses the options.
     """
     queue.require_slurm(NOT_FOUND)
-    jobs = _submit(plans, rerun, demo, options)
+    submitted = _submit(plans, rerun, demo, jobs, asked)
     started = time.monotonic()
     ended: dict[int, worker.Outcome] = {}
     try:
         while len(ended) < len(plans):
-            for number, code, said in _over(jobs, ended):
+            for number, code, last in _over(submitted, ended):
                 seconds = time.monotonic() - started
-                ended[number] = worker.Outcome(plans[number], code, said, jobs[number].log, seconds)
-                worker.report(number, plans, worker.ending(ended[number]))
+                ended[number] = worker.Outcome(plans[number], code, last, submitted[number].log, seconds)
+                worker.report(number, plans, ended[number])
             if len(ended) < len(plans):
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -112,48 +84,58 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, options: Option
     return [ended[number] for number in range(len(plans))]
 
 
-def _submit(plans: Sequence[RunPlan], rerun: str, demo: bool, options: Options) -> dict[int, Job]:
-    """Number of each plan -> its job."""
+def _submit(
+    plans: Sequence[RunPlan], rerun: str, demo: bool, jobs: int | None, asked: Mapping[str, Any]
+) -> dict[int, Job]:
+    """Number of each plan -> its job, a new one unless it is in the queue already."""
     if not plans:
         return {}
     out = plans[0].out
     states, known = queue.states(), queue.recorded(out)
-    jobs: dict[int, Job] = {}
-    for number, plan in enumerate(plans):
-        record = known.get(_folder(plan))
-        if record is not None and queue.state(record, states) in queue.ACTIVE:
-            jobs[number] = Job(record["job"], Path(record["log"]), Path(record["end"]))
-            worker.report(number, plans, f"is job {record['job']} of Slurm already")
-    new = [number for number in range(len(plans)) if number not in jobs]
-    found = _array(out, [plans[number] for number in new], rerun, demo, options) if new else []
-    for number, job in zip(new, found, strict=True):
-        jobs[number] = job
-        queue.record(out, _folder(plans[number]), job.name, job.log, job.end)
+    folders = [str(run_dir(plan).relative_to(out)) for plan in plans]
+    submitted = {
+        number: known[folder]
+        for number, folder in enumerate(folders)
+        if folder in known and known[folder].state(states) in queue.ACTIVE
+    }
+    for number, job in submitted.items():
+        worker.report(number, plans, f"is job {job.name} of Slurm already")
+    new = [number for number in range(len(plans)) if number not in submitted]
+    made = _array(out, [plans[number] for number in new], rerun, demo, jobs, asked) if new else []
+    for number, job in zip(new, made, strict=True):
+        submitted[number] = job
+        queue.record(out, folders[number], job)
         worker.report(number, plans, f"submitted as job {job.name}, log: {job.log}")
-    return jobs
+    return submitted
 
 
-def _folder(plan: RunPlan) -> str:
-    from downstream_runs.core.run import run_dir
+def _array(
+    out: Path,
+    plans: Sequence[RunPlan],
+    rerun: str,
+    demo: bool,
+    jobs: int | None,
+    asked: Mapping[str, Any],
+) -> list[Job]:
+    try:
+        import submitit
+        from submitit.core.utils import FailedJobError
+    except ImportError:
+        raise UsageError(
+            "--launcher slurm needs submitit, which is not installed: pip install submitit, or leave the "
+            "option out"
+        ) from None
 
-    return str(run_dir(plan).relative_to(plan.out))
-
-
-def _array(out: Path, plans: Sequence[RunPlan], rerun: str, demo: bool, options: Options) -> list[Job]:
-    submitit = _submitit()
-    from submitit.core.utils import FailedJobError
-
-    asked = {"partition": options.partition, "gres": options.gres, "mem": options.mem}
-    asked["constraint"] = options.constraint
+    minutes = asked.get("time", MINUTES)
     executor = submitit.SlurmExecutor(folder=out / "slurm" / "jobs", max_num_timeout=MAX_TIMEOUTS)
     executor.update_parameters(
         job_name="superb",
-        time=options.time,
-        cpus_per_task=options.cpus,
-        array_parallelism=options.parallel or len(plans),
-        signal_delay_s=min(SIGNAL_SECONDS, options.time * 30),
+        time=minutes,
+        cpus_per_task=asked.get("cpus", CORES),
+        array_parallelism=jobs or len(plans),
+        signal_delay_s=min(SIGNAL_SECONDS, minutes * 30),
         additional_parameters={"requeue": True, "open_mode": "append"},
-        **{name: value for name, value in asked.items() if value is not None},
+        **{name: value for name, value in asked.items() if name not in ("time", "cpus")},
     )
     logs = [worker.log_file(plan) for plan in plans]
     # A name of its own: Slurm's job numbers may begin again.
@@ -162,22 +144,11 @@ def _array(out: Path, plans: Sequence[RunPlan], rerun: str, demo: bool, options:
         (plan, rerun, demo, str(log), str(end)) for plan, log, end in zip(plans, logs, ends, strict=True)
     ]
     try:
-        found = executor.map_array(Unit(), *map(list, zip(*calls, strict=True)))
+        made = executor.map_array(Unit(), *map(list, zip(*calls, strict=True)))
     except FailedJobError as error:
-        said = str(error).strip().splitlines()[-1]
-        raise UsageError(f"Slurm refused the jobs ({said}); change the options --slurm-...") from None
-    return [Job(str(job.job_id), log, end) for job, log, end in zip(found, logs, ends, strict=True)]
-
-
-def _submitit() -> Any:
-    try:
-        import submitit
-    except ImportError:
-        raise UsageError(
-            "--launcher slurm needs submitit, which is not installed: pip install submitit, or leave the "
-            "option out"
-        ) from None
-    return submitit
+        reason = str(error).strip().splitlines()[-1]
+        raise UsageError(f"Slurm refused the jobs ({reason}); change the options --slurm-...") from None
+    return [Job(str(one.job_id), log, end) for one, log, end in zip(made, logs, ends, strict=True)]
 
 
 def _over(jobs: Mapping[int, Job], ended: Mapping[int, Any]) -> Iterator[tuple[int, int, str]]:
@@ -194,7 +165,7 @@ def _over(jobs: Mapping[int, Job], ended: Mapping[int, Any]) -> Iterator[tuple[i
             code = job.code()
             if code is None:
                 how = states.get(job.name, "no longer in the queue")
-                said = f"job {job.name} was ended from outside ({how}); the same command goes on with it"
-                yield number, worker.FAILED, said
+                last = f"job {job.name} was ended from outside ({how}); the same command goes on with it"
+                yield number, FAILED, last
         if code is not None:
             yield number, code, worker.last_line(job.log)

@@ -211,8 +211,9 @@ def _link_or_copy(source: Path, temporary: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """`sweep.json` as a few lines for the terminal."""
+def table(folder: Path) -> str:
+    """A sweep's `sweep.json` as a few lines for the terminal."""
+    summary = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     by = summary["chosen_by"]
     lines = [f"learning rates of {summary['upstream']} {summary['task']}, {by['metric']} on {by['split']}:"]
     for one in summary["tried"]:

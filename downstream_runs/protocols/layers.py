@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,17 +54,14 @@ class Chunk:
         return self.cache.key(f" {self.group} {recording.name}".encode())
 
     def read(self, layer: int) -> list[Frames]:
-        """The frames `[frame, feature]` of each recording, in the precision of the cache.
-
-        RunFailed if they are not there any more.
-        """
+        """The frames `[frame, feature]` of each recording as they were stored; RunFailed if they are gone."""
         items = [self.cache.get(self.key(recording), layer) for recording in self.recordings]
-        for name, item in zip(self.names, items, strict=True):
-            if item is None:
-                raise RunFailed(
-                    f"the features of {name} below {self.cache.folder} are gone or damaged; start the same "
-                    "command again, it computes them anew"
-                )
+        if None in items:
+            name = self.names[items.index(None)]
+            raise RunFailed(
+                f"the features of {name} in {self.cache.folder} are gone or damaged; start the same command "
+                "again, it computes them anew"
+            )
         return [item[FRAMES].numpy() for item in items if item is not None]
 
     def whole(self, layer: int) -> Frames:
@@ -74,10 +72,9 @@ class Chunk:
 
 
 class LayerStore:
-    """The features of all layers of groups of recordings, below `folder`, which no other process may use.
+    """The features of all layers of groups of recordings, below a folder that is this process's.
 
-    identity: of the upstream; what is there of another one, or in another form, is removed. dtype: numpy's
-    name of the type that must hold them all.
+    identity: of the upstream; what is there of another, or in another form, is removed. dtype: must hold all.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class LayerStore:
         self.cache = FeatureCache.of_upstream(folder, identity, StoredKind("disk", "frames", precision))
         for path in folder.glob("*"):
             if self.cache.folder is None or path != self.cache.folder.parent:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
         self.groups = {group: _chunks(self.cache, group, members) for group, members in groups.items()}
 
     def fill(self, compute: Compute, bar: Callable[..., Any], many: Many = map) -> int:
@@ -99,11 +96,11 @@ class LayerStore:
         """
         counts: set[int] = set()
         missing: list[tuple[Chunk, list[Recording]]] = []
-        for chunk in (chunk for group in self.groups.values() for chunk in group):
-            items = {recording: self.cache.get(chunk.key(recording)) for recording in chunk.recordings}
-            counts |= {len(item[FRAMES]) for item in items.values() if item is not None}
-            missing.append((chunk, [recording for recording, item in items.items() if item is None]))
-        left = sum(recording.seconds for _, recordings in missing for recording in recordings)
+        for chunk in itertools.chain.from_iterable(self.groups.values()):
+            items = [(one, self.cache.get(chunk.key(one))) for one in chunk.recordings]
+            counts |= {len(item[FRAMES]) for _, item in items if item is not None}
+            missing.append((chunk, [one for one, item in items if item is None]))
+        left = sum(one.seconds for _, recordings in missing for one in recordings)
         total = sum(len(recordings) for _, recordings in missing)
         shown = iter(bar(range(total), desc="features", total=total))
         for chunk, recordings in missing:
@@ -121,22 +118,20 @@ class LayerStore:
         """Store a recording's layers; RunFailed if they are no numbers, or the rest will have no room."""
         import torch
 
-        dtype = getattr(torch, self.dtype)
-        for layer, frames in enumerate(states):
-            if not frames.isfinite().all():
-                raise RunFailed(
-                    f"layer {layer} of the upstream gives {recording.name} features that are not finite "
-                    "numbers; check that file, and the upstream"
-                )
-            if not rounding.holds(frames[None], dtype):
-                raise RunFailed(
-                    f"{self.dtype} does not hold layer {layer} of {recording.name}: its values "
-                    "are too large, or too many below the type's normal range; "
-                    "start again with -o downstream_expert.feature_store=float32"
-                )
-        frames = torch.stack(states).to(dtype)
-        self.cache.put(chunk.key(recording), {FRAMES: frames})
-        needed = frames.nbytes / max(recording.seconds, 1e-3) * left
+        frames, dtype = torch.stack(states), getattr(torch, self.dtype)
+        wild = (~frames.isfinite()).any(-1).any(-1).tolist()
+        if any(wild):
+            raise RunFailed(
+                f"layer {wild.index(True)} of the upstream gives {recording.name} features that are not "
+                "finite numbers; check that file, and the upstream"
+            )
+        if not rounding.holds(frames, dtype):
+            raise RunFailed(
+                f"{self.dtype} does not hold the features of {recording.name}: too large, or too many below "
+                "the type's normal range; start again with -o downstream_expert.feature_store=float32"
+            )
+        self.cache.put(chunk.key(recording), {FRAMES: frames.to(dtype)})
+        needed = frames.numel() * dtype.itemsize / max(recording.seconds, 1e-3) * left
         if self.cache.full or not self.cache.has_room(int(needed)):
             free = shutil.disk_usage(self.folder).free
             raise RunFailed(

@@ -88,7 +88,7 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
     root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`. UsageError if the corpus,
     or a file of scores, is absent or damaged.
     """
-    corpus = quesst14.load(quesst14.find_root(root), partial)
+    corpus = quesst14.load(root, partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
     names = [f"{DEV}-{layer:02d}.stdlist.xml.gz" for layer in range(len(files))]
     if not files or [path.name for path in files] != names or not (folder / BENCHMARK).is_file():

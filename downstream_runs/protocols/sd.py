@@ -118,7 +118,7 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
     _claim(folder, sha256_file(run.folder / CHECKPOINT))
     (partial / "predictions").mkdir(parents=True, exist_ok=True)
     left = [[index] for index, name in enumerate(recordings) if not (final / f"{name}.h5").is_file()]
-    loader = batches.of(dataset, dataset.collate_fn_rec_infer, left, run.reading.workers)
+    loader = batches.read_plain(dataset, dataset.collate_fn_rec_infer, left, run.reading.workers)
     components.eval()
     before = expert.score_dir, expert.save_predictions
     expert.score_dir, expert.save_predictions = str(partial), True

@@ -51,10 +51,10 @@ def cancel(options: argparse.Namespace) -> int:
     failed = False
     for run in _chosen(options, out):
         name = run.folder.relative_to(out)
-        record = jobs.get(str(name))
-        if record is not None and queue.state(record, states) in queue.ACTIVE:
-            problem = queue.cancel(record["job"])
-            print(f"{name}: {problem or 'job ' + record['job'] + ' cancelled'}")
+        job = jobs.get(str(name))
+        if job is not None and job.state(states) in queue.ACTIVE:
+            problem = queue.cancel(job)
+            print(f"{name}: {problem or f'job {job.name} cancelled'}")
             failed = failed or problem is not None
         elif run.state == "running":
             said = _terminate(run.folder)

@@ -163,7 +163,7 @@ def find(out: Path) -> Iterator[Status]:
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
 
 
-def _jobs(out: Path) -> dict[str, dict[str, Any]]:
+def _jobs(out: Path) -> dict[str, queue.Job]:
     try:
         return queue.recorded(out)
     except OSError as error:
@@ -221,9 +221,7 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
     )
 
 
-def of_run(
-    folder: Path, job: Mapping[str, Any] | None = None, states: Mapping[str, str] | None = None
-) -> Status:
+def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str] | None = None) -> Status:
     """What is known of the run in `folder`; files that cannot be read count as absent.
 
     job: the Slurm job that it was submitted as, if any; states: what Slurm's queue says of jobs, None where
@@ -247,7 +245,7 @@ def of_run(
         total=total if isinstance(total, int) else None,
         left=_left(events, total) if state == "running" and isinstance(total, int) else None,
         number=number,
-        log=own if job is None or own.exists() else Path(job["log"]),
+        log=own if job is None or own.exists() else job.log,
         said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=_partial(plan) or ("" if result is None else result.shortfall),
@@ -273,14 +271,14 @@ def _partial(plan: Mapping[str, Any]) -> str:
     return shortfall(found) if isinstance(found, dict) else ""
 
 
-def _state(folder: Path, job: Mapping[str, Any] | None, states: Mapping[str, str] | None) -> str:
+def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None) -> str:
     if (folder / RESULT).exists():
         return "done"
-    queued = queue.state(job, states)
+    queued = "" if job is None else job.state(states)
     if queued in queue.WAITING:
         return "waiting"
     # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
-    over = job is not None and (states is not None or queue.ended(job))
+    over = job is not None and (states is not None or job.end.exists())
     if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
         return "running"
     return "failed" if (folder / OUTCOME).exists() else "stopped"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import file_identity
-from downstream_runs.upstreams.listing import NEED_CHECKPOINT, check_upstream, own_names
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream, own_names
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 

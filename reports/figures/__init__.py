@@ -1,30 +1,31 @@
-"""The figures, one a file. matplotlib is imported only while they are drawn."""
+"""The figures. matplotlib is imported only while they are drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from reports.figures import ablations, curves, pareto, tasks, uncertainty, weights
 from reports.figures.style import Picture
-from reports.rows import Row
 from reports.statistics.resample import Interval
+from reports.systems import System
 
 
-def draw(rows: Sequence[Row], intervals: Mapping[str, Mapping[str, Interval]], shown: int) -> list[Picture]:
-    """All figures in the order of the page; `intervals`: row name -> column key -> interval.
+def draw(
+    ours: Sequence[System], intervals: Mapping[str, Mapping[str, Interval]], shown: int
+) -> list[Picture]:
+    """All figures in the order of the page; `intervals`: name of ours -> column key -> interval.
 
-    Those of single runs show the first `shown` rows, rows without labels first.
+    Those of single runs show the first `shown` of ours, those without labels first.
     """
-    from reports.figures import curves, mask_ratio, pareto, reuse, tasks, uncertainty, weights
-
-    some = sorted(rows, key=lambda row: bool(row.labels))[:shown]
-    left_out = len(rows) - len(some)
+    some = sorted(ours, key=lambda system: bool(system.labels))[:shown]
+    left_out = len(ours) - len(some)
     return [
-        pareto.parameters(rows),
-        pareto.macs(rows),
-        tasks.draw(rows),
-        reuse.draw(),
-        mask_ratio.draw(),
-        *uncertainty.draw(rows, intervals, shown),
+        pareto.parameters(ours),
+        pareto.macs(ours),
+        tasks.draw(ours),
+        ablations.reuse(),
+        ablations.mask_ratio(),
+        *uncertainty.draw(ours, intervals, shown),
         *weights.draw(some, left_out),
         *curves.evaluations(some, left_out),
         *curves.loss(some, left_out),

@@ -2,94 +2,114 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeGuard
 
-from downstream_runs.core.results import Result
-from reports.columns import COLUMNS, TASKS, Column
-from reports.figures import journal, style
+from downstream_runs.core import records
+from downstream_runs.core.run_folder import METRICS, is_fold
+from reports.columns import COLUMNS, TASKS
+from reports.figures import style
 from reports.figures.style import Picture
-from reports.rows import Row
-from reports.table import partial_counts
+from reports.systems import System
+from reports.tables.blocks import partial_counts
 
 Curve = list[tuple[int, float]]
+#: The task's first metric, by which its checkpoint is chosen.
+FIRST = {task: next(column for column in COLUMNS if column.task == task) for task in TASKS}
 
 
-def loss(rows: Sequence[Row], left_out: int) -> list[Picture]:
+def loss(ours: Sequence[System], left_out: int) -> list[Picture]:
     """Training losses; none if no run has any."""
-    return _figure(
-        rows, "curves_loss", _loss, lambda task: f"{task.upper()} loss", "Training loss.", left_out
-    )
+    titles = {task: f"{task.upper()} loss" for task in TASKS}
+    return _figure(ours, "curves_loss", lambda path, _: losses(path), titles, "Training loss.", left_out)
 
 
-def evaluations(rows: Sequence[Row], left_out: int) -> list[Picture]:
-    """What was evaluated while training; none if no run has any."""
-    return _figure(
-        rows, "curves_dev", _evaluated, lambda task: _first(task).header, "Evaluations on dev.", left_out
-    )
+def evaluations(ours: Sequence[System], left_out: int) -> list[Picture]:
+    """What was evaluated while training, of several splits the first; none if no run has any."""
+
+    def curve(path: Path, task: str) -> Curve:
+        return next(iter(scores(path, FIRST[task].metric).values()), [])
+
+    titles = {task: FIRST[task].header for task in TASKS}
+    return _figure(ours, "curves_dev", curve, titles, "Evaluations on dev.", left_out)
 
 
-def _first(task: str) -> Column:
-    """The task's first metric, by which its checkpoint is chosen."""
-    return next(column for column in COLUMNS if column.task == task)
+def folders(result: Path) -> list[Path]:
+    """The run's folder, or those of its folds."""
+    folds = sorted(entry for entry in result.parent.iterdir() if entry.is_dir() and is_fold(entry.name))
+    return folds or [result.parent]
 
 
-def _loss(path: Path, result: Result) -> Curve:
-    return journal.losses(journal.folders(path)[0])
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's `metrics.jsonl`; none where it cannot be read."""
+    try:
+        return list(records.read(folder / METRICS))
+    except OSError:
+        return []
 
 
-def _evaluated(path: Path, result: Result) -> Curve:
-    """Of a task with folds the first one; of several splits the first that was evaluated."""
-    column = _first(result.task)
-    splits = journal.scores(journal.folders(path)[0], column.metric)
-    return next(iter(splits.values()), [])
+def scores(folder: Path, metric: str) -> dict[str, Curve]:
+    """Split -> (step, value) of this metric at each evaluation, as it was evaluated."""
+    curves: dict[str, Curve] = {}
+    for line in journal(folder):
+        every: Any = line.get("scores")
+        score: Any = every.get(metric) if isinstance(every, dict) else None
+        value = score.get("value") if isinstance(score, dict) else None
+        if is_number(value):
+            curves.setdefault(str(line.get("split")), []).append((line["step"], value))
+    return curves
+
+
+def losses(folder: Path) -> Curve:
+    """(step, training loss), from the lines that no evaluation wrote."""
+    curve = []
+    for line in journal(folder):
+        scalars: Any = {} if "scores" in line else line.get("scalars")
+        named = sorted(scalars.items()) if isinstance(scalars, dict) else []
+        value = next((value for name, value in named if "loss" in name.lower()), None)
+        if is_number(value):
+            curve.append((line["step"], value))
+    return curve
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a journal is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _figure(
-    rows: Sequence[Row],
+    ours: Sequence[System],
     key: str,
-    curve: Callable[[Path, Result], Curve],
-    title: Callable[[str], str],
+    curve: Callable[[Path, str], Curve],
+    titles: dict[str, str],
     caption: str,
     left_out: int,
 ) -> list[Picture]:
+    """One panel a task; of a task with folds the first fold."""
     curves = {
         (result.task, number): points
-        for number, row in enumerate(rows)
-        for path, result in row.runs
-        if (points := curve(path, result))
+        for number, system in enumerate(ours)
+        for path, result in system.runs
+        if (points := curve(folders(path)[0], result.task))
     }
     tasks = [task for task in TASKS if any(task == other for other, _ in curves)]
     if not tasks:
         return []
-    columns = 2 if len(tasks) > 1 else 1
-    lines = -(-len(tasks) // columns)
-    legend = 0.17 * len(rows) + 0.1
-    height = 1.25 * lines + legend + 0.2
+    height = 1.25 * -(-len(tasks) // 2) + 0.17 * len(ours) + 0.3
     with style.canvas(style.COLUMN, height) as figure:
-        for place, task in enumerate(tasks):
-            left = 0.12 + 0.5 * (place % columns)
-            bottom = (height - legend - 1.25 * (place // columns + 1) + 0.28) / height
-            axes = figure.add_axes((left, bottom, 0.36 if columns == 2 else 0.85, 0.75 / height))
-            for (other, number), points in sorted(curves.items()):
-                if other == task:
-                    axes.plot(
-                        [step for step, _ in points],
-                        [value for _, value in points],
-                        color=style.COLOURS[number % len(style.COLOURS)],
-                        marker=style.MARKERS[number % len(style.MARKERS)],
-                        markersize=2.5 if len(points) < 30 else 0,
-                        label=rows[number].name,
-                    )
-            axes.set_title(title(task), loc="left", fontsize=7.5)
+        shown = style.panels(figure, [titles[task] for task in tasks], 0.75, 0.3)
+        for axes, task in zip(shown, tasks, strict=True):
+            for (_, number), points in sorted(item for item in curves.items() if item[0][0] == task):
+                size = 2.5 if len(points) < 30 else 0
+                name, look = ours[number].name, style.marked(number)
+                axes.plot(*zip(*points, strict=True), markersize=size, label=name, **look)
             axes.margins(y=0.1)
-            if place >= len(tasks) - columns:
-                axes.set_xlabel("Step", labelpad=1)
-            style.plain_grid(axes)
-        style.shared_legend(figure, (row.name for row in rows))
-        if any(row.labels for row in rows):
+        for axes in shown[-2:]:
+            axes.set_xlabel("Step", labelpad=1)
+        style.shared_legend(figure, [system.name for system in ours])
+        if any(system.labels for system in ours):
             caption += " Rows with labels in brackets are not comparable to the others."
-            caption += partial_counts(rows)
-        if left_out:
-            caption += f" {left_out} more rows are not drawn."
-        return [style.finish(figure, key, caption)]
+            caption += partial_counts(ours)
+        return [style.finish(figure, key, caption + style.not_drawn(left_out))]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +24,10 @@ _OFFSETS = sorted(
     key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset),
 )
 
-Box = tuple[float, float, float, float]
-Spot = tuple[float, float]
-Segment = tuple[Spot, Spot]
+#: `[box, (left, bottom, right, top)]` in typographic points.
+Boxes: TypeAlias = NDArray[np.float64]
+Spot: TypeAlias = tuple[float, float]
+Segment: TypeAlias = tuple[Spot, Spot]
 
 
 def place(
@@ -33,88 +37,73 @@ def place(
 
     Call it when the limits of the axes are final. Positions are worked out without drawing.
     """
-    figure = axes.figure
-    scale = 72 / figure.dpi
-
-    def spot(x: float, y: float) -> tuple[float, float]:
-        where = axes.transData.transform((x, y))
-        return float(where[0]) * scale, float(where[1]) * scale
-
-    frame = axes.get_window_extent()
-    inside = (frame.x0 * scale, frame.y0 * scale, frame.x1 * scale, frame.y1 * scale)
-    taken: list[Box] = [
-        (x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in (spot(*point) for point in points)
-    ]
+    scale = 72 / axes.figure.dpi
+    inside = np.array(axes.get_window_extent().extents) * scale
+    spots = axes.transData.transform(points) * scale
+    taken = np.concatenate([spots - _CLEAR, spots + _CLEAR], axis=1)
     drawn: list[Segment] = []
     for text, x, y in names:
-        at = spot(x, y)
-        fitting = (
-            offset
-            for offset in _OFFSETS
-            if _fits(text, at, offset, taken, inside)
-            and not any(_cross(_segment(at, offset), other) for other in drawn)
-        )
-        found = next(fitting, None)
-        if found is None:
-            continue
-        taken += [_box(text, at, found), *_line(at, found)]
-        drawn.append(_segment(at, found))
-        line = {"arrowstyle": "-", "color": "#9aa0a6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2}
-        line["relpos"] = (0 if found[0] > 0 else 1, 0.5)
-        axes.annotate(
-            text,
-            (x, y),
-            found,
-            textcoords="offset points",
-            fontsize=SIZE,
-            ha="left" if found[0] > 0 else "right",
-            va="center",
-            arrowprops=line if found[0] ** 2 + found[1] ** 2 > _NEAR else None,
-        )
+        left, bottom = axes.transData.transform((x, y)) * scale
+        at = (float(left), float(bottom))
+        for offset in _OFFSETS:
+            boxes, segment = _boxes(text, at, offset), (at, (at[0] + offset[0], at[1] + offset[1]))
+            if _free(boxes, taken, inside) and not any(_cross(segment, other) for other in drawn):
+                taken = np.concatenate([taken, boxes])
+                drawn.append(segment)
+                _write(axes, text, (x, y), offset)
+                break
 
 
-def _fits(text: str, at: Spot, offset: tuple[int, int], taken: Sequence[Box], inside: Box) -> bool:
-    """Is there room for the name, and does its line cross no other name or point?"""
-    return _free(_box(text, at, offset), taken, inside) and all(
-        _free(box, taken, inside) for box in _line(at, offset)
+def _write(axes: Axes, text: str, point: tuple[float, float], offset: tuple[int, int]) -> None:
+    right = offset[0] > 0
+    line: dict[str, Any] = {
+        "arrowstyle": "-",
+        "color": "#9aa0a6",
+        "linewidth": 0.5,
+        "shrinkA": 1,
+        "shrinkB": 2,
+    }
+    axes.annotate(
+        text,
+        point,
+        offset,
+        textcoords="offset points",
+        fontsize=SIZE,
+        ha="left" if right else "right",
+        va="center",
+        arrowprops={**line, "relpos": (0 if right else 1, 0.5)} if _is_far(offset) else None,
     )
 
 
-def _segment(at: Spot, offset: tuple[int, int]) -> Segment:
-    return at, (at[0] + offset[0], at[1] + offset[1])
+def _is_far(offset: tuple[int, int]) -> bool:
+    return offset[0] ** 2 + offset[1] ** 2 > _NEAR
+
+
+def _boxes(text: str, at: Spot, offset: tuple[int, int]) -> Boxes:
+    """The name's box, then small ones along the line to it from its point, where the name is far."""
+    width = _LETTER * SIZE * len(text)
+    left = at[0] + offset[0] - (0 if offset[0] > 0 else width)
+    middle = at[1] + offset[1]
+    name = np.array([[left, middle - 0.6 * SIZE, left + width, middle + 0.6 * SIZE]])
+    if not _is_far(offset):
+        return name
+    line = np.array(at) + np.arange(3, 10)[:, None] / 10 * np.array(offset)
+    return np.concatenate([name, np.concatenate([line - 0.5, line + 0.5], axis=1)])
+
+
+def _free(boxes: Boxes, taken: Boxes, inside: NDArray[np.float64]) -> bool:
+    """Do all boxes lie inside, and over none that is taken?"""
+    if (boxes[:, :2] < inside[:2]).any() or (boxes[:, 2:] > inside[2:]).any():
+        return False
+    over = (boxes[:, None, 2:] > taken[:, :2]) & (taken[:, 2:] > boxes[:, None, :2])
+    return not over.all(axis=2).any()
 
 
 def _cross(one: Segment, other: Segment) -> bool:
     """Has each segment its ends on both sides of the other?"""
-    sides = [_side(line, end) * _side(line, far) for line, (end, far) in ((one, other), (other, one))]
-    return max(sides) < 0
 
+    def side(line: Segment, point: Spot) -> float:
+        (x0, y0), (x1, y1) = line
+        return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
 
-def _side(line: Segment, point: Spot) -> float:
-    (x0, y0), (x1, y1) = line
-    return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
-
-
-def _line(at: Spot, offset: tuple[int, int]) -> list[Box]:
-    """Small boxes along the line from the point to its name, none where the name is near."""
-    if offset[0] ** 2 + offset[1] ** 2 <= _NEAR:
-        return []
-    shares = [number / 10 for number in range(3, 10)]
-    spots = [(at[0] + share * offset[0], at[1] + share * offset[1]) for share in shares]
-    return [(x - 0.5, y - 0.5, x + 0.5, y + 0.5) for x, y in spots]
-
-
-def _box(text: str, at: Spot, offset: tuple[int, int]) -> Box:
-    width = _LETTER * SIZE * len(text)
-    left = at[0] + offset[0] - (0 if offset[0] > 0 else width)
-    middle = at[1] + offset[1]
-    return left, middle - 0.6 * SIZE, left + width, middle + 0.6 * SIZE
-
-
-def _free(box: Box, taken: Sequence[Box], inside: Box) -> bool:
-    if box[0] < inside[0] or box[1] < inside[1] or box[2] > inside[2] or box[3] > inside[3]:
-        return False
-    return all(
-        box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
-        for other in taken
-    )
+    return all(side(line, end) * side(line, far) < 0 for line, (end, far) in ((one, other), (other, one)))

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import catalogue, scores
+from reports import published, scores
 from reports.figures import labels, style
 from reports.figures.style import Picture
-from reports.rows import Row
-from reports.tables.table2 import profile_of
+from reports.systems import System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = ("Not distilled", "Distilled, other papers", "Recycle-and-Distill (the paper)", "Ours")
-_PAPER = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
-
-
+NOT_DISTILLED, DISTILLED, PAPER, OURS = KINDS = (
+    "Not distilled",
+    "Distilled, other papers",
+    "Recycle-and-Distill (the paper)",
+    "Ours",
+)
+_PAPER_MODELS = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
 #: How many of ours are named, the best ones.
 NAMED = 4
 
@@ -34,100 +36,80 @@ class Point:
     kind: str
 
 
-def parameters(rows: Sequence[Row]) -> Picture:
+def parameters(ours: Sequence[System]) -> Picture:
     """Overall score against parameters."""
-    found = [_point(one, float(one.params_m)) for one in catalogue.known() if float(one.params_m or 0) > 0]
-    found += [_ours(row, float(row.params_m)) for row in _complete(rows) if row.params_m]
-    return _draw(
-        found,
-        "overall_params",
-        "Parameters (millions)",
+    costs = [(system, float(system.params_m or 0)) for system in (*published.known(), *ours)]
+    caption = (
         "Overall score against parameters. The line joins the published systems that no smaller one beats. "
-        "FBANK "
-        "(no parameters) is left out.",
+        "FBANK (no parameters) is left out."
     )
+    return _draw(costs, 0.0, "overall_params", "Parameters (millions)", caption)
 
 
-def macs(rows: Sequence[Row]) -> Picture:
+def macs(ours: Sequence[System]) -> Picture:
     """Overall score against SUPERB's MACs; the paper's models by this toolkit's profile."""
-    found = []
-    for one in catalogue.known():
-        cost = float(one.macs_g) if one.macs_g else one.recomputed_macs_g
-        if cost is not None and cost > 1:  # FBANK's half giga would stretch the axis
-            found.append(_point(one, cost))
-    for row in _complete(rows):
-        profile = profile_of(row)
-        if profile is not None:
-            found.append(_ours(row, profile.macs / 1e9))
-    return _draw(
-        found,
-        "overall_macs",
-        "MACs (G, sum over SUPERB's 32 utterances)",
+    costs = [
+        (system, float(system.macs_g or (system.profile.macs / 1e9 if system.profile else 0)))
+        for system in (*published.known(), *ours)
+    ]
+    caption = (
         "Overall score against MACs. The line joins the published systems that no cheaper one beats. MACs "
-        "of the "
-        "paper's models are recomputed by this toolkit, the others as printed; systems without MACs are "
-        "left out.",
+        "of the paper's models are recomputed by this toolkit, the others as printed; systems without MACs "
+        "are left out."
     )
+    # FBANK's half giga would stretch the axis.
+    return _draw(costs, 1.0, "overall_macs", "MACs (G, sum over SUPERB's 32 utterances)", caption)
 
 
-def _complete(rows: Sequence[Row]) -> list[Row]:
-    """Ours that may stand beside published numbers."""
-    return [row for row in rows if not row.labels and not scores.missing(row.percent())]
+def _points(costs: Sequence[tuple[System, float]], least: float) -> list[Point]:
+    """The systems that cost more than `least`; of ours those that may stand beside published numbers."""
+    return [
+        Point(system.name, cost, overall, _kind(system))
+        for system, cost in costs
+        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
+    ]
 
 
-def _point(one: catalogue.Known, cost: float) -> Point:
-    value = scores.overall(one.values)
-    assert value is not None  # published rows have all tasks
-    distilled = one.name.endswith("h)")
-    kind = (
-        KINDS[2] if one.name.startswith(_PAPER) else KINDS[1] if distilled or "12-L" in one.name else KINDS[0]
-    )
-    return Point(one.name, cost, value, kind)
-
-
-def _ours(row: Row, cost: float) -> Point:
-    value = scores.overall(row.percent())
-    assert value is not None  # only complete rows come here
-    return Point(row.name, cost, value, KINDS[3])
+def _kind(system: System) -> str:
+    if system.runs:
+        return OURS
+    if system.name.startswith(_PAPER_MODELS):
+        return PAPER
+    return DISTILLED if system.name.endswith("h)") or "12-L" in system.name else NOT_DISTILLED
 
 
 def front(points: Sequence[Point]) -> list[Point]:
     """The points that no other equals or beats in one of cost and score and beats in the other; by cost."""
-    found: list[Point] = []
+    best: list[Point] = []
     for point in sorted(points, key=lambda point: (point.cost, -point.overall, point.name)):
-        if not found or point.overall > found[-1].overall:
-            found.append(point)
-    return found
+        if not best or point.overall > best[-1].overall:
+            best.append(point)
+    return best
 
 
-def _draw(points: Sequence[Point], key: str, label: str, caption: str) -> Picture:
-    best = front([point for point in points if point.kind != KINDS[3]])
+def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: str, caption: str) -> Picture:
+    points = _points(costs, least)
+    best = front([point for point in points if point.kind != OURS])
     with style.canvas(style.COLUMN, 3.3) as figure:
         axes = figure.add_axes((0.12, 0.12, 0.85, 0.75))
         axes.set_xscale("log")
         for number, kind in enumerate(KINDS):
-            some = [point for point in points if point.kind == kind]
+            some = [(point.cost, point.overall) for point in points if point.kind == kind]
             if some:
-                axes.plot(
-                    [point.cost for point in some],
-                    [point.overall for point in some],
-                    linestyle="none",
-                    marker=style.MARKERS[number],
-                    color=(style.GREY, *style.COLOURS)[number],
-                    markersize=4.5 if number < 3 else 6.5,
-                    markeredgecolor="white",
-                    markeredgewidth=0.4,
-                    label=kind,
-                )
+                look = {
+                    **style.DOTS,
+                    "marker": style.MARKERS[number],
+                    "markersize": 4.5 if kind != OURS else 6.5,
+                }
+                colour = (style.GREY, *style.COLOURS)[number]
+                axes.plot(*zip(*some, strict=True), label=kind, color=colour, **look)
         steps = ([point.cost for point in best], [point.overall for point in best])
         axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
-        costs = [point.cost for point in points]
-        axes.set_xlim(min(costs) / 1.15, max(costs) * 1.3)
+        axes.set_xlim(min(point.cost for point in points) / 1.15, max(point.cost for point in points) * 1.3)
         axes.margins(y=0.06)
         _ticks(axes)
-        mine = sorted((point for point in points if point.kind == KINDS[3]), key=lambda point: -point.overall)
-        first = [*mine[:NAMED], *best]
-        labels.place(axes, [*((p.cost, p.overall) for p in points), *_along(best)], _names(points, first))
+        taken = [*((point.cost, point.overall) for point in points), *_along(best)]
+        labels.place(axes, taken, _names(points, best))
         style.plain_grid(axes)
         axes.set_xlabel(label)
         axes.set_ylabel("Overall score")
@@ -137,12 +119,14 @@ def _draw(points: Sequence[Point], key: str, label: str, caption: str) -> Pictur
 
 def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
     """Places on the front's line, which no name may cover."""
-    found = []
+    places = []
     for before, after in itertools.pairwise(best):
         shares = [number / 24 for number in range(25)]
-        found += [(before.cost * (after.cost / before.cost) ** share, before.overall) for share in shares]
-        found += [(after.cost, before.overall + share * (after.overall - before.overall)) for share in shares]
-    return found
+        places += [(before.cost * (after.cost / before.cost) ** share, before.overall) for share in shares]
+        places += [
+            (after.cost, before.overall + share * (after.overall - before.overall)) for share in shares
+        ]
+    return places
 
 
 def _ticks(axes: Axes) -> None:
@@ -154,8 +138,9 @@ def _ticks(axes: Axes) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _names(points: Sequence[Point], first: Sequence[Point]) -> list[tuple[str, float, float]]:
+def _names(points: Sequence[Point], best: Sequence[Point]) -> list[tuple[str, float, float]]:
     """What is named, most important first: ours, the front, then the paper's models of 960h."""
-    paper = [point for point in points if point.kind == KINDS[2] and point.name.endswith("(960h)")]
-    named = dict.fromkeys([*first, *paper])
+    mine = sorted((point for point in points if point.kind == OURS), key=lambda point: -point.overall)
+    paper = [point for point in points if point.kind == PAPER and point.name.endswith("(960h)")]
+    named = dict.fromkeys([*mine[:NAMED], *best, *paper])
     return [(style.short(point.name), point.cost, point.overall) for point in named]

@@ -7,7 +7,7 @@ Figures are as wide as a paper's column (3.4 inches), with letters of 6 points a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,14 @@ WIDEST = 50
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#8a8f96"
+#: How the points of a figure without lines look.
+DOTS: Any = {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.4}
 _RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
-    "axes.titlesize": 8,
+    "axes.titlesize": 7.5,
+    "axes.titlelocation": "left",
     "axes.labelsize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -74,6 +77,29 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
+def panels(
+    figure: Figure, titles: Sequence[str], height: float, below: float, left: float = 0.12
+) -> list[Axes]:
+    """A panel of this height in inches for each title, two in a line if there are several, at the bottom.
+
+    below: inches under each panel for its ticks; above it stand 0.2 for its title.
+    left: share of the figure's width beside each column.
+    """
+    columns = 2 if len(titles) > 1 else 1
+    lines = -(-len(titles) // columns)
+    whole = float(figure.get_figheight())
+    made = []
+    for place, title in enumerate(titles):
+        line, column = divmod(place, columns)
+        bottom = (lines - 1 - line) * (height + below + 0.2) + below
+        box = (left + 0.5 * column, bottom / whole, 1 / columns - left - 0.02, height / whole)
+        axes = figure.add_axes(box)
+        axes.set_title(title)
+        plain_grid(axes)
+        made.append(axes)
+    return made
+
+
 def finish(figure: Figure, key: str, caption: str) -> Picture:
     """Both files of a figure, without dates; call it inside `canvas`."""
     files = []
@@ -84,6 +110,11 @@ def finish(figure: Figure, key: str, caption: str) -> Picture:
     return Picture(key, caption, files[0], files[1])
 
 
+def marked(number: int) -> dict[str, Any]:
+    """The colour and the marker of a line or of points."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+
+
 def short(name: str, length: int = 28) -> str:
     """A name that fits beside an axis: what is too long loses its middle, as labels and hours stand last."""
     if len(name) <= length:
@@ -91,18 +122,22 @@ def short(name: str, length: int = 28) -> str:
     return f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}"
 
 
-def plain_grid(axes: Axes, axis: str = "both") -> None:
+def not_drawn(number: int) -> str:
+    """A sentence of a caption about systems that a figure has no room for."""
+    return f" {number} more rows are not drawn." if number > 0 else ""
+
+
+def plain_grid(axes: Axes) -> None:
     """Light lines behind the data, few of them."""
-    axes.grid(True, axis=axis)  # type: ignore[arg-type]
+    axes.grid(True)
     axes.tick_params(length=2)
 
 
-def shared_legend(figure: Figure, names: Iterable[str]) -> None:
+def shared_legend(figure: Figure, names: Sequence[str]) -> None:
     """One legend on top for all panels, each of these names in its order and on a line of its own."""
-    handles = {}
-    for axes in figure.axes:
-        found, labels = axes.get_legend_handles_labels()
-        handles.update(dict(zip(labels, found, strict=True)))
+    handles = {
+        str(line.get_label()): line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]
+    }
     shown = [name for name in names if name in handles]
     figure.legend(
         [handles[name] for name in shown],

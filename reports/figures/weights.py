@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from downstream_runs.scoring.sums import in_order
 from reports.columns import TASKS
-from reports.figures import journal, style
+from reports.figures import style
+from reports.figures.curves import folders, is_number, journal
 from reports.figures.style import Picture
-from reports.rows import Row
-from reports.table import partial_counts
+from reports.systems import System
+from reports.tables.blocks import partial_counts
 from reports.tables.model import listed
 
 
-def draw(rows: Sequence[Row], left_out: int) -> list[Picture]:
-    """One figure of all these rows that have weights, a panel each; none if no run saved any."""
-    found = [(row.name, weights) for row in rows if (weights := _weights(row))]
-    if not found:
+def draw(ours: Sequence[System], left_out: int) -> list[Picture]:
+    """One figure of all these systems that have weights, a panel each; none if no run saved any."""
+    having = [(system, weights) for system in ours if (weights := _weights(system))]
+    if not having:
         return []
-    heights = [0.55 + 0.2 * len(weights) for _, weights in found]
-    total = sum(heights) + 0.45
+    total = sum(0.55 + 0.2 * len(weights) for _, weights in having) + 0.45
     with style.canvas(style.COLUMN, total) as figure:
-        top = total - 0.1
-        peak = max(value for _, weights in found for values in weights.values() for value in values)
-        image = None
-        for (name, weights), height in zip(found, heights, strict=True):
-            top -= height
-            axes = figure.add_axes((0.1, (top + 0.3) / total, 0.86, 0.2 * len(weights) / total))
-            layers = max(len(values) for values in weights.values())
+        bottom = total - 0.1
+        peak = max(value for _, weights in having for values in weights.values() for value in values)
+        for system, weights in having:
+            bottom -= 0.55 + 0.2 * len(weights)
+            axes = figure.add_axes((0.1, (bottom + 0.3) / total, 0.86, 0.2 * len(weights) / total))
+            layers = max(map(len, weights.values()))
             # A student of fewer layers has no cell there, which is not a weight of 0.
             grid = [[*values, *[float("nan")] * (layers - len(values))] for values in weights.values()]
             image = axes.imshow(
@@ -37,31 +37,34 @@ def draw(rows: Sequence[Row], left_out: int) -> list[Picture]:
             axes.set_xticks(range(layers))
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
-            axes.set_title(style.short(name, style.WIDEST), loc="left", fontsize=7.5)
+            axes.set_title(style.short(system.name, style.WIDEST))
         bar = figure.add_axes((0.35, 0.24 / total, 0.4, 0.08 / total))
-        figure.colorbar(image, cax=bar, orientation="horizontal")  # type: ignore[arg-type]
+        figure.colorbar(image, cax=bar, orientation="horizontal")
         bar.tick_params(length=2, labelsize=6)
         figure.text(0.1, 0.24 / total, "Layer; weight:", fontsize=7)
+        shown = [system for system, _ in having]
         caption = (
-            f"Learned layer weights of {listed(name for name, _ in found)}: tasks by layers (0 is the input "
-            f"of the "
-            "Transformer), each row sums to 1, at the last evaluation. They are no measure of importance "
-            "where "
-            "layers differ in scale."
+            f"Learned layer weights of {listed(system.name for system in shown)}: tasks by layers (0 is the "
+            "input of the Transformer), each row sums to 1, at the last evaluation. They are no measure of "
+            f"importance where layers differ in scale.{partial_counts(shown)}"
         )
-        caption += partial_counts([row for row in rows if row.name in dict(found)])
-        if left_out:
-            caption += f" {left_out} more rows are not drawn."
-        return [style.finish(figure, "layer_weights", caption)]
+        return [style.finish(figure, "layer_weights", caption + style.not_drawn(left_out))]
 
 
-def _weights(row: Row) -> dict[str, list[float]]:
+def layer_weights(folder: Path) -> list[float] | None:
+    """The featurizer's weights over the hidden states at the last evaluation that has them."""
+    every = [line["layer_weights"] for line in journal(folder) if isinstance(line.get("layer_weights"), list)]
+    usable = [weights for weights in every if weights and all(map(is_number, weights))]
+    return [float(value) for value in usable[-1]] if usable else None
+
+
+def _weights(system: System) -> dict[str, list[float]]:
     """Task -> weights, in the paper's order of tasks; of a task with folds the mean."""
-    found = {}
-    for path, result in row.runs:
-        each = [weights for folder in journal.folders(path) if (weights := journal.layer_weights(folder))]
+    means = {}
+    for path, result in system.runs:
+        each = [weights for folder in folders(path) if (weights := layer_weights(folder))]
         lengths = {len(weights) for weights in each}
         # A single layer has nothing to weigh.
         if len(lengths) == 1 and lengths != {1}:
-            found[result.task] = [in_order(values) / len(each) for values in zip(*each, strict=True)]
-    return {task: found[task] for task in TASKS if task in found}
+            means[result.task] = [in_order(values) / len(each) for values in zip(*each, strict=True)]
+    return {task: means[task] for task in TASKS if task in means}

@@ -3,100 +3,46 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from reports.columns import COLUMNS
-from reports.scores import Board, ReferencePoint
+from reports.columns import BY_KEY, COLUMNS
+from reports.scores import Leaderboard, ReferencePoint
+from reports.systems import Profile, System
+from reports.tables.model import printed
 
 FOLDER = Path(__file__).parent
-TABLE1 = FOLDER / "table1.csv"
 #: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.
 QBE_X100 = "qbe_mtwv_x100"
 FBANK_ROW = "FBANK (leaderboard)"
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """One printed row of Table 1.
-
-    group: the part of the table it stands in ("960h 26.4M-31.6M"), since a model name can be there twice.
-    model: the name as printed.
-    params_m: parameters in millions, as printed.
-    values: the other printed numbers by column of the file (`asr_wer`), as text with the printed digits.
-    source: publication and table.
-    """
-
-    group: str
-    model: str
-    params_m: str
-    values: Mapping[str, str]
-    source: str
-
-    @property
-    def name(self) -> str:
-        """The model, a student with the hours of speech that it was distilled on: "ARMHuBERT (960h)"."""
-        hours = self.group.split()[0]
-        return self.model if hours == "baselines" else f"{self.model} ({hours})"
-
-    def percent(self) -> dict[str, float]:
-        """Column key -> value in percent."""
-        return _percent(self.values)
-
-
-@dataclass(frozen=True)
-class System:
-    """A row of systems.csv: one model of any publication.
-
-    distilled_on: hours of speech, or empty.
-    params_m, macs_g: millions of parameters and SUPERB's giga-MACs as printed, empty when not printed.
-    printed: column key -> the value as printed (QbE times 100).
-    values: column key -> the same in percent.
-    """
-
-    model: str
-    distilled_on: str
-    params_m: str
-    macs_g: str
-    printed: Mapping[str, str]
-    values: Mapping[str, float]
-    source: str
-
-    @property
-    def name(self) -> str:
-        """The model with the hours of speech that it was distilled on, if any."""
-        return f"{self.model} ({self.distilled_on})" if self.distilled_on else self.model
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Parameters and SUPERB's MACs of a preset, as `python -m upstream_arm profile` counts them."""
-
-    preset: str
-    params: int
-    macs: int
+# The same model under two names: as Table 1 prints it -> as systems.csv has it (compared without case).
+_ALIASES = {"lighthubert a_small": "lighthubert small (960h)"}
+# Models of the paper's Table 1 and patterns of its Table 2 -> the preset of their shape.
+_PRESETS = {
+    "MaskHuBERT (960h)": "maskhubert",
+    "ARMHuBERT (960h)": "armhubert",
+    "ARMHuBERT-S (960h)": "armhubert_s_960h",
+    "ARMwavLM-S (960h)": "armwavlm_s_960h",
+    "ARMHuBERT-S (100h)": "armhubert_s_100h",
+    "ARMwavLM-S (100h)": "armwavlm_s_100h",
+    "6by2": "table2_6by2",
+    "3by4": "table2_3by4",
+    "6by2-up": "table2_6by2_up",
+    "3by4-up": "table2_3by4_up",
+    "2by6": "table2_2by6",
+    "None": "table2_none",
+}
 
 
 @cache
-def table1() -> tuple[PublishedRow, ...]:
-    """Table 1 of "Recycle-and-Distill" (arXiv 2305.11685), in its order."""
-    return tuple(
-        PublishedRow(
-            group=row.pop("group"),
-            model=row.pop("model"),
-            params_m=row.pop("params_m"),
-            source=row.pop("source"),
-            values=row,
-        )
-        for row in _rows("table1.csv")
-    )
+def table(number: int) -> tuple[System, ...]:
+    """Table 1, 2, 3 or 4 of "Recycle-and-Distill" (arXiv 2305.11685), in its order.
 
-
-def ablation(number: int) -> list[dict[str, str]]:
-    """The rows of Table 2, 3 or 4 of the same paper, as printed."""
-    return _rows(f"table{number}.csv")
+    The systems of Tables 2 to 4 are patterns, methods and models with a masking ratio.
+    """
+    return tuple(_system(row) for row in _rows(f"table{number}.csv"))
 
 
 @cache
@@ -106,38 +52,60 @@ def systems() -> tuple[System, ...]:
 
 
 @cache
+def known() -> tuple[System, ...]:
+    """Every published system once: systems.csv, then the rows of Table 1 that are not in it."""
+    names = {_plain(system) for system in systems()}
+    others = [system for system in table(1) if _plain(system) not in names]
+    fbank = "FBANK (original SUPERB paper)"
+    renamed = [dataclasses.replace(one, name=fbank) if one.name == "FBANK" else one for one in others]
+    return (*systems(), *renamed)
+
+
+def conflicts() -> list[str]:
+    """One sentence for each value that Table 1 and systems.csv print differently for the same model."""
+    others = {_plain(system): system for system in systems()}
+    pairs = [(one, others[_plain(one)]) for one in table(1) if _plain(one) in others]
+    return [
+        f"Conflict: {BY_KEY[key].name} of {other.name} is {BY_KEY[key].text(value)} in "
+        f"{one.printed['source']} and {BY_KEY[key].text(other.values[key])} in {other.printed['source']}; "
+        "the latter is shown here."
+        for one, other in pairs
+        for key, value in one.values.items()
+        if abs(value - other.values[key]) > 1e-9
+    ]
+
+
+@cache
 def profiles() -> Mapping[str, Profile]:
     """Preset -> its recomputed parameters and MACs."""
-    return {
-        row["preset"]: Profile(row["preset"], int(row["params"]), int(row["macs"]))
-        for row in _rows("profile.csv")
-    }
+    rows = _rows("profile.csv")
+    return {row["preset"]: Profile(row["preset"], int(row["params"]), int(row["macs"])) for row in rows}
 
 
 @cache
 def reference_points() -> Mapping[str, ReferencePoint]:
     """superb_s's two points for each metric, as the leaderboard's code has them."""
-    return {
-        row["metric"]: ReferencePoint(float(row["fbank"]), float(row["sota"]))
-        for row in _rows("reference_points.csv")
-    }
+    rows = _rows("reference_points.csv")
+    return {row["metric"]: ReferencePoint(float(row["fbank"]), float(row["sota"])) for row in rows}
 
 
 @cache
-def board() -> Board:
-    """The leaderboard's 20 displayed rows and its FBANK row: on it the displayed ranks come out."""
-    rows: dict[str, Mapping[str, float]] = {row["model"]: _percent(row) for row in displayed()}
-    # Rounded like the displayed rows: the unrounded row would be beaten by itself.
-    rows[FBANK_ROW] = next(system.values for system in systems() if system.model == FBANK_ROW)
-    return Board("SUPERB leaderboard (20 displayed rows and FBANK)", rows)
-
-
-def displayed() -> list[dict[str, str]]:
+def displayed() -> tuple[System, ...]:
     """The 20 rows that the leaderboard displays, with its `rank` and `score`."""
-    return _rows("board_displayed.csv")
+    return tuple(_system(row) for row in _rows("board_displayed.csv"))
 
 
-def board_parameters() -> Mapping[str, int]:
+@cache
+def leaderboard() -> Leaderboard:
+    """The leaderboard's 20 displayed rows and its FBANK row: on it the displayed ranks come out."""
+    # FBANK rounded like the displayed rows: the unrounded row would be beaten by itself.
+    rows = [*displayed(), *(system for system in systems() if system.name == FBANK_ROW)]
+    return Leaderboard(
+        "SUPERB leaderboard (20 displayed rows and FBANK)", {row.name: row.values for row in rows}
+    )
+
+
+def leaderboard_parameters() -> Mapping[str, int]:
     """Model -> parameters, from the leaderboard's public set of April 2022."""
     return {row["model"]: int(row["params"]) for row in _rows("board_2022-04.csv")}
 
@@ -147,24 +115,30 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _percent(row: Mapping[str, str]) -> dict[str, float]:
+def _system(row: dict[str, str]) -> System:
+    name = row.get("pattern") or row.get("method") or row["model"]
+    # Table 1 names students only by their part of the table, of which the first word is the hours.
+    hours = row.get("distilled_on", "") or row.get("group", "baselines").split()[0].replace("baselines", "")
+    name = f"{name} ({hours})" if hours else name
+    preset = _PRESETS.get(name)
     values = {}
     for column in COLUMNS:
         if column.key in row:
             values[column.key] = float(row[column.key]) * (1 if column.unit == "percent" else 100)
-        elif column.key == "qbe_mtwv":
+        elif column.key == "qbe_mtwv" and QBE_X100 in row:
             values[column.key] = float(row[QBE_X100])
-    return values
-
-
-def _system(row: dict[str, str]) -> System:
-    printed = {column.key: row[QBE_X100 if column.key == "qbe_mtwv" else column.key] for column in COLUMNS}
     return System(
-        model=row["model"],
-        distilled_on=row["distilled_on"],
-        params_m=row["params_m"],
-        macs_g=row["macs_g"],
-        printed=printed,
-        values={key: float(text) for key, text in printed.items()},
-        source=row["source"],
+        name=name,
+        source=f"published: {row['source']}",
+        params_m=row.get("params_m", ""),
+        macs_g=row.get("macs_g", ""),
+        cells={key: printed(row[key]) for key in (*BY_KEY, "overall") if key in row},
+        values=values,
+        printed=row,
+        profile=None if preset is None else profiles()[preset],
     )
+
+
+def _plain(system: System) -> str:
+    folded = system.name.casefold()
+    return _ALIASES.get(folded, folded)

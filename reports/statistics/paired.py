@@ -14,16 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from reports.columns import BY_KEY
-from reports.evidence import Evidence, same_items
+from reports.items import ScoredItems, same_items
 from reports.statistics import ratios, trials
 from reports.statistics.ratios import Sums, sums
-from reports.statistics.resample import Draws, Interval, interval, two_sided
-
-if TYPE_CHECKING:
-    from reports.statistics.resample import Array
+from reports.statistics.resample import Array, Draws, Interval, interval, two_sided
 
 EXACT = 12
 SWAPS = 10_000
@@ -62,29 +60,35 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def compare(first: Evidence, second: Evidence) -> Comparison | str:
+def compare(first: ScoredItems, second: ScoredItems) -> Comparison | str:
     """Test one metric of two systems; a sentence where they cannot be paired."""
     if not same_items(first, second):
         return "not the same test items"
     unit = first.unit
     if first.trials:
-        drawn = trials.difference(first, second)
+        drawn = trials.draws(first, second)
         if drawn is None:
             return f"a single {unit} gives no test"
         return of_draws(first.key, drawn, f"paired bootstrap by {unit}")
-    ours, theirs = ([sums(stratum) for stratum in evidence.items] for evidence in (first, second))
-    drawn = ratios.difference(first, second)
+    ours, theirs = ([sums(stratum) for stratum in scored.items] for scored in (first, second))
     p, difference = permutation(ours, theirs)
     matched = None
     if first.key in MATCHED:
-        pairs = zip(_flat(first), _flat(second), strict=True)
-        matched = matched_pairs([after - before for before, after in pairs])
-    found = None if drawn is None else interval(drawn)
+        before, after = (
+            [
+                item.numerator
+                for stratum in scored.items
+                for item in sorted(stratum, key=lambda item: item.name)
+            ]
+            for scored in (first, second)
+        )
+        matched = matched_pairs(np.subtract(after, before).tolist())
     groups = sum(len(stratum.groups) for stratum in ours)
     method = f"permutation by {unit}"
     if smallest(groups) > SIGNIFICANT:
         method += f"; {groups} of them cannot give less than p = {smallest(groups):.2g}"
-    return Comparison(first.key, difference, found, p, method, matched)
+    around = interval(ratios.draws(first, second))
+    return Comparison(first.key, difference, around, p, method, matched)
 
 
 def smallest(groups: int) -> float:
@@ -97,17 +101,8 @@ def of_draws(key: str, drawn: Draws, method: str) -> Comparison:
     return Comparison(key, drawn.point, interval(drawn), two_sided(drawn), method)
 
 
-def _flat(evidence: Evidence) -> list[float]:
-    """Numerators in the order of the items' names."""
-    return [
-        item.numerator for stratum in evidence.items for item in sorted(stratum, key=lambda item: item.name)
-    ]
-
-
 def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, float]:
     """The p-value of "no difference" and the difference second - first in percent, mean over the strata."""
-    import numpy as np
-
     groups = sum(len(stratum.groups) for stratum in first)
     exact = groups <= EXACT
     if exact:
@@ -125,8 +120,6 @@ def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, f
 
 def _swapped(first: Sequence[Sums], second: Sequence[Sums], swaps: Array) -> Array:
     """`[swap]`: the difference in percent where the groups with a 1 are exchanged."""
-    import numpy as np
-
     total = np.zeros(len(swaps))
     start = 0
     for ours, theirs in zip(first, second, strict=True):

@@ -11,15 +11,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from downstream_runs.scoring.sums import in_order
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -75,8 +75,6 @@ def plural(unit: str, number: int) -> str:
 @lru_cache(maxsize=16)  # more than there are tasks, whose streams take turns
 def weights(groups: int, stream: str) -> Array:
     """`[DRAWS, groups]`: how often each group is in each draw; the same for the same arguments everywhere."""
-    import numpy as np
-
     seed = int.from_bytes(hashlib.sha256(f"{stream}/{groups}".encode()).digest()[:8], "big")
     chosen = np.random.default_rng(seed).integers(0, groups, size=(DRAWS, groups))
     chosen += groups * np.arange(DRAWS)[:, None]
@@ -95,9 +93,6 @@ def interval(draws: Draws | None, level: float = LEVEL) -> Interval | None:
     Percentiles are those of Student's t instead of the normal's, as Hesterberg, "What Teachers Should Know
     about the Bootstrap" (2015), proposes for few groups.
     """
-    import numpy as np
-    from scipy.special import ndtr, stdtrit
-
     if draws is None or not np.isfinite(draws.values).all() or float(np.ptp(draws.values)) == 0:
         return None
     tail = float(ndtr(stdtrit(draws.freedom, (1 - level) / 2)))
@@ -107,16 +102,12 @@ def interval(draws: Draws | None, level: float = LEVEL) -> Interval | None:
 
 def two_sided(draws: Draws) -> float:
     """The p-value of "the difference is 0" from a bootstrap of a difference: twice the smaller tail."""
-    import numpy as np
-
     below, above = int(np.sum(draws.values <= 0)), int(np.sum(draws.values >= 0))
     return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws.values)))
 
 
 def combined(parts: Sequence[Draws], unit: str) -> Draws:
     """The mean of independent parts; degrees of freedom by Welch and Satterthwaite."""
-    import numpy as np
-
     spreads = [float(np.var(part.values)) for part in parts]
     squares = in_order(spread**2 / part.freedom for spread, part in zip(spreads, parts, strict=True))
     freedom = in_order(spreads) ** 2 / squares if squares > 0 else min(part.freedom for part in parts)

@@ -1,73 +1,59 @@
-"""Intervals and tests of whole rows: every metric of a system, and its overall score."""
+"""Intervals and tests of whole systems: every metric, and the overall score."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from reports import scores
 from reports.columns import BY_KEY, TASKS
-from reports.evidence import Evidence, same_items
+from reports.items import ScoredItems, same_items
 from reports.statistics import paired, ratios, trials
 from reports.statistics.paired import Comparison
-from reports.statistics.resample import Draws, Interval, interval
-
-if TYPE_CHECKING:
-    from reports.statistics.resample import Array
+from reports.statistics.resample import Array, Draws, Interval, interval
 
 OVERALL = "overall"
 
 
-@dataclass(frozen=True)
-class Uncertainty:
-    """What can be said of one system.
-
-    intervals: column key, or "overall", -> interval in percent.
-    """
-
-    intervals: Mapping[str, Interval]
+def _draws(first: ScoredItems, *second: ScoredItems) -> Draws | None:
+    """Draws of one metric, or of the difference of two systems, whatever it is computed from."""
+    return trials.draws(first, *second) if first.trials else ratios.draws(first, *second)
 
 
-def draws(evidence: Evidence) -> Draws | None:
-    """Draws of one metric, whatever it is computed from."""
-    return trials.draws(evidence) if evidence.trials else ratios.draws(evidence)
+def intervals(items: Mapping[str, ScoredItems]) -> dict[str, Interval]:
+    """Column key, or "overall" where all eleven metrics have items, -> interval in percent."""
+    drawn = {key: draws for key, scored in items.items() if (draws := _draws(scored)) is not None}
+    if not set(scores.KEYS) - drawn.keys():
+        drawn[OVERALL] = _overall(drawn)
+    around = {key: interval(draws) for key, draws in drawn.items()}
+    return {key: _possible(key, one) for key, one in around.items() if one is not None}
 
 
-def uncertainty(evidence: Mapping[str, Evidence]) -> Uncertainty:
-    """Intervals of all metrics with evidence, and of the overall score where all eleven have it."""
-    drawn = {key: draws(found) for key, found in evidence.items()}
-    intervals = {key: interval(found) for key, found in drawn.items()}
-    whole = {key: found for key, found in drawn.items() if found is not None}
-    if not set(scores.KEYS) - whole.keys():
-        intervals[OVERALL] = interval(_overall(whole))
-    return Uncertainty({key: _possible(key, found) for key, found in intervals.items() if found is not None})
-
-
-def _possible(key: str, found: Interval) -> Interval:
+def _possible(key: str, around: Interval) -> Interval:
     """The interval without the numbers that the metric cannot have; only error rates can exceed 100."""
     rate = key in BY_KEY and BY_KEY[key].better == "lower"
-    return dataclasses.replace(
-        found, low=max(found.low, 0.0), high=found.high if rate else min(found.high, 100.0)
-    )
+    high = around.high if rate else min(around.high, 100.0)
+    return dataclasses.replace(around, low=max(around.low, 0.0), high=high)
 
 
-def compare(first: Mapping[str, Evidence], second: Mapping[str, Evidence]) -> dict[str, Comparison | str]:
-    """Column key, or "overall", -> test of second against first, for metrics that both have evidence of."""
-    found: dict[str, Comparison | str] = {}
+def compare(
+    first: Mapping[str, ScoredItems], second: Mapping[str, ScoredItems]
+) -> dict[str, Comparison | str]:
+    """Column key, or "overall", -> test of second against first, for metrics of which both have items."""
+    tests: dict[str, Comparison | str] = {}
     differences: dict[str, Draws] = {}
     for key in (key for key in scores.KEYS if key in first and key in second):
-        found[key] = paired.compare(first[key], second[key])
+        tests[key] = paired.compare(first[key], second[key])
         if same_items(first[key], second[key]):
-            drawn = (trials if first[key].trials else ratios).difference(first[key], second[key])
+            drawn = _draws(first[key], second[key])
             if drawn is not None:
                 differences[key] = drawn
     if not set(scores.KEYS) - differences.keys():
-        found[OVERALL] = paired.of_draws(
-            OVERALL, _overall(differences, offset=0.0), "paired bootstrap, each task by its own groups"
-        )
-    return found
+        drawn = _overall(differences, offset=0.0)
+        tests[OVERALL] = paired.of_draws(OVERALL, drawn, "paired bootstrap, each task by its own groups")
+    return tests
 
 
 def _overall(drawn: Mapping[str, Draws], offset: float = 100.0) -> Draws:
@@ -75,8 +61,6 @@ def _overall(drawn: Mapping[str, Draws], offset: float = 100.0) -> Draws:
 
     The tasks are independent; slot filling's two metrics share their draws, as they share their utterances.
     """
-    import numpy as np
-
     total: list[Array] = []
     spreads, squares, point = 0.0, 0.0, 0.0
     for task in TASKS:

@@ -17,54 +17,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from reports.evidence import Evidence, Trial
-from reports.statistics.resample import Draws, weights, widened
+import numpy as np
 
-if TYPE_CHECKING:
-    from reports.statistics.resample import Array
+from downstream_runs.scoring import eer
+from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
+from reports.items import ScoredItems, Trial
+from reports.statistics.resample import Array, Draws, weights, widened
 
 THRESHOLDS = 1000
 #: The share of draws that must have an EER for an interval to be made from them.
 MOSTLY = 0.95
 
 
-def point(evidence: Evidence) -> float:
+def point(scored: ScoredItems) -> float:
     """The EER or MTWV of the trials, in percent."""
-    import numpy as np
-
-    counted = _counted(evidence.trials, evidence.key, limit=None)
-    return float(_values(evidence.key, counted, np.ones((1, counted.resampled)))[0])
-
-
-def draws(evidence: Evidence) -> Draws | None:
-    """The metric under resampling of its groups; None with fewer than two of them."""
-    return _draws([evidence])
+    if scored.key == "asv_eer":
+        labels, values = zip(*((trial.label, trial.score) for trial in scored.trials), strict=True)
+        return 100 * eer.score(labels, values).eer
+    return _undrawn(scored, _counted(scored.trials, scored.key, limit=None))
 
 
-def difference(first: Evidence, second: Evidence) -> Draws | None:
-    """The second minus the first, both on the same draws of the same groups."""
-    return _draws([first, second])
+def draws(*systems: ScoredItems) -> Draws | None:
+    """The metric under resampling of its groups; None with fewer than two of them.
 
-
-def _draws(systems: Sequence[Evidence]) -> Draws | None:
-    import numpy as np
-
-    points, values, count = [], [], 0
-    for evidence in systems:
-        counted = _counted(evidence.trials, evidence.key, limit=THRESHOLDS)
+    Of two systems the second minus the first, both on the same draws of the same groups.
+    """
+    total, values, count = 0.0, np.zeros(1), 0
+    for sign, scored in zip((1.0,) if len(systems) == 1 else (-1.0, 1.0), systems, strict=True):
+        counted = _counted(scored.trials, scored.key, limit=THRESHOLDS)
         count = counted.resampled
         if count < 2:
             return None
-        near = float(_values(evidence.key, counted, np.ones((1, count)))[0])
-        points.append(point(evidence))
-        drawn = _values(evidence.key, counted, weights(count, f"{evidence.task}/0"))
-        values.append(drawn + (points[-1] - near))
-    sign = [1.0] if len(systems) == 1 else [-1.0, 1.0]
-    total = sum(factor * value for factor, value in zip(sign, points, strict=True))
-    moved = _drawn_again(np.sum([factor * value for factor, value in zip(sign, values, strict=True)], axis=0))
-    return Draws(total, widened(total, moved, count), count - 1, count, systems[0].unit)
+        value = point(scored)
+        drawn = _values(scored.key, counted, weights(count, f"{scored.task}/0"))
+        total += sign * value
+        values = values + sign * (drawn + (value - _undrawn(scored, counted)))
+    values = _drawn_again(values)
+    return Draws(total, widened(total, values, count), count - 1, count, systems[0].unit)
+
+
+def _undrawn(scored: ScoredItems, counted: _Counted) -> float:
+    return float(_values(scored.key, counted, np.ones((1, counted.resampled)))[0])
 
 
 def _drawn_again(values: Array) -> Array:
@@ -72,8 +66,6 @@ def _drawn_again(values: Array) -> Array:
 
     Speakers who are enrolled for targets only can make up a whole draw, which then has no false alarms.
     """
-    import numpy as np
-
     good = np.flatnonzero(np.isfinite(values))
     if len(good) < MOSTLY * len(values):
         return values
@@ -95,8 +87,6 @@ class _Counted:
 
 
 def _values(key: str, counted: _Counted, drawn: Array) -> Array:
-    import numpy as np
-
     fixed = np.ones((len(drawn), len(counted.targets) - counted.resampled))
     every = np.concatenate([drawn, fixed], axis=1) if fixed.size else drawn
     return _eer(counted, every) if key == "asv_eer" else _mtwv(counted, every)
@@ -107,8 +97,6 @@ def _used(trials: Sequence[Trial], key: str) -> tuple[list[Trial], list[str], in
     if key != "qbe_mtwv":
         names = sorted({trial.group for trial in trials})
         return list(trials), names, len(names)
-    from downstream_runs.scoring.mtwv import DEFAULT_SCORE
-
     spoken = {trial.group for trial in trials if trial.label == 1}
     searched = {trial.group for trial in trials if trial.score != DEFAULT_SCORE} & spoken
     used = [trial for trial in trials if trial.group in spoken]
@@ -116,8 +104,6 @@ def _used(trials: Sequence[Trial], key: str) -> tuple[list[Trial], list[str], in
 
 
 def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
-    import numpy as np
-
     used, ordered, resampled = _used(trials, key)
     names = {name: number for number, name in enumerate(ordered)}
     scores = np.array([trial.score for trial in used])
@@ -142,8 +128,6 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
 
 
 def _eer(counted: _Counted, drawn: Array) -> Array:
-    import numpy as np
-
     values = []
     for part in np.array_split(drawn, max(1, len(drawn) * counted.targets.shape[1] // 2_000_000)):
         accepted, false = part @ counted.targets, part @ counted.nontargets
@@ -160,10 +144,6 @@ def _eer(counted: _Counted, drawn: Array) -> Array:
 
 
 def _mtwv(counted: _Counted, drawn: Array) -> Array:
-    import numpy as np
-
-    from downstream_runs.scoring.mtwv import BETA
-
     worth = counted.targets - BETA * counted.nontargets
     # The last column is everything below the lowest target's score: no threshold of a best TWV.
     twv = (drawn @ worth[:, :-1]) / drawn.sum(axis=1, keepdims=True)

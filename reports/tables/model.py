@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 MISSING = "–"
 #: How many names a note lists before it says how many more there are.
@@ -14,10 +14,8 @@ NAMES = 6
 
 @dataclass(frozen=True)
 class Head:
-    """A column.
+    """A column's head; neighbours of one `group` share it above them.
 
-    text: printed on top, with an arrow if one side is better.
-    group: printed above neighbours of the same group, as the paper does.
     better: the side that is marked within a block; empty for a column that is not ranked.
     detail: left out in LaTeX, where a page is narrow.
     """
@@ -45,16 +43,21 @@ class Cell:
     competes: bool = True
 
 
+EMPTY = Cell(MISSING)
+#: A column of a table: its head, and what makes the cell of an entry, for example of a system.
+TableColumn: TypeAlias = tuple[Head, Callable[[Any], Cell]]
+
+
 @dataclass(frozen=True)
 class Block:
-    """Rows under one title.
+    """Rows under one title: entries before `made` turns them into cells, then cells.
 
     warning: printed above the rows.
     ranked: whether the best and second best are marked.
     """
 
     title: str
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Any, ...]
     warning: str = ""
     ranked: bool = False
 
@@ -70,13 +73,44 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+def made(
+    key: str, title: str, columns: Sequence[TableColumn], blocks: Iterable[Block], notes: Iterable[str] = ()
+) -> Table:
+    """The table of these columns, a row for each entry of a block.
+
+    In ranked blocks best and second best are marked; equal printed values share a mark.
+    """
+    heads = tuple(head for head, _ in columns)
+    filled = []
+    for block in blocks:
+        by_column = [[cell(entry) for entry in block.rows] for _, cell in columns]
+        if block.ranked:
+            by_column = [
+                _emphasised(cells, head.better) for cells, head in zip(by_column, heads, strict=True)
+            ]
+        filled.append(dataclasses.replace(block, rows=tuple(zip(*by_column, strict=True))))
+    return Table(key, title, heads, tuple(filled), tuple(notes))
+
+
+def _emphasised(cells: list[Cell], better: str) -> list[Cell]:
+    own = [None if cell.value is None or not cell.competes else float(cell.text) for cell in cells]
+    values = sorted({value for value in own if value is not None}, reverse=better == "higher")
+    if not better or len(values) < 2:
+        return cells
+    marks: dict[float | None, Literal["best", "second"]] = {values[0]: "best", values[1]: "second"}
+    return [
+        dataclasses.replace(cell, emphasis=marks.get(value, ""))
+        for cell, value in zip(cells, own, strict=True)
+    ]
+
+
 def text(content: str) -> Cell:
     """A cell of text."""
     return Cell(content or MISSING)
 
 
 def printed(content: str) -> Cell:
-    """A published number with its digits."""
+    """A number with the digits that it was printed with; text where it is none."""
     try:
         return Cell(content, float(content))
     except ValueError:
@@ -85,38 +119,7 @@ def printed(content: str) -> Cell:
 
 def number(value: float | None, digits: int, marks: str = "") -> Cell:
     """A number of ours; one with a mark is not a source's own and does not compete."""
-    return Cell(MISSING) if value is None else Cell(f"{value:.{digits}f}", value, marks, competes=not marks)
-
-
-def ranked(table: Table) -> Table:
-    """The table with best and second best marked in its ranked blocks; equal printed values share a mark."""
-    blocks = (_ranked(block, table.heads) if block.ranked else block for block in table.blocks)
-    return dataclasses.replace(table, blocks=tuple(blocks))
-
-
-def _ranked(block: Block, heads: Sequence[Head]) -> Block:
-    if len(block.rows) < 2:
-        return block
-    columns = [
-        _emphasised([row[index] for row in block.rows], head.better) for index, head in enumerate(heads)
-    ]
-    return dataclasses.replace(block, rows=tuple(zip(*columns, strict=True)))
-
-
-def _emphasised(cells: list[Cell], better: str) -> list[Cell]:
-    values = sorted({float(cell.text) for cell in cells if cell.value is not None and cell.competes})
-    if not better or len(values) < 2:
-        return cells
-    best, second = (values[0], values[1]) if better == "lower" else (values[-1], values[-2])
-    found = []
-    for cell in cells:
-        own = None if cell.value is None or not cell.competes else float(cell.text)
-        if own == best:
-            cell = dataclasses.replace(cell, emphasis="best")
-        elif own == second:
-            cell = dataclasses.replace(cell, emphasis="second")
-        found.append(cell)
-    return found
+    return EMPTY if value is None else Cell(f"{value:.{digits}f}", value, marks, competes=not marks)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -126,6 +129,6 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:NAMES]) + more
 
 
-def grouped_notes(said: Mapping[str, Sequence[str]]) -> list[str]:
-    """One note for each sentence, with the rows it is about in front."""
-    return [f"{listed(names)}: {sentence}." for sentence, names in said.items()]
+def grouped_notes(names_by_sentence: Mapping[str, Sequence[str]]) -> list[str]:
+    """One note for each sentence, with the systems it is about in front."""
+    return [f"{listed(names)}: {sentence}." for sentence, names in names_by_sentence.items()]

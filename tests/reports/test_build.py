@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from reports import compare, figures, files, scores
+from downstream_runs.core.run_folder import METRICS
+from reports import build, compare, figures, scores
 from reports.__main__ import main
-from reports.figures import journal, labels, pareto, style
+from reports.figures import curves, labels, pareto, style, weights
 from reports.figures.style import Picture
-from reports.gather import evidence_of, gather
+from reports.ours import gather, items_of
 from upstream_arm.common.errors import ReportError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -121,8 +122,8 @@ def test_figures_and_tables_of_before_that_are_gone_are_removed(
 def test_a_list_of_old_files_that_points_elsewhere_removes_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("x")
     (tmp_path / "o").mkdir()
-    (tmp_path / "o" / files.MANIFEST).write_text(json.dumps(["../precious.txt", 3]))
-    files.write_all(tmp_path / "o", {"a.txt": b"a"}, prune=True)
+    (tmp_path / "o" / build.MANIFEST).write_text(json.dumps(["../precious.txt", 3]))
+    build.write_all(tmp_path / "o", {"a.txt": b"a"}, prune=True)
     assert (tmp_path / "precious.txt").exists() and (tmp_path / "o" / "a.txt").read_bytes() == b"a"
 
 
@@ -218,7 +219,7 @@ def test_two_runs_are_compared_with_differences_and_tests(
 
 
 def compare_rows(collection: object, *names: str) -> list[dict[str, float]]:
-    rows = {row.name: row.percent() for row in collection.rows}  # type: ignore[attr-defined]
+    rows = {row.name: row.values for row in collection.systems}  # type: ignore[attr-defined]
     return [rows[name] for name in names]
 
 
@@ -298,13 +299,13 @@ def test_a_name_as_it_is_written_comes_first(tmp_path: Path) -> None:
     assert compare.find(["MINE [demo]"], gather([seeds]))[0].name == "Mine [demo]"
 
 
-# Evidence
+# Test items
 
 
 def test_items_that_do_not_give_the_reported_number_give_no_interval(tmp_path: Path) -> None:
     synthetic.make(tmp_path / "runs", "a", tasks=("ks", "asv", "er"))
-    [row] = gather([tmp_path / "runs"]).rows
-    whole, problems = evidence_of(row)
+    [row] = gather([tmp_path / "runs"]).systems
+    whole, problems = items_of(row)
     assert problems == [] and set(whole) == {"ks_acc", "asv_eer", "er_acc"}
     items = next((tmp_path / "runs").rglob("ks/*/items.csv"))
     items.write_text(items.read_text().replace(",s1,1,1", ",s1,0,1", 1))
@@ -312,7 +313,7 @@ def test_items_that_do_not_give_the_reported_number_give_no_interval(tmp_path: P
     fold.write_text("\n".join(fold.read_text().splitlines()[:-1]) + "\n")
     trials = next((tmp_path / "runs").rglob("trials.csv"))
     trials.write_text("item\n")
-    found, problems = evidence_of(row)
+    found, problems = items_of(row)
     assert found == {}
     text = "\n".join(problems)
     assert str(items) in text and "is not the file that the run wrote" in text
@@ -324,11 +325,11 @@ def test_an_unfinished_set_of_folds_is_no_row_and_said(
 ) -> None:
     synthetic.make(tmp_path / "runs", "a", tasks=("er",))
     [mean] = [path for path in (tmp_path / "runs").rglob("result.json") if "fold" not in path.parent.name]
-    [row] = gather([tmp_path / "runs"]).rows
+    [row] = gather([tmp_path / "runs"]).systems
     assert [path for path, _ in row.runs] == [mean]
     mean.unlink()
     found = gather([tmp_path / "runs"])
-    assert found.rows == () and "5 of its folds are done" in found.notes[0]
+    assert found.systems == () and "5 of its folds are done" in found.notes[0]
     _, err = say(capsys, "table")
     assert "note: runs" in err and "folds" in err
 
@@ -380,7 +381,7 @@ def test_a_long_name_keeps_its_ends_and_real_runs_come_first(runs: Path) -> None
     assert style.short("armhubert") == "armhubert"
     cut = style.short("a_student_of_many_words [demo, untrained]", 20)
     assert len(cut) == 20 and cut.startswith("a_stu") and cut.endswith("trained]")
-    rows = gather([runs]).rows
+    rows = gather([runs]).systems
     assert rows[0].labels
     [picture] = [one for one in figures.draw(rows, {}, 2) if one.key == "layer_weights"]
     assert picture.caption.startswith("Learned layer weights of armhubert, armhubert_s_960h:")
@@ -391,18 +392,18 @@ def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
     good = {"split": "dev", "step": 1, "scores": {"wer": {"value": 50.0}}, "layer_weights": [0.25, 0.75]}
     train = {"split": "train", "step": 1, "scalars": {"asr/train-loss": 2.5, "x": 1}}
     lines = [json.dumps(good), json.dumps(train), "[1]", '{"split": "dev", "st']
-    (tmp_path / journal.NAME).write_text("\n".join(lines))
-    assert journal.layer_weights(tmp_path) == [0.25, 0.75]
-    assert journal.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
-    assert journal.losses(tmp_path) == [(1, 2.5)]
-    assert journal.layer_weights(tmp_path / "none") is None
+    (tmp_path / METRICS).write_text("\n".join(lines))
+    assert weights.layer_weights(tmp_path) == [0.25, 0.75]
+    assert curves.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
+    assert curves.losses(tmp_path) == [(1, 2.5)]
+    assert weights.layer_weights(tmp_path / "none") is None
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
-    files.write(tmp_path / "a" / "b.txt", b"x")
+    build._write(tmp_path / "a" / "b.txt", b"x")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
     before = (tmp_path / "a" / "b.txt").stat().st_mtime_ns
-    files.write(tmp_path / "a" / "b.txt", b"x")
+    build._write(tmp_path / "a" / "b.txt", b"x")
     assert (tmp_path / "a" / "b.txt").stat().st_mtime_ns == before
     with pytest.raises(ReportError):
-        files.write(tmp_path / "a" / "b.txt" / "c", b"x")
+        build._write(tmp_path / "a" / "b.txt" / "c", b"x")

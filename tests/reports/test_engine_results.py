@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.scoring import eer
-from reports import evidence, scores
+from reports import scores
 from reports.columns import COLUMNS, in_percent
-from reports.evidence import Evidence
-from reports.gather import evidence_of, gather
-from reports.rows import Row, headlines
+from reports.items import Item, ScoredItems, recomputed
+from reports.ours import gather, headlines, items_of
 from reports.statistics import paired, ratios, systems, trials
-from reports.tables import runs
+from reports.systems import System
+from reports.tables import overview
 
 UPSTREAMS = ("armhubert_random", "fbank_no_cmvn")
 #: Metrics in which all groups have the same rate: no draw of them shows how they differ.
@@ -23,19 +23,19 @@ EQUAL: dict[str, set[str]] = {"armhubert_random": {"sf_f1"}, "fbank_no_cmvn": se
 
 
 @pytest.fixture(scope="module")
-def rows(data_dir: Path) -> dict[str, Row]:
+def rows(data_dir: Path) -> dict[str, System]:
     """Upstream -> its one row."""
     found = gather([data_dir / "demo_runs"])
     assert found.problems == () and found.notes == ()
-    assert len(found.rows) == len(UPSTREAMS), "QbE, which trains nothing, joins the row of shortened runs"
-    return {row.upstream: row for row in found.rows}
+    assert len(found.systems) == len(UPSTREAMS), "QbE, which trains nothing, joins the row of shortened runs"
+    return {row.upstream: row for row in found.systems}
 
 
 @pytest.fixture(scope="module")
-def items(rows: Mapping[str, Row]) -> dict[str, Mapping[str, Evidence]]:
+def items(rows: Mapping[str, System]) -> dict[str, Mapping[str, ScoredItems]]:
     found = {}
     for name, row in rows.items():
-        usable, problems = evidence_of(row)
+        usable, problems = items_of(row)
         assert problems == []
         found[name] = usable
     return found
@@ -43,22 +43,22 @@ def items(rows: Mapping[str, Row]) -> dict[str, Mapping[str, Evidence]]:
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_every_number_of_every_task_is_computed_again(
-    rows: Mapping[str, Row], items: Mapping[str, Mapping[str, Evidence]], upstream: str
+    rows: Mapping[str, System], items: Mapping[str, Mapping[str, ScoredItems]], upstream: str
 ) -> None:
     assert set(items[upstream]) == set(scores.KEYS)
     for _, result in rows[upstream].runs:
         for key, metric in headlines(result).items():
-            again = evidence.recomputed(items[upstream][key])
+            again = recomputed(items[upstream][key])
             assert again == pytest.approx(in_percent(metric), rel=1e-9, abs=1e-9), key
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_every_task_and_the_overall_score_get_an_interval(
-    rows: Mapping[str, Row], items: Mapping[str, Mapping[str, Evidence]], upstream: str
+    rows: Mapping[str, System], items: Mapping[str, Mapping[str, ScoredItems]], upstream: str
 ) -> None:
-    found = systems.uncertainty(items[upstream]).intervals
+    found = systems.intervals(items[upstream])
     assert set(found) == {*scores.KEYS, systems.OVERALL} - EQUAL[upstream]
-    values = {**rows[upstream].percent(), systems.OVERALL: scores.overall(rows[upstream].percent())}
+    values = {**rows[upstream].values, systems.OVERALL: scores.overall(rows[upstream].values)}
     for key, around in found.items():
         value = values[key]
         assert value is not None and around.low <= value <= around.high, key
@@ -66,25 +66,25 @@ def test_every_task_and_the_overall_score_get_an_interval(
         rates = {one.numerator / one.denominator for one in sums_of(items[upstream][key])}
         assert len(rates) == 1
     assert found["qbe_mtwv"].unit == "query" and found["asv_eer"].unit == "enrolled speaker"
-    table = runs.table([rows[upstream]], {rows[upstream].name: found})
+    table = overview.runs([rows[upstream]], {rows[upstream].name: found})
     assert table is not None
     lines = [line for block in table.blocks for line in block.rows]
     assert len(lines) == len(COLUMNS)
     assert sum(" to " in line[3].text for line in lines) == len(COLUMNS) - len(EQUAL[upstream])
 
 
-def sums_of(found: Evidence) -> list[evidence.Item]:
+def sums_of(found: ScoredItems) -> list[Item]:
     """Each group of a metric without folds as one item."""
     [stratum] = found.items
     added = ratios.sums(stratum)
     return [
-        evidence.Item(name, name, float(over), float(under))
+        Item(name, name, float(over), float(under))
         for name, over, under in zip(added.groups, added.numerators, added.denominators, strict=True)
     ]
 
 
 def test_every_task_and_the_overall_score_get_a_paired_test(
-    items: Mapping[str, Mapping[str, Evidence]],
+    items: Mapping[str, Mapping[str, ScoredItems]],
 ) -> None:
     found = systems.compare(*(items[name] for name in UPSTREAMS))
     assert set(found) == {*scores.KEYS, systems.OVERALL}
@@ -95,7 +95,7 @@ def test_every_task_and_the_overall_score_get_a_paired_test(
 
 
 def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
-    rows: Mapping[str, Row], items: Mapping[str, Mapping[str, Evidence]]
+    rows: Mapping[str, System], items: Mapping[str, Mapping[str, ScoredItems]]
 ) -> None:
     for name, row in rows.items():
         [metric] = [one.headline("mtwv") for _, one in row.runs if one.task == "qbe"]
@@ -107,14 +107,14 @@ def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
         assert sum(trial.number for trial in found if trial.label) == metric.counts["targets"]
 
 
-def test_the_eer_is_the_scorers(items: Mapping[str, Mapping[str, Evidence]]) -> None:
+def test_the_eer_is_the_scorers(items: Mapping[str, Mapping[str, ScoredItems]]) -> None:
     for found in items.values():
         asv = found["asv_eer"].trials
         theirs = eer.score([trial.label for trial in asv], [trial.score for trial in asv]).eer
         assert trials.point(found["asv_eer"]) == pytest.approx(100 * theirs, abs=1e-9)
 
 
-def test_draws_without_a_nontarget_are_drawn_again(items: Mapping[str, Mapping[str, Evidence]]) -> None:
+def test_draws_without_a_nontarget_are_drawn_again(items: Mapping[str, Mapping[str, ScoredItems]]) -> None:
     # The demo's last speaker is enrolled for targets only; a draw may consist of that speaker alone.
     found = items["fbank_no_cmvn"]["asv_eer"]
     alone = {trial.group for trial in found.trials} - {
@@ -126,4 +126,4 @@ def test_draws_without_a_nontarget_are_drawn_again(items: Mapping[str, Mapping[s
     )
     drawn = trials.draws(few)
     assert drawn is not None, "a quarter of the draws has no EER: that is too many to draw again"
-    assert systems.uncertainty({"asv_eer": few}).intervals == {}
+    assert systems.intervals({"asv_eer": few}) == {}

@@ -40,9 +40,9 @@ def test_the_values_are_the_checked_copies(
 
 
 def test_every_row_of_table_1_has_every_column() -> None:
-    rows = published.table1()
+    rows = published.table(1)
     assert len(rows) == 17 == len({row.name for row in rows})
-    assert all(row.percent().keys() == {column.key for column in COLUMNS} for row in rows)
+    assert all(row.values.keys() == {column.key for column in COLUMNS} for row in rows)
 
 
 def test_every_system_has_a_source_and_a_name_of_its_own() -> None:

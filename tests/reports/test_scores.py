@@ -13,29 +13,32 @@ from hypothesis import strategies as st
 
 from reports import published, scores
 from reports.__main__ import main
+from reports.systems import System
 from upstream_arm.common.errors import ReportError
 
 SYSTEMS = {system.name: system.values for system in published.systems()}
 HUBERT = SYSTEMS["HuBERT BASE"]
 
 
-@pytest.mark.parametrize("row", published.table1(), ids=lambda row: row.name)
-def test_the_printed_overalls_of_table_1(row: published.PublishedRow) -> None:
-    value = scores.overall(row.percent())
-    assert value is not None and abs(value - float(row.values["overall"])) < 0.05
-    assert f"{value:.1f}" == row.values["overall"]
+@pytest.mark.parametrize("row", published.table(1), ids=lambda row: row.name)
+def test_the_printed_overalls_of_table_1(row: System) -> None:
+    value = scores.overall(row.values)
+    assert value is not None and abs(value - float(row.printed["overall"])) < 0.05
+    assert f"{value:.1f}" == row.printed["overall"]
 
 
-@pytest.mark.parametrize("row", published.displayed(), ids=lambda row: row["model"])
-def test_the_displayed_scores_and_ranks_of_the_leaderboard(row: dict[str, str]) -> None:
-    values = published.board().systems[row["model"]]
+@pytest.mark.parametrize("row", published.displayed(), ids=lambda row: row.name)
+def test_the_displayed_scores_and_ranks_of_the_leaderboard(row: System) -> None:
+    values = published.leaderboard().systems[row.name]
     score = scores.superb_s(values, published.reference_points())
-    assert score is not None and round(score) == int(row["score"])
-    assert scores.superb_r(values, published.board()) == pytest.approx(float(row["rank"]), abs=1e-9)
+    assert score is not None and round(score) == int(row.printed["score"])
+    assert scores.superb_r(values, published.leaderboard()) == pytest.approx(
+        float(row.printed["rank"]), abs=1e-9
+    )
 
 
 def test_both_rows_of_fbank_give_their_own_overall() -> None:
-    paper = next(row.percent() for row in published.table1() if row.model == "FBANK")
+    paper = next(row.values for row in published.table(1) if row.name == "FBANK")
     assert scores.overall(paper) == pytest.approx(40.4637, abs=1e-4)
     assert scores.overall(SYSTEMS["FBANK (leaderboard)"]) == pytest.approx(46.5282, abs=1e-4)
 
@@ -48,7 +51,7 @@ def test_the_two_ends_of_superb_s() -> None:
 
 
 def test_a_system_does_not_beat_itself_and_a_board_changes_the_rank() -> None:
-    alone = scores.Board("itself", {"HuBERT": HUBERT})
+    alone = scores.Leaderboard("itself", {"HuBERT": HUBERT})
     assert scores.superb_r(HUBERT, alone) == 0
     assert scores.superb_r(SYSTEMS["WavLM BASE"], alone) > 0
     # Slot filling's two metrics are one task: half a rank for each.
@@ -61,10 +64,10 @@ def test_a_missing_task_leaves_no_overall_and_is_named() -> None:
     assert scores.missing(some) == ("pr", "sf")
     assert scores.overall(some) is None
     assert scores.superb_s(some, published.reference_points()) is None
-    whole = scores.superb_r(HUBERT, published.board())
-    assert 0 < scores.superb_r(some, published.board()) < whole
+    whole = scores.superb_r(HUBERT, published.leaderboard())
+    assert 0 < scores.superb_r(some, published.leaderboard()) < whole
     # The board ranks each metric by itself: half of slot filling is half of its rank.
-    board = scores.Board("itself", {"HuBERT": HUBERT})
+    board = scores.Leaderboard("itself", {"HuBERT": HUBERT})
     assert scores.superb_r({"sf_f1": 99.0}, board) == pytest.approx(0.05)
     assert scores.superb_r({"sf_f1": 99.0, "sf_cer": 0.0}, board) == pytest.approx(0.1)
     assert scores.shared(some, HUBERT) == tuple(key for key in scores.KEYS if key in some)
@@ -121,9 +124,9 @@ def test_the_command_scores_the_published_rows(capsys: pytest.CaptureFixture[str
 def test_the_command_reads_both_ways_to_write_mtwv(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    rows, _ = run(published.TABLE1, capsys)
+    rows, _ = run(published.FOLDER / "table1.csv", capsys)
     assert [f"{float(row['overall']):.1f}" for row in rows] == [
-        row.values["overall"] for row in published.table1()
+        row.printed["overall"] for row in published.table(1)
     ]
     rows, err = run(write(tmp_path, "model,asr_wer,qbe_mtwv_x100,acc\nA,5.0,,1\nB,,7,1\n"), capsys)
     assert rows[0]["missing"] == "pr ks qbe sid asv sd ic sf er"
@@ -166,7 +169,7 @@ def test_a_rows_file_that_cannot_be_used(
 
 def test_a_value_that_may_be_a_fraction_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     # FBANK's 8.5E-4 percent of the original paper is no fraction, and other rows are percents.
-    rows, err = run(published.TABLE1, capsys)
+    rows, err = run(published.FOLDER / "table1.csv", capsys)
     assert len(rows) == 17 and err.count("fraction") == 1
     assert "sid_acc of FBANK is 8.5E-4 and was read as percent" in err
     _, err = run(write(tmp_path, "model,asr_wer,asv_eer\nA,5.0,0.9\n"), capsys)
@@ -184,4 +187,4 @@ def test_an_absent_rows_file(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 def test_scores_of_any_subset_are_finite_or_absent(values: dict[str, float]) -> None:
     whole = len(values) == len(scores.KEYS)
     assert (scores.overall(values) is not None) == whole
-    assert math.isfinite(scores.superb_r(values, published.board()))
+    assert math.isfinite(scores.superb_r(values, published.leaderboard()))

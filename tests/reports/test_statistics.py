@@ -12,7 +12,7 @@ import pytest
 
 from downstream_runs.scoring import eer, mtwv
 from downstream_runs.scoring.groundtruth import GroundTruth
-from reports.evidence import Evidence, Item, Trial
+from reports.items import Item, ScoredItems, Trial
 from reports.statistics import paired, ratios, systems, trials
 from reports.statistics.resample import Draws, interval, plural, two_sided, weights, widened
 
@@ -32,8 +32,8 @@ def corpus(
     return first, second
 
 
-def wer(items: list[Item]) -> Evidence:
-    return Evidence("asr_wer", "asr", items=(tuple(items),))
+def wer(items: list[Item]) -> ScoredItems:
+    return ScoredItems("asr_wer", "asr", items=(tuple(items),))
 
 
 def coverage(speakers: int, by_item: bool = False, rounds: int = 400) -> float:
@@ -74,25 +74,25 @@ def test_an_interval_names_what_it_resampled() -> None:
 def test_folds_are_averaged_and_resampled_apart() -> None:
     rng = np.random.default_rng(2)
     strata = tuple(tuple(corpus(rng, 2)[0]) for _ in range(5))
-    drawn = ratios.draws(Evidence("er_acc", "er", items=strata))
+    drawn = ratios.draws(ScoredItems("er_acc", "er", items=strata))
     rates = [sum(i.numerator for i in s) / sum(i.denominator for i in s) for s in strata]
     assert drawn is not None and drawn.point == pytest.approx(100 * sum(rates) / 5)
     assert drawn.groups == 10 and 1 < drawn.freedom <= 5
     assert drawn.values.std() < np.mean(
-        [ratios.draws(Evidence("er_acc", "er", items=(s,))).values.std() for s in strata]  # type: ignore[union-attr]
+        [ratios.draws(ScoredItems("er_acc", "er", items=(s,))).values.std() for s in strata]  # type: ignore[union-attr]
     )
 
 
 def test_strata_are_resampled_independently_of_each_other() -> None:
     # Five strata with the same items: the mean of independent draws spreads by 1 / sqrt(5) of one's.
     stratum = tuple(corpus(np.random.default_rng(2), 8)[0])
-    one = ratios.draws(Evidence("er_acc", "er", items=(stratum,)))
-    five = ratios.draws(Evidence("er_acc", "er", items=(stratum,) * 5))
+    one = ratios.draws(ScoredItems("er_acc", "er", items=(stratum,)))
+    five = ratios.draws(ScoredItems("er_acc", "er", items=(stratum,) * 5))
     assert one is not None and five is not None and five.point == pytest.approx(one.point)
     assert five.values.std() / one.values.std() == pytest.approx(5**-0.5, rel=0.1)
     other = tuple(Item(item.name, item.group, 0, item.denominator) for item in stratum)
-    both = [Evidence("er_acc", "er", items=(some,) * 5) for some in (other, stratum)]
-    difference = ratios.difference(*both)
+    both = [ScoredItems("er_acc", "er", items=(some,) * 5) for some in (other, stratum)]
+    difference = ratios.draws(*both)
     assert difference is not None and difference.values.std() == pytest.approx(five.values.std())
 
 
@@ -171,7 +171,7 @@ def test_the_exact_permutation_against_counting_by_hand() -> None:
 def test_each_group_is_swapped_for_itself_in_every_stratum() -> None:
     # One speaker a fold, each 1 of 10 worse: the mean of the four sign patterns is +10, 0, 0, -10.
     strata = [(Item(name, name, 1, 10),) for name in "ab"], [(Item(name, name, 2, 10),) for name in "ab"]
-    first, second = (Evidence("er_acc", "er", items=tuple(items)) for items in strata)
+    first, second = (ScoredItems("er_acc", "er", items=tuple(items)) for items in strata)
     found = paired.compare(first, second)
     assert isinstance(found, paired.Comparison)
     assert found.difference == pytest.approx(10) and found.p == pytest.approx(2 / 4)
@@ -214,7 +214,7 @@ def test_other_test_items_cannot_be_paired() -> None:
 def test_the_eer_is_that_of_the_oracle(shared_dir: Path) -> None:
     with (shared_dir / "oracles" / "asv" / "scores.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    found = Evidence(
+    found = ScoredItems(
         "asv_eer",
         "asv",
         trials=tuple(
@@ -228,7 +228,7 @@ def test_the_eer_is_that_of_the_oracle(shared_dir: Path) -> None:
         ),
     )
     assert trials.point(found) == pytest.approx(9.880952380941636, abs=1e-8)
-    around = systems.uncertainty({"asv_eer": found}).intervals["asv_eer"]
+    around = systems.intervals({"asv_eer": found})["asv_eer"]
     assert around.low < 9.88 < around.high and around.unit == "enrolled speaker"
 
 
@@ -245,7 +245,7 @@ def test_the_mtwv_is_that_of_the_oracle(shared_dir: Path, name: str, expected: f
         for term in query
     }
     documents = sorted({line[1] for line in lines})
-    found = Evidence(
+    found = ScoredItems(
         "qbe_mtwv",
         "qbe",
         trials=tuple(
@@ -265,14 +265,14 @@ def test_the_mtwv_is_that_of_the_oracle(shared_dir: Path, name: str, expected: f
 
 def mtwv_evidence(
     scores: dict[str, dict[str, float]], targets: dict[str, str], unsearched: tuple[Trial, ...] = ()
-) -> Evidence:
+) -> ScoredItems:
     """Trials of query -> document -> score; targets: query -> its documents, as letters."""
     found = [
         Trial(f"{query} {document}", query, int(document in targets[query]), score)
         for query, documents in scores.items()
         for document, score in documents.items()
     ]
-    return Evidence("qbe_mtwv", "qbe", trials=(*found, *unsearched))
+    return ScoredItems("qbe_mtwv", "qbe", trials=(*found, *unsearched))
 
 
 def truth_of(scores: dict[str, dict[str, float]], targets: dict[str, str]) -> GroundTruth:
@@ -298,7 +298,7 @@ def test_mtwv_and_eer_are_those_of_the_scorers_also_with_ties() -> None:
         found = mtwv_evidence(scores, targets)
         expected = mtwv.score(truth_of(scores, targets), scores).mtwv
         assert trials.point(found) == pytest.approx(100 * expected, abs=1e-9)
-        asv = Evidence("asv_eer", "asv", trials=found.trials)
+        asv = ScoredItems("asv_eer", "asv", trials=found.trials)
         labels, values = [one.label for one in found.trials], [one.score for one in found.trials]
         assert trials.point(asv) == pytest.approx(100 * eer.score(labels, values).eer, abs=1e-9)
 
@@ -325,7 +325,7 @@ def test_a_query_that_nobody_searched_counts_and_is_never_drawn() -> None:
             Trial(f"{query} rest", query, 0, default, 4),
         )
     )
-    whole = Evidence("qbe_mtwv", "qbe", trials=(*english.trials, *others))
+    whole = ScoredItems("qbe_mtwv", "qbe", trials=(*english.trials, *others))
     # Four of six queries count for what they are worth, two are missed.
     assert trials.point(whole) == pytest.approx(trials.point(english) * 4 / 6)
     alone, drawn = trials.draws(english), trials.draws(whole)
@@ -337,9 +337,9 @@ def test_a_query_that_nobody_searched_counts_and_is_never_drawn() -> None:
     assert trials.point(whole) == pytest.approx(100 * mtwv.score(truth, scores).mtwv, abs=1e-9)
 
 
-def speakers(shift: float, seed: int) -> Evidence:
+def speakers(shift: float, seed: int) -> ScoredItems:
     rng = np.random.default_rng(seed)
-    return Evidence(
+    return ScoredItems(
         "asv_eer",
         "asv",
         trials=tuple(
@@ -373,7 +373,7 @@ def test_two_eers_are_compared_by_a_paired_bootstrap() -> None:
 # The overall score
 
 
-def whole(seed: int, shift: float = 0.0) -> dict[str, Evidence]:
+def whole(seed: int, shift: float = 0.0) -> dict[str, ScoredItems]:
     from reports import scores
     from reports.columns import BY_KEY
 
@@ -382,18 +382,18 @@ def whole(seed: int, shift: float = 0.0) -> dict[str, Evidence]:
         task = BY_KEY[key].task
         rng = np.random.default_rng([seed, number])
         if key in ("asv_eer", "qbe_mtwv"):
-            found[key] = Evidence(key, task, trials=speakers(3.0, seed).trials)
+            found[key] = ScoredItems(key, task, trials=speakers(3.0, seed).trials)
         else:
             items = corpus(rng, 20, shift)[1]
-            found[key] = Evidence(key, task, items=(tuple(items),))
+            found[key] = ScoredItems(key, task, items=(tuple(items),))
     return found
 
 
 def test_the_interval_of_the_overall_score_comes_from_all_tasks() -> None:
     evidence = whole(1)
-    found = systems.uncertainty(evidence).intervals
+    found = systems.intervals(evidence)
     around = found["overall"]
-    values = {key: systems.draws(item) for key, item in evidence.items()}
+    values = {key: systems._draws(item) for key, item in evidence.items()}
     from reports import scores
 
     point = scores.overall({key: item.point for key, item in values.items() if item is not None})
@@ -402,7 +402,7 @@ def test_the_interval_of_the_overall_score_comes_from_all_tasks() -> None:
     single = np.mean([found[key].high - found[key].low for key in scores.KEYS])
     assert 0 < around.high - around.low < single
     del evidence["er_acc"]
-    assert "overall" not in systems.uncertainty(evidence).intervals
+    assert "overall" not in systems.intervals(evidence)
 
 
 def test_the_overall_scores_of_two_systems_are_compared() -> None:
@@ -434,7 +434,7 @@ def test_few_groups_say_what_they_cannot_show() -> None:
 
 def test_an_interval_stays_within_what_the_metric_can_be_and_is_none_without_an_error() -> None:
     right = [Item(str(number), f"s{number // 2}", float(number > 0), 1) for number in range(20)]
-    found = systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(right),))}).intervals
+    found = systems.intervals({"ks_acc": ScoredItems("ks_acc", "ks", items=(tuple(right),))})
     assert found["ks_acc"].high == 100 and found["ks_acc"].low < 95
     perfect = [Item(item.name, item.group, 1, 1) for item in right]
-    assert systems.uncertainty({"ks_acc": Evidence("ks_acc", "ks", items=(tuple(perfect),))}).intervals == {}
+    assert systems.intervals({"ks_acc": ScoredItems("ks_acc", "ks", items=(tuple(perfect),))}) == {}

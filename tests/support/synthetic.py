@@ -16,7 +16,7 @@ import numpy as np
 
 from downstream_runs.core.results import Corpus, Metric, Result, write
 from reports.columns import COLUMNS, TASKS
-from reports.evidence import Evidence, Trial
+from reports.items import ScoredItems, Trial
 from reports.statistics import trials as statistics
 
 #: Rates of a good system, as fractions.
@@ -181,7 +181,7 @@ def _trials(
     ]
     _write(folder / "trials.csv", TRIALS_HEAD, rows)
     key, name = ("asv_eer", "eer") if task == "asv" else ("qbe_mtwv", "mtwv")
-    found = Evidence(key, task, trials=tuple(Trial(row[1], row[2], row[3], row[4]) for row in rows))
+    found = ScoredItems(key, task, trials=tuple(Trial(row[1], row[2], row[3], row[4]) for row in rows))
     value = statistics.point(found)
     if task == "qbe":
         return (metric(name, value / 100, unit="fraction", split=split),)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.config import StudentConfig, from_mapping, load_yaml, reuse_pattern
-from upstream_arm.literals import parse_list
+from upstream_arm.config import StudentConfig, from_mapping, parse_list, reuse_pattern
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.names import RELEASED, names
 from upstream_arm.presets import PRESETS, front_end, preset
 from upstream_arm.student import Student
@@ -151,10 +151,10 @@ def test_the_authors_yaml(golden_dir: Path) -> None:
         ({"layerwise_proj": False}, "layerwise_proj"),
         ({"encoder_embed_dims": 3}, "encoder_embed_dims"),
         ({"reuse_pattern": "[True]"}, "1 entries but encoder_layers is 12"),
-        ({"reuse_pattern": "[False] + [True] * 11"}, "first layer reuses"),
+        ({"reuse_pattern": "[False] + [True] * 11"}, "no layer before the first"),
         ({"reuse_pattern": "8by1"}, "8by1"),
-        ({"encoder_attention_heads": 5}, "not divisible by heads 5"),
-        ({"encoder_embed_dim": 64}, "last convolution gives 32"),
+        ({"encoder_attention_heads": 5}, "divisible by heads 5"),
+        ({"encoder_embed_dim": 64}, "embed_dim is 64, expected 32"),
         ({"encoder_ffn_embed_dim": -1}, "ffn_dim is -1"),
         ({"conv_feature_layers": "[(1, 2)]"}, "triples"),
         ({"conv_feature_layers": "[1]"}, "conv_feature_layers"),

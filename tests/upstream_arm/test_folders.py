@@ -9,7 +9,7 @@ import pytest
 
 from upstream_arm import folders
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.distillation import corpus
+from upstream_arm.distillation import data
 
 
 @pytest.fixture
@@ -102,4 +102,4 @@ def test_a_folder_that_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatc
 def test_distillation_follows_it(root: Path, tmp_path: Path) -> None:
     (root / "a").rename(tmp_path / "elsewhere")
     (root / "a").symlink_to(tmp_path / "elsewhere")
-    assert names(root, corpus._files(root, ".")) == ["a/1.wav", "a/b/2.wav", "c.wav"]
+    assert names(root, data._recordings(root, ".")) == ["a/1.wav", "a/b/2.wav", "c.wav"]

@@ -68,7 +68,7 @@ def test_undo_after_the_line_ends_were_changed(tmp_path: Path) -> None:
     file = root / "s3prl" / "hub.py"
     module.register(root)
     file.write_bytes(file.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    assert module.undo(root)
+    assert module.register(root, undo=True)
     assert file.read_bytes() == HUBS["other line ends"]
 
 

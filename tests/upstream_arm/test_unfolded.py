@@ -9,10 +9,9 @@ import pytest
 import torch
 import yaml
 
-from upstream_arm.checkpoint import load_student
+from upstream_arm.checkpoint import load_student, save_student
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, from_mapping
-from upstream_arm.distillation.state import export
 from upstream_arm.expert import from_checkpoint, from_seed
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.profile import of_config
@@ -39,7 +38,7 @@ def student(config: StudentConfig) -> Student:
 @pytest.fixture
 def checkpoint(student: Student, tmp_path: Path) -> Path:
     path = tmp_path / "student.safetensors"
-    export(student, path, {})
+    save_student(student.state_dict(), student.config, path, {})
     return path
 
 

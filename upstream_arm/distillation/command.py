@@ -1,4 +1,4 @@
-"""`python -m upstream_arm distill`: options to settings, and what to do with the student afterwards."""
+"""Distil a student from a frozen teacher."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.program import PROGRAM
-from upstream_arm.distillation.plans import TABLES
+from upstream_arm.config import StudentConfig, reuse_pattern
+from upstream_arm.config_yaml import load_yaml
+from upstream_arm.distillation.plans import TABLES, plan
 from upstream_arm.distillation.settings import (
     FORMS,
     HOURS,
@@ -28,7 +31,6 @@ from upstream_arm.distillation.settings import (
 from upstream_arm.names import SWITCHES
 
 if TYPE_CHECKING:
-    from upstream_arm.config import StudentConfig
     from upstream_arm.distillation.settings import Precision
 
 EXAMPLES = """\
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
+    count, positive = between(0, 2**32 - 1), between(1, 2**32 - 1)  # numpy takes no larger seed
     add(
         "--teacher",
         required=True,
@@ -71,42 +74,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, help="utterances at once on a device (default: what the devices allow)")
     add("--effective-batch", type=int, help="utterances behind one step (default 72)")
     add("--learning-rate", type=float, help="at its peak (default: the recipe's)")
-    add(
-        "--repeats",
-        type=int,
-        metavar="N",
-        help="unfold the student: run each of its layers N times, its weights shared",
-    )
-    add(
-        "--self-distillation",
-        type=float,
-        default=0.0,
-        metavar="W",
-        help="weight of the loss between an unfolded student's deepest and shallowest path (default 0)",
-    )
+    add("--repeats", type=int, metavar="N", help="unfold the student: run each of its layers N times")
+    path = "weight of the loss between an unfolded student's deepest and shallowest path (default 0)"
+    add("--self-distillation", type=float, default=0.0, metavar="W", help=path)
     add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
-    add("--seed", type=int, default=0)
+    add("--seed", type=count, default=0)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
-    add("--workers", type=int, default=2, help="processes that read audio (default %(default)s)")
-    add("--save-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
-    add("--validate-every", type=int, default=1000, metavar="STEPS", help="default %(default)s")
-    add(
-        "--ablation", choices=TABLES, help="print the commands that make the students of a table of the paper"
-    )
+    add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
+    add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
+    add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
+    add("--ablation", choices=TABLES, help="print the commands that make the students of a table")
 
 
-def run(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Distil, or print a plan that hands `arguments` on; UpstreamError for anything that cannot be used."""
+def run(options: argparse.Namespace) -> int:
+    """Distil, or print a plan; UpstreamError for anything that cannot be used."""
     if options.ablation:
-        from upstream_arm.distillation.plans import plan
-
-        print(plan(options.ablation, arguments))
+        print(plan(options.ablation, options.words))
         return 0
-    for name, least in (("workers", 0), ("save_every", 1), ("validate_every", 1), ("seed", 0)):
-        if not least <= getattr(options, name) < 2**32:  # numpy takes no larger seed
-            raise UpstreamError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}, expected {least} to {2**32 - 1:,}"
-            )
     settings = settings_of(options)
 
     from upstream_arm.distillation.training import RuntimeOptions, distil
@@ -164,12 +148,12 @@ def summary(student: Path) -> str:
     """What was made, and how to benchmark it."""
     import json
 
-    from upstream_arm.checkpoint import labels, read
+    from upstream_arm.checkpoint import read
 
-    metadata = read(student).metadata
-    final = json.loads(str(metadata["final"]))
+    checkpoint = read(student)
+    final = json.loads(str(checkpoint.metadata["final"]))
     lines = [
-        f"wrote {student} after {metadata['steps']} steps: loss {final['loss']:.4g} "
+        f"wrote {student} after {checkpoint.metadata['steps']} steps: loss {final['loss']:.4g} "
         f"(masked {final['masked']:.4g}, unmasked {final['unmasked']:.4g})"
     ]
     dev = final.get("dev", {})
@@ -178,8 +162,9 @@ def summary(student: Path) -> str:
             f"held out: loss {dev['loss']:.4g}, distance of the last layer {dev['distance_last']:.4g} (0 is "
             "a copy of the teacher, 1 no better than its mean)"
         )
-    if given := labels(student):
-        lines.append(f"labels: {', '.join(given)}; results with it say nothing about a published student")
+    if checkpoint.labels:
+        labels = ", ".join(checkpoint.labels)
+        lines.append(f"labels: {labels}; results with it say nothing about a published student")
     lines.append(f"benchmark it: {PROGRAM} armhubert_local asr --ckpt {shlex.quote(str(student))}")
     return "\n".join(lines)
 
@@ -195,8 +180,6 @@ def _recipe(options: argparse.Namespace) -> StudentRecipe:
 
 
 def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfig:
-    from upstream_arm.config import load_yaml, reuse_pattern
-
     if options.model_config:
         config = load_yaml(options.model_config)
     changes: dict[str, Any] = {}

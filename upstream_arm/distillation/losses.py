@@ -49,19 +49,13 @@ LOWER_LAYERS, LAST_LAYER = 0.1, 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A distillation loss and what it is made of.
+    """A distillation loss and what it is made of; only `total` has gradients."""
 
-    Attributes:
-        total: the layers' weighted sum, with gradients.
-        masked: the masked part of each layer before weighting, [layer], without gradients.
-        unmasked: likewise the unmasked part; the whole of it in `layer_to_layer`.
-        divergence: in self-distillation the KL divergence before weighting, without gradients; else None.
-            `masked` and `unmasked` are then the deepest path's, and `total` has the shallowest path's too.
-    """
-
-    total: Tensor
-    masked: Tensor
-    unmasked: Tensor
+    total: Tensor  # the layers' weighted sum
+    masked: Tensor  # the masked part of each layer before weighting, [layer]
+    unmasked: Tensor  # likewise the unmasked part; the whole of it in `layer_to_layer`
+    # In self-distillation the KL divergence before weighting. `masked` and `unmasked` are then the deepest
+    # path's, and `total` has the shallowest path's too.
     divergence: Tensor | None = None
 
     def sums(self) -> Tensor:
@@ -150,10 +144,7 @@ def temporal_gram(one: Tensor, other: Tensor) -> Tensor:
 def star_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], valid: Tensor) -> Loss:
     """STaR's two losses together: `masked` holds the layer-wise terms, `unmasked` the intra-layer ones.
 
-    Args:
-        student: its encoder layers, each [batch, frame, feature].
-        teacher: likewise, of any width.
-        valid: [batch, frame] of bool, False for padding.
+    The layers are [batch, frame, feature], the teacher's of any width; `valid` is False for padding.
     """
     pairs = (valid.unsqueeze(2) & valid.unsqueeze(1)).float()
     pairs = pairs / (pairs.sum(dim=(1, 2), keepdim=True) * len(valid))
@@ -171,12 +162,9 @@ def star_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], valid: Tenso
 
 
 def self_distillation_loss(deepest: Tensor, shallowest: Tensor, valid: Tensor) -> Tensor:
-    """KL(deepest || shallowest) of the softmax over features, in nats, mean over frames.
+    """KL(deepest || shallowest) of the softmax over features, in nats, mean over frames that are `valid`.
 
-    Args:
-        deepest: the last hidden state of the deepest path, [batch, frame, feature].
-        shallowest: likewise of the shallowest path.
-        valid: [batch, frame] of bool, False for padding.
+    Both are a path's last hidden state, [batch, frame, feature]; `valid` is [batch, frame] of bool.
     """
     dtype = torch.promote_types(deepest.dtype, torch.float32)
     wanted = F.log_softmax(deepest.detach().to(dtype), dim=2)

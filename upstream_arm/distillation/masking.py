@@ -27,18 +27,10 @@ _Ints = NDArray[np.int64]
 
 
 def sample_mask(counts: Sequence[int], ratio: float, generator: np.random.Generator) -> Mask:
-    """Draw the masks of a batch.
+    """Draw the masks of utterances of `counts` frames each, [batch, frame] of bool, True for masked ones.
 
     All rows have the same number of masked frames, the smallest that was drawn: of longer ones random
-    frames are unmasked again, as in the authors' code.
-
-    Args:
-        counts: each utterance's own number of frames; padding is never masked.
-        ratio: the nominal ratio.
-        generator: the source of randomness.
-
-    Returns:
-        [batch, frame] of bool, True for masked frames; as many frames as the largest of `counts`.
+    frames are unmasked again, as in the authors' code. Padding is never masked. `ratio` is the nominal one.
     """
     sizes = np.asarray(counts, dtype=np.int64)
     lengths = _span_lengths(sizes, ratio, generator)

@@ -113,20 +113,18 @@ def validate(objective: DistillationObjective, student: Any, batches: Iterable[B
 class _Distances:
     """Squared errors and variances of the teacher's features over frames, layer by layer, in fp64."""
 
-    def __init__(self) -> None:
-        self.errors: dict[int, float] = {}
-        self.squares: dict[int, float] = {}
-        self.sums: dict[int, Tensor] = {}
-        self.frames = 0
+    frames = 0
+    errors: Tensor | float = 0.0  # [layer]
+    squares: Tensor | float = 0.0  # [layer]
+    sums: Tensor | float = 0.0  # [layer, feature]
 
     def add(self, states: list[Tensor], targets: list[Tensor], valid: Tensor) -> None:
         self.frames += int(valid.sum())
-        for layer, (state, target) in enumerate(zip(states, targets, strict=True)):
-            own, wanted = state[valid].double(), target[valid].double()
-            self.errors[layer] = self.errors.get(layer, 0.0) + float((own - wanted).square().sum())
-            self.squares[layer] = self.squares.get(layer, 0.0) + float(wanted.square().sum())
-            self.sums[layer] = self.sums.get(layer, 0.0) + wanted.sum(dim=0)
+        pairs = [(s[valid].double(), t[valid].double()) for s, t in zip(states, targets, strict=True)]
+        self.errors += torch.stack([(own - wanted).square().sum() for own, wanted in pairs])
+        self.squares += torch.stack([wanted.square().sum() for _, wanted in pairs])
+        self.sums += torch.stack([wanted.sum(dim=0) for _, wanted in pairs])
 
     def values(self) -> list[float]:
-        means = {layer: float(total.square().sum()) / self.frames for layer, total in self.sums.items()}
-        return [self.errors[layer] / (self.squares[layer] - means[layer]) for layer in sorted(means)]
+        means = torch.stack([total.square().sum() for total in torch.as_tensor(self.sums)]) / self.frames
+        return [float(value) for value in self.errors / (self.squares - means)]

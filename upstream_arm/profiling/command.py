@@ -1,4 +1,4 @@
-"""The `profile` command: parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
+"""Parameters and multiply-accumulates of students, HuBERT BASE and s3prl upstreams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import columns, near
-from upstream_arm.config import load_yaml
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.profile import RULE, Profile, of_config, of_counts, of_hubert_base
@@ -52,8 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print json: one object, or a list for several")
 
 
-def text(names: list[str], config: Path | None, as_json: bool) -> str:
-    """What the command prints; UpstreamError for names or a yaml that cannot be profiled."""
+def run(options: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    print(_text(options.names, options.config, options.json))
+    return 0
+
+
+def _text(names: list[str], config: Path | None, as_json: bool) -> str:
     if config is not None:
         if len(names) > 1:
             raise UpstreamError(f"--config describes one student but {len(names)} names were given; give one")

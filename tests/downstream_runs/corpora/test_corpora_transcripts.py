@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream_runs.corpora.transcripts import TranscriptProblem, check_chapter, format_line, parse_line
-from downstream_runs.corpora.vocabulary import LETTERS
+from downstream_runs.corpora.transcripts import (
+    LETTERS,
+    TranscriptProblem,
+    check_chapter,
+    format_line,
+    parse_line,
+)
 
 words = st.text(alphabet=sorted(LETTERS), min_size=1, max_size=12)
 ids = st.from_regex(r"[0-9]{1,6}-[0-9]{1,6}-[0-9]{4}", fullmatch=True)

@@ -19,9 +19,10 @@ from downstream_runs.cli import main as cli
 from downstream_runs.core import results
 from downstream_runs.corpora import librispeech
 from downstream_runs.runs import status, submission
-from reports import build, compare, gather, table
+from reports import build, compare, ours, render
 from reports.columns import COLUMNS
-from reports.rows import our_rows
+from reports.systems import System
+from reports.tables import paper
 from upstream_arm.common.errors import UsageError
 
 SHORT = ("total_steps=2", "eval_step=2", "save_step=2", "log_step=1")
@@ -137,10 +138,10 @@ def test_the_label_and_its_counts_are_in_every_file(
 
 
 def _check_tables(path: Path, task: str, part: str, count: str) -> None:
-    rows = our_rows([(path, results.read(path))])
+    systems = ours.systems([(path, results.read(path))])
     columns = [column for column in COLUMNS if column.task == task]
-    assert "partial" in rows[0].name
-    for text in (table.markdown(columns, rows, "none"), table.as_csv(columns, rows)):
+    assert "partial" in systems[0].name
+    for text in (render.to_markdown(paper.table1(systems, columns)), paper.as_csv(systems, columns)):
         assert "partial" in text and f"{part} has {count}" in text
 
 
@@ -160,7 +161,7 @@ def corpus(tmp_path: Path) -> Path:
 def test_reports_say_the_counts_in_every_format(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     assert cli.main(command("asr", corpus, out, "--partial")) == 0
-    build.build([out], tmp_path / "report")
+    build.write([out], tmp_path / "report", whole=True)
     counted = "train-clean-100 has 10 of 28,539 utterances"
     for name in ("report.md", "index.html", "tables/runs.csv", "tables/runs.tex", "tables/table1.tex"):
         text = (tmp_path / "report" / name).read_text()
@@ -174,7 +175,7 @@ def test_a_corpus_that_was_completed_is_another_run(
     """Also where the data that a task reads happen to be the same: the label would be wrong."""
     out = tmp_path / "runs"
     assert cli.main(command("asr", corpus, out, "--partial")) == 0
-    monkeypatch.setattr(librispeech, "OFFICIAL_UTTERANCES", noise.SPLITS)
+    monkeypatch.setattr(librispeech, "OFFICIAL", noise.SPLITS)
     for more in ((), ("--partial",)):
         capsys.readouterr()
         assert cli.main(command("asr", corpus, out, *more)) == 2
@@ -194,15 +195,14 @@ def test_different_parts_are_not_compared(corpus: Path, tmp_path: Path) -> None:
     assert cli.main(command("asr", corpus, out, "--partial")) == 0
     [path] = out.glob("fbank/asr/*/result.json")
     one = results.read(path)
-    row = our_rows([(path, one)])[0]
+    row = ours.systems([(path, one)])[0]
 
-    def system(name: str, **corpus_changes: Any) -> compare.System:
+    def system(name: str, **corpus_changes: Any) -> System:
         result = dataclasses.replace(one, corpus=dataclasses.replace(one.corpus, **corpus_changes))
-        [system] = compare.of_rows([dataclasses.replace(row, name=name, runs=((path, result),))])
-        return system
+        return dataclasses.replace(row, name=name, runs=((path, result),))
 
     first, same, other = system("one"), system("two"), system("three", hash="0" * 64)
     assert "Δ two" in str(compare.values_table([first, same]))
     assert "different parts of a corpus" not in str(compare.values_table([first, same]).notes)
     assert "different parts of a corpus" in str(compare.values_table([first, other]).notes)
-    assert gather.gather([out]).rows[0].name == row.name
+    assert ours.gather([out]).systems[0].name == row.name

@@ -19,8 +19,9 @@ import toy
 from downstream_runs import tasks
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import checkpoints, components, optimization, run, run_dir, session, train
-from reports.gather import gather
-from reports.tables import ours, table1
+from reports.columns import COLUMNS
+from reports.ours import gather
+from reports.tables import blocks
 from upstream_arm.common import lock
 from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
@@ -248,7 +249,7 @@ def test_steps_without_a_gradient_are_skipped_and_counted_across_a_kill(
     for name in ("metrics.jsonl", "dev-clean-best.ckpt"):
         assert (run_dir(whole) / name).read_bytes() == (run_dir(killed) / name).read_bytes()
     assert [line["step"] for line in events(run_dir(killed), "step_skipped")] == [1, 3, 5]
-    notes = ours.notes(gather([tmp_path / "killed"]).rows, table1.COLUMNS)
+    notes = blocks.notes(gather([tmp_path / "killed"]).systems, COLUMNS)
     assert any("(asr): 3 of 6 steps had no gradient" in note for note in notes)
 
 

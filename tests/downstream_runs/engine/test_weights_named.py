@@ -16,9 +16,10 @@ from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import run, run_dir
 from downstream_runs.runs import status
 from downstream_runs.upstreams import weights
-from reports.gather import gather
-from reports.rows import our_rows
-from reports.tables import ours, table1
+from reports import ours
+from reports.columns import COLUMNS
+from reports.ours import gather
+from reports.tables import blocks
 from upstream_arm import download
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_tiny"
@@ -60,9 +61,9 @@ def test_result_table_and_status_name_the_weights(
     plan = tiny(corpus, tmp_path, name, other)
     result = run(plan)
     assert result.upstream == "armhubert_local"
-    (row,) = gather([tmp_path]).rows
+    (row,) = gather([tmp_path]).systems
     assert row.name == f"armhubert_local ({told}) [demo, shortened]" and row.upstream == "armhubert_local"
-    notes = ours.notes([row], table1.COLUMNS)
+    notes = blocks.notes([row], COLUMNS)
     assert any(row.name in note and str(result.upstream_checkpoint_sha256) in note for note in notes)
     (shown,) = status.find(tmp_path)
     assert shown.upstream == f"{name} ({told})"
@@ -85,7 +86,7 @@ def test_a_run_that_an_earlier_version_began_is_found_and_shown_as_what_it_is(
 
     assert run_dir(plan) == old
     assert run(plan).metrics == result.metrics
-    (row,) = our_rows([(old, read(old / "result.json"))])
+    (row,) = ours.systems([(old, read(old / "result.json"))])
     assert row.name.startswith(f"armhubert ({told})") and row.upstream == "armhubert_local"
     (shown,) = status.find(tmp_path)
     assert shown.upstream == f"armhubert ({kept['ckpt'][:8]})"
@@ -107,7 +108,7 @@ def test_the_released_weights_alone_have_the_bare_name(
     assert chosen.ckpt is not None
     plan = tiny(corpus, tmp_path / "runs", chosen.name, Path(chosen.ckpt))
     assert run(plan).upstream == "armhubert"
-    (row,) = gather([tmp_path / "runs"]).rows
+    (row,) = gather([tmp_path / "runs"]).systems
     assert row.name == "armhubert [demo, shortened]" and row.upstream == "armhubert"
     (shown,) = status.find(tmp_path / "runs")
     assert shown.upstream == "armhubert"

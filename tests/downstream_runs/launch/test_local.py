@@ -152,7 +152,7 @@ def test_on_one_device_runs_follow_each_other(
 
     monkeypatch.setattr(local, "_cuda_devices", lambda: ("0",))
     monkeypatch.setattr(local, "_start", start)
-    monkeypatch.setattr(local.worker, "ending", lambda outcome: "done")
+    monkeypatch.setattr(local.worker, "headlines", lambda plan: "")
     plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path)
     assert len(local.run_all([plan] * 3, rerun="missing", jobs=2, demo=True)) == 3
     assert most == [1, 1, 1]

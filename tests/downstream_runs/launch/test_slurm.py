@@ -85,7 +85,7 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on(
     first = start(arguments)
     wait(lambda: events(out / "fbank", "checkpoint"), first)
     # What Slurm sends before it preempts a job or ends it at its time limit.
-    job = queue.recorded(out)[next(run for run in queue.recorded(out) if run.startswith("fbank"))]["job"]
+    job = queue.recorded(out)[next(run for run in queue.recorded(out) if run.startswith("fbank"))].name
     slurm.run("scancel", "--signal=USR2", job)
     # The waiting command is interrupted and started again: it finds its jobs.
     first.send_signal(signal.SIGINT)

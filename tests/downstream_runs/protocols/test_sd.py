@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from downstream_runs import tasks
+from downstream_runs.core import official
 from downstream_runs.core.results import Result
 from downstream_runs.engine import RunPlan, run, run_dir
 from downstream_runs.protocols import sd
 from downstream_runs.protocols.activity import SETTINGS
 from downstream_runs.scoring import der, rttm
 from downstream_runs.scoring.rttm import Turn
-from downstream_runs.core import official
 from upstream_arm.common.errors import RunFailed, UsageError
 
 REPOSITORY = Path(__file__).parents[3]

@@ -128,7 +128,7 @@ def test_files_that_are_none_are_absent(tmp_path: Path, capsys: pytest.CaptureFi
 def test_states_of_a_job(tmp_path: Path) -> None:
     folder = make(tmp_path, "superb-1", events_jsonl=EVENTS)
     end = tmp_path / "exit"
-    job = {"job": "3_0", "log": str(tmp_path / "log"), "end": str(end)}
+    job = queue.Job("3_0", tmp_path / "log", end)
     assert status.of_run(folder, job, {"3_0": "PENDING"}).state == "waiting"
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "running"
     (folder / "lock").write_text(json.dumps({"pid": 1, "host": "another host"}))
@@ -137,7 +137,7 @@ def test_states_of_a_job(tmp_path: Path) -> None:
     # Slurm calls a job running for a moment after it has ended.
     end.write_text("1\n")
     assert status.of_run(folder, job, {"3_0": "RUNNING"}).state == "stopped"
-    assert queue.state(job, {"3_0": "RUNNING"}) == "", "the same command submits it again"
+    assert job.state({"3_0": "RUNNING"}) == "", "the same command submits it again"
     assert status.of_run(folder, job, None).state == "stopped"
     (folder / run_folder.OUTCOME).write_text(json.dumps({"said": "no such file"}))
     assert status.of_run(folder, job, {"3_0": "COMPLETING"}).state == "failed"
@@ -153,7 +153,7 @@ def test_jobs_that_are_none_are_left_out(tmp_path: Path) -> None:
     path.parent.mkdir()
     lines = [good, {**good, "end": 7}, {**good, "run": None}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert queue.recorded(tmp_path) == {good["run"]: good}
+    assert queue.recorded(tmp_path) == {good["run"]: queue.Job("3_0", Path("/log"), Path("/end"))}
     assert [one.state for one in status.find(tmp_path)] == ["stopped"]
 
 

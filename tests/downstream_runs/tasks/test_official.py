@@ -20,10 +20,9 @@ from downstream_runs.core.settings import leaves
 from downstream_runs.engine import RunPlan, run, run_dir
 from downstream_runs.launch import sweep
 from downstream_runs.runs import proof
-from reports import table
+from reports import ours, render
 from reports.columns import COLUMNS
-from reports.rows import our_rows
-from reports.tables import ours
+from reports.tables import paper
 from upstream_arm.common.errors import UsageError
 
 EXPERT, DATARC, CORPUS = "downstream_expert", "downstream_expert.datarc", "downstream_expert.corpus"
@@ -147,14 +146,13 @@ def test_a_run_names_what_it_read_in_every_file(other: RunPlan) -> None:
 def test_tables_mark_the_number_and_name_the_split(other: RunPlan) -> None:
     path = run_dir(other) / "result.json"
     result = results.read(path)
-    rows = our_rows([(path, result)])
+    systems = ours.systems([(path, result)])
     columns = [column for column in COLUMNS if column.task == "asr"]
-    text = table.markdown(columns, rows, "none")
-    [cell] = ours.values(rows[0], columns)
-    assert cell.marks == table.UNOFFICIAL
+    text = render.to_markdown(paper.table1(systems, columns, runs=True))
+    assert systems[0].cells["asr_wer"].marks == ours.UNOFFICIAL
     same = tuple(dataclasses.replace(metric, split="dev-clean") for metric in result.metrics)
     assert ours.dev_selected(same, same[0]) is None, "one choice, on what stands for dev and for test"
-    assert "other-data" in text and table.UNOFFICIAL in text
+    assert "other-data" in text and ours.UNOFFICIAL in text
     assert "wer on dev-clean, checkpoint: lowest wer on test-clean" in text
 
 

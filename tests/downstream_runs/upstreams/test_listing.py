@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.upstreams import listing
+from downstream_runs.cli import list as list_command
+from downstream_runs.upstreams import names as listing
 from upstream_arm.common.errors import UsageError
 
 
@@ -30,11 +31,11 @@ def test_without_s3prl_our_own_names_are_still_known(monkeypatch: pytest.MonkeyP
     listing.check_upstream("armhubert_random")
     with pytest.raises(UsageError, match="no upstream 'fbank'"):
         listing.check_upstream("fbank")
-    assert "the first run installs it" in listing.text()
+    assert "the first run installs it" in list_command.text()
 
 
 def test_the_list_names_everything_once() -> None:
-    text = listing.text()
+    text = list_command.text()
     for part in (
         "armhubert ",
         "ARMHuBERT-960h.ckpt",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.upstreams import listing, weights
+from downstream_runs.upstreams import names as listing
+from downstream_runs.upstreams import weights
 from upstream_arm import download, names
 from upstream_arm.common.errors import UsageError
 

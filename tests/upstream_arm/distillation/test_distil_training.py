@@ -17,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from upstream_arm.checkpoint import labels, load_student, read
+from upstream_arm.checkpoint import load_student, read
 from upstream_arm.common import lock
 from upstream_arm.common.errors import UpstreamError, UsageError
 from upstream_arm.config import StudentConfig
@@ -48,14 +48,14 @@ def test_a_run_makes_a_student_that_the_benchmark_loads(
     checkpoint = read(path)
     assert checkpoint.config is not None and checkpoint.config.projection_dim == 64
     assert checkpoint.config.reuse_softmax == "single"
-    assert labels(path) == ("untrained-teacher",)
+    assert checkpoint.labels == ("untrained-teacher",)
     assert json.loads(str(checkpoint.metadata["settings"]))["objective"] == "full"
     upstream = from_checkpoint(path)
     states = upstream([torch.randn(8_000), torch.randn(5_000)])["hidden_states"]
     assert len(states) == 6 and states[0].shape == (2, 24, 64)
     assert not upstream.untrained and upstream.labels == ("untrained-teacher",)
     convert(path, tmp_path / "again.safetensors")
-    assert labels(tmp_path / "again.safetensors") == ("untrained-teacher",)
+    assert read(tmp_path / "again.safetensors").labels == ("untrained-teacher",)
     lines = records(tmp_path / "run")
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert "dev" in lines[2] and "dev" in lines[5] and "dev" not in lines[4]
@@ -74,7 +74,7 @@ def test_losses_fall(settings: Callable[..., Settings], tmp_path: Path) -> None:
         assert lines[-1][part] < 0.8 * lines[0][part]
     dev = [line["dev"] for line in lines if "dev" in line]
     assert dev[-1]["distance_last"] < 0.8 * dev[0]["distance_last"]
-    assert labels(tmp_path / state.STUDENT) == ("untrained-teacher", "shortened")
+    assert read(tmp_path / state.STUDENT).labels == ("untrained-teacher", "shortened")
 
 
 def arguments(student: StudentConfig, noise: Path, folder: Path, out: str, epochs: int) -> list[str]:

@@ -1,0 +1,65 @@
+"""The paper's Tables 2 and 4 as figures: patterns of attention map reuse, and masking ratios."""
+
+from __future__ import annotations
+
+from reports import published
+from reports.figures import style
+from reports.figures.style import Picture
+from reports.tables.paper import ABLATIONS
+
+TITLES = [column.header for column in ABLATIONS]
+#: Where the ratio that grows from 0.4 to 0.8 stands: behind the fixed ones.
+SCHEDULE = 1.0
+
+
+def reuse() -> Picture:
+    """Four panels, patterns from the cheapest to the dearest."""
+    patterns = sorted(published.table(2), key=lambda pattern: float(pattern.macs_g))
+    names = [f"{pattern.name} ({pattern.macs_g} G)" for pattern in patterns]
+    places = list(range(len(patterns)))
+    with style.canvas(style.COLUMN, 3.0) as figure:
+        for number, column in enumerate(ABLATIONS):
+            left = 0.3 if number % 2 == 0 else 0.68
+            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.29, 0.33))
+            values = [pattern.values[column.key] for pattern in patterns]
+            best = (min if column.better == "lower" else max)(values)
+            axes.plot(values, places, color=style.GREY, linewidth=0.7)
+            axes.plot(values, places, "o", color=style.COLOURS[0], markersize=4)
+            axes.plot([best], [values.index(best)], "s", color=style.COLOURS[1], markersize=5)
+            axes.set_yticks(places, names if number % 2 == 0 else [""] * len(patterns))
+            axes.set_title(column.header)
+            axes.margins(0.12, 0.1)
+            style.plain_grid(axes)
+        caption = (
+            "Reuse patterns (published, arXiv 2305.11685 Table 2), from fewest to most MACs (in "
+            "brackets); squares are the best of each metric."
+        )
+        return style.finish(figure, "reuse", caption)
+
+
+def mask_ratio() -> Picture:
+    """Four panels, one line for each amount of training speech."""
+    systems = published.table(4)
+    models = list(dict.fromkeys(system.name for system in systems))
+    with style.canvas(style.COLUMN, 3.5) as figure:
+        for axes, column in zip(style.panels(figure, TITLES, 1.0, 0.3), ABLATIONS, strict=True):
+            for number, model in enumerate(models):
+                points = [
+                    (system.printed["mask_ratio"], system.values[column.key])
+                    for system in systems
+                    if system.name == model
+                ]
+                fixed = [(float(ratio), value) for ratio, value in points if "linear" not in ratio]
+                axes.plot(*zip(*fixed, strict=True), label=model, markersize=4, **style.marked(number))
+                growing = [(SCHEDULE, value) for ratio, value in points if "linear" in ratio]
+                for x, y in growing:
+                    axes.plot([x], [y], markerfacecolor="white", markersize=4, **style.marked(number))
+            axes.set_xticks([0.4, 0.6, 0.8, SCHEDULE], ["0.4", "0.6", "0.8", "grows"])
+            axes.set_xlim(0.33, 1.07)
+            axes.margins(y=0.15)
+        style.shared_legend(figure, models)
+        caption = (
+            "Masking ratios (published, arXiv 2305.11685 Table 4). Hollow: the ratio grows linearly from "
+            "0.4 to 0.8 during training."
+        )
+        return style.finish(figure, "mask_ratio", caption)

@@ -1,0 +1,231 @@
+"""Our systems, each put together from the results of single tasks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from downstream_runs.core.results import LABELS, Metric, Result
+from reports import items, published, scores, store
+from reports.columns import COLUMNS, TASKS, in_percent
+from reports.items import ScoredItems
+from reports.systems import OURS, Profile, System
+from reports.tables.model import Cell, number
+
+SHORTENED = "shortened"
+#: Behind a number whose split, selection or scorer is not the protocol's; behind an official number beside
+#: which one selected on dev stands.
+UNOFFICIAL, DEV = "†", "‡"
+
+#: The folder of the released checkpoints in the Hugging Face cache, and the endings of names that say
+#: themselves that the weights are a user's (another package's names, so only their spelling is known).
+RELEASED_FOLDER = "models--sungnyun--ARMHuBERT"
+OWN_WEIGHTS = ("_local", "_url", "_custom")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All results of ours in one place.
+
+    systems: sorted by name.
+    problems: sentences about files that cannot be used.
+    notes: sentences about what is not shown.
+    """
+
+    systems: tuple[System, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collection:
+    """Read the results of these tasks in `places`, by default those below runs/.
+
+    Raises ReportError for a place that is absent.
+    """
+    search = store.find(places)
+    notes = [sentence for _, sentence in search.unfinished]
+    notes += [
+        f"{path}: the task {result.task!r} has no column in these tables"
+        for path, result in search.results
+        if result.task not in TASKS
+    ]
+    usable = [(path, result) for path, result in search.results if result.task in tasks]
+    problems = tuple(sentence for _, sentence in search.problems)
+    return Collection(tuple(systems(usable)), problems, tuple(notes))
+
+
+def items_of(system: System) -> tuple[dict[str, ScoredItems], list[str]]:
+    """Column key -> the test items or trials beside a system's results, and what is wrong with them."""
+    usable: dict[str, ScoredItems] = {}
+    problems: list[str] = []
+    for path, result in system.runs:
+        some, wrong = items.read(path, result)
+        usable.update(some)
+        problems += wrong
+    return usable, problems
+
+
+def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
+    """One system for each upstream as it was run: same weights, switches, recipe, labels and seed.
+
+    A task that was run twice in the same way makes a second system. Those that would have the same name get
+    what tells them apart behind it.
+    """
+    lines: list[list[tuple[Path, Result]]] = []
+    alike: dict[tuple[object, ...], list[list[tuple[Path, Result]]]] = {}
+    # A task without training is never shortened and joins tasks that are, so it comes last.
+    for path, result in sorted(results, key=lambda item: (item[1].steps == 0, item[1].created, item[0])):
+        same = alike.setdefault(_identity(result), [])
+        fitting = [*same, *(alike.get(_identity(result, SHORTENED), []) if result.steps == 0 else [])]
+        line = next((line for line in fitting if all(other.task != result.task for _, other in line)), None)
+        if line is None:
+            lines.append([(path, result)])
+            same.append(lines[-1])
+        else:
+            line.append((path, result))
+    names = _names([line[0][1] for line in lines])
+    made = (_system(name, line) for name, line in zip(names, lines, strict=True))
+    return sorted(made, key=lambda system: system.name)
+
+
+def headlines(result: Result) -> dict[str, Metric]:
+    """Column key -> the metric of this result that the column prints."""
+    pairs = ((column.key, result.headline(column.metric)) for column in COLUMNS if column.task == result.task)
+    return {key: metric for key, metric in pairs if metric is not None}
+
+
+def dev_selected(metrics: Iterable[Metric], official: Metric) -> Metric | None:
+    """The number of the same split whose checkpoint or settings were chosen on dev instead of on test."""
+    return next(
+        (
+            metric
+            for metric in metrics
+            if metric.name == official.name
+            and metric.split == official.split
+            # Where dev was read from the test set, the same choice stands there for both.
+            and metric.selection != official.selection
+            and metric.role == "information"
+            and not metric.official
+        ),
+        None,
+    )
+
+
+def released(result: Result) -> bool:
+    """Whether the upstream's name says which weights these are.
+
+    True without a file of weights, and for one of the authors' in the Hugging Face cache, where a file's name
+    is the hash that it was downloaded by.
+    """
+    if result.upstream_checkpoint is None:
+        return "ckpt_url" not in result.upstream_switches
+    path = Path(result.upstream_checkpoint)
+    return not result.upstream.endswith(OWN_WEIGHTS) and path.parts[-3:] == (
+        RELEASED_FOLDER,
+        "blobs",
+        result.upstream_checkpoint_sha256,
+    )
+
+
+def weights(result: Result) -> str:
+    """The file of the weights and the beginning of its SHA-256; empty where the upstream's name says it."""
+    if released(result):
+        return ""
+    sha256, url = result.upstream_checkpoint_sha256, result.upstream_switches.get("ckpt_url")
+    name = PurePosixPath(str(url or result.upstream_checkpoint)).name
+    return f"{name}, {sha256[:8]}" if sha256 else f"{name}, hash not known"
+
+
+def _system(name: str, line: list[tuple[Path, Result]]) -> System:
+    first = line[0][1]
+    counted = [result.upstream_parameters for _, result in line if result.upstream_parameters is not None]
+    params = f"{counted[0] / 1e6:.2f}" if counted else ""
+    runs = tuple(sorted(line, key=lambda item: item[1].task))
+    values, cells = {}, {}
+    for _, result in runs:
+        metrics = headlines(result)
+        for column in (column for column in COLUMNS if column.key in metrics):
+            metric = metrics[column.key]
+            values[column.key], shown = in_percent(metric), column.show(metric)
+            marks = ("" if metric.official else UNOFFICIAL) + (
+                DEV if dev_selected(result.metrics, metric) else ""
+            )
+            cells[column.key] = Cell(shown, float(shown), marks, competes=metric.official)
+    overall = scores.overall(values)
+    if overall is not None:
+        cells["overall"] = number(overall, 1)
+    # What an earlier version called by a released name is no such one.
+    bare = first.upstream == "arm_hubert" or first.upstream in published.profiles()
+    upstream = f"{first.upstream}_local" if bare and not released(first) else first.upstream
+    profile = _profile(upstream, params)
+    labels = _labels(first)
+    return System(
+        name, OURS, params, cells, values, profile=profile, upstream=upstream, labels=labels, runs=runs
+    )
+
+
+def _profile(upstream: str, params_m: str) -> Profile | None:
+    """The profile of the preset behind an upstream's name.
+
+    None if the upstream has another number of parameters: a user's checkpoint, such as a student distilled
+    here, may be of any shape, whatever name it is run under.
+    """
+    for variant in (*OWN_WEIGHTS, "_random"):
+        upstream = upstream.removesuffix(variant)
+    profile = published.profiles().get("armhubert" if upstream == "arm_hubert" else upstream)
+    if profile is not None and params_m not in ("", f"{profile.params / 1e6:.2f}"):
+        return None
+    return profile
+
+
+def _labels(result: Result) -> tuple[str, ...]:
+    known = tuple(label for label in LABELS if label in result.labels)
+    return known + tuple(sorted(set(result.labels) - set(known)))
+
+
+def _identity(result: Result, *more: str) -> tuple[object, ...]:
+    """What the results of one system have in common; `more`: labels that count as if the result had them."""
+    labels = frozenset({*result.labels, *more})
+    return (result.upstream, labels, *_details(result).values())
+
+
+def _details(result: Result) -> dict[str, str]:
+    return {
+        "recipe": result.recipe,
+        "seed": str(result.seed),
+        "checkpoint": (result.upstream_checkpoint_sha256 or "none")[:12],
+        "switches": json.dumps(result.upstream_switches, sort_keys=True),
+    }
+
+
+def _names(results: list[Result]) -> list[str]:
+    plain = [
+        result.upstream
+        + (f" ({file})" if (file := weights(result)) else "")
+        + (f" [{', '.join(_labels(result))}]" if result.labels else "")
+        for result in results
+    ]
+    same: dict[str, list[dict[str, str]]] = {}
+    for name, result in zip(plain, results, strict=True):
+        same.setdefault(name, []).append(_details(result))
+    identities = Counter(_identity(result) for result in results)
+    names = []
+    for name, result in zip(plain, results, strict=True):
+        telling = {
+            key: value
+            for key, value in _details(result).items()
+            if any(other[key] != value for other in same[name])
+        }
+        if identities[_identity(result)] > 1:
+            telling["made"] = result.created
+        names.append(name + "".join(f", {key} {value}" for key, value in telling.items()))
+    # Runs that nothing tells apart, not even the second they ended in.
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[place] = f"{name} ({seen[name]})"
+    return names

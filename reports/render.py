@@ -1,0 +1,204 @@
+"""A table as Markdown, LaTeX and CSV, and the page of all tables and figures, from templates/."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import functools
+import io
+import itertools
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.tables.model import MISSING, Block, Cell, Head, Table
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from reports.figures.style import Picture
+
+# Markdown
+
+
+def to_markdown(table: Table, level: int = 2) -> str:
+    """The table with its title as a heading, one Markdown table a block, notes as a list."""
+    parts = [f"{'#' * level} {_plain(table.title)}"]
+    for block in table.blocks:
+        parts.append(f"{'#' * (level + 1)} {_plain(block.title)}")
+        if block.warning:
+            parts.append(f"> {_plain(block.warning)}")
+        heads = [_head(table.heads, head) for head in table.heads]
+        sides = ["--:" if numeric else ":--" for numeric in _numeric(table, [block])]
+        lines = [heads, sides, *([_markdown_cell(cell) for cell in row] for row in block.rows)]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    if table.notes:
+        parts.append("\n".join(f"- {_plain(note)}" for note in table.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _numeric(table: Table, blocks: Sequence[Block]) -> list[bool]:
+    """For each column whether any of these blocks has a number in it."""
+    rows = [row for block in blocks for row in block.rows]
+    return [any(row[index].value is not None for row in rows) for index in range(len(table.heads))]
+
+
+def _head(heads: Sequence[Head], head: Head) -> str:
+    """The head's text, with its group where that is needed to tell the column from another."""
+    shared = sum(other.text == head.text for other in heads) > 1
+    return _plain(f"{head.text} ({head.group.lower()})" if shared else head.text)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    around = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}[cell.emphasis]
+    body = around.format(_plain(cell.text))
+    return f"{body} {cell.marks}" if cell.marks else body
+
+
+def _plain(text: str) -> str:
+    """Text in one line that neither ends a cell nor starts markup."""
+    return re.sub(r"([\\|*<`])", r"\\\1", " ".join(text.split()))
+
+
+# CSV
+
+
+def to_csv(table: Table) -> str:
+    """One line a row, its block in front and its warning behind; missing values are empty, notes left out."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    heads = (f"{head.group}: {head.text}" if head.group else head.text for head in table.heads)
+    writer.writerow(["Block", *heads, "Warning"])
+    for block in table.blocks:
+        for row in block.rows:
+            cells = ["" if cell.text == MISSING else f"{cell.text}{cell.marks}" for cell in row]
+            writer.writerow([block.title, *cells, block.warning])
+    return file.getvalue()
+
+
+# LaTeX
+
+#: Text longer than this is set in several lines.
+WIDE = 34
+#: A float holds no more lines than this; longer tables are cut, and say so.
+LINES = 50
+_NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+_SIGNS = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: rf"\text{name}{{}}" for sign, name in (_NAMED | {'"': "quotedbl"}).items()},
+    # A row may not start with a bracket: \\ would take it for its argument.
+    **{sign: f"{{{sign}}}" for sign in "[]"},
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "–": "--",
+    "—": "---",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "−": "$-$",
+}
+
+
+def to_latex(table: Table) -> str:
+    """The table as a `table*` float with booktabs; detail columns are left out, notes follow in small print.
+
+    Rows beyond what a float has room for are left out, which a note says.
+    """
+    kept = [index for index, head in enumerate(table.heads) if not head.detail]
+    left, blocks = LINES, []
+    for block in table.blocks:
+        rows = [[row[index] for index in kept] for row in block.rows]
+        filled = list(itertools.accumulate(max(map(_lines, row)) for row in rows))
+        fitting = tuple(row for row, lines in zip(rows, filled, strict=True) if lines <= left)
+        left -= filled[-1]
+        blocks += [dataclasses.replace(block, rows=fitting)] if fitting else []
+    shown, total = (sum(len(block.rows) for block in some) for some in (blocks, table.blocks))
+    cut = [f"The first {shown} of {total} rows; {table.key}.csv has all."] if shown < total else []
+    heads, numeric = [table.heads[index] for index in kept], _numeric(table, table.blocks)
+    groups, last = [], 0
+    for name, members in itertools.groupby(heads, key=lambda head: head.group):
+        first, last = last + 1, last + len(list(members))
+        groups.append((name, first, last))
+    return _template("table.tex").render(
+        key=table.key,
+        caption=re.sub(r"^Table [0-9]+: ", "", table.title),
+        heads=heads,
+        groups=groups,
+        sides="".join("r" if numeric[index] else "l" for index in kept),
+        blocks=blocks,
+        notes=[*cut, *table.notes],
+    )
+
+
+def to_latex_document(keys: Sequence[str]) -> str:
+    """A whole document that \\input's these tables, to see them and to copy its preamble."""
+    return _template("document.tex").render(keys=keys)
+
+
+def _lines(cell: Cell) -> int:
+    # 5.2 cm hold 24 letters at least.
+    return -(-len(cell.text) // 24) if len(cell.text) > WIDE else 1
+
+
+def _latex_cell(cell: Cell) -> str:
+    body = escape(cell.text)
+    if cell.emphasis:
+        body = rf"\{'textbf' if cell.emphasis == 'best' else 'underline'}{{{body}}}"
+    if len(cell.text) > WIDE and cell.value is None:
+        # A long name is one word, which would run into the next column.
+        body = body.replace(r"\_", r"\_\allowbreak{}")
+        body = rf"\parbox[t]{{5.2cm}}{{\raggedright {body}\strut}}"
+    return body + escape(cell.marks)
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands; letters that its fonts lack become ASCII or a question mark."""
+
+    def printable(sign: str) -> str:
+        if sign.isascii():
+            return sign if sign.isprintable() else "?"
+        plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+        return "".join(_SIGNS.get(one, one) for one in plain) or "?"
+
+    return "".join(_SIGNS.get(sign) or printable(sign) for sign in " ".join(text.split()))
+
+
+# HTML
+
+
+def to_page(
+    tables: Sequence[Table], pictures: Sequence[Picture], problems: Sequence[str], notes: Sequence[str]
+) -> str:
+    """The whole page, which needs nothing else. Sentences of `problems` and `notes` stand on top."""
+    images = [(one, base64.b64encode(one.svg).decode("ascii")) for one in pictures]
+    numeric = {table.key: _numeric(table, table.blocks) for table in tables}
+    return _template("page.html").render(
+        tables=tables, numeric=numeric, images=images, problems=problems, notes=notes
+    )
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    """A template; those of LaTeX have << >>, <% %> and <# #>, as LaTeX's own text is full of braces."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    if name.endswith(".tex"):
+        environment.block_start_string, environment.block_end_string = "<%", "%>"
+        environment.variable_start_string, environment.variable_end_string = "<<", ">>"
+        environment.comment_start_string, environment.comment_end_string = "<#", "#>"
+    environment.filters.update(tex=escape, tex_cell=_latex_cell)
+    environment.globals["MISSING"] = MISSING
+    return environment.get_template(name)

@@ -1,1 +1,0 @@
-"""Tables as Markdown, LaTeX, CSV and HTML, one file a format."""

@@ -1,0 +1,186 @@
+"""Our systems in a table: apart from the published ones, with labels and notes on how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Metric, Result
+from reports import scores
+from reports.columns import COLUMNS, Column
+from reports.ours import DEV, UNOFFICIAL, headlines, weights
+from reports.systems import System
+from reports.tables.model import EMPTY, Block, Head, TableColumn, grouped_notes, listed
+
+#: The metric of steps without a gradient.
+SKIPPED = "skipped_steps"
+TITLE = "Ours"
+LABELLED = "Ours, not comparable to published rows"
+
+
+def metric_columns(columns: Sequence[Column], grouped: bool = False) -> list[TableColumn]:
+    """A table's columns of these metrics, `grouped` as the paper does above them."""
+
+    def column(one: Column) -> TableColumn:
+        head = Head(one.header, one.group if grouped else "", one.better)
+        return head, lambda system: system.cells.get(one.key, EMPTY)
+
+    return [column(one) for one in columns]
+
+
+def blocks(
+    systems: Sequence[System],
+    entries: Callable[[System], Sequence[Any]] = lambda system: [system],
+    ranked: bool = True,
+) -> list[Block]:
+    """Ours without labels, then ours with them under their warning; a block without entries is left out."""
+    plain = tuple(entry for system in systems if not system.labels for entry in entries(system))
+    labelled = [(system, some) for system in systems if system.labels and (some := entries(system))]
+    made = [Block(TITLE, plain, ranked=ranked)] if plain else []
+    if labelled:
+        rows = tuple(entry for _, some in labelled for entry in some)
+        # Never ranked: such a number beats nothing.
+        made.append(Block(LABELLED, rows, warning=warning([system for system, _ in labelled])))
+    return made
+
+
+def warning(systems: Iterable[System]) -> str:
+    """The sentence above ours where one of them cannot be compared with published systems, else nothing."""
+    systems = list(systems)
+    known = list(LABELS)
+    order = {label: (place, "") for place, label in enumerate(known)}
+    labels = sorted(
+        {label for system in systems for label in system.labels},
+        key=lambda label: order.get(label, (len(known), label)),
+    )
+    if not labels:
+        return ""
+    reasons = "; ".join(f"{label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels)
+    return (
+        f"Warning: rows labelled {', '.join(labels)} are not comparable to the published rows ({reasons})."
+        + partial_counts(systems)
+    )
+
+
+def partial_counts(systems: Iterable[System]) -> str:
+    """A sentence, with a blank before it, of how much of their corpora partial runs had; else nothing."""
+    tasks: dict[str, list[str]] = {}
+    for result in results(systems):
+        if result.shortfall:
+            tasks.setdefault(result.shortfall.removeprefix(PARTIAL_TEXT), []).append(result.task)
+    counts = "; ".join(f"{', '.join(dict.fromkeys(some))}: {count}" for count, some in tasks.items())
+    return f" Partial corpora: {counts}." if counts else ""
+
+
+def results(systems: Iterable[System]) -> list[Result]:
+    """All results behind these systems."""
+    return [result for system in systems for _, result in system.runs]
+
+
+def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
+    """What a reader must know of ours: marks, missing tasks, repeated runs, deviations."""
+    tasks = {column.task for column in columns}
+    keys = {column.key for column in columns}
+    marks = {mark for one in systems for key in keys & one.cells.keys() for mark in one.cells[key].marks}
+    lines = []
+    if UNOFFICIAL in marks:
+        lines.append(f"{UNOFFICIAL} split, selection or scorer is not that of SUPERB's protocol.")
+    if DEV in marks:
+        lines.append(
+            f"{DEV} the protocol's number, chosen on the test set; the number chosen on dev is in the table "
+            "of official and dev-selected numbers."
+        )
+    if len(columns) == len(COLUMNS):
+        lines += _incomplete(systems)
+    lines += [
+        f"{system.name}: weights of {result.upstream_checkpoint or result.upstream_switches['ckpt_url']}, "
+        f"SHA-256 {result.upstream_checkpoint_sha256 or 'not known'}."
+        for system in systems
+        for _, result in system.runs[:1]
+        if weights(result)
+    ]
+    # No deviation: s3prl leaves out the same.
+    lines += [
+        f"{system.name} ({result.task}): {metric.counts['skipped']} of {metric.counts['steps']} steps had no "
+        "gradient that is a number and were skipped, as s3prl does."
+        for system in systems
+        for result in results([system])
+        for metric in result.metrics
+        if metric.name == SKIPPED and result.task in tasks
+    ]
+    declared = _deviations(systems, tasks)
+    title = "Deviations from the protocol, from the result files:"
+    if declared:
+        lines += [title, *grouped_notes(declared)]
+    elif systems:
+        lines.append(f"{title} none.")
+    return lines
+
+
+def _deviations(systems: Sequence[System], tasks: set[str]) -> dict[str, list[str]]:
+    """Sentence -> the systems with the tasks that it is about."""
+    about: dict[str, dict[str, list[str]]] = {}
+    for system in systems:
+        for result in results([system]):
+            for sentence in result.deviations if result.task in tasks else ():
+                plain = " ".join(sentence.split()).rstrip(".")
+                about.setdefault(plain, {}).setdefault(system.name, []).append(result.task)
+    return {
+        sentence: [f"{name} ({', '.join(some)})" for name, some in names.items()]
+        for sentence, names in about.items()
+    }
+
+
+def _incomplete(systems: Sequence[System]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for system in systems:
+        absent = scores.missing(system.values)
+        if absent:
+            are = "are" if len(absent) > 1 else "is"
+            sentence = f"no overall score, because {', '.join(absent)} {are} missing"
+            names.setdefault(sentence, []).append(system.name)
+    return grouped_notes(names)
+
+
+def conflicts(systems: Sequence[System]) -> list[str]:
+    """Runs made in the same way that ended in different numbers."""
+    values: dict[tuple[str, str], list[str]] = {}
+    for system in systems:
+        base = system.name.split(", made ")[0]
+        for result in results([system]) if base != system.name else ():
+            for key, metric in headlines(result).items():
+                values.setdefault((base, key), []).append(f"{metric.value:.4f}")
+    return [
+        f"Conflict: {base} has several runs with different {key}: {listed(some)}."
+        for (base, key), some in values.items()
+        if len(set(some)) > 1
+    ]
+
+
+def run_notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
+    """Of each run of ours what it is and how its numbers were chosen."""
+    tasks = {column.task for column in columns}
+    return [
+        f"{system.name}, {result.task}: recipe {result.recipe}, seed {result.seed}, {result.steps} steps, "
+        f"{result.corpus.name}, {result.device}. {selections(result)} From {path}"
+        for system in systems
+        for path, result in system.runs
+        if result.task in tasks
+    ]
+
+
+def selections(result: Result) -> str:
+    """Which checkpoint each number is from; first the headlines, then the others with their values."""
+    ordered = sorted(result.metrics, key=lambda metric: metric.role != "headline")
+    return " ".join(_selection(metric) for metric in ordered)
+
+
+def _selection(metric: Metric) -> str:
+    standing = "the task's official metric" if metric.official else "not an official metric"
+    value = "" if metric.role == "headline" else f" {metric.value:.4f} ({metric.unit}, for information)"
+    return f"{metric.name}{value} on {metric.split}, checkpoint: {metric.selection} ({standing})."
+
+
+def deviations(result: Result) -> str:
+    """The departures from the protocol that the run declared, or "none"."""
+    return "; ".join(sentence.strip().rstrip(".") for sentence in result.deviations) or "none"
