@@ -64,12 +64,13 @@ def list_parts(request: Request, parts: Parts) -> Listing[Parts]:
     files: dict[str, list[AudioFile]] = {}
     problems: list[str] = []
     for part in dict.fromkeys(part for names in parts.values() for part in names):
-        files[part] = []
-        for folder, found in chapters(root, part):
-            problems += transcripts.check_chapter(folder, [one.path.stem for one in found], request.partial)
-            files[part] += found
+        listed = list(chapters(root, part))
+        files[part] = [file for _, found in listed for file in found]
         if not files[part]:
             problems.append(_nothing(root, part))
+            continue
+        for folder, found in listed:
+            problems += transcripts.check_chapter(folder, [one.path.stem for one in found], request.partial)
     counts = {part: len(found) for part, found in files.items()}
     return Listing(root, counts, files, parts, problems)
 
