@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor, to_device
+from downstream_runs.features.extractor import FeatureExtractor, holds, to_device
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
