@@ -66,7 +66,10 @@ def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
         folds = tuple(sorted(entry.name for entry in below if is_fold(entry.name)))
         yield Folder(path, folds, names)
         for entry in below if PLAN not in names else ():
-            if is_fold(entry.name) or _passed_over(entry.name, rates):
+            name = entry.name
+            if is_fold(name) or name.startswith(".") or name == "tmp" or name.endswith(".tmp"):
+                continue
+            if name == RATES and not rates:
                 continue
             if not entry.is_symlink():
                 waiting.append(path / entry.name)
@@ -128,7 +131,3 @@ def _reason(folder: Path) -> str:
     run = RunFolder(folder)
     failure = "" if run.is_finished else " ".join(run.failure().split())
     return f"; failed: {failure}" if failure else ""
-
-
-def _passed_over(name: str, rates: bool) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == RATES and not rates)
