@@ -29,7 +29,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling.formulas import HUBERT_BASE, Architecture, macs, of_student
+from upstream_arm.profiling.formulas import HUBERT_BASE, macs
 from upstream_arm.student import Student, StudentOutput
 
 SAMPLE_RATE = 16_000
@@ -129,7 +129,7 @@ def largest_difference(forwards: dict[str, Forward], wavs: Tensor, softmax: str)
 
 def tera_flops(name: str, preset: str, batch: int, samples: int, median: float) -> float:
     """Achieved TFLOP/s, two operations a multiply-accumulate, counted from the explicit computation."""
-    shape: Architecture = HUBERT_BASE if name == "HuBERT BASE" else of_student(PRESETS[preset])
+    shape = HUBERT_BASE if name == "HuBERT BASE" else PRESETS[preset]
     return 2 * batch * sum(macs(shape, samples).values()) / median / 1e12
 
 

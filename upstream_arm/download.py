@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.words import near
-from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical
+from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical, is_released_name
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 30
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 def released_file(name: str) -> str:
     """The file of a released name in the authors' repository; UpstreamError if there is none."""
-    if name in RELEASED or name in ALIASES:
+    if is_released_name(name):
         return RELEASED[canonical(name)]
     hint = near(name, [*RELEASED, *ALIASES]) or f"; expected one of {', '.join(RELEASED)}"
     raise UpstreamError(f"there is no released checkpoint {name!r}{hint}")
@@ -58,8 +58,7 @@ def cached(name: str) -> Path | None:
 def fetch(name: str) -> Path:
     """Where the released checkpoint is in the Hugging Face cache; it is downloaded if it is not there.
 
-    Raises:
-        UpstreamError: if it cannot be had; the message says how to place the file by hand.
+    UpstreamError, which says how to place the file by hand, if it cannot be had.
     """
     from huggingface_hub import hf_hub_download, hf_hub_url
 
@@ -92,15 +91,10 @@ def _quiet_retries() -> Iterator[None]:
 
 
 def fetch_url(url: str) -> Path:
-    """Download an address into this package's cache, unless it is there already.
+    """Download an https address (http from this machine itself) into our cache, unless it is there already.
 
     The cache is `superb-arm` in $XDG_CACHE_HOME or ~/.cache; a file's name holds its address' hash.
-
-    Args:
-        url: https only; plain http for this machine itself.
-
-    Raises:
-        UpstreamError: if the address is of another kind, holds a password, or the file cannot be had in full.
+    UpstreamError if the address is of another kind, holds a password, or the file cannot be had in full.
     """
     _check_address(url)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superb-arm"

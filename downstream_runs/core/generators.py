@@ -64,12 +64,16 @@ def seed_reading(seed: int) -> None:
 
 
 @contextlib.contextmanager
-def reading_undone() -> Iterator[None]:
-    """What is drawn within, from the generators that `seed_reading` seeds, is as if it had not been."""
+def seeded_reading(seed: int | None) -> Iterator[None]:
+    """Read within it under that seed, as if nothing had been drawn; None: from the generators as they are."""
     import numpy as np
     import torch
 
+    if seed is None:
+        yield
+        return
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed_reading(seed)
     try:
         yield
     finally:

@@ -6,14 +6,15 @@ the numbers of s3prl and a resumed run those of an undisturbed one.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downstream_runs.core.generators import random_states, reading_undone, restore_random_states, seed_reading
+from downstream_runs.core.generators import random_states, restore_random_states, seeded_reading
 from downstream_runs.engine import prefetch
-from downstream_runs.features.items import ItemCache, ItemReader, ReadItem, ReadJob
+from downstream_runs.features.items import ItemCache, ItemReader
 from upstream_arm.common.errors import RunFailed
 
 
@@ -65,7 +66,7 @@ def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) ->
     return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
 
 
-def of(
+def read_plain(
     dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
 ) -> Iterator[Any]:
     """The batches of `order`, of a data set that draws no random numbers."""
@@ -94,40 +95,27 @@ def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], w
 
 def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
     """As `_read_all`, without reading what is in the cache: such items draw no random numbers."""
-    plans = [_Planned(order, number, reading, cache) for number in range(order.skip, len(order.batches))]
+    # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
+    keys = [[(batch[0],)] if len(batch) == 1 else batch for batch in order.batches]
     reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
-    new = [planned.job for planned in plans if planned.job.keys]
-    jobs = _start(order, reader.__getitem__, new, reading.workers)
-    for planned in plans:
-        found = iter(next(jobs) if planned.job.keys else ())
-        contents = [
-            cache[key] if known else planned.keep(next(found), reader)
-            for key, known in zip(planned.keys, planned.known, strict=True)
-        ]
-        whole = len(contents) == 1
-        yield contents[0] if whole else order.loader.collate_fn(contents)
+    numbers = range(order.skip, len(order.batches))
+    unknown = {number: [key for key in keys[number] if key not in cache] for number in numbers}
+    jobs = [(order.seed(reading.seed, number), unknown[number]) for number in numbers if unknown[number]]
+    new = _start(order, reader, jobs, reading.workers)
+    for number in numbers:
+        read_now = iter(next(new) if unknown[number] else ())
+        contents = []
+        for key in keys[number]:
+            if key in unknown[number]:
+                content, drew = next(read_now)
+                again = functools.partial(reader.content, key)
+                contents.append(content if drew else cache.keep(key, content, again))
+            else:
+                contents.append(cache[key])
+        yield contents[0] if len(contents) == 1 else order.loader.collate_fn(contents)
 
 
-class _Planned:
-    """One batch: the keys of its items, which of them are in the cache, and the job that reads the others."""
-
-    def __init__(self, order: BatchOrder, number: int, reading: Reading, cache: ItemCache) -> None:
-        batch = order.batches[number]
-        # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
-        self.keys = [(batch[0],)] if len(batch) == 1 else batch
-        self.known = [key in cache for key in self.keys]
-        new = tuple(key for key, known in zip(self.keys, self.known, strict=True) if not known)
-        self._cache = cache
-        self.job = ReadJob(new, order.seed(reading.seed, number))
-
-    def keep(self, new: ReadItem, reader: ItemReader) -> Any:
-        """Keep what was read, if it comes again; returns it."""
-        if new.drew:
-            return new.content
-        return self._cache.keep(new.key, new.content, lambda: reader.content(new.key))
-
-
-def whole(loader: Any, split: str, together: int = 1) -> BatchOrder:
+def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
     """All batches of a split, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
     batches = draw(loader)
@@ -145,10 +133,7 @@ class _BatchReader:
 
     def __call__(self, job: tuple[int | None, list[Any]]) -> Any:
         seed, indices = job
-        if seed is None:
-            return self._batch(self._items(indices))
-        with reading_undone():
-            seed_reading(seed)
+        with seeded_reading(seed):
             items = self._items(indices)
         return self._batch(items)
 

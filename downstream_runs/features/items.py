@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from downstream_runs.core.generators import reading_undone, seed_reading
+from downstream_runs.core.generators import seeded_reading
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,22 @@ class CachedWaveform:
         return self
 
 
-@dataclass(frozen=True)
-class ReadJob:
-    """The keys of items to be read together; seed: of all of them, None for the generators as they are."""
-
-    keys: tuple[Any, ...]
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class ReadItem:
-    """One item, or one whole batch, and whether random numbers were drawn to read it."""
-
-    key: Any
-    content: Any
-    drew: bool
-
-
 class ItemReader:
-    """Reads jobs; a data set for a loader, so that worker processes can do it."""
+    """Reads items of a data set, in worker processes too."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
         self._dataset, self._collate = dataset, collate
 
-    def __getitem__(self, job: ReadJob) -> list[ReadItem]:
-        if job.seed is None:
-            return [self._read(key) for key in job.keys]
-        with reading_undone():
-            seed_reading(job.seed)
-            return [self._read(key) for key in job.keys]
+    def __call__(self, job: tuple[int | None, Sequence[Any]]) -> list[tuple[Any, bool]]:
+        """The items of (seed, keys) under that seed, and of each whether random numbers were drawn."""
+        seed, keys = job
+        with seeded_reading(seed):
+            return [self._read(key) for key in keys]
 
-    def _read(self, key: Any) -> ReadItem:
+    def _read(self, key: Any) -> tuple[Any, bool]:
         before = _generators()
         content = self.content(key)
-        return ReadItem(key, content, not _equal(before, _generators()))
+        return content, _generators() != before
 
     def content(self, key: Any) -> Any:
         """The item of an index, or, of a one-tuple, the whole batch that s3prl makes of it alone.
@@ -116,16 +98,11 @@ def digest(wave: Any) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).data).digest()
 
 
-def _generators() -> Sequence[Any]:
+def _generators() -> tuple[Any, ...]:
     """The states of the generators that a data set may draw from."""
     import numpy as np
     import torch
 
-    _, keys, position, *gauss = np.random.get_state()
-    return random.getstate(), keys, (position, *gauss), torch.get_rng_state()
-
-
-def _equal(before: Sequence[Any], after: Sequence[Any]) -> bool:
-    python, keys, position, torchs = before
-    same = python == after[0] and position == after[2]
-    return bool(same and (keys == after[1]).all() and (torchs == after[3]).all())
+    numpys: Any = np.random.get_state()
+    torchs = torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), numpys[1].tobytes(), numpys[2:], torchs

@@ -22,7 +22,7 @@ from downstream_runs.engine import checkpoints
 from downstream_runs.features import cache
 from downstream_runs.runs import proof, status
 from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
-from upstream_arm import checkpoint, config
+from upstream_arm import checkpoint, config_yaml
 from upstream_arm.common.errors import ReportError, RunFailed, UpstreamError, UsageError
 
 OURS = (
@@ -88,7 +88,7 @@ def stored(path: Path) -> None:
 READERS: dict[str, Callable[[Path], Any]] = {
     "a.flac": audio.decode,
     "a.wav": audio.decode,
-    "a.yaml": config.load_yaml,
+    "a.yaml": config_yaml.load_yaml,
     "result.json": results.read,
     "a.ckpt": checkpoint.read,
     "a.pt": checkpoints.read_tensors,

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from upstream_arm.config import StudentConfig, load_yaml
+from upstream_arm.config import StudentConfig
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.presets import front_end
 from upstream_arm.student import Student
 

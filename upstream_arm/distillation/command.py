@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.program import PROGRAM
+from upstream_arm.config import StudentConfig, reuse_pattern
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.distillation.plans import TABLES, plan
 from upstream_arm.distillation.settings import (
     FORMS,
@@ -29,7 +31,6 @@ from upstream_arm.distillation.settings import (
 from upstream_arm.names import SWITCHES
 
 if TYPE_CHECKING:
-    from upstream_arm.config import StudentConfig
     from upstream_arm.distillation.settings import Precision
 
 EXAMPLES = """\
@@ -82,9 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
     add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
     add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
-    add(
-        "--ablation", choices=TABLES, help="print the commands that make the students of a table of the paper"
-    )
+    add("--ablation", choices=TABLES, help="print the commands that make the students of a table")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -181,8 +180,6 @@ def _recipe(options: argparse.Namespace) -> StudentRecipe:
 
 
 def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfig:
-    from upstream_arm.config import load_yaml, reuse_pattern
-
     if options.model_config:
         config = load_yaml(options.model_config)
     changes: dict[str, Any] = {}

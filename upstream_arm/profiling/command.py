@@ -12,7 +12,7 @@ from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import columns, near
-from upstream_arm.config import load_yaml
+from upstream_arm.config_yaml import load_yaml
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.profile import RULE, Profile, of_config, of_counts, of_hubert_base

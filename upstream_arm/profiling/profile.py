@@ -80,7 +80,7 @@ def of_config(name: str, config: StudentConfig) -> Profile:
             f"{name}: {config.blocks} blocks, each run {config.repeats} times; parameters are counted once "
             "and MACs in every run",
         )
-    return dataclasses.replace(_of_shape(name, formulas.of_student(config)), switches=switches, notes=notes)
+    return dataclasses.replace(_of_shape(name, config), switches=switches, notes=notes)
 
 
 def of_hubert_base(name: str = "hubert_base") -> Profile:
@@ -88,13 +88,13 @@ def of_hubert_base(name: str = "hubert_base") -> Profile:
     return dataclasses.replace(_of_shape(name, formulas.HUBERT_BASE), notes=(HUBERT_BASE_NOTE,))
 
 
-def _of_shape(name: str, architecture: formulas.Architecture) -> Profile:
-    first, step = receptive_field(architecture.conv_layers)
+def _of_shape(name: str, config: StudentConfig) -> Profile:
+    first, step = receptive_field(config.conv_layers)
     return of_counts(
         name,
         "formula",
-        formulas.parameters(architecture),
-        [formulas.macs(architecture, samples) for samples in LENGTHS],
+        formulas.parameters(config),
+        [formulas.macs(config, samples) for samples in LENGTHS],
         RULE,
         f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
     )

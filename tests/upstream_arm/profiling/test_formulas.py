@@ -14,7 +14,7 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig, reuse_pattern
 from upstream_arm.convolutions import conv_lengths, frames, receptive_field
 from upstream_arm.presets import PRESETS, front_end, preset
-from upstream_arm.profiling.formulas import HUBERT_BASE, macs, of_student, parameters
+from upstream_arm.profiling.formulas import HUBERT_BASE, macs, parameters
 from upstream_arm.profiling.profile import of_config, of_hubert_base
 from upstream_arm.profiling.utterances import IDS, LENGTHS, SECONDS
 
@@ -111,7 +111,7 @@ def test_macs_equal_torchs_count_of_the_student_with_maps_written_out(
     student.explicit = True
     lengths = [60, 333, 4000]
     counted = hooks.count(student, lengths, lambda module, wav: module(wav[None], [len(wav)]))
-    expected = [macs(of_student(config), length) for length in lengths]
+    expected = [macs(config, length) for length in lengths]
     assert [sum(entry.values()) for entry in counted] == [sum(entry.values()) for entry in expected]
     assert [entry["convolutions"] for entry in counted] == [
         entry["front_end"] + entry["positional_convolution"] for entry in expected
@@ -126,10 +126,10 @@ def test_parameters_equal_the_students_by_part(config: StudentConfig) -> None:
 
     with torch.device("meta"):
         student = Student(config)
-    parts = dict.fromkeys(parameters(of_student(config)), 0)
+    parts = dict.fromkeys(parameters(config), 0)
     for key, tensor in student.named_parameters():
         parts[_part(key)] += tensor.numel()
-    assert parameters(of_student(config)) == parts
+    assert parameters(config) == parts
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_parameters_equal_the_students_by_part(config: StudentConfig) -> None:
     ],
 )
 def test_parameters_equal_the_released_checkpoints_shapes(shared_dir: Path, file: str, name: str) -> None:
-    architecture = of_student(PRESETS[name])
+    architecture = PRESETS[name]
     parts = dict.fromkeys(parameters(architecture), 0)
     for line in (shared_dir / "golden" / f"{file}.keys").read_text().splitlines():
         key, shape, _ = line.split("\t")

@@ -1,16 +1,17 @@
-"""The `distiller` block of the authors' training yaml, read into a `StudentConfig`.
+"""Students' yaml files, read into a `StudentConfig`: the authors' training yaml, or our own.
 
-Where a key is missing the authors' code falls back to a default of its own; three of those defaults
-change the model, so for these the key must be there.
+Where a key of the authors' `distiller` block is missing, their code falls back to a default of its own; three
+of those defaults change the model, so for these the key must be there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.config import StudentConfig, read_conv_layers, reuse_pattern
+from upstream_arm.config import StudentConfig, from_mapping, read_conv_layers, reuse_pattern
 
 # authors' key -> our field
 _RENAMED = {
@@ -100,4 +101,33 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
         reuse_pattern=pattern,
         projection_dim=block["pred_head_final_dim"],
         **values,
+    )
+
+
+def load_yaml(path: Path | str) -> StudentConfig:
+    """Read a student's yaml: the authors' training yaml (`distiller:`) or ours (`student:`).
+
+    UpstreamError, which names the file, if it is not such a yaml.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
+    if isinstance(document, Mapping):
+        for key, read in (("distiller", from_authors), ("student", from_mapping)):
+            block = document.get(key)
+            if isinstance(block, Mapping):
+                try:
+                    return read(block)
+                except UpstreamError as error:
+                    raise UpstreamError(f"{path}: {error}") from None
+    raise UpstreamError(
+        f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
+        "give one that has"
     )
