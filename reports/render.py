@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.tables.model import MISSING, Block, Cell, Table
+from reports.table import MISSING, Block, Cell, Table
 
 if TYPE_CHECKING:
     import jinja2

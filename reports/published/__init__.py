@@ -11,7 +11,7 @@ from pathlib import Path
 from reports.columns import BY_KEY, COLUMNS
 from reports.scores import Leaderboard, ReferencePoint
 from reports.systems import Profile, System
-from reports.tables.model import printed
+from reports.table import printed
 
 FOLDER = Path(__file__).parent
 #: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.

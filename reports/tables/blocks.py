@@ -10,7 +10,7 @@ from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
 from reports.systems import System
-from reports.tables.model import EMPTY, Block, Head, TableColumn, grouped_notes, listed
+from reports.table import EMPTY, Block, Head, TableColumn, grouped_notes, listed
 
 #: The metric of steps without a gradient.
 SKIPPED = "skipped_steps"
