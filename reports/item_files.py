@@ -59,7 +59,7 @@ def items_of(system: System) -> tuple[dict[str, ScoredItems], list[str]]:
 def read(path: Path, result: Result) -> tuple[dict[str, ScoredItems], list[str]]:
     """Column key -> test items of the result at `path`, and one sentence for each that cannot be used.
 
-    A metric without file is absent and not said: many results have none.
+    A metric without file is absent, which is no problem: many results have none.
     """
     usable, problems = {}, []
     for column in COLUMNS:
