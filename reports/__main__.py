@@ -103,8 +103,8 @@ def _parser() -> Parser:
     _add_table(commands.add_parser("table", help=about, description=text))
     about = "overall, superb_s and superb_r of any rows"
     text = (
-        "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks a "
-        "task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r."
+        "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
+        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r."
     )
     _add_score(commands.add_parser("score", help=about, description=text))
     about = "any systems side by side, with differences and tests"
