@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -75,7 +76,7 @@ TARGETS = {
     ),
     "features": Target(
         "downstream_runs/features",
-        ("tests/downstream_runs/features",),
+        ("tests/downstream_runs/features", "tests/downstream_runs/engine/test_remembered.py"),
         ("torch", "torchaudio", "safetensors.torch", "hypothesis", "numpy", "scipy.signal"),
     ),
 }
@@ -293,12 +294,23 @@ def excuses() -> dict[str, str]:
     return {change: reason for change, _, reason in parted}
 
 
+def _load(modules: Sequence[str]) -> None:
+    """Import once what all children share: without it each takes four times as long to start."""
+    import _pytest.config
+
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no test here needs one
+    _pytest.config.get_config()
+    gc.disable()  # the children are short, and would copy all that is collected
+    gc.freeze()
+
+
 def mutate(target: Target, modules: Sequence[str], rows: list[Row], known: Mapping[str, str]) -> None:
     """Try every mutant of the modules, filling `rows`."""
     paths = sorted(path for path in (ROOT / target.sources).glob("*.py") if path.stem != "__init__")
-    for name in target.loaded:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    _load(target.loaded)
     runs = measure(naming(target, modules), frozenset(map(str, paths)))
     slow = sorted(name for name, run in runs.items() if run.seconds > SLOWEST)
     print(f"{len(runs)} tests pass on the unchanged code; too slow: {', '.join(slow) or 'none'}", flush=True)

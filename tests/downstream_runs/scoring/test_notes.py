@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring import notes, wer
-from downstream_runs.scoring.command import main
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
 
 
 def score(
@@ -134,6 +138,7 @@ def test_what_another_way_of_writing_costs_is_said(
         ("wer", "a b", "a c"),
         ("wer", "a b", "a b"),
         ("per", "AH0 , B", "AH0 B"),
+        ("cer", "a  b", "a  b"),
         ("acc", "-1", "1"),
         ("sf", "B-x ONE E-x", "B-x TWO E-x"),
     ],
@@ -159,9 +164,12 @@ def test_exchanged_labels_are_suspected(tmp_path: Path, capsys: pytest.CaptureFi
     put(tmp_path / "t.tsv", "item\tlabel\tscore\na\t1\t0\nb\t0\t1\n")
     assert main(["eer", "--hyp", str(tmp_path / "t.tsv")]) == 0
     assert "are the labels exchanged, or the scores distances?" in capsys.readouterr().err
-    put(tmp_path / "t.tsv", "item\tlabel\tscore\na\t1\t1\nb\t0\t1\n")
-    assert main(["eer", "--hyp", str(tmp_path / "t.tsv")]) == 0
-    assert capsys.readouterr().err == ""
+    for ones, others, rate, told in (((0, 1, 4), (2, 3, 5), 2 / 3, True), ((1,), (1,), 0.5, False)):
+        rows = [f"{label} {value}\t{label}\t{value}\n" for label in (0, 1) for value in (others, ones)[label]]
+        put(tmp_path / "t.tsv", "item\tlabel\tscore\n" + "".join(rows))
+        assert main(["eer", "--hyp", str(tmp_path / "t.tsv")]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["rate"] == pytest.approx(rate) and ("exchanged" in err) == told
 
 
 def test_times_finer_than_dscores_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

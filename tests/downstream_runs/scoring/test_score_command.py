@@ -36,6 +36,7 @@ def test_prints_rate_and_counts(
     assert found["rate"] == 1 / length and found["percent"] == 100 / length
     assert found["counts"] == {"errors": 1, "length": length, "utterances": 2, "wrong_utterances": 1}
     assert (found["ref"], found["hyp"]) == files and err == ""
+    assert "required: --ref" in refused(capsys, metric, "--hyp", files[1])
 
 
 def test_a_doubled_space_is_said(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +93,69 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1
     return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ((), "METRIC"),
+        (("wer", "--hyp", "h.ark"), "--ref"),
+        (("wer", "--ref", "r.ark"), "--hyp"),
+        (("eer", "--ref", "r.tsv"), "--hyp"),
+    ],
+)
+def test_a_metric_and_its_files_must_be_named(
+    arguments: tuple[str, ...], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"required: {missing}" in refused(capsys, *arguments)
+
+
+def test_every_metric_is_also_given_in_percent(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oracles = data_dir / "oracles"
+    put = {"r.ark": "u B-x ONE E-x\n", "h.ark": "u B-x TWO E-x B-y A E-y\n"}
+    put |= {"r.rttm": "SPEAKER f 1 0 8 <NA> <NA> A\n", "h.rttm": "SPEAKER f 1 0 7 <NA> <NA> A\n"}
+    for name, text in put.items():
+        (tmp_path / name).write_text(text)
+    texts, turns = (
+        ("--ref", tmp_path / f"r.{end}", "--hyp", tmp_path / f"h.{end}") for end in ("ark", "rttm")
+    )
+    system = oracles / "qbe_digits" / "mfcc_dtw_top20.stdlist.xml.gz"
+    rates = [
+        (run(capsys, metric, *files)["percent"], rate)
+        for metric, files, rate in (
+            ("sf", texts, 2 / 3),
+            ("der", turns, 1 / 8),
+            ("eer", ("--hyp", oracles / "asv" / "scores.tsv.gz"), 0.09880952380941636),
+            ("mtwv", ("--ref", oracles / "qbe_digits", "--hyp", system), 0.1441319),
+        )
+    ]
+    assert [percent for percent, _ in rates] == pytest.approx([100 * rate for _, rate in rates], abs=1e-5)
+
+
+def test_the_largest_options_are_taken(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = data_dir / "oracles" / "qbe_digits"
+    system = folder / "mfcc_dtw_top20.stdlist.xml.gz"
+    found = run(capsys, "mtwv", "--ref", folder, "--hyp", system, "--default-score", "1e300")
+    assert (found["rate"], found["default_score"]) == (0.0, 1e300)
+    (tmp_path / "x.rttm").write_text("SPEAKER f 1 0 8 <NA> <NA> A\n")
+    both = ("--ref", tmp_path / "x.rttm", "--hyp", tmp_path / "x.rttm")
+    assert "without reference speech" in refused(capsys, "der", *both, "--collar", "1000000")
+
+
+def test_of_many_names_the_first_five_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"x{number:02d}" for number in range(40)]
+    (tmp_path / "x.ark").write_text("".join(f"{name} \n" for name in reversed(names)))
+    both = ("--ref", tmp_path / "x.ark", "--hyp", tmp_path / "x.ark")
+    assert "have no label (x00, x01, x02, x03, x04, ...)" in refused(capsys, "acc", *both)
+    (tmp_path / "x.rttm").write_text("".join(f"SPEAKER {name} 1 0 8 <NA> <NA> A\n" for name in names))
+    (tmp_path / "x.uem").write_text("f 1 0 2\n")
+    both = ("--ref", tmp_path / "x.rttm", "--hyp", tmp_path / "x.rttm")
+    message = refused(capsys, "der", *both, "--uem", tmp_path / "x.uem")
+    assert "40 files with turns are not in" in message and "(x00, x01, x02, x03, x04, ...)" in message
 
 
 def test_phones_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +217,7 @@ def test_turns(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     found = run(capsys, "der", *pair, *strict)
     assert round(found["percent"], 2) == 21.53
     assert (found["collar"], found["ignore_overlaps"]) == (0.25, True)
+    assert found["uem"] == str(strict[-1])
     assert "--collar -1.0 is no time" in refused(capsys, "der", *pair, "--collar", "-1")
     assert "--collar: 'nan' is no finite number" in refused(capsys, "der", *pair, "--collar", "nan")
 
@@ -180,6 +245,7 @@ def test_term_detection(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFi
     system = folder / "mfcc_dtw_top20.stdlist.xml.gz"
     found = run(capsys, "mtwv", "--ref", folder, "--hyp", system)
     assert round(found["rate"], 7) == 0.1441319 and found["counts"]["defaulted"] == 1200
+    assert found["default_score"] == -10.0
     one_file = run(capsys, "mtwv", "--ref", folder / "groundtruth.tlist.xml", "--hyp", system)
     assert one_file["counts"] == found["counts"]
     # A default above all other scores accepts what was not reported first.

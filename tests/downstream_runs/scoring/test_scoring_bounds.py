@@ -209,13 +209,57 @@ def test_a_single_other_document_counts_whole() -> None:
     assert (found.mtwv, found.threshold) == (0.0, 2.0)
 
 
-def test_of_many_unknown_names_the_first_five_are_told() -> None:
-    unknown = [f"x{number:02d}" for number in range(40)]
-    told = r"40 {} of the system .* \(x00, x01, x02, x03, x04, \.\.\.\)"
-    with pytest.raises(ScoringError, match=told.format("queries")):
-        mtwv.score(TRUTH, {name: {"a": 1.0} for name in reversed(unknown)})
-    with pytest.raises(ScoringError, match=told.format("documents")):
-        mtwv.score(TRUTH, {"p": dict.fromkeys(reversed(unknown), 1.0)})
+MANY = [f"x{number:02d}" for number in range(40)]
+FIVE = r"\(x00, x01, x02, x03, x04, \.\.\.\)"
+
+
+def test_of_many_names_the_first_five_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ScoringError, match=f"40 queries of the system .* {FIVE}"):
+        mtwv.score(TRUTH, {name: {"a": 1.0} for name in reversed(MANY)})
+    with pytest.raises(ScoringError, match=f"40 documents of the system .* {FIVE}"):
+        mtwv.score(TRUTH, {"p": dict.fromkeys(reversed(MANY), 1.0)})
+    with pytest.raises(ScoringError, match=f"40 documents are not in the ground truth {FIVE}"):
+        TRUTH.restricted(("p",), [*reversed(MANY), "a"])
+    with pytest.raises(ScoringError, match=f"40 of 41 reference utterances have no hypothesis {FIVE}, so"):
+        same([*reversed(MANY), "a"], ["a"])
+    with pytest.raises(ScoringError, match=f"40 hypotheses have no reference {FIVE}, so"):
+        same(["a"], [*reversed(MANY), "a"])
+    for name in reversed(MANY):
+        (tmp_path / f"{name}.tlist.xml").write_text("")
+    with pytest.raises(ScoringError, match=r"holds 40 \(x00\.tlist\.xml, x01\.tlist\.xml, x02\.t"):
+        groundtruth.read(tmp_path)
+
+
+def test_a_part_of_a_ground_truth() -> None:
+    truth = GroundTruth(
+        ("p", "q", "r"), tuple("abc"), {"p": frozenset("ab"), "q": frozenset("c"), "r": frozenset()}
+    )
+    assert truth.restricted(["r", "p"], "cb") == GroundTruth(
+        ("p", "r"), ("b", "c"), {"p": frozenset("b"), "r": frozenset()}
+    )
+    assert truth.restricted(truth.queries, truth.documents) == truth
+    with pytest.raises(ScoringError, match=r"1 queries are not in the ground truth \(s\)"):
+        truth.restricted("ps", "a")
+
+
+def test_a_line_of_a_ground_truth_has_six_fields_at_least(tmp_path: Path) -> None:
+    groundtruth.write(tmp_path, "x", TRUTH, {"a": 1.0, "b": 1.0})
+    (tmp_path / "x.rttm").write_text("LEXEME b 1 0 1 p\n")
+    assert groundtruth.read(tmp_path).targets == {"p": frozenset("b"), "q": frozenset()}
+
+
+def test_blocks_of_more_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * 30)
+    monkeypatch.setattr(inputs, "LINE_LIMIT", 9)
+    for limit in (30, 29, 0):
+        monkeypatch.setattr(inputs, "LIMIT", limit)
+        found = inputs.blocks(path, "a file")
+        if limit == 30:
+            assert list(found) == [b"a" * 10] * 3
+        else:
+            with pytest.raises(ScoringError, match="holds more than 0 MiB"):
+                list(found)
 
 
 def test_of_several_doubled_columns_the_first_by_name_is_told(tmp_path: Path) -> None:
