@@ -63,7 +63,7 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
     import soundfile
 
     task.demo(source)
-    root, target = fluent_commands.find_root(source), data / fluent_commands.FOLDER
+    root, target = fluent_commands.CORPUS.find(source), data / fluent_commands.FOLDER
     for notice in root.glob("DEMO.*"):
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(notice, target)

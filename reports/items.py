@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import ITEMS, TRIALS, is_fold
@@ -25,15 +25,17 @@ from reports.columns import COLUMNS, in_percent
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 
-_ITEM_COLUMNS = {
-    "metric": str,
-    "split": str,
-    "item": str,
-    "group": str,
-    "numerator": float,
-    "denominator": float,
+Columns: TypeAlias = Mapping[str, Callable[[str], Any]]
+_ITEM_COLUMNS: Columns = {
+    **dict.fromkeys(("metric", "split", "item", "group"), str),
+    **dict.fromkeys(("numerator", "denominator"), float),
 }
-_TRIAL_COLUMNS = {"split": str, "item": str, "group": str, "label": int, "score": float}
+_TRIAL_COLUMNS: Columns = {
+    **dict.fromkeys(("split", "item", "group"), str),
+    "label": int,
+    "score": float,
+    "count": int,
+}
 #: What a group is called, by task; a task that is not here has speakers.
 GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.
@@ -113,7 +115,7 @@ def _of_metric(folder: Path, key: str, result: Result, metric: Metric) -> Scored
     if key in BY_TRIALS:
         if not (folder / TRIALS).is_file():
             return None
-        rows = _rows(folder / TRIALS, result, _TRIAL_COLUMNS, {"count": int})
+        rows = _rows(folder / TRIALS, result, _TRIAL_COLUMNS)
         trials = tuple(Trial(*trial) for split, *trial in rows if split == metric.split)
         return ScoredItems(key, result.task, trials=trials) if trials else None
     files = [folder / ITEMS]
@@ -163,16 +165,11 @@ def _check_value(path: Path, scored: ScoredItems, metric: Metric) -> None:
         )
 
 
-def _rows(
-    path: Path,
-    result: Result,
-    columns: Mapping[str, Callable[[str], Any]],
-    optional: Mapping[str, Callable[[str], Any]] | None = None,
-) -> list[tuple[Any, ...]]:
+def _rows(path: Path, result: Result, columns: Columns) -> list[tuple[Any, ...]]:
     """The rows of a CSV file of the run, these columns in this order, each cell converted.
 
-    `optional` columns stand behind them if the file has them. Raises ReportError for a file that is not the
-    run's own or not such a table.
+    The count of trials may be absent. Raises ReportError for a file that is not the run's own or not such a
+    table.
     """
     try:
         content = read_bytes(path, TABLE_BYTES)
@@ -182,23 +179,20 @@ def _rows(
                 f"{path} is not the file that the run wrote (its SHA-256 differs): it gives no interval; "
                 "run the task again with --rerun always"
             )
-        header, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True) or [[]]
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True))
+        header = rows.pop(0) if rows else []
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise ReportError(f"{path} cannot be read ({error}), a CSV file of the run was expected") from None
-    absent = [name for name in columns if name not in header]
+    absent = [name for name in columns if name not in header and name != "count"]
     if absent:
         raise ReportError(f"{path} lacks the columns {', '.join(absent)}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ReportError(f"{path}, row {number} has {len(row)} cells, {len(header)} were expected")
-    used = {**columns, **{name: kind for name, kind in (optional or {}).items() if name in header}}
-    by_column = list(zip(*rows, strict=True))
+    by_column = list(zip(*rows, strict=True)) or [()] * len(header)
+    used = [(header.index(name), kind) for name, kind in columns.items() if name in header]
     try:
-        return (
-            list(zip(*(map(kind, by_column[header.index(name)]) for name, kind in used.items()), strict=True))
-            if rows
-            else []
-        )
+        return list(zip(*(map(kind, by_column[place]) for place, kind in used), strict=True))
     except ValueError as error:
         raise ReportError(f"{path} holds no number where one was expected ({error})") from None
 

@@ -85,23 +85,12 @@ def to_csv(table: Table) -> str:
 WIDE = 34
 #: A float holds no more lines than this; longer tables are cut, and say so.
 LINES = 50
+_NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
 _SIGNS = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",  # a row may not start with a bracket: \\ would take it for its argument
-    "]": "{]}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: rf"\text{name}{{}}" for sign, name in (_NAMED | {'"': "quotedbl"}).items()},
+    # A row may not start with a bracket: \\ would take it for its argument.
+    **{sign: f"{{{sign}}}" for sign in "[]"},
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "–": "--",
@@ -135,8 +124,7 @@ def to_latex(table: Table) -> str:
     for name, members in itertools.groupby(heads, key=lambda head: head.group):
         first, last = last + 1, last + len(list(members))
         groups.append((name, first, last))
-    template = _latex_templates().get_template("table.tex")
-    return template.render(
+    return _template("table.tex").render(
         key=table.key,
         caption=re.sub(r"^Table [0-9]+: ", "", table.title),
         heads=heads,
@@ -149,7 +137,7 @@ def to_latex(table: Table) -> str:
 
 def to_latex_document(keys: Sequence[str]) -> str:
     """A whole document that \\input's these tables, to see them and to copy its preamble."""
-    return _latex_templates().get_template("document.tex").render(keys=keys)
+    return _template("document.tex").render(keys=keys)
 
 
 def _lines(cell: Cell) -> int:
@@ -189,12 +177,14 @@ def to_page(
     """The whole page, which needs nothing else. Sentences of `problems` and `notes` stand on top."""
     images = [(one, base64.b64encode(one.svg).decode("ascii")) for one in pictures]
     numeric = {table.key: _numeric(table, table.blocks) for table in tables}
-    template = _templates().get_template("page.html")
-    return template.render(tables=tables, numeric=numeric, images=images, problems=problems, notes=notes)
+    return _template("page.html").render(
+        tables=tables, numeric=numeric, images=images, problems=problems, notes=notes
+    )
 
 
 @functools.cache
-def _templates() -> jinja2.Environment:
+def _template(name: str) -> jinja2.Template:
+    """A template; those of LaTeX have << >>, <% %> and <# #>, as LaTeX's own text is full of braces."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -205,19 +195,10 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    if name.endswith(".tex"):
+        environment.block_start_string, environment.block_end_string = "<%", "%>"
+        environment.variable_start_string, environment.variable_end_string = "<<", ">>"
+        environment.comment_start_string, environment.comment_end_string = "<#", "#>"
     environment.filters.update(tex=escape, tex_cell=_latex_cell)
     environment.globals["MISSING"] = MISSING
-    return environment
-
-
-@functools.cache
-def _latex_templates() -> jinja2.Environment:
-    """The same with << >> and <% %>, as LaTeX's own text is full of braces."""
-    return _templates().overlay(
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-    )
+    return environment.get_template(name)

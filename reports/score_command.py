@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import published, scores
-from reports.columns import BY_KEY, COLUMNS
+from reports.columns import BY_KEY, COLUMNS, Column
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
 
@@ -71,12 +71,11 @@ def _check_header(path: Path, header: list[str]) -> list[str]:
         )
     if {"qbe_mtwv", published.QBE_X100} <= set(header):
         raise ReportError(f"{path} has both qbe_mtwv and {published.QBE_X100}, one of them was expected")
-    notes = []
-    for name in header:
-        if name not in metrics and name not in OTHERS:
-            meant = near(name, metrics)
-            notes.append(f"note: {path}: the column {name!r} is no metric and was passed over{meant}")
-    return notes
+    return [
+        f"note: {path}: the column {name!r} is no metric and was passed over{near(name, metrics)}"
+        for name in header
+        if name not in metrics and name not in OTHERS
+    ]
 
 
 def _row(path: Path, line: int, row: dict[str, str]) -> tuple[dict[str, str], dict[str, float]]:
@@ -91,10 +90,24 @@ def _row(path: Path, line: int, row: dict[str, str]) -> tuple[dict[str, str], di
             name, factor = published.QBE_X100, 1.0
         text = (row.get(name) or "").strip()
         if text:
-            values[column.key] = factor * _number(f"{path}, line {line}, {name}", text)
-            _check_range(f"{path}, line {line}, {name}", text, column.better, values[column.key])
+            values[column.key] = _percent(f"{path}, line {line}, {name}", text, factor, column)
     _check_percent(f"{path}, line {line}", row, values)
     return row, values
+
+
+def _percent(where: str, text: str, factor: float, column: Column) -> float:
+    try:
+        percent = factor * float(text)
+    except ValueError:
+        percent = math.nan
+    if not math.isfinite(percent):
+        raise ReportError(f"{where} is {text!r}, a number or an empty cell was expected")
+    # Insertions push an error rate above 100; nothing that is better when higher can be above it.
+    lower = column.better == "lower"
+    if percent < 0 if lower else percent > 100:
+        bounds = "at least 0" if lower else "at most 100"
+        raise ReportError(f"{where} is {text!r}, that is {percent:g} percent, {bounds} was expected")
+    return percent
 
 
 def _check_percent(where: str, row: dict[str, str], values: Mapping[str, float]) -> None:
@@ -113,29 +126,14 @@ def _check_percent(where: str, row: dict[str, str], values: Mapping[str, float])
 
 def _small(path: Path, rows: Sequence[tuple[dict[str, str], dict[str, float]]]) -> list[str]:
     """A note for each column in which a value is so small that it may be a fraction."""
-    notes = []
-    for key, column in BY_KEY.items():
-        found = [row for row, values in rows if column.unit == "percent" and 0 < values.get(key, 0.0) <= 1]
-        if found:
-            notes.append(
-                f"note: {path}: {key} of {found[0]['model']} is {found[0][key].strip()} and was read as "
-                "percent; a fraction has to be multiplied by 100"
-            )
-    return notes
-
-
-def _number(where: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ReportError(f"{where} is {text!r}, a number or an empty cell was expected")
-    return value
-
-
-def _check_range(where: str, text: str, better: str, percent: float) -> None:
-    # Insertions push an error rate above 100; nothing that is better when higher can be above it.
-    if (better == "lower" and percent < 0) or (better == "higher" and percent > 100):
-        bounds = "at least 0" if better == "lower" else "at most 100"
-        raise ReportError(f"{where} is {text!r}, that is {percent:g} percent, {bounds} was expected")
+    first: dict[str, dict[str, str]] = {}
+    for row, values in rows:
+        for key, value in values.items():
+            if BY_KEY[key].unit == "percent" and 0 < value <= 1:
+                first.setdefault(key, row)
+    return [
+        f"note: {path}: {key} of {first[key]['model']} is {first[key][key].strip()} and was read as "
+        "percent; a fraction has to be multiplied by 100"
+        for key in BY_KEY
+        if key in first
+    ]

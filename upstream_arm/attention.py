@@ -58,16 +58,10 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
     ) -> tuple[Tensor, AttentionMap]:
-        """Attend.
+        """Attend: [batch, frame, width] to the same shape, and the map for the layers that follow.
 
-        Args:
-            x: [batch, frame, width].
-            shared: the map of the last computing layer; ignored by a computing layer.
-            valid: [batch, frame] of bool, False for padding; None if nothing is padded.
-            explicit: write the maps out.
-
-        Returns:
-            The attended values [batch, frame, width] and the map for the layers that follow.
+        `shared` is the map of the last computing layer; `valid` is [batch, frame] of bool, False for padding,
+        None if nothing is padded; `explicit` has the maps written out.
         """
         values = self._split(self.v_proj(x))
         if self.computes_map:

@@ -80,9 +80,8 @@ def save_student(
 def read(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any supported kind.
 
-    Raises:
-        UpstreamError: if it is missing, damaged, no checkpoint, asks for code to be run, or holds
-            weights that are not finite numbers.
+    UpstreamError if it is missing, damaged, no checkpoint, asks for code to be run, or holds weights that are
+    not finite numbers.
     """
     path = Path(path)
     content, config, remarks, labels = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
@@ -98,15 +97,10 @@ def load_student(
 ) -> Student:
     """Build the student of a checkpoint, in evaluation mode, on the CPU.
 
-    Args:
-        source: the authors' Lightning file, a state dict, or a safetensors file of ours; or what `read` gave.
-        model_config: as `choose_config` takes it.
-        **switches: `reuse_softmax`, `batching` and, of unfolded students, `repeats`, over the
-            configuration's; None leaves it.
-
-    Raises:
-        UpstreamError: if the checkpoint cannot be read, does not fit the configuration, or carries
-            another one than `model_config`.
+    The source is the authors' Lightning file, a state dict, or a safetensors file of ours; or what `read`
+    gave. `model_config` is as `choose_config` takes it, and the switches are those of
+    `StudentConfig.with_switches`. UpstreamError if the checkpoint cannot be read, does not fit the
+    configuration, or carries another one.
     """
     import torch
 

@@ -6,16 +6,23 @@ training yaml, which `config_yaml` reads.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.literals import parse_list
+from upstream_arm.common.words import shown
 from upstream_arm.names import SWITCHES
 
 ConvLayer = tuple[int, int, int]
 """(out channels, kernel, stride) of a convolution."""
+Value: TypeAlias = "int | bool | list[Value] | tuple[Value, ...]"
+"""What a list expression may hold."""
+
+# A pattern never needs more; a larger one is a mistake or an attempt to fill the memory.
+MAX_ITEMS = 10_000
+
 ReuseSoftmax = Literal["double", "single"]
 Batching = Literal["exact", "released"]
 
@@ -208,3 +215,47 @@ def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
             f"{key} is {value!r}, expected a list of (out channels, kernel, stride); correct it"
         )
     return tuple(cast(ConvLayer, tuple(layer)) for layer in layers)
+
+
+def parse_list(text: str, key: str) -> list[Value]:
+    """Read a list expression of the authors' yaml files, such as "[(256, 3, 2)] * 4 + [(432, 1, 1)]".
+
+    Nothing is evaluated. Only lists, tuples, integers and booleans, joined by + and repeated by *, are
+    accepted; UpstreamError, which names the setting `key`, for anything else.
+    """
+    try:
+        value = _read(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        value = 0
+    if not isinstance(value, list):
+        raise UpstreamError(
+            f"{key} is {shown(text)}, expected a list of numbers, booleans or tuples joined by + and *, "
+            "for example '[(256, 3, 2)] * 4 + [(432, 1, 1)]'; correct it in the model's yaml"
+        )
+    return value
+
+
+def _read(node: ast.expr) -> Value:
+    """The value of an expression; ValueError for other kinds of expressions."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+        return node.value  # type: ignore[return-value]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _read(node.operand)
+        if type(value) is int:
+            return -value
+    if isinstance(node, ast.List):
+        return [_read(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_read(item) for item in node.elts)
+    if isinstance(node, ast.BinOp):
+        left, right = _read(node.left), _read(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+            both = left + right
+            if len(both) <= MAX_ITEMS:
+                return both
+        if isinstance(node.op, ast.Mult):
+            if type(left) is int:
+                left, right = right, left
+            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
+                return left * right
+    raise ValueError

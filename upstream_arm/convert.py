@@ -36,9 +36,7 @@ def convert(
     """Write the student of `source` to the new safetensors file `target`; returns its configuration.
 
     The metadata hold the configuration as json, the name and SHA-256 of the source, and the format's version.
-
-    Raises:
-        UpstreamError: if `target` exists or cannot be written, or `source` cannot be loaded.
+    UpstreamError if `target` exists or cannot be written, or `source` cannot be loaded.
     """
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":

@@ -60,18 +60,14 @@ class Encoder(nn.Module):
         lean: bool = False,
         paths: Sequence[int] | None = None,
     ) -> list[list[Tensor]]:
-        """Encode.
+        """Encode [batch, frame, width]: for each path the output of every layer, each of the same shape.
 
         Args:
-            x: [batch, frame, width].
             valid: [batch, frame] of bool, False for padding; None if nothing is padded.
             explicit: write the attention maps out.
             lean: one unpadded utterance on a CPU without gradients: take the shortest way for it.
             paths: for each path through the layers how often every block runs; None for one path with the
                 configuration's `repeats`.
-
-        Returns:
-            For each path the output of every layer, each [batch, frame, width].
         """
         if valid is not None:
             x = x * valid.unsqueeze(2)

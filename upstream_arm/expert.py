@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -19,18 +20,15 @@ from upstream_arm.config_yaml import load_yaml
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
-from upstream_arm.waveforms import prepare
+
+INT16_SCALE = 32_768
 
 
 class UpstreamExpert(nn.Module):
     """What s3prl calls an upstream: waveforms in, a dict of hidden states out.
 
-    Attributes:
-        student: the model.
-        untrained: True if its weights are random.
-        checkpoint_path: the file of its weights, None if they are random.
-        checkpoint_sha256: that file's hash.
-        labels: what the checkpoint says that every result with it must say, such as "untrained-teacher".
+    It is `untrained` without a checkpoint. `labels` are what every result with it must say, such as
+    "untrained-teacher".
     """
 
     def __init__(
@@ -60,15 +58,9 @@ class UpstreamExpert(nn.Module):
     def forward(self, wavs: Sequence[Tensor] | Tensor) -> dict[str, Any]:
         """Compute the features of a batch, in the type of the student's weights.
 
-        Args:
-            wavs: unpadded 16 kHz waveforms, each [sample]; or one tensor [batch, sample] of equally long
-                ones, which torch's DataParallel can divide.
-
-        Returns:
-            `hidden_states`: a list of [batch, frame, feature], one a layer; `last_hidden_state`: the last.
-
-        Raises:
-            UpstreamError: for an empty batch or a waveform that cannot be used.
+        The unpadded 16 kHz waveforms are each [sample]; or one tensor [batch, sample] of equally long ones,
+        which torch's DataParallel can divide. `hidden_states` is a list of [batch, frame, feature], one a
+        layer, and `last_hidden_state` the last. UpstreamError for an empty batch or an unusable waveform.
         """
         checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
         if not checked:
@@ -107,3 +99,39 @@ def from_seed(
         file=sys.stderr,
     )
     return UpstreamExpert(student)
+
+
+def prepare(wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform") -> Tensor:
+    """Check one 16 kHz waveform of torch or numpy, and convert what has one meaning only.
+
+    Accepted are floating point waveforms [sample] or [1, sample], and int16, which is divided by 32768.
+    Silence is accepted. They are not normalised: the students were trained on raw waveforms. Returned is
+    [sample] of float32, or of the given floating point type. UpstreamError, which calls it `name`, for
+    several channels, other integer types, NaN or infinity, or something that is no waveform.
+    """
+    wav = _as_tensor(wav, name)
+    if wav.dim() == 2 and wav.shape[0] == 1:
+        wav = wav[0]
+    if wav.dim() != 1:
+        raise UpstreamError(
+            f"{name} has shape {list(wav.shape)}, expected [sample]; give one channel, for example their mean"
+        )
+    if wav.dtype == torch.int16:
+        wav = wav.float() / INT16_SCALE
+    if not wav.is_floating_point():
+        raise UpstreamError(
+            f"{name} has type {wav.dtype}, expected floating point samples from -1 to 1 or int16; convert it"
+        )
+    if not torch.isfinite(wav).all():
+        raise UpstreamError(f"{name} has NaN or infinite samples, expected finite ones; repair the recording")
+    return wav
+
+
+def _as_tensor(wav: Any, name: str) -> Tensor:
+    if isinstance(wav, Tensor):
+        return wav
+    if not isinstance(wav, np.ndarray) or wav.dtype.kind not in "fiub" or wav.dtype.itemsize > 8:
+        kind = f"a numpy array of {wav.dtype}" if isinstance(wav, np.ndarray) else f"a {type(wav).__name__}"
+        raise UpstreamError(f"{name} is {kind}, expected a tensor of samples; give torch.as_tensor(samples)")
+    # Other byte orders, and views that run backwards, have no counterpart in torch.
+    return torch.from_numpy(np.ascontiguousarray(wav, dtype=wav.dtype.newbyteorder("=")))

@@ -39,8 +39,7 @@ def is_writable(text: str) -> bool:
 def subfolders(folder: Path) -> list[Path]:
     """The folders in `folder` that belong, in the order of their names.
 
-    Raises:
-        UpstreamError: for a folder that cannot be read, or a name that cannot be written.
+    UpstreamError for a folder that cannot be read, or a name that cannot be written.
     """
     return [Path(entry.path) for entry in _entries(folder, folders=True)]
 

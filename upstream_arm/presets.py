@@ -56,11 +56,7 @@ PRESETS = MappingProxyType(
 
 
 def preset(name: str) -> StudentConfig:
-    """The configuration of a preset.
-
-    Raises:
-        UpstreamError: if there is none of that name; the message suggests the nearest.
-    """
+    """The configuration of a preset; UpstreamError, which suggests the nearest, if there is none."""
     if name in PRESETS:
         return PRESETS[name]
     hint = near(name, PRESETS) or f"; expected one of {', '.join(PRESETS)}"

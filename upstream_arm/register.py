@@ -60,9 +60,8 @@ def find_hub(root: Path | str) -> Path:
 def register(root: Path | str, undo: bool = False) -> bool:
     """Add the stub to a clone, or remove it, so that the file is what it was; returns whether it changed.
 
-    Raises:
-        UpstreamError: if this is no clone, its file cannot be written, or `upstream_arm` is not installed
-            for this Python.
+    UpstreamError if this is no clone, its file cannot be written, or `upstream_arm` is not installed for this
+    Python.
     """
     hub = find_hub(root)
     content = hub.read_bytes()

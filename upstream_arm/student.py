@@ -14,8 +14,7 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.frontend import FrontEnd, PositionalConv, valid_frames
-from upstream_arm.plain import is_plain
+from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, valid_frames
 
 SAMPLE_RATE = 16_000
 
@@ -78,15 +77,10 @@ class Student(nn.Module):
         repeat its last one (s3prl asks for up to one frame more than there is, and takes it from the
         padding). With `batching="released"` they are the released code's, padded frames included.
 
-        Args:
-            wavs: raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded.
-            lengths: each utterance's own number of samples.
-            mask: [batch, frame] of bool; the front end's output is replaced by `mask_emb` where it is
-                True. For distillation only.
-            shallowest: compute the shallowest path too. For distillation only.
-
-        Raises:
-            UpstreamError: if an utterance is too short for one frame.
+        `wavs` are raw 16 kHz waveforms, not normalised, [batch, sample], zero-padded, and `lengths` each
+        one's own samples; UpstreamError if one is too short for a frame. For distillation only are `mask`,
+        [batch, frame] of bool, which has the front end's output replaced by `mask_emb` where it is True, and
+        `shallowest`, which computes the shallowest path too.
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
         _check_lengths(lengths, counts, self.config)
@@ -105,10 +99,10 @@ class Student(nn.Module):
         if mask is not None:
             x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
         paths = (self.encoder.repeats, 1) if shallowest else None
-        found = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
+        features = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
         if exact and valid is not None:
-            found = [[_repeat_last(output, counts) for output in outputs] for outputs in found]
-        return StudentOutput(found[0], counts, found[1] if shallowest else None)
+            features = [[_repeat_last(output, counts) for output in outputs] for outputs in features]
+        return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
         """The layers of a path, each through its block's projection."""

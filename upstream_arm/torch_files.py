@@ -77,9 +77,7 @@ def read_torch(path: Path) -> Any:
     """The content of a torch file: tensors on the CPU, in numbers, texts, lists and dictionaries.
 
     Tensors of a zip file are views of it on disk, so that those which nobody uses take no memory.
-
-    Raises:
-        UpstreamError: if it is damaged or no such file, or asks for anything that could run code.
+    UpstreamError if it is damaged or no such file, or asks for anything that could run code.
     """
     import torch
 

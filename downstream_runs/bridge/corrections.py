@@ -27,7 +27,7 @@ from typing import Any
 
 from downstream_runs.audio.files import require_finite
 from downstream_runs.corpora import folders
-from downstream_runs.corpora.voxceleb1_trims import LENGTHS_SUFFIX
+from downstream_runs.corpora.voxceleb1_verification import LENGTHS_SUFFIX
 from upstream_arm.common.processes import cores
 
 Correction = Callable[[ModuleType], None]

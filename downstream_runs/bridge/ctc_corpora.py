@@ -117,9 +117,9 @@ class SnipsDataset(_Buckets):
 
 def _librispeech_files(root: Path, part: str) -> list[Path]:
     """The files that the corpus's check counts and hashes, and no others."""
-    from downstream_runs.corpora import layout
+    from downstream_runs.corpora import librispeech
 
-    found = [file.path for file in layout.audio_files(root, part)]
+    found = [file.path for file in librispeech.audio_files(root, part)]
     if not found:
         raise UsageError(f"{root / part} holds no *.flac; check the path of the corpus, then run again")
     return found

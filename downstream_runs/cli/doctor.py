@@ -143,23 +143,23 @@ def gpu() -> Finding:
 
 def librispeech(option: Path | None) -> Finding:
     """Whether the corpus of three tasks is there and complete; `check` looks at all corpora."""
-    from downstream_runs.corpora import librispeech as corpus
-
     remedy = f"unpack {', '.join(SPLITS)} of openslr.org/12, and name their folder with --data DIR"
     try:
         data = data_root.data_root(option)
         if data is None:
             where = f"no folder is named by --data, {data_root.VARIABLE} or {data_root.FILE_NAME}"
             return Finding(f"LibriSpeech: {where}", False, remedy)
-        root = corpus.find_root(data.path)
-        report = corpus.check(root, SPLITS, decode=0)
-        corpus.require_good(report)
+        from downstream_runs import tasks
+
+        asr = tasks.get("asr")
+        corpus = asr.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
         return Finding(f"LibriSpeech: {error}", False, remedy)
-    labels = f", labelled {', '.join(report.labels)}" if report.labels else ""
-    counts = ", ".join(f"{name} {split.utterances:,}" for name, split in report.splits.items())
+    labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""
     others = f"{PROGRAM} check looks at the other tasks' corpora"
-    return Finding(f"LibriSpeech: {root} by {data.source}: {counts}{labels}; {others}")
+    return Finding(
+        f"LibriSpeech: {data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}"
+    )
 
 
 def checkpoint() -> Finding:

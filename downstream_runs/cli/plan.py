@@ -18,6 +18,7 @@ from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
 from upstream_arm.common.errors import DONE, UsageError
+from upstream_arm.common.words import columns
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
@@ -54,10 +55,8 @@ def text(rows: Sequence[grid.Row], options: argparse.Namespace) -> str:
     """The plan as a table, then what all of it needs and takes. Nothing is written."""
     found = list(lines(rows))
     cells = [COLUMNS, *(_cells(number, line, options.out) for number, line in enumerate(found, 1))]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
-    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    out = [line.rstrip() for line in shown]
-    out += [
+    out = [
+        *columns(cells, right=()),
         "",
         *_needs(rows, options),
         *_takes(found),

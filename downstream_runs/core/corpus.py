@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import abc
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -92,37 +94,23 @@ def shortfall(partial: Mapping[str, str]) -> str:
     return f"partial corpus: {counts}" if counts else ""
 
 
-class Look(Protocol):
-    """What a corpus is, in seconds even for a whole one: no audio is decoded.
+class Problem(str):
+    """What is wrong with one line or file: a sentence without its end, and `remedy`, which mends it alone."""
 
-    With `cache` None nothing is written or downloaded, and what would have to be is taken for good.
-    """
+    remedy: str
 
-    def __call__(
-        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False, /
-    ) -> Standing: ...
-
-
-class Prepare(Protocol):
-    """Checks a corpus and writes what s3prl needs; `partial` allows one that is not the whole official."""
-
-    def __call__(
-        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False, /
-    ) -> PreparedData: ...
-
-
-class MakeDemo(Protocol):
-    """Makes the synthetic corpus of the same layout in a folder, which `Prepare` then finds as `data`."""
-
-    def __call__(self, folder: Path, /) -> Path: ...
+    def __new__(cls, what: str, remedy: str = "") -> Problem:
+        problem = super().__new__(cls, what)
+        problem.remedy = remedy
+        return problem
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """The corpus of a task.
+class Corpus(abc.ABC):
+    """The corpus of a task, as the task's part of s3prl needs it.
 
     `size`: on the disk, in words. `splits`: of the real corpus under one name a role: train, dev, test, and
-    QbE's documents. `config` of `look` and `prepare` is the run's. All three raise UsageError.
+    QbE's documents. `demo`: the module whose `make(folder)` makes the synthetic corpus of this layout.
     """
 
     name: str
@@ -130,9 +118,29 @@ class Corpus:
     size: str
     url: str
     splits: Mapping[str, Split]
-    look: Look
-    prepare: Prepare
-    make_demo: MakeDemo
+    demo: str
+
+    @abc.abstractmethod
+    def look(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+    ) -> Standing:
+        """What the corpus below `data` is, in seconds even for a whole one: no audio is decoded.
+
+        `config` is the run's, which says what is read; `partial` allows a corpus that is not the whole
+        official one. With `cache` None nothing is written or downloaded, and what would have to be is taken
+        for good. UsageError for a corpus that cannot be used.
+        """
+
+    @abc.abstractmethod
+    def prepare(
+        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
+    ) -> PreparedData:
+        """Check the corpus below `data` and write what s3prl needs to `cache`; the rest as for `look`."""
+
+    def make_demo(self, folder: Path) -> Path:
+        """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root."""
+        root: Path = importlib.import_module(self.demo).make(folder)
+        return root
 
     @property
     def hours(self) -> float:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.words import shown
 
-WORDS = {
-    str: "text",
-    int: "a whole number",
-    float: "a finite number",
-    bool: "true or false",
-    type(None): "null",
-}
+WORDS = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
 def check_fields(instance: Any) -> None:
@@ -24,18 +20,14 @@ def check_fields(instance: Any) -> None:
 
     Raises ReportError that names the field, what was found and what was expected.
     """
-    for name, hint in _hints(type(instance)).items():
+    cls: Any = type(instance)
+    for name, hint in _hints(cls).items():
         object.__setattr__(instance, name, convert(getattr(instance, name), hint, name))
 
 
-# Reading the hints takes longer than checking a whole result by them.
-_HINTS: dict[type, Mapping[str, Any]] = {}
-
-
-def _hints(cls: type) -> Mapping[str, Any]:
-    if cls not in _HINTS:
-        _HINTS[cls] = get_type_hints(cls)
-    return _HINTS[cls]
+@functools.cache  # reading the hints takes longer than checking a whole result by them
+def _hints(cls: Any) -> Mapping[str, Any]:
+    return get_type_hints(cls)
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -68,9 +60,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
 def _scalar(value: Any, hint: Any, where: str) -> Any:
     accepted = (int, float) if hint is float else hint
     # bool is a subclass of int, but true is no count; numpy's float64 is a float and becomes a plain one.
-    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise _wrong(value, WORDS[hint], where)
-    if hint is float and not math.isfinite(value):
+    fits = isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
+    if not fits or (hint is float and not math.isfinite(value)):
         raise _wrong(value, WORDS[hint], where)
     return hint(value)
 
@@ -82,21 +73,17 @@ def from_mapping(cls: Any, value: Any, where: str) -> Any:
     """
     given = dict(_items(value, where))
     expected = [field.name for field in dataclasses.fields(cls)]
-    missing = [name for name in expected if name not in given]
-    unknown = [name for name in given if name not in expected]
-    if missing or unknown:
-        kinds = (("lacks the keys", missing), ("has the unknown keys", unknown))
-        raise ReportError(
-            f"{where} {' and '.join(f'{kind} {_join(names)}' for kind, names in kinds if names)}"
-        )
+    for kind, names in (
+        ("lacks the keys", [name for name in expected if name not in given]),
+        ("has the unknown keys", [name for name in given if name not in expected]),
+    ):
+        if names:
+            more = ", ..." if len(names) > 5 else ""
+            raise ReportError(f"{where} {kind} {', '.join(map(repr, names[:5]))}{more}")
     try:
         return cls(**given)
     except ReportError as error:
         raise ReportError(f"{where}: {error}") from None
-
-
-def _join(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _items(value: Any, where: str) -> list[tuple[str, Any]]:
@@ -123,7 +110,4 @@ def json_value(value: Any, where: str) -> Any:
 
 
 def _wrong(value: Any, expected: str, where: str) -> ReportError:
-    shown = repr(value)
-    return ReportError(
-        f"{where} is {shown if len(shown) < 60 else shown[:57] + '...'}, {expected} was expected"
-    )
+    return ReportError(f"{where} is {shown(value, 60)}, {expected} was expected")

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any, Literal
 from downstream_runs.core.jsontypes import check_fields, from_mapping, json_value
 from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.reading import read_text
 
 SCHEMA_VERSION = 1
@@ -84,18 +84,17 @@ class Metric:
         counted = {"errors", "length"} <= self.counts.keys()
         if self.name in ERROR_RATES and not counted:
             raise ReportError(f"{self.name} comes without its counts, 'errors' and 'length' were expected")
-        if counted:
-            self._check_rate(self.counts["errors"], self.counts["length"])
-
-    def _check_rate(self, errors: int, length: int) -> None:
+        if not counted:
+            return
+        errors, length = self.counts["errors"], self.counts["length"]
         if errors < 0 or length <= 0:
             raise ReportError(f"{self.name} has {errors} errors in a length of {length}: no rate follows")
         expected = errors / length * (100 if self.unit == "percent" else 1)
         # The relative part is for rates far above 1, where rounding alone exceeds the absolute one.
         if not math.isclose(self.value, expected, rel_tol=1e-12, abs_tol=TOLERANCE):
             raise ReportError(
-                f"{self.name} is {self.value!r} {self.unit}, "
-                f"but {errors} errors in a length of {length} give {expected!r}"
+                f"{self.name} is {self.value!r} {self.unit}, but {errors} errors in a length of {length} "
+                f"give {expected!r}"
             )
 
 
@@ -183,11 +182,19 @@ class Result:
         if self.schema_version != SCHEMA_VERSION:
             raise ReportError(f"schema_version is {self.schema_version}, {SCHEMA_VERSION} was expected")
         _filled(self, "upstream", "task", "recipe", "command", "device")
-        self._check_labels()
-        self._check_metrics()
-        self._check_numbers()
+        self._check_names()
         self._check_hashes()
-        _check_time(self.created)
+        for name in ("steps", "wall_seconds", "upstream_parameters"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ReportError(f"{name} is {value}, a number not below 0 was expected")
+        try:
+            has_offset = datetime.fromisoformat(self.created.replace("Z", "+00:00")).tzinfo is not None
+        except ValueError:
+            has_offset = False
+        if not has_offset:
+            expected = "an ISO 8601 time with its offset from UTC"
+            raise ReportError(f"created is {self.created!r}, {expected} was expected")
 
     def headline(self, name: str) -> Metric | None:
         """The metric of this name that tables print, or None."""
@@ -196,28 +203,20 @@ class Result:
     @property
     def shortfall(self) -> str:
         """The deviation with the counts of a part of a corpus; empty for a result on another."""
-        found = (text for text in self.deviations if text.startswith(PARTIAL_TEXT))
-        return next(found, "") if PARTIAL in self.labels else ""
+        partial = (text for text in self.deviations if text.startswith(PARTIAL_TEXT))
+        return next(partial, "") if PARTIAL in self.labels else ""
 
-    def _check_labels(self) -> None:
+    def _check_names(self) -> None:
         for label in self.labels:
             if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", label):
                 raise ReportError(f"labels holds {label!r}, a lower-case word was expected")
         if len(set(self.labels)) != len(self.labels):
             raise ReportError(f"labels {list(self.labels)} names a label twice")
-
-    def _check_metrics(self) -> None:
         names = [item.name for item in self.metrics if item.role == "headline"]
         if not names:
             raise ReportError("metrics has no headline, at least one was expected")
         if len(set(names)) != len(names):
             raise ReportError(f"metrics has two headlines of one name among {names}")
-
-    def _check_numbers(self) -> None:
-        for name in ("steps", "wall_seconds", "upstream_parameters"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ReportError(f"{name} is {value}, a number not below 0 was expected")
 
     def _check_hashes(self) -> None:
         expected = config_hash(self.config)
@@ -251,17 +250,7 @@ def write(path: Path, result: Result) -> Result:
     """
     content = dataclasses.asdict(dataclasses.replace(result, content_sha256=""))
     content["content_sha256"] = _content_hash(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A hidden name in the same folder: `store` passes over it, and os.replace stays on one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return dataclasses.replace(result, content_sha256=content["content_sha256"])
 
 
@@ -270,9 +259,8 @@ def read(path: Path) -> Result:
     try:
         content = json.loads(read_text(path), object_pairs_hook=_unique_keys)
     except OSError as error:
-        raise ReportError(
-            f"{path} cannot be read ({error.strerror}), a result file was expected; {AGAIN}"
-        ) from None
+        problem = f"cannot be read ({error.strerror})"
+        raise ReportError(f"{path} {problem}, a result file was expected; {AGAIN}") from None
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is not JSON ({error}), a result file was expected; {AGAIN}") from None
     try:
@@ -284,8 +272,8 @@ def read(path: Path) -> Result:
 def _from_content(content: Any) -> Result:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
-        found = "it has no schema_version" if version is None else f"schema_version is {version!r}"
-        raise ReportError(f"{found}, a result of schema version {SCHEMA_VERSION} was expected")
+        given = "it has no schema_version" if version is None else f"schema_version is {version!r}"
+        raise ReportError(f"{given}, a result of schema version {SCHEMA_VERSION} was expected")
     # Keys first, so that a file of another program is not called edited.
     missing = {field.name for field in dataclasses.fields(Result)} - content.keys()
     if not missing and content["content_sha256"] != _content_hash(content):
@@ -295,10 +283,10 @@ def _from_content(content: Any) -> Result:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise ValueError("a key is there twice")
-    return found
+    return content
 
 
 def _content_hash(content: Mapping[str, Any]) -> str:
@@ -322,12 +310,3 @@ def _filled(instance: Any, *names: str) -> None:
 def _check_sha256(value: str, where: str) -> None:
     if not re.fullmatch(r"[0-9a-f]{64}", value):
         raise ReportError(f"{where} is {value!r}, 64 hexadecimal digits (SHA-256) were expected")
-
-
-def _check_time(value: str) -> None:
-    try:
-        aware = datetime.fromisoformat(value.replace("Z", "+00:00")).tzinfo is not None
-    except ValueError:
-        aware = False
-    if not aware:
-        raise ReportError(f"created is {value!r}, an ISO 8601 time with its offset from UTC was expected")

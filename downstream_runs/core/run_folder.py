@@ -67,11 +67,6 @@ class RunFolder:
     path: Path
 
     @property
-    def is_begun(self) -> bool:
-        """Whether a process has begun to train or test."""
-        return (self.path / EVENTS).exists()
-
-    @property
     def is_finished(self) -> bool:
         """Whether there is a result."""
         return (self.path / RESULT).exists()

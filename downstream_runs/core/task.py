@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.corpus import Corpus, Look, MakeDemo, Prepare
+from downstream_runs.core.corpus import Corpus, Standing
 from downstream_runs.core.corpus import PreparedData as PreparedData
+from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
 
 
@@ -37,8 +37,6 @@ class MetricSpec:
 
     def measured(self, score: Score, split: str, selection: str, *, official: bool) -> Metric:
         """The number as a result holds it: an official one is a headline, any other information."""
-        from downstream_runs.core.results import Metric
-
         return Metric(
             name=self.name,
             value=score.value,
@@ -212,17 +210,17 @@ class TaskSpec:
     frame_labels: bool = False
 
     @property
-    def look(self) -> Look:
+    def look(self) -> Callable[..., Standing]:
         """The corpus's."""
         return self.corpus.look
 
     @property
-    def prepare(self) -> Prepare:
+    def prepare(self) -> Callable[..., PreparedData]:
         """The corpus's."""
         return self.corpus.prepare
 
     @property
-    def demo(self) -> MakeDemo:
+    def demo(self) -> Callable[[Path], Path]:
         """The corpus's `make_demo`."""
         return self.corpus.make_demo
 

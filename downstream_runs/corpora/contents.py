@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.corpora.wavs import spread
+from downstream_runs.corpora.audio import spread
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.core.task import PreparedData
+    from downstream_runs.core.corpus import PreparedData
 
 FILES = 256
 BYTES = 1 << 16

@@ -1,45 +1,20 @@
-"""The listing that every corpus of the tasks is read by, and s3prl's readers with it.
+"""The folders and names that a user gives: whole paths that a result file can hold.
 
-The rule itself is `upstream_arm.folders`, which distillation follows too; here its errors are UsageErrors.
+What belongs to a folder of recordings is the rule of `upstream_arm.folders`, which distillation follows too.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-from upstream_arm import folders
-from upstream_arm.common.errors import UpstreamError, UsageError
-from upstream_arm.folders import belongs
+from upstream_arm.common.errors import UsageError
+from upstream_arm.folders import belongs, files, is_writable, subfolders, walk
 
 __all__ = ["belongs", "files", "place", "require_writable", "subfolders", "walk", "what_lies_there"]
 
 AUDIO = (".flac", ".wav", ".m4a", ".mp3", ".aac", ".ogg", ".opus", ".sph")
 """Endings of audio files, in whatever case."""
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` that belong to a corpus, in the order of their names; UsageError as below."""
-    with _usage():
-        return folders.subfolders(folder)
-
-
-def files(folder: Path, suffixes: folders.Suffixes) -> list[Path]:
-    """The files in `folder` that belong and end in one of `suffixes`, in the order of their names.
-
-    UsageError for a folder that cannot be read and for a name that no result file could hold.
-    """
-    with _usage():
-        return folders.files(folder, suffixes)
-
-
-def walk(folder: Path, suffixes: folders.Suffixes) -> list[Path]:
-    """The `files` of `folder`, then those of each of its subfolders, at any depth; UsageError also for a
-    folder that is met under two names."""
-    with _usage():
-        return list(folders.walk(folder, suffixes))
 
 
 def place(data: Path) -> Path:
@@ -52,7 +27,7 @@ def place(data: Path) -> Path:
 
 def require_writable(path: Path | str, where: object) -> None:
     """UsageError naming `where` if a name that a list or the user gives could stand in no result file."""
-    if not folders.is_writable(str(path)):
+    if not is_writable(str(path)):
         raise UsageError(
             f"{where} names {str(path)!a}, which is not UTF-8 or holds a control character or a line break: "
             "no result file can hold it; rename it"
@@ -65,11 +40,3 @@ def what_lies_there(folder: Path) -> str:
     counts = Counter(path.suffix for path in found)
     listed = " and ".join(f"{number:,} {suffix} files" for suffix, number in counts.most_common())
     return f"{listed} (first: {found[0].name})" if found else ""
-
-
-@contextlib.contextmanager
-def _usage() -> Iterator[None]:
-    try:
-        yield
-    except UpstreamError as error:
-        raise UsageError(str(error)) from None

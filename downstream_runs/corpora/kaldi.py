@@ -7,13 +7,13 @@ SPEAKER`), and the reference turns in `rttm`. `spk2utt` belongs to it and nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.corpora import folders
+from downstream_runs.corpora import folders, texts
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
+from upstream_arm.common.files import atomic_write_bytes
 
 TABLES: tuple[str, ...] = ("wav.scp", "segments", "utt2spk", "spk2utt", "reco2dur", "rttm")
 
@@ -63,7 +63,7 @@ def write(folder: Path, recordings: Sequence[Recording]) -> None:
             speakers.setdefault(segment.speaker, []).append(recording.name)
     lines["spk2utt"] = [f"{speaker} {' '.join(names)}" for speaker, names in speakers.items()]
     for name, table in lines.items():
-        atomic_write_text(folder / name, "".join(f"{line}\n" for line in table))
+        texts.write(folder / name, "".join(f"{line}\n" for line in table))
 
 
 def copy(source: Path, folder: Path, recordings: Sequence[Recording]) -> None:
@@ -74,9 +74,8 @@ def copy(source: Path, folder: Path, recordings: Sequence[Recording]) -> None:
     for name in TABLES:
         if name != "wav.scp" and (source / name).is_file():
             atomic_write_bytes(folder / name, (source / name).read_bytes())
-    atomic_write_text(
-        folder / "wav.scp", "".join(f"{recording.name} {recording.audio}\n" for recording in recordings)
-    )
+    scp = "".join(f"{recording.name} {recording.audio}\n" for recording in recordings)
+    texts.write(folder / "wav.scp", scp)
 
 
 def read(folder: Path, speakers: int) -> tuple[Recording, ...]:
@@ -106,30 +105,29 @@ def read(folder: Path, speakers: int) -> tuple[Recording, ...]:
             raise UsageError(f"{place} ends at {last} s, after its start at {first} s was expected")
         spoken[recording].append(Segment(name, speaker_of[name][1], first, last))
     for name, segments in spoken.items():
-        _check(folder, name, segments, seconds, speakers)
+        _check(folder, name, segments, seconds.get(name), speakers)
     return tuple(Recording(name, audio[name], seconds[name], tuple(spoken[name])) for name in audio)
 
 
 def _check(
-    folder: Path, name: str, segments: Sequence[Segment], seconds: Mapping[str, float], speakers: int
+    folder: Path, name: str, segments: Sequence[Segment], seconds: float | None, speakers: int
 ) -> None:
-    if name not in seconds:
-        raise UsageError(f"{folder / 'reco2dur'} has no line for recording {name} of wav.scp; add its length")
-    if not segments:
-        raise UsageError(
-            f"{folder / 'segments'} has no line for recording {name} of wav.scp; take it out there"
-        )
     found = sorted({segment.speaker for segment in segments})
+    if seconds is None or not found:
+        raise UsageError(
+            f"{folder / ('reco2dur' if seconds is None else 'segments')} has no line for recording {name} of "
+            "wav.scp; add it, or take the recording out there"
+        )
     if len(found) > speakers:
         raise UsageError(
             f"recording {name} of {folder} has {len(found)} speakers ({', '.join(found)}), "
             f"{speakers} at most were expected; take it out of wav.scp, segments and rttm"
         )
-    late = next((segment for segment in segments if segment.start >= seconds[name]), None)
+    late = next((segment for segment in segments if segment.start >= seconds), None)
     if late is not None:
         raise UsageError(
             f"{folder / 'segments'} has {late.name} start at {late.start} s, and {folder / 'reco2dur'} says "
-            f"that {name} lasts {seconds[name]} s; correct one of the two"
+            f"that {name} lasts {seconds} s; correct one of the two"
         )
 
 
@@ -161,20 +159,12 @@ def _pairs(table: Path, form: str) -> dict[str, tuple[str, str]]:
 
 
 def _lines(table: Path, form: str, columns: int) -> Iterator[tuple[str, list[str]]]:
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(
-            f"cannot read {table} ({(reason or str(error)).lower()}), a table of lines {form} was expected; "
-            "prepare the folder again"
-        ) from None
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+    for place, line in texts.lines(table, f"a table of lines {form} was expected: prepare the folder again"):
         fields = line.split(None, columns - 1)
         # The last field of a two-column table may hold spaces, as s3prl reads it.
         if len(fields) != columns or (columns > 2 and len(line.split()) != columns):
-            raise UsageError(f"{table} line {number} is {line!r}, {form} was expected; correct that line")
-        yield f"{table} line {number}", [field.strip() for field in fields]
+            raise UsageError(f"{place} is {line!r}, {form} was expected; correct that line")
+        yield place, [field.strip() for field in fields]
 
 
 def _seconds(place: str, value: str, name: str) -> float:
@@ -187,10 +177,3 @@ def _seconds(place: str, value: str, name: str) -> float:
             f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it"
         )
     return seconds
-
-
-def reference_files(folder: Path) -> frozenset[str]:
-    """The recordings that `rttm` has turns of; UsageError if it cannot be read."""
-    from downstream_runs.scoring import rttm
-
-    return frozenset(rttm.read(folder / "rttm"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.core.official import OTHER_DATA
-from downstream_runs.corpora import markers, pinned
+from downstream_runs.corpora import markers, pinned, texts
 from downstream_runs.corpora.pinned import PinnedFile
 from upstream_arm.common.errors import UsageError
 
@@ -109,21 +109,16 @@ def read(files: Sequence[Path], known: Collection[str]) -> dict[str, tuple[str, 
     Raises UsageError for a file that cannot be read and for a phone that is not in `known`.
     """
     words: dict[str, tuple[str, ...]] = {}
-    for path in files:
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the lexicon {path} ({error}); restore it") from None
-        for number, line in enumerate(lines, start=1):
-            word, *phones = line.split() or [""]
-            strange = next((phone for phone in phones if phone not in known), None)
-            if strange is not None:
-                raise UsageError(
-                    f"{path} line {number} has the phone {strange!r} in {word}, not among the phones that "
-                    "the head spells with (ARPAbet with stress, such as AH0); correct that line"
-                )
-            if word:
-                words.setdefault(word, tuple(phones))
+    for place, line in (found for path in files for found in texts.lines(path, "restore the lexicon")):
+        word, *phones = line.split() or [""]
+        strange = next((phone for phone in phones if phone not in known), None)
+        if strange is not None:
+            raise UsageError(
+                f"{place} has the phone {strange!r} in {word}, not among the phones that the head spells "
+                "with (ARPAbet with stress, such as AH0); correct that line"
+            )
+        if word:
+            words.setdefault(word, tuple(phones))
     return words
 
 
@@ -160,20 +155,8 @@ def require_words(
 
 def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
     """Write one's own lexicon as s3prl's two files, half of the words in each; their names."""
-    from upstream_arm.common.files import atomic_write_text
-
     lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
     middle = (len(lines) + 1) // 2
     for file, part in zip(FILES, (lines[:middle], lines[middle:]), strict=True):
-        atomic_write_text(folder / file.name, "".join(part))
+        texts.write(folder / file.name, "".join(part))
     return [file.name for file in FILES]
-
-
-def write_vocabulary(path: Path, phones: Sequence[str]) -> Path:
-    """Write the phones, one a line, as s3prl's tokenizer reads them."""
-    from downstream_runs.corpora.outputs import writing
-    from upstream_arm.common.files import atomic_write_text
-
-    with writing(path):
-        atomic_write_text(path, "".join(f"{phone}\n" for phone in phones))
-    return path

@@ -1,4 +1,4 @@
-"""Libri2Mix for diarisation: found, turned into the Kaldi-style folders that s3prl reads, and checked.
+"""Libri2Mix for diarisation, turned into the Kaldi-style folders that s3prl reads.
 
 SUPERB uses the 16 kHz `max` mixtures with noise (`wav16k/max/*/mix_both`) of s3prl's fork of LibriMix, and
 takes the times of speech from forced alignments of the LibriSpeech sources that the fork holds as RTTM files:
@@ -10,178 +10,102 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
+from downstream_runs.core.corpus import PreparedData, Split
 from downstream_runs.core.official import OTHER_DATA
-from downstream_runs.corpora import folders, kaldi
-from downstream_runs.corpora.audio import AudioProblem, length
+from downstream_runs.corpora import audio, checks, folders, kaldi, measured, texts
+from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
+from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.corpora.kaldi import Recording, Segment
-from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import Count, marks, read_manifest, standing
-from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.markers import marks
 from downstream_runs.corpora.pinned import blob_id
+from downstream_runs.scoring import rttm
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import atomic_write_text
 
-SPLITS: tuple[str, ...] = ("train", "dev", "test")
 
-OFFICIAL_RECORDINGS: Mapping[str, int] = MappingProxyType({"train": 13_900, "dev": 3_000, "test": 3_000})
-"""Mixtures in each split, counted in the metadata of LibriMix."""
+@dataclass(frozen=True)
+class _Names:
+    """What LibriMix calls a split's folder, the RTTM file of its sources, and git's name of that file at
+    commit d569d35c of the fork."""
 
-MIXTURES: Mapping[str, str] = MappingProxyType({"train": "train-100", "dev": "dev", "test": "test"})
-"""What LibriMix calls the folder of each split."""
+    mixtures: str
+    speech: str
+    blob: str
 
-SPEECH: Mapping[str, str] = MappingProxyType(
-    {"train": "train_clean_100", "dev": "dev_clean", "test": "test_clean"}
-)
-"""The RTTM file of each split's sources, in metadata/LibriSpeech of s3prl's fork."""
 
-SPEECH_BLOBS: Mapping[str, str] = MappingProxyType(
-    {
-        "train": "692dea67bc3493dd2f63f76aa2009ceaa72469f2",
-        "dev": "07747cfdd2cea707f80a34f9c9b8e646701ef9e4",
-        "test": "b5ed6f28b6028c98dce05a643641f4b84ebea385",
-    }
-)
-"""Git's names of those files at commit d569d35c of github.com/s3prl/LibriMix."""
+SPLITS: Mapping[str, _Names] = {
+    "train": _Names("train-100", "train_clean_100", "692dea67bc3493dd2f63f76aa2009ceaa72469f2"),
+    "dev": _Names("dev", "dev_clean", "07747cfdd2cea707f80a34f9c9b8e646701ef9e4"),
+    "test": _Names("test", "test_clean", "b5ed6f28b6028c98dce05a643641f4b84ebea385"),
+}
 
 FORK = "github.com/s3prl/LibriMix"
+GET = f"run generate_librimix_sd.sh of {FORK}"
 
 COLUMNS: tuple[str, ...] = ("mixture_ID", "mixture_path", "length")
 
 LENGTH_TOLERANCE = 0.1
 """Seconds by which a file may differ from `reco2dur`; tables rounded to tenths of a second are common."""
 
-
-@dataclass(frozen=True)
-class Place:
-    """A corpus that was found: its root, and whether it is a generated Libri2Mix or Kaldi-style folders."""
-
-    root: Path
-    generated: bool
+Recordings = Mapping[str, Sequence[Recording]]
+"""Of each split."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Kaldi-style folders, one a split, that may be given to s3prl.
-
-    `recordings` per split, their files, a hash over all that the tables say, and what the corpus is beside
-    SUPERB's.
-    """
-
-    root: Path
-    folders: Mapping[str, Path]
-    recordings: Mapping[str, int]
-    audio: tuple[Path, ...]
-    sha256: str
-    standing: Standing
+def _is_generated(root: Path) -> bool:
+    return (root / "wav16k" / "max" / "metadata").is_dir()
 
 
-Given = Mapping[str, tuple[Recording, ...]]
-
-
-def find(data: Path) -> Place:
-    """Libri2Mix in `data`, or Kaldi-style folders train, dev, test in DATA/diarization or `data` itself.
-
-    Raises UsageError if there is neither.
-    """
-    data = folders.place(data)
+def _other_versions(data: Path) -> str:
+    """A sentence on the versions of LibriMix that lie in `data`, such as wav8k/min."""
     for root in (data / "Libri2Mix", data):
-        if _metadata(root).is_dir():
-            return Place(root, generated=True)
-    for root in (data / "diarization", data / "Libri2Mix", data):
-        if kaldi.is_folder(root / "test"):
-            return Place(root, generated=False)
-    for root in (data / "Libri2Mix", data):
-        others = _other_versions(root)
+        rates = [folder for folder in (root / "wav8k", root / "wav16k") if folder.is_dir()]
+        others = [f"{rate.name}/{mode.name}" for rate in rates for mode in folders.subfolders(rate)]
         if others:
-            raise UsageError(
-                f"{root} holds Libri2Mix as {' and '.join(others)}; wav16k/max (16 kHz, the longer "
-                f"source's length) with mix_both was expected: run generate_librimix_sd.sh of {FORK} there"
+            return (
+                f"{root} holds Libri2Mix as {' and '.join(others)}; wav16k/max (16 kHz, the longer source's "
+                f"length) with mix_both was expected: {GET} there"
             )
-    found = f"{data} does not exist" if not data.is_dir() else "neither is there"
-    raise UsageError(
-        f"no Libri2Mix in {data}: looked for {_metadata(data / 'Libri2Mix')} and for Kaldi-style "
-        f"folders such as {data / 'diarization' / 'test'} with a wav.scp, and {found}; "
-        f"run generate_librimix_sd.sh of {FORK} there, or try the whole path on synthetic speech with --demo"
+    return ""
+
+
+def _listed(request: Request) -> Listing[Recordings]:
+    root = request.root
+    if _is_generated(root):
+        found = {split: mixtures(root, split) for split in SPLITS}
+        if request.partial:
+            found = {
+                split: [one for one in recordings if one.audio.is_file()]
+                for split, recordings in found.items()
+            }
+        other = () if marks(root) else _other_speech(root)
+    else:
+        speakers = int(request.config["downstream_expert"]["datarc"]["num_speakers"])
+        found, other = {split: _own(root / split, speakers) for split in SPLITS}, ()
+    problems = [f"{split} of {root} has no recording" for split, listed in found.items() if not listed]
+    return Listing(
+        root,
+        {split: len(recordings) for split, recordings in found.items()},
+        {split: [_file(one) for one in recordings] for split, recordings in found.items()},
+        found,
+        problems,
+        labels=(OTHER_DATA,) if other else (),
+        deviations=other,
     )
 
 
-def _other_versions(root: Path) -> list[str]:
-    """The versions of LibriMix that a folder holds, such as wav8k/min."""
-    rates = [folder for folder in (root / "wav8k", root / "wav16k") if folder.is_dir()]
-    return [f"{rate.name}/{mode.name}" for rate in rates for mode in folders.subfolders(rate)]
+def _file(recording: Recording) -> AudioFile:
+    return AudioFile.named(recording.audio, str(recording.audio))
 
 
-def look_at(data: Path, speakers: int, partial: bool) -> tuple[Place, Given, Standing]:
-    """Find the corpus and read its tables; its recordings of each split, and what it is beside SUPERB's.
-
-    Raises UsageError for tables that cannot be used, and for a split that is not complete unless `partial`
-    allows it: mixtures of a generated Libri2Mix that are not there are left out then.
-    """
-    place = find(data)
-    root = place.root
-    given = {split: _recordings(place, split, speakers) for split in SPLITS}
-    if partial and place.generated and not marks(root):
-        given = {
-            split: tuple(recording for recording in recordings if recording.audio.is_file())
-            for split, recordings in given.items()
-        }
-    if marks(root) or not all(given.values()):
-        for split, recordings in given.items():
-            _check_number(root, split, len(recordings))
-    counts = [
-        Count(split, len(recordings), OFFICIAL_RECORDINGS[split], "recordings")
-        for split, recordings in given.items()
-    ]
-    again = f"generate Libri2Mix again with generate_librimix_sd.sh of {FORK}"
-    found = standing(root, counts, partial, again)
-    other = _other_speech(root) if place.generated else []
-    return place, given, found.and_also(other, [OTHER_DATA] if other else [])
-
-
-def write(data: Path, out: Path, speakers: int, partial: bool = False) -> Prepared:
-    """Find the corpus, write its checked Kaldi-style folders below `out`, and look at every file's header.
-
-    Raises UsageError for audio that cannot be used, and as `look` does; nothing is written before all tables
-    were found good. Headers are read once: while names, sizes and times of the files stay the same, they are
-    not read again.
-    """
-    place, given, found = look_at(data, speakers, partial)
-    root = place.root
-    # s3prl reads the tables of test only after training: another corpus must not have replaced them by then.
-    out = out / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    folders = {split: (out / split).absolute() for split in SPLITS}
-    for split, recordings in given.items():
-        with writing(folders[split]):
-            if place.generated:
-                kaldi.write(folders[split], recordings)
-            else:
-                kaldi.copy(root / split, folders[split], recordings)
-            _check_audio(recordings, split, out / f"{split}.audio.json")
-    return Prepared(
-        root=root,
-        folders=folders,
-        recordings={split: len(recordings) for split, recordings in given.items()},
-        audio=tuple(recording.audio for recordings in given.values() for recording in recordings),
-        sha256=_content_hash(folders, given),
-        standing=found,
-    )
-
-
-def _recordings(place: Place, split: str, speakers: int) -> tuple[Recording, ...]:
-    if place.generated:
-        return mixtures(place.root, split)
-    folder = place.root / split
-    recordings = kaldi.read(folder, speakers)
-    if split != "train":
-        differ = sorted(kaldi.reference_files(folder) ^ {recording.name for recording in recordings})
+def _own(folder: Path, speakers: int) -> list[Recording]:
+    """The recordings of a Kaldi-style folder; UsageError if its reference turns are of others."""
+    recordings = list(kaldi.read(folder, speakers))
+    if folder.name != "train":
+        differ = sorted(rttm.read(folder / "rttm").keys() ^ {recording.name for recording in recordings})
         if differ:
             raise UsageError(
                 f"{folder / 'rttm'} and {folder / 'wav.scp'} do not name the same recordings: {differ[0]} "
@@ -190,7 +114,7 @@ def _recordings(place: Place, split: str, speakers: int) -> tuple[Recording, ...
     return recordings
 
 
-def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
+def mixtures(root: Path, split: str) -> list[Recording]:
     """The mixtures of a generated Libri2Mix, with the speech of both sources, in the order of its metadata.
 
     Ids and numbers are those of SUPERB's recipe, so that the tables are the same to the byte. Two stretches
@@ -198,10 +122,10 @@ def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
     of 61,890 in train-100 that is one pair, in dev and test there is none.
     Raises UsageError where metadata, speech times and ids do not fit together.
     """
-    table = _metadata(root) / f"mixture_{MIXTURES[split]}_mix_both.csv"
-    speech = _read_speech(_speech_file(root, split))
+    file = _speech_file(root, split)
+    speech = _read_speech(file)
     found = []
-    for place, name, path, seconds in _read_mixtures(table):
+    for place, name, path, seconds in _read_mixtures(root, split):
         segments: list[Segment] = []
         sources = name.split("_")
         if len(sources) != 2 or any(source.count("-") != 2 for source in sources):
@@ -211,18 +135,13 @@ def mixtures(root: Path, split: str) -> tuple[Recording, ...]:
         for source in sources:
             speaker, reading = source.split("-", 1)
             if reading not in speech:
-                raise UsageError(
-                    f"{_speech_file(root, split)} has no line for {reading}, a source of {place}"
-                )
+                raise UsageError(f"{file} has no line for {reading}, a source of {place}")
             for owner, start, end in speech[reading]:
                 if owner != speaker:
-                    raise UsageError(
-                        f"{_speech_file(root, split)} gives {reading} to speaker {owner}, "
-                        f"{speaker} was expected"
-                    )
+                    raise UsageError(f"{file} gives {reading} to speaker {owner}, {speaker} was expected")
                 segments.append(Segment(f"{name}_{_clock(start)}_{_clock(end)}", owner, start, end))
-        found.append(Recording(name, _mixture_path(root, split, name, path), seconds, tuple(segments)))
-    return tuple(found)
+        found.append(Recording(name, path, seconds, tuple(segments)))
+    return found
 
 
 def _clock(seconds: float) -> str:
@@ -230,44 +149,36 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds * 1000):06d}"
 
 
-def _mixture_path(root: Path, split: str, name: str, path: str) -> Path:
-    """The metadata names files as they lay when the corpus was generated; it may have moved since."""
-    _, found, inside = path.rpartition("Libri2Mix/")
-    usual = root / "wav16k" / "max" / MIXTURES[split] / "mix_both" / f"{name}.wav"
-    return root / inside if found and ".." not in Path(inside).parts else usual
-
-
-def _read_mixtures(table: Path) -> list[tuple[str, str, str, float]]:
+def _read_mixtures(root: Path, split: str) -> list[tuple[str, str, Path, float]]:
     """Place of the line, id, path and seconds of each mixture."""
-    if not table.is_file():
-        raise UsageError(
-            f"{table} is missing: SUPERB's diarisation uses 16 kHz, mode max, with noise; run "
-            f"generate_librimix_sd.sh of {FORK}"
-        )
-    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    folder = root / "wav16k" / "max"
+    table = folder / "metadata" / f"mixture_{SPLITS[split].mixtures}_mix_both.csv"
+    rows = csv.DictReader(texts.read(table, f"{GET} (16 kHz, mode max, with noise)").splitlines())
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
-        raise UsageError(
-            f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)}; generate it again"
-        )
-    found: dict[str, tuple[str, str, str, float]] = {}
+        raise UsageError(f"{table} has no column {missing[0]}, expected {', '.join(COLUMNS)}; {GET} again")
+    found: dict[str, tuple[str, str, Path, float]] = {}
     for row in rows:
         place = f"{table} line {rows.line_num}"
         try:
             name, path, samples = row["mixture_ID"], row["mixture_path"] or "", float(row["length"])
         except (TypeError, ValueError):
-            raise UsageError(f"{place} has no length in samples; generate Libri2Mix again") from None
+            raise UsageError(f"{place} has no length in samples; {GET} again") from None
         folders.require_writable(f"{name} {path}", place)
         if name in found:
-            raise UsageError(f"{place} gives {name} a second time; generate Libri2Mix again")
-        found[name] = (place, name, path, samples / SAMPLE_RATE)
+            raise UsageError(f"{place} gives {name} a second time; {GET} again")
+        # The metadata names files as they lay when the corpus was generated; it may have moved since.
+        _, moved, inside = path.rpartition("Libri2Mix/")
+        usual = folder / SPLITS[split].mixtures / "mix_both" / f"{name}.wav"
+        where = root / inside if moved and ".." not in Path(inside).parts else usual
+        found[name] = (place, name, where, samples / SAMPLE_RATE)
     return list(found.values())
 
 
 def _read_speech(path: Path) -> dict[str, list[tuple[str, float, float]]]:
     """Speaker, start and end in seconds of the stretches of each source, named CHAPTER-UTTERANCE there."""
     speech: dict[str, list[tuple[str, float, float]]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for place, line in texts.lines(path, f"clone https://{FORK} again"):
         fields = line.split()
         try:
             kind, reading, _, start, duration, _, _, speaker = fields[:8]
@@ -276,14 +187,14 @@ def _read_speech(path: Path) -> dict[str, list[tuple[str, float, float]]]:
         except ValueError:
             kind = ""
         if kind != "SPEAKER":
-            raise UsageError(f"{path} line {number} is {line!r}, a SPEAKER line of RTTM was expected")
+            raise UsageError(f"{place} is {line!r}, a SPEAKER line of RTTM was expected")
         speech.setdefault(reading, []).append(turn)
     return speech
 
 
 def _speech_file(root: Path, split: str) -> Path:
     """The RTTM file of a split's sources: in Libri2Mix, beside it, or in a checkout of LibriMix beside it."""
-    inner = Path("metadata") / "LibriSpeech" / f"{SPEECH[split]}.rttm"
+    inner = Path("metadata") / "LibriSpeech" / f"{SPLITS[split].speech}.rttm"
     places = [folder / inner for folder in (root, root.parent, root.parent / "LibriMix")]
     for path in places:
         if path.is_file():
@@ -294,82 +205,50 @@ def _speech_file(root: Path, split: str) -> Path:
     )
 
 
-def _other_speech(root: Path) -> list[str]:
-    """A sentence for each file of speech times that is not SUPERB's; a made corpus says so already."""
-    if marks(root):
-        return []
-    return [
-        f"the speech times in {SPEECH[split]}.rttm are not those of SUPERB's recipe (git blob {blob[:8]})"
-        for split, blob in SPEECH_BLOBS.items()
-        if blob_id(_speech_file(root, split)) != blob
-    ]
+def _other_speech(root: Path) -> tuple[str, ...]:
+    """A sentence for each file of speech times that is not SUPERB's."""
+    blobs = {split: blob_id(_speech_file(root, split)) for split in SPLITS}
+    return tuple(
+        f"the speech times in {names.speech}.rttm are not those of SUPERB's recipe "
+        f"(git blob {names.blob[:8]})"
+        for split, names in SPLITS.items()
+        if blobs[split] != names.blob
+    )
 
 
-def _metadata(root: Path) -> Path:
-    return root / "wav16k" / "max" / "metadata"
+def _written(listing: Listing[Recordings], cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Write the Kaldi-style folders, and look at every file's header, which is kept while files stay."""
+    root = listing.root
+    # s3prl reads the tables of test only after training: another corpus must not have replaced them by then.
+    name = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    out = (cache / "librimix" / name).absolute()
+    for split, recordings in listing.content.items():
+        with texts.writing(out / split):
+            if _is_generated(root):
+                kaldi.write(out / split, recordings)
+            else:
+                kaldi.copy(root / split, out / split, recordings)
+    _check_lengths(listing, out / "lengths.txt")
+    return PreparedData(
+        root=root,
+        settings={f"loaderrc.{split}_dir": str(out / split) for split in SPLITS},
+        utterances=listing.counts,
+        sha256=_content_hash(out, listing.content),
+    )
 
 
-def _check_number(root: Path, split: str, found: int) -> None:
-    marked = marks(root)
-    if not marked:
-        expected: object = OFFICIAL_RECORDINGS[split]
-        advice = f"generate Libri2Mix again with generate_librimix_sd.sh of {FORK}, or try --demo first"
-    else:
-        manifest = read_manifest(root, marked[0]) or {}
-        expected = (manifest.get("recordings") or {}).get(split)
-        advice = f"delete {root} and make the {marked[0].label} corpus again"
-    if found != expected:
-        wanted = f"{expected:,} were" if isinstance(expected, int) else "a whole corpus was"
-        raise UsageError(f"{split} of {root} has {found:,} recordings, {wanted} expected; {advice}")
+def _check_lengths(listing: Listing[Recordings], table: Path) -> None:
+    """UsageError for the first file that is not there, or not as long as its table says."""
+    files = {file.name: file for listed in listing.audio.values() for file in listed}
+    lengths, problems = measured.measure(list(files.values()), audio.length, table, "headers of Libri2Mix")
+    for one in (one for recordings in listing.content.values() for one in recordings):
+        seconds = lengths.get(str(one.audio), 0) / SAMPLE_RATE
+        if seconds and abs(seconds - one.seconds) > LENGTH_TOLERANCE:
+            problems.append(f"{one.audio} lasts {seconds:.3f} s, {one.seconds:.3f} s were expected")
+    checks.require_none(problems, "make its split again, then start this again")
 
 
-def _check_audio(recordings: Sequence[Recording], split: str, record: Path) -> None:
-    """Every file is there, one channel of 16 kHz, as long as its table says; UsageError names the first."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from tqdm import tqdm
-
-    key = _listing_hash(recordings)
-    try:
-        if json.loads(record.read_text(encoding="utf-8")) == {"listing": key}:
-            return
-    except (OSError, ValueError):
-        pass
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        checked = pool.map(_audio_problem, recordings)
-        bar = tqdm(checked, total=len(recordings), desc=f"headers {split}", unit="file", disable=None)
-        problems = [problem for problem in bar if problem]
-    if problems:
-        others = f" (and {len(problems) - 1:,} more such files)" if len(problems) > 1 else ""
-        raise UsageError(f"{problems[0]}{others}; make {split} again, then start this again")
-    atomic_write_text(record, json.dumps({"listing": key}) + "\n")
-
-
-def _audio_problem(recording: Recording) -> str | None:
-    try:
-        seconds = length(recording.audio) / SAMPLE_RATE
-    except AudioProblem as problem:
-        return str(problem)
-    if abs(seconds - recording.seconds) > LENGTH_TOLERANCE:
-        return f"{recording.audio} lasts {seconds:.3f} s, {recording.seconds:.3f} s were expected"
-    return None
-
-
-def _listing_hash(recordings: Sequence[Recording]) -> str:
-    digest = hashlib.sha256()
-    for recording in recordings:
-        try:
-            status = recording.audio.stat()
-        except OSError:
-            digest.update(f"{recording.audio}\0absent\n".encode())
-            continue
-        digest.update(
-            f"{recording.audio}\0{recording.seconds}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
-        )
-    return digest.hexdigest()
-
-
-def _content_hash(folders: Mapping[str, Path], given: Mapping[str, Sequence[Recording]]) -> str:
+def _content_hash(out: Path, given: Recordings) -> str:
     """Over names, lengths, speech, speakers and reference turns: all that decides a run but the samples."""
     digest = hashlib.sha256()
     for split, recordings in given.items():
@@ -378,47 +257,28 @@ def _content_hash(folders: Mapping[str, Path], given: Mapping[str, Sequence[Reco
             digest.update(f"{recording.name} {recording.seconds}\n".encode())
             for segment in recording.segments:
                 digest.update(f"{segment.speaker} {segment.start} {segment.end}\n".encode())
-        digest.update((folders[split] / "rttm").read_bytes())
+        digest.update((out / split / "rttm").read_bytes())
     return digest.hexdigest()
 
 
-def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
-    """Find Libri2Mix or Kaldi-style folders under `data` and hold their tables against the counts."""
-    return look_at(data, _speakers(config), partial)[2]
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find Libri2Mix or Kaldi-style folders under `data`, check them, and write what s3prl reads."""
-    prepared = write(data, cache / "librimix", _speakers(config), partial)
-    return PreparedData(
-        root=prepared.root,
-        settings={f"loaderrc.{split}_dir": str(folder) for split, folder in prepared.folders.items()},
-        utterances=prepared.recordings,
-        audio=prepared.audio,
-        sha256=prepared.sha256,
-        **prepared.standing.facts,
-    )
-
-
-def _speakers(config: Mapping[str, Any]) -> int:
-    """How many speakers a recording may have."""
-    return int(config["downstream_expert"]["datarc"]["num_speakers"])
-
-
-def _make_demo(folder: Path) -> Path:
-    """The synthetic Libri2Mix, made in `folder`."""
-    from downstream_runs.corpora.demo import librimix
-
-    return librimix.make(folder)
-
-
-CORPUS = Corpus(
+CORPUS = CheckedCorpus(
     name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
     licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
     size="7.7 GB of mixtures, 31 GB with their sources and noise",
     url="https://github.com/s3prl/LibriMix",
+    # Cosentino et al. 2020, table 1.
     splits={"train": Split(13_900, 58.0), "dev": Split(3_000, 11.0), "test": Split(3_000, 11.0)},
-    look=look,
-    prepare=prepare,
-    make_demo=_make_demo,
+    demo="downstream_runs.corpora.demo.librimix",
+    title="Libri2Mix",
+    get=GET,
+    places=("Libri2Mix", "diarization"),
+    holds=lambda root: _is_generated(root) or kaldi.is_folder(root / "test"),
+    sign="wav16k/max/metadata, or Kaldi-style folders train, dev and test with a wav.scp each",
+    instead=_other_versions,
+    # Mixtures, counted in the metadata of LibriMix.
+    official={"train": 13_900, "dev": 3_000, "test": 3_000},
+    items=dict.fromkeys(SPLITS, "recordings"),
+    listed=_listed,
+    written=_written,
+    opened=False,
 )

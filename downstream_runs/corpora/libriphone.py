@@ -1,93 +1,83 @@
-"""LibriSpeech with a lexicon, for phoneme recognition."""
+"""LibriSpeech with a pronunciation lexicon, as phoneme recognition reads it."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Standing
-from downstream_runs.corpora import layout, lexicon, librispeech, transcripts
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.corpora import lexicon, librispeech, texts, transcripts
+from downstream_runs.corpora.checks import Listing, Request
 from downstream_runs.corpora.lexicon import Lexicon
+from downstream_runs.corpora.librispeech import Parts
 from upstream_arm.common.files import sha256_file
 
-
-def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
-    """Hold LibriSpeech under `data` against its counts and transcripts, and find the lexicon."""
-    root = librispeech.find_root(data).resolve()
-    _, every = _parts(config)
-    report = librispeech.check(root, every, decode=0, partial=partial)
-    standing = librispeech.require_good(report, partial)
-    if cache is None:
-        return standing
-    found = lexicon.find(data.expanduser(), root, cache)
-    return standing.and_also(found.deviations, found.labels)
+_Content = tuple[Parts, Lexicon | None]
+"""The parts of each split, and the lexicon; None where it would have to be downloaded."""
 
 
-def _parts(config: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """The corpus's folders of each split, and all of them."""
-    expert = config["downstream_expert"]
-    parts = {split: tuple(expert["corpus"][split]) for split in ("train", "dev", "test")}
-    return parts, tuple(dict.fromkeys(part for names in parts.values() for part in names))
-
-
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find LibriSpeech and the lexicon, and write the list of phones that s3prl reads."""
-    standing = look(data, cache, config, partial)
-    parts, every = _parts(config)
-    root = librispeech.find_root(data).resolve()
-    # Opens each file once and keeps what it found in the cache; s3prl would meet a bad file in mid-training.
-    librispeech.write_lengths(root, every, cache)
-    found = lexicon.find(data.expanduser(), root, cache)
-    files = {part: layout.audio_files(root, part) for part in every}
-    said = {part: transcripts.read({file.path.parent for file in audio}) for part, audio in files.items()}
-    words = lexicon.read(found.files, found.phones)
-    for part in every:
-        lexicon.require_words(said[part].items(), words, found.files)
-    vocabulary = lexicon.write_vocabulary(cache / f"phonemes-{_hash(found.phones)[:12]}.txt", found.phones)
-    return PreparedData(
-        root=root,
-        settings={
-            "corpus.path": str(root),
-            "corpus.lexicon": [str(file) for file in found.files],
-            "text.vocab_file": str(vocabulary.resolve()),
-        },
-        utterances={split: sum(len(files[part]) for part in names) for split, names in parts.items()},
-        audio=tuple(file.path for audio in files.values() for file in audio),
-        sha256=_content_hash(files, said, found),
-        **standing.facts,
+def _listed(request: Request) -> Listing[_Content]:
+    corpus = request.config["downstream_expert"]["corpus"]
+    parts = {split: corpus[split] for split in ("train", "dev", "test")}
+    listing = librispeech.list_parts(request, parts)
+    found = None
+    if request.cache is not None and not listing.problems:
+        found = lexicon.find(request.data.expanduser(), request.root, request.cache)
+    return Listing(
+        listing.root,
+        listing.counts,
+        listing.audio,
+        (parts, found),
+        listing.problems,
+        labels=found.labels if found else (),
+        deviations=found.deviations if found else (),
     )
 
 
-def _hash(lines: Any) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
+def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Hold the transcripts against the lexicon, and write the list of phones that s3prl reads."""
+    # Opens each file once and keeps what it found in the cache; s3prl would meet a bad file in mid-training.
+    librispeech.measure(listing, cache)
+    parts, found = listing.content
+    assert found is not None
+    spoken = {
+        part: transcripts.read({file.path.parent for file in files}) for part, files in listing.audio.items()
+    }
+    words = lexicon.read(found.files, found.phones)
+    for part in listing.audio:
+        lexicon.require_words(spoken[part].items(), words, found.files)
+    phones = "".join(f"{phone}\n" for phone in found.phones)
+    vocabulary = texts.write(cache / f"phonemes-{_hash(found.phones)[:12]}.txt", phones)
+    return PreparedData(
+        root=listing.root,
+        settings={
+            "corpus.path": str(listing.root),
+            "corpus.lexicon": [str(file) for file in found.files],
+            "text.vocab_file": str(vocabulary),
+        },
+        utterances={split: sum(listing.counts[part] for part in names) for split, names in parts.items()},
+        sha256=_content_hash(listing, spoken, found),
+    )
 
 
-def _content_hash(files: Mapping[str, Any], said: Mapping[str, Any], found: Lexicon) -> str:
+def _hash(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def _content_hash(listing: Listing[_Content], spoken: Mapping[str, Mapping[str, str]], found: Lexicon) -> str:
     """Over utterances, sizes, transcripts, lexicon and phones: all that decides a run but the samples."""
-    audio = [f"{file.relative}\t{file.size}" for part in sorted(files) for file in files[part]]
-    words = [f"{name}\t{line}" for part in sorted(files) for name, line in sorted(said[part].items())]
+    parts = sorted(listing.audio)
+    audio = [f"{file.name}\t{file.size}" for part in parts for file in listing.audio[part]]
+    words = [f"{name}\t{line}" for part in parts for name, line in sorted(spoken[part].items())]
     return _hash([*audio, *words, *(sha256_file(file) for file in found.files), *found.phones])
 
 
-def _make_demo(folder: Path) -> Path:
-    """The synthetic corpus in LibriSpeech's layout and its lexicon, made in `folder`."""
-    from downstream_runs.corpora.demo import libriphone
-
-    return libriphone.make(folder)
-
-
-CORPUS = Corpus(
-    name="LibriSpeech train-clean-100, dev-clean, test-clean",
-    licence="CC BY 4.0",
-    size="6.3 GB + 337 MB + 346 MB",
-    url="https://www.openslr.org/12",
-    splits=librispeech.CORPUS.splits,
-    look=look,
-    prepare=prepare,
-    make_demo=_make_demo,
+CORPUS = dataclasses.replace(
+    librispeech.CORPUS,
+    demo="downstream_runs.corpora.demo.libriphone",
+    listed=_listed,
+    written=_written,
 )

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import Standing
-from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
@@ -43,21 +41,6 @@ OPTION = "--partial"
 """What allows a part of a corpus, or recordings of one's own in its layout."""
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many items a part of a corpus has, of how many in the official corpus; `what` the items are."""
-
-    part: str
-    found: int
-    official: int
-    what: str = "utterances"
-
-    @property
-    def text(self) -> str:
-        """Such as `2,850 of 28,539 utterances`."""
-        return f"{self.found:,} of {self.official:,} {self.what}"
-
-
 def marks(root: Path) -> tuple[Mark, ...]:
     """The marks that a corpus root carries; a corpus of which only half was made carries its mark too."""
     return tuple(mark for mark in MARKS if mark.notice(root).is_file() or mark.manifest(root).is_file())
@@ -81,26 +64,6 @@ def deviations(root: Path) -> tuple[str, ...]:
                 f"{split} of the {mark.label} corpus holds {what}" for split, what in instead.items()
             ]
     return tuple(sentences)
-
-
-def standing(root: Path, counts: Sequence[Count], partial: bool, again: str) -> Standing:
-    """What the corpus at `root` is: made, official, or a part, which `partial` must allow.
-
-    `again`: what to do for a whole corpus, as the beginning of a sentence. Raises UsageError, with all
-    counts and the option, where there are not as many items as in the official corpus and that is not
-    allowed.
-    """
-    if marks(root):
-        return Standing(labels(root), deviations(root))
-    if all(count.found == count.official for count in counts):
-        return Standing()
-    listed = ", ".join(f"{count.part} has {count.text}" for count in counts)
-    if not partial:
-        raise UsageError(
-            f"{root} is not the whole official corpus: {listed}; {again}, or add {OPTION} to use what is "
-            f"there, with results labelled {PARTIAL}"
-        )
-    return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), {count.part: count.text for count in counts})
 
 
 def begin(root: Path, mark: Mark, notice: str) -> None:

@@ -86,7 +86,7 @@ def _download(file: PinnedFile, url: str, path: Path) -> None:
     import http.client
     from urllib.error import HTTPError
 
-    from downstream_runs.corpora.outputs import writing
+    from downstream_runs.corpora.texts import writing
     from upstream_arm.common.files import atomic_path
 
     with writing(path.parent):

@@ -13,14 +13,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Any
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
-from downstream_runs.corpora import folders, markers
-from downstream_runs.corpora.audio import FRAME
-from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import marks
+from downstream_runs.core.corpus import PreparedData, Split
+from downstream_runs.corpora import folders, texts
+from downstream_runs.corpora.audio import FRAME, SAMPLE_RATE, AudioFile
+from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
 from upstream_arm.common.errors import UsageError
@@ -30,17 +28,13 @@ LANGUAGE = "nnenglish"
 SPLITS = ("dev", "eval")
 DOCUMENTS = "documents"
 
-LISTS: Mapping[str, str] = MappingProxyType(
-    {
-        DOCUMENTS: "language_key_utterances.lst",
-        "dev": "language_key_dev.lst",
-        "eval": "language_key_eval.lst",
-    }
-)
-OFFICIAL: Mapping[str, int] = MappingProxyType({DOCUMENTS: 2438, "dev": 138, "eval": 138})
-"""Files of the language `nnenglish`."""
+LISTS: Mapping[str, str] = {
+    DOCUMENTS: "language_key_utterances.lst",
+    "dev": "language_key_dev.lst",
+    "eval": "language_key_eval.lst",
+}
 
-GET = "unpack quesst14Database.tgz (speech.fit.vutbr.cz) again, or try the whole path with --demo"
+GET = "unpack https://speech.fit.vutbr.cz/files/quesst14Database.tgz"
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,6 @@ class Quesst14:
     queries, truth: by split. `truth[split]` is of all languages: see `searched`.
     """
 
-    root: Path
     documents: tuple[Recording, ...]
     queries: Mapping[str, tuple[Recording, ...]]
     truth: Mapping[str, GroundTruth]
@@ -71,53 +64,11 @@ class Quesst14:
         )
 
 
-def find_root(data: Path) -> Path:
-    """The data set in `data`: DATA/quesst14Database, or DATA itself; UsageError if neither is it."""
-    data = folders.place(data)
-    for candidate in (data / FOLDER, data):
-        if (candidate / "scoring" / LISTS[DOCUMENTS]).is_file():
-            return candidate
-    raise UsageError(
-        f"no QUESST 2014 in {data}: looked for scoring/{LISTS[DOCUMENTS]} in {data / FOLDER} and in {data}, "
-        "and neither has it; unpack https://speech.fit.vutbr.cz/files/quesst14Database.tgz there, or try the "
-        "whole path on synthetic speech with --demo"
-    )
-
-
-def load(root: Path, partial: bool = False) -> Quesst14:
-    """The queries and documents in English with their lengths, and the ground truth, all of it checked.
-
-    Every list, count, file header and name is checked. Raises UsageError with the first problem and the
-    number of others. With `partial` any number will do, and listed files that are absent are left out.
-    """
-    problems: list[str] = []
-    partial = partial and not marks(root)
-    parts = {part: _recordings(root, part, problems, partial) for part in LISTS}
-    if all(parts.values()) and not partial:
-        _standing(root, parts, partial)
-    truth = {split: groundtruth.read(truth_folder(root, split)) for split in SPLITS}
-    for split in SPLITS:
-        problems.extend(_unknown(root, split, parts, truth[split]))
-    if problems:
-        others = len(problems) - 1
-        more = f" (and {others:,} more problem{'s'[: others - 1]})" if others else ""
-        advice = f"delete {root} and make it again" if marks(root) else GET
-        raise UsageError(f"{problems[0]}{more}; {advice}")
-    return Quesst14(root, parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth)
-
-
-def standing(corpus: Quesst14, partial: bool) -> Standing:
-    """What the data set is beside the official one; UsageError as of `markers.standing`."""
-    return _standing(corpus.root, {DOCUMENTS: corpus.documents, **corpus.queries}, partial)
-
-
-def _standing(root: Path, parts: Mapping[str, tuple[Recording, ...]], partial: bool) -> Standing:
-    what = {DOCUMENTS: "recordings"}
-    counts = [
-        markers.Count(part, len(found), OFFICIAL[part], what.get(part, "queries"))
-        for part, found in parts.items()
-    ]
-    return markers.standing(root, counts, partial, GET.partition(", or")[0])
+def load(data: Path, partial: bool = False) -> Quesst14:
+    """The searched part of the data set in `data`, or with that root; UsageError as of `CORPUS.look`."""
+    listing = _listed(CORPUS.request(data, None, {}, partial))
+    CORPUS.standing(listing, partial)
+    return listing.content
 
 
 def truth_folder(root: Path, split: str) -> Path:
@@ -125,54 +76,49 @@ def truth_folder(root: Path, split: str) -> Path:
     return root / "scoring" / f"groundtruth_quesst14_{split}"
 
 
-def content_hash(corpus: Quesst14) -> str:
-    """SHA-256 over the names and lengths of the recordings and the ground truth."""
-    digest = hashlib.sha256()
-    for part, recordings in ((DOCUMENTS, corpus.documents), *corpus.queries.items()):
-        for recording in recordings:
-            digest.update(f"{part}\t{recording.name}\t{recording.seconds:.6f}\n".encode())
+def _listed(request: Request) -> Listing[Quesst14]:
+    """The queries and documents in English with their lengths by their headers, and the ground truth."""
+    root, problems = request.root, list[str]()
+    parts = {part: _recordings(request, part, problems) for part in LISTS}
+    truth = {split: groundtruth.read(truth_folder(root, split)) for split in SPLITS}
     for split in SPLITS:
-        truth = corpus.truth[split]
-        for names in (truth.queries, truth.documents, *(sorted(truth.targets[q]) for q in truth.queries)):
-            digest.update(("\t".join(names) + "\n").encode())
-    return digest.hexdigest()
+        problems += _not_in_truth(root, split, parts, truth[split])
+    return Listing(
+        root,
+        {part: len(found) for part, found in parts.items()},
+        {part: [AudioFile.at(one.path, root) for one in found] for part, found in parts.items()},
+        Quesst14(parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth),
+        problems,
+    )
 
 
-def _recordings(root: Path, part: str, problems: list[str], partial: bool) -> tuple[Recording, ...]:
-    path = root / "scoring" / LISTS[part]
+def _recordings(request: Request, part: str, problems: list[str]) -> tuple[Recording, ...]:
+    path = request.root / "scoring" / LISTS[part]
     found: dict[str, Recording] = {}
-    for number, audio in _listed(path):
+    for place, audio in _in_english(path):
         name = audio.stem
         if name in found:
-            problems.append(f"{path}, line {number}: {name} is listed twice, once was expected")
-            continue
-        if partial and not (root / audio).is_file():
-            continue
-        found[name] = _recording(name, root / audio, problems)
+            problems.append(f"{place}: {name} is listed twice, once was expected")
+        elif not request.partial or (request.root / audio).is_file():
+            found[name] = _recording(name, request.root / audio, problems)
     if not found:
-        problems.insert(0, f"{path} lists no file of the language {LANGUAGE}" + " that is there" * partial)
+        there = " that is there" * request.partial
+        problems.insert(0, f"{path} lists no file of the language {LANGUAGE}{there}")
     return tuple(found.values())
 
 
-def _listed(path: Path) -> Iterator[tuple[int, PurePosixPath]]:
-    """Line number and path below the root of each file in English; the first folder is the root's name."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UsageError(f"{path} is missing; {GET}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); {GET}") from None
-    for number, line in enumerate(lines, start=1):
+def _in_english(path: Path) -> Iterator[tuple[str, PurePosixPath]]:
+    """The line's place and the path below the root of each file; the first folder is the root's name."""
+    for place, line in texts.lines(path, f"{GET} again"):
         fields = line.split()
         parts = PurePosixPath(fields[0]).parts if fields else ()
         if len(fields) != 2 or len(parts) < 2 or ".." in parts or parts[0] == "/":
             raise UsageError(
-                f"{path}, line {number}: found {line[:80]!r}, expected "
-                f"'{FOLDER}/FOLDER/NAME.wav LANGUAGE'; {GET}"
+                f"{place}: found {line[:80]!r}, expected '{FOLDER}/FOLDER/NAME.wav LANGUAGE'; {GET} again"
             )
-        folders.require_writable(fields[0], f"{path}, line {number}")
+        folders.require_writable(fields[0], place)
         if fields[1] == LANGUAGE:
-            yield number, PurePosixPath(*parts[1:])
+            yield place, PurePosixPath(*parts[1:])
 
 
 def _recording(name: str, path: Path, problems: list[str]) -> Recording:
@@ -198,7 +144,7 @@ def _recording(name: str, path: Path, problems: list[str]) -> Recording:
     return Recording(name, path, seconds)
 
 
-def _unknown(
+def _not_in_truth(
     root: Path, split: str, parts: Mapping[str, tuple[Recording, ...]], truth: GroundTruth
 ) -> Iterator[str]:
     """Recordings that the ground truth does not have: nothing would score them."""
@@ -216,51 +162,45 @@ def _unknown(
         yield f"{folder} has no {LANGUAGE} query of {split} in a document of that language"
 
 
-def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
-    """The same checks as `prepare`: they decode nothing."""
-    return _load(data, partial)[1]
+def _written(listing: Listing[Quesst14], cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Nothing is written: the search reads the data set itself."""
+    return PreparedData(listing.root, {}, listing.counts, content_hash(listing.content))
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find QUESST 2014 under `data` and check what is searched; nothing is written."""
-    corpus, found = _load(data, partial)
-    return PreparedData(
-        root=corpus.root,
-        settings={},
-        utterances={
-            DOCUMENTS: len(corpus.documents),
-            **{split: len(queries) for split, queries in corpus.queries.items()},
-        },
-        audio=tuple(one.path for part in (corpus.documents, *corpus.queries.values()) for one in part),
-        sha256=content_hash(corpus),
-        **found.facts,
-    )
+def content_hash(corpus: Quesst14) -> str:
+    """SHA-256 over the names and lengths of the recordings and the ground truth."""
+    digest = hashlib.sha256()
+    for part, recordings in ((DOCUMENTS, corpus.documents), *corpus.queries.items()):
+        for recording in recordings:
+            digest.update(f"{part}\t{recording.name}\t{recording.seconds:.6f}\n".encode())
+    for split in SPLITS:
+        truth = corpus.truth[split]
+        for names in (truth.queries, truth.documents, *(sorted(truth.targets[q]) for q in truth.queries)):
+            digest.update(("\t".join(names) + "\n").encode())
+    return digest.hexdigest()
 
 
-def _load(data: Path, partial: bool) -> tuple[Quesst14, Standing]:
-    """The searched part of the data set, and what it is beside the official one."""
-    corpus = load(find_root(data).resolve(), partial)
-    return corpus, standing(corpus, partial)
-
-
-def _make_demo(folder: Path) -> Path:
-    """The synthetic corpus in QUESST 2014's layout, made in `folder`."""
-    from downstream_runs.corpora.demo import quesst14
-
-    return quesst14.make(folder)
-
-
-CORPUS = Corpus(
+CORPUS = CheckedCorpus(
     name="QUESST 2014, non-native English",
     licence="free for research, see the data set's own terms",
     size="23 hours of documents at 8 kHz, about 1.4 GB",
     url="https://speech.fit.vutbr.cz/files/quesst14Database.tgz",
+    # 273 minutes of non-native English (Anguera et al. 2014, MediaEval overview); 2 seconds a query is an
+    # assumption of this project.
     splits={
         DOCUMENTS: Split(2_438, 273 / 60),
         "dev": Split.of_mean(138, 2.0),
         "test": Split.of_mean(138, 2.0),
     },
-    look=look,
-    prepare=prepare,
-    make_demo=_make_demo,
+    demo="downstream_runs.corpora.demo.quesst14",
+    title="QUESST 2014",
+    get=GET,
+    places=(FOLDER,),
+    holds=lambda root: (root / "scoring" / LISTS[DOCUMENTS]).is_file(),
+    sign=f"scoring/{LISTS[DOCUMENTS]}",
+    official={DOCUMENTS: 2_438, "dev": 138, "eval": 138},
+    items={DOCUMENTS: "recordings", "dev": "queries", "eval": "queries"},
+    listed=_listed,
+    written=_written,
+    opened=False,
 )

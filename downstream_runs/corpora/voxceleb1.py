@@ -1,4 +1,4 @@
-"""VoxCeleb1: where it is, which speakers and files it has, and whether it is whole.
+"""VoxCeleb1: which speakers and files its archives have, for both of its tasks.
 
 The layout is `<place>/idNNNNN/<video>/NNNNN.wav`. The place is `dev/wav` and `test/wav`, as s3prl wants them,
 or `wav` alone, as both archives unpack into one folder; `view` shows s3prl any of them in its own layout.
@@ -10,84 +10,57 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
-from downstream_runs.corpora import folders as listing
-from downstream_runs.corpora import wavs
-from downstream_runs.corpora.audio import RESTORE, AudioProblem
-from downstream_runs.corpora.audio import decode as decode_file
-from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.librispeech import CorpusReport, SplitReport
-from downstream_runs.corpora.markers import (
-    Count,
-    Standing,
-    labels,
-    marks,
-    read_manifest,
-    standing,
-)
-from downstream_runs.corpora.outputs import writing
-from downstream_runs.corpora.problems import Problem
+from downstream_runs.corpora import folders, texts
+from downstream_runs.corpora.audio import AudioFile
+from downstream_runs.corpora.checks import Listing, Request
+from downstream_runs.corpora.markers import labels
+from downstream_runs.corpora.pinned import PinnedFile, obtain
 from upstream_arm.common.errors import UsageError
 
-__all__ = [
-    "PARTS",
-    "Recording",
-    "archives",
-    "check",
-    "content_hash",
-    "find_root",
-    "labels",
-    "recordings",
-    "require_good",
-    "require_listed",
-    "speakers",
-    "view",
-]
-
-FOLDERS = ("VoxCeleb1", "Voxceleb1", "voxceleb1", "VoxCeleb")
 PLACES = ("dev/wav", "test/wav", "wav", "vox1_dev_wav/wav", "vox1_test_wav/wav", "dev", "test", ".")
 """Where speaker folders may lie under the root; both archives hold a folder `wav`."""
 
 TEST_SPEAKERS = frozenset(f"id{number}" for number in range(10270, 10310))
 """The forty speakers of the archive `test`: those whose names begin with E (the corpus's site)."""
 
-PARTS: Mapping[str, int] = MappingProxyType({"dev": 148_642, "test": 4_874})
-"""The two archives and their utterances, as the corpus's site counts them."""
-
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html"
+META = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta"
 
+# Without the signs of patterns, since s3prl looks for the files by glob.
+NAME = re.compile(r"id\d{5}/[^/\s*?\[]+/[^/\s*?\[]+\.wav")
 _SPEAKER = re.compile(r"id\d{5}")
 
+Groups = Mapping[str, Mapping[str, Path]]
+"""The folders of speakers, by the archive that they are of."""
 
-@dataclass(frozen=True)
-class Recording:
-    """One wav: its `path`, its `name` `idNNNNN/<video>/NNNNN.wav`, its bytes and its time of change."""
+FACTS: dict[str, Any] = {
+    "name": "VoxCeleb1",
+    "licence": "CC BY 4.0 (metadata); the audio is YouTube's, for research",
+    "size": "30 GB + 1 GB",
+    "url": SITE,
+    "demo": "downstream_runs.corpora.demo.voxceleb1",
+    "title": "VoxCeleb1",
+    "get": f"unpack vox1_dev_wav and vox1_test_wav ({SITE})",
+    "places": ("VoxCeleb1", "Voxceleb1", "voxceleb1", "VoxCeleb"),
+    "holds": lambda root: any(_speakers_in(root / place) for place in PLACES),
+    "sign": "speakers such as dev/wav/id10001 or wav/id10001",
+}
+"""What both tasks' corpora declare alike."""
 
-    path: Path
-    name: str
-    size: int
-    changed_ns: int
+ARCHIVES: Mapping[str, int] = {"part dev": 148_642, "part test": 4_874}
+"""Utterances of the two archives, as the corpus's site counts them."""
+
+MEAN_SECONDS = 8.2
+"""Of an utterance (Nagrani et al. 2017)."""
 
 
-def find_root(data: Path) -> Path:
-    """The VoxCeleb1 root in `data`: DATA/VoxCeleb1, or DATA itself if speaker folders are in it.
-
-    Raises UsageError if there is none.
-    """
-    data = listing.place(data)
-    for candidate in (*(data / name for name in FOLDERS), data):
-        if any(_speakers_in(candidate / place) for place in PLACES):
-            return candidate
-    found = "that folder does not exist" if not data.is_dir() else "none of them holds a folder idNNNNN"
-    raise UsageError(
-        f"no VoxCeleb1 in {data}: looked for speakers such as dev/wav/id10001 or wav/id10001 in "
-        f"{data / FOLDERS[0]} and in {data}, and {found}; unpack vox1_dev_wav and vox1_test_wav ({SITE}) "
-        f"into {data / FOLDERS[0]}/dev and /test, or try the whole path on synthetic speech with --demo"
-    )
+def part(speaker: str) -> str:
+    """The archive that a speaker belongs to: `dev` or `test`."""
+    return "test" if speaker in TEST_SPEAKERS else "dev"
 
 
 def speakers(root: Path) -> dict[str, Path]:
@@ -104,33 +77,46 @@ def speakers(root: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def recordings(folders: Mapping[str, Path]) -> list[Recording]:
-    """All wav files of the given speakers, in the order of their names."""
-    found = []
-    for speaker, folder in folders.items():
-        for video in listing.subfolders(folder):
-            for path in listing.files(video, ".wav"):
-                # A dangling link must be reported with its name later, not end the listing here.
-                status = path.stat() if path.exists() else path.lstat()
-                name = f"{speaker}/{video.name}/{path.name}"
-                found.append(Recording(path, name, status.st_size, status.st_mtime_ns))
-    return sorted(found, key=lambda recording: recording.name)
+def _speakers_in(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return []
+    return [folder for folder in folders.subfolders(place) if _SPEAKER.fullmatch(folder.name)]
 
 
-def part(speaker: str) -> str:
-    """The archive that a speaker belongs to: `dev` or `test`."""
-    return "test" if speaker in TEST_SPEAKERS else "dev"
+def recordings(members: Mapping[str, Path]) -> list[AudioFile]:
+    """All wav files of the given speakers by `idNNNNN/<video>/NNNNN.wav`, in the order of these names."""
+    found = [
+        AudioFile.named(path, f"{speaker}/{video.name}/{path.name}")
+        for speaker, folder in members.items()
+        for video in folders.subfolders(folder)
+        for path in folders.files(video, ".wav")
+    ]
+    return sorted(found, key=lambda file: file.name)
 
 
-def archives(root: Path) -> dict[str, dict[str, Path]]:
-    """The speakers of `dev` and of `test`, and their folders."""
-    groups: dict[str, dict[str, Path]] = {name: {} for name in PARTS}
-    for speaker, folder in speakers(root).items():
+def list_archives(request: Request) -> Listing[Groups]:
+    """The files of both archives."""
+    groups: dict[str, dict[str, Path]] = {"dev": {}, "test": {}}
+    for speaker, folder in speakers(request.root).items():
         groups[part(speaker)][speaker] = folder
-    return groups
+    files = {f"part {name}": recordings(members) for name, members in groups.items()}
+    counts = {name: len(found) for name, found in files.items()}
+    problems = [text for name, found in files.items() if not found for text in _other_audio(name, groups)]
+    return Listing(request.root, counts, files, groups, problems)
 
 
-def view(groups: Mapping[str, Mapping[str, Path]], cache: Path) -> Path:
+def _other_audio(name: str, groups: Groups) -> Iterator[str]:
+    """A sentence on the audio that a part holds instead of wav files, as VoxCeleb's m4a."""
+    for folder in groups[name.removeprefix("part ")].values():
+        if lies := folders.what_lies_there(folder):
+            yield (
+                f"{name} has no wav file: {folder} holds {lies}, idNNNNN/<video>/NNNNN.wav of 16 kHz and one "
+                "channel was expected"
+            )
+            return
+
+
+def view(groups: Groups, cache: Path) -> Path:
     """A folder `<group>/wav/<speaker>` of links to the speakers' folders; s3prl knows no other layout."""
     lines = [
         f"{group}\t{speaker}\t{folder.resolve()}\n"
@@ -138,7 +124,7 @@ def view(groups: Mapping[str, Mapping[str, Path]], cache: Path) -> Path:
         for speaker, folder in sorted(members.items())
     ]
     target = cache / f"view-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
-    with writing(target):
+    with texts.writing(target):
         if target.is_dir():
             return target
         cache.mkdir(parents=True, exist_ok=True)
@@ -158,8 +144,37 @@ def view(groups: Mapping[str, Mapping[str, Path]], cache: Path) -> Path:
     return target
 
 
-def require_listed(files: Sequence[Recording], names: Sequence[str], source: Path) -> list[Recording]:
-    """The recordings of `names`, in their order; UsageError names the first that is not there."""
+def present_lists(root: Path, names: Sequence[str]) -> list[Path]:
+    """The files of these names in the corpus's folder and in the one above it."""
+    return [folder / name for folder in (root, root.parent) for name in names if (folder / name).is_file()]
+
+
+def fetch_list(root: Path, name: str, file: PinnedFile, cache: Path | None, there: str = "") -> Path | None:
+    """s3prl's copy of a list that the corpus lacks, beside which `there` may lie; None without a `cache`.
+
+    Raises UsageError where it cannot be had, and for a made corpus, which has lists of its own.
+    """
+    missing = f"{root / name} is not there{f' ({there})' if there else ''}"
+    if labels(root):
+        raise UsageError(f"{missing}; delete {root} and make the {' and '.join(labels(root))} corpus again")
+    if cache is None:
+        return None
+    try:
+        return obtain(file, cache)
+    except UsageError as error:
+        raise UsageError(
+            f"{missing}, and s3prl's copy could not be had ({error}); download {META}/{name} to {root}"
+        ) from error
+
+
+def list_fields(path: Path) -> list[tuple[str, list[str]]]:
+    """Place and fields of every line that is not blank; s3prl itself falls over a blank one."""
+    found = texts.lines(path, f"restore it from {META}")
+    return [(place, line.split()) for place, line in found if line.strip()]
+
+
+def require_listed(files: Sequence[AudioFile], names: Sequence[str], source: Path) -> dict[str, AudioFile]:
+    """The files of `names`, in their order; UsageError names the first that is not there."""
     by_name = {file.name: file for file in files}
     absent = [name for name in names if name not in by_name]
     if absent:
@@ -168,99 +183,14 @@ def require_listed(files: Sequence[Recording], names: Sequence[str], source: Pat
             f"{source} lists {absent[0]}{others} and the corpus has no such file; "
             f"unpack both archives of VoxCeleb1 ({SITE}) again, then start this again"
         )
-    return [by_name[name] for name in names]
+    return {name: by_name[name] for name in names}
 
 
-def content_hash(files: Sequence[Recording], *lists: Path) -> str:
+def content_hash(files: Sequence[AudioFile], *lists: Path) -> str:
     """Over the files' names and sizes and the lists' bytes: all that decides a run but the samples."""
     digest = hashlib.sha256()
-    for recording in files:
-        digest.update(f"{recording.name}\t{recording.size}\n".encode("utf-8", "surrogateescape"))
+    for file in files:
+        digest.update(f"{file.name}\t{file.size}\n".encode("utf-8", "surrogateescape"))
     for path in lists:
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def check(root: Path, parts: Sequence[str], *, decode: int | None, partial: bool = False) -> CorpusReport:
-    """Compare `parts` (of `PARTS`) under `root` with what VoxCeleb1 holds, and decode audio.
-
-    Every file is counted and none may be empty. `decode` files of each part, spread evenly, are decoded
-    whole; None decodes all. Counts are the official ones, but those of the manifest where the root is marked
-    as a demo or sample corpus; with `partial` any number will do. Problems are collected, never raised: see
-    `require_good`.
-    """
-    groups = archives(root)
-    reports = {name: _check_part(root, name, recordings(groups[name]), decode, partial) for name in parts}
-    return CorpusReport(root, labels(root), reports)
-
-
-def require_good(report: CorpusReport, partial: bool = False) -> Standing:
-    """Raise UsageError with the first problem and the number of others, if there are any.
-
-    Returns what the archives are; UsageError also if they are not whole, unless `partial` allows it.
-    """
-    if report.labels:
-        advice = f"delete {report.root} and make the {' and '.join(report.labels)} corpus again"
-    else:
-        named = " and ".join(f"vox1_{name}_wav" for name, found in report.splits.items() if found.problems)
-        advice = f"unpack {named} ({SITE}) again, or try the path first with --demo"
-        if not all(found.utterances for found in report.splits.values()):
-            wavs.require_good(report.problems, advice)
-    counts = [Count(f"part {name}", found.utterances, PARTS[name]) for name, found in report.splits.items()]
-    found = standing(report.root, counts, partial, f"unpack vox1_dev_wav and vox1_test_wav ({SITE}) again")
-    wavs.require_good(report.problems, advice)
-    return found
-
-
-def _check_part(
-    root: Path, name: str, files: list[Recording], decode: int | None, partial: bool
-) -> SplitReport:
-    if not files and (other := _other_audio(root, name)):
-        return SplitReport(name, 0, 0, None, (other,))
-    problems: list[str] = [
-        Problem(f"{file.path} is empty (0 bytes)", RESTORE) for file in files if file.size == 0
-    ]
-    step = 1 if decode is None else max(len(files) // max(decode, 1), 1)
-    chosen = [file for file in files if file.size][::step][: len(files) if decode is None else decode]
-    seconds = 0.0
-    small = [file for file in files if 0 < file.size < wavs.SMALL and file not in chosen]
-    for file in (*chosen, *small):
-        try:
-            seconds += decode_file(file.path) / SAMPLE_RATE
-        except AudioProblem as problem:
-            problems.append(Problem(str(problem), RESTORE))
-    whole = len(chosen) == len(files) and not problems
-    expected, manifest_problem = _expected(root, name)
-    if manifest_problem:
-        problems.insert(0, manifest_problem)
-    elif len(files) != expected and (marks(root) or not partial):
-        problems.insert(0, f"part {name} has {len(files):,} of {expected:,} utterances in {root}")
-    return SplitReport(name, len(files), len(chosen), seconds if whole else None, tuple(problems))
-
-
-def _other_audio(root: Path, name: str) -> str:
-    """A sentence on the audio that a part holds instead of wav files, as VoxCeleb's m4a; empty if none."""
-    for folder in archives(root)[name].values():
-        if lies := listing.what_lies_there(folder):
-            return (
-                f"part {name} has no wav file in {root}: {folder} holds {lies}, "
-                "idNNNNN/<video>/NNNNN.wav of 16 kHz and one channel was expected"
-            )
-    return ""
-
-
-def _expected(root: Path, name: str) -> tuple[int, str | None]:
-    for mark in marks(root):
-        manifest = read_manifest(root, mark)
-        if manifest is None:
-            return 0, f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json"
-        listed = manifest.get("files")
-        wavs = [Path(file) for file in listed if file.endswith(".wav")] if isinstance(listed, dict) else []
-        return sum(part(wav.parts[-3]) == name for wav in wavs if len(wav.parts) > 2), None
-    return PARTS[name], None
-
-
-def _speakers_in(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return []
-    return [folder for folder in listing.subfolders(place) if _SPEAKER.fullmatch(folder.name)]

@@ -1,117 +1,300 @@
-"""VoxCeleb1 for speaker verification."""
+"""VoxCeleb1 as speaker verification reads it: one archive to train on, and trials of the other.
+
+A line of the trials is `LABEL ENROL TEST` (1 one speaker, 0 two). s3prl cuts silence out of every training
+file before its first step, to drop those that are too short, with twelve processes and no way to go on after
+a kill; here that is done once a file, and kept.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Split, Standing
-from downstream_runs.corpora import markers, voxceleb1, voxceleb1_lists, voxceleb1_trims
-from downstream_runs.corpora.voxceleb1 import Recording
-from downstream_runs.corpora.voxceleb1_lists import Trial
+from downstream_runs.core.corpus import PreparedData, Split
+from downstream_runs.corpora import measured, texts, voxceleb1
+from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
+from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
+from downstream_runs.corpora.markers import labels
+from downstream_runs.corpora.pinned import PinnedFile
+from downstream_runs.corpora.voxceleb1 import META, Groups
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path
+
+TRIAL_LIST = ("voxceleb1_test_v2.txt", "veri_test.txt", "veri_test2.txt")
+"""The trials, as s3prl and as the corpus's site call them; veri_test2 is the site's cleaned list."""
+
+TRIALS_SHA256 = "303b2b657042a27bf465d4c8aa84e12765373cdc01046665241ccd5783bd5976"
+"""Of SUPERB's 37,720 trials (s3prl's voxceleb1_test_v2.txt), a line each with one newline."""
+
+PINNED = PinnedFile(
+    "s3prl/downstream/sv_voxceleb1/voxceleb1_test_v2.txt", "906755864e1726e2ff8e9abef5871e86d16c5bcf"
+)
+
+DEV_SPEAKERS = frozenset(
+    f"id{number}"
+    for number in (
+        *(10008, 10025, 10051, 10057, 10059, 10062, 10119, 10120, 10141, 10165),
+        *(10195, 10197, 10239, 10397, 10418, 10475, 10551, 10609, 10629, 10673),
+        *(10713, 10719, 10722, 10745, 10758, 10809, 10817, 10828, 10889, 10940),
+        *(10952, 10955, 11039, 11045, 11123, 11157, 11175, 11177, 11203, 11212),
+    )
+)
+"""Those of s3prl's dev trials (its list dev_speaker_ids), on whom s3prl trains all the same."""
+
+DEV_UTTERANCES_A_SPEAKER = 20
+DEV_TRIALS = 20_000
+"""As many as s3prl's own dev trials, at most."""
+
+EFFECTS: tuple[tuple[str, ...], ...] = (
+    ("channels", "1"),
+    ("rate", "16000"),
+    ("gain", "-3.0"),
+    ("silence", "1", "0.1", "0.1%", "-1", "0.1", "0.1%"),
+)
+"""s3prl's own cut of silence (0.4.18, downstream/sv_voxceleb1/dataset.py)."""
+
+LENGTHS_SUFFIX = ".lengths.pt"
+"""How a table of trimmed lengths is called; it may stand for s3prl's `train_meta_data` (see the bridge)."""
 
 LEAST_SAMPLES = 5_200
-"""What a test utterance must have left after the trim: the x-vector needs 15 frames and, for a standard
+"""What a test utterance must have left after the cut: the x-vector needs 15 frames and, for a standard
 deviation, one more. With frames of 25 ms every 20 ms that is 400 + 15 * 320 samples."""
 
 
-def look(data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False) -> Standing:
-    """Hold VoxCeleb1 under `data` against the archives and its trials."""
-    return _listed(data, cache and cache.resolve() / "voxceleb1", partial).standing
+@dataclass(frozen=True)
+class Trial:
+    """Two utterances, by `idNNNNN/<video>/NNNNN.wav`, and whether one speaker says both (1) or not (0)."""
+
+    label: int
+    enrol: str
+    test: str
+
+    def line(self) -> str:
+        """The trial as s3prl reads it."""
+        return f"{self.label} {self.enrol} {self.test}\n"
+
+
+def text_of(trials: Sequence[Trial]) -> str:
+    """The list of trials as s3prl reads it, without blank lines, over which it would fall."""
+    return "".join(trial.line() for trial in trials)
+
+
+def trials_hash(trials: Sequence[Trial]) -> str:
+    """SHA-256 over the trials, whatever line ends their file had."""
+    return hashlib.sha256(text_of(trials).encode()).hexdigest()
+
+
+def utterances(trials: Sequence[Trial]) -> list[str]:
+    """The utterances of the trials, each once, in the order of their names."""
+    return sorted({name for trial in trials for name in (trial.enrol, trial.test)})
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """The trials in the order of the file; UsageError names a bad line."""
+    trials = []
+    for place, fields in voxceleb1.list_fields(path):
+        named = all(map(voxceleb1.NAME.fullmatch, fields[1:]))
+        if len(fields) != 3 or fields[0] not in ("0", "1") or not named:
+            raise UsageError(
+                f"{place} is {' '.join(fields)!r}, expected such as '1 id10270/x6uYqmx31kE/00001.wav "
+                f"id10270/8jEAjG6SegY/00008.wav'; restore it from {META}"
+            )
+        trials.append(Trial(int(fields[0]), fields[1], fields[2]))
+    return trials
+
+
+def find_trials(root: Path, cache: Path | None, partial: bool = False) -> Path | None:
+    """SUPERB's trials: a list with their hash in the corpus folder or the one above it, else s3prl's.
+
+    A demo or sample corpus brings trials of its own, and a `partial` one may. Raises UsageError if none can
+    be had; the message says so where only the cleaned list is there, whose EERs are other numbers. None where
+    they would have to be downloaded and `cache` is None.
+    """
+    present = voxceleb1.present_lists(root, TRIAL_LIST)
+    for path in present:
+        if labels(root) or trials_hash(read_trials(path)) == TRIALS_SHA256:
+            return path
+    if partial and present:
+        return present[0]
+    there = f"{present[0]} has {len(read_trials(present[0])):,} other trials" if present else ""
+    return voxceleb1.fetch_list(root, TRIAL_LIST[1], PINNED, cache, there)
+
+
+def require_both_labels(trials: Sequence[Trial], source: Path) -> None:
+    """UsageError without a trial of each label: no error rate could be equal then."""
+    same = sum(trial.label for trial in trials)
+    if not 0 < same < len(trials):
+        raise UsageError(
+            f"{source} has {same:,} trials of one speaker and {len(trials) - same:,} of two, both were "
+            f"expected; restore it from {META}"
+        )
+
+
+def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
+    """Trials of the dev speakers among `names`, half of them of one speaker; the same for the same seed.
+
+    Empty if there are no two dev speakers with two utterances each. At most `DEV_UTTERANCES_A_SPEAKER`
+    utterances a speaker and `DEV_TRIALS` trials are drawn, none of them twice.
+    """
+    source = random.Random(seed)
+    by_speaker: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if name[:7] in DEV_SPEAKERS:
+            by_speaker.setdefault(name[:7], []).append(name)
+    chosen = [
+        sorted(source.sample(mine, min(len(mine), DEV_UTTERANCES_A_SPEAKER)))
+        for mine in by_speaker.values()
+        if len(mine) > 1
+    ]
+    if len(chosen) < 2:
+        return []
+    same = [(one, two) for mine in chosen for i, one in enumerate(mine) for two in mine[i + 1 :]]
+    different = [
+        (one, two)
+        for i, mine in enumerate(chosen)
+        for theirs in chosen[i + 1 :]
+        for one in mine
+        for two in theirs
+    ]
+    number = min(len(same), len(different), DEV_TRIALS // 2)
+    trials = [Trial(1, *pair) for pair in source.sample(same, number)]
+    trials += [Trial(0, *pair) for pair in source.sample(different, number)]
+    source.shuffle(trials)
+    return trials
+
+
+def trimmed_lengths(files: Sequence[AudioFile], cache: Path) -> dict[str, int]:
+    """Samples of each file after s3prl's cut of silence, by its name; UsageError for one that is no audio."""
+    return measured.measure(files, _trim, cache / "trimmed-lengths.txt", "trim VoxCeleb1")[0]
+
+
+def _trim(path: Path) -> int:
+    from downstream_runs.audio.effects import apply_effects_file
+
+    return int(apply_effects_file(path, EFFECTS)[0].shape[1])
+
+
+def write_s3prl_table(lengths: Mapping[str, int], cache: Path) -> Path:
+    """Write `lengths` as s3prl keeps them: `[[(speaker, video, file), ...], [samples, ...]]`."""
+    import torch
+
+    names = sorted(lengths)
+    text = "".join(f"{lengths[name]} {name}\n" for name in names)
+    path = cache / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}{LENGTHS_SUFFIX}"
+    table = [[tuple(name.split("/")) for name in names], [lengths[name] for name in names]]
+    with texts.writing(path):
+        if not path.is_file():
+            with atomic_path(path) as temporary:
+                torch.save(table, temporary)
+    return path
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """A corpus with its trials; none where they would have to be downloaded."""
-
-    root: Path
-    training: Sequence[Recording]
+class _Content:
+    groups: Groups
     trials: Sequence[Trial]
-    testing: Sequence[Recording]
-    standing: Standing
 
 
-def _listed(data: Path, cache: Path | None, partial: bool) -> _Listed:
-    root = voxceleb1.find_root(data).resolve()
-    report = voxceleb1.check(root, tuple(voxceleb1.PARTS), decode=0, partial=partial)
-    archives = voxceleb1.require_good(report, partial)
-    part = bool(archives.partial)
-    training, testing = (voxceleb1.recordings(group) for group in voxceleb1.archives(root).values())
-    source = voxceleb1_lists.find_trials(root, cache, part)
+def _listed(request: Request) -> Listing[_Content]:
+    """Both archives, of `test` what the trials name; all of it where they would have to be downloaded."""
+    root, cache = request.root, request.cache and request.cache.resolve() / "voxceleb1"
+    archives = voxceleb1.list_archives(request)
+    partial = bool(CORPUS.standing(archives, request.partial).partial)
+    training, testing = archives.audio.values()
+    source = find_trials(root, cache, partial)
     if source is None:
-        return _Listed(root, training, (), (), archives)
-    trials = voxceleb1_lists.read_trials(source)
-    if part:
-        trials = voxceleb1_lists.trials_of(trials, {file.name for file in testing})
-    voxceleb1_lists.require_both_labels(trials, source)
-    testing = voxceleb1.require_listed(testing, voxceleb1_lists.utterances(trials), source)
-    if not part:
-        return _Listed(root, training, trials, testing, archives)
-    count = markers.Count("train", len(training), voxceleb1.PARTS["dev"])
-    standing = voxceleb1_lists.verification(root, count, trials, partial)
-    return _Listed(root, training, trials, testing, standing)
+        return Listing(root, archives.counts, archives.audio, _Content(archives.content, ()))
+    trials = read_trials(source)
+    if partial:
+        names = {file.name for file in testing}
+        trials = [trial for trial in trials if trial.enrol in names and trial.test in names]
+    require_both_labels(trials, source)
+    tested = list(voxceleb1.require_listed(testing, utterances(trials), source).values())
+    counts = archives.counts
+    if partial:
+        counts = {"train": len(training)}
+        if trials_hash(trials) != TRIALS_SHA256:
+            counts |= {"test": len(tested), "the list": len(trials)}
+    return Listing(
+        root,
+        counts,
+        {"train": training, "test": tested},
+        _Content(archives.content, trials),
+        again=f"restore the trials from {META}" if partial else "",
+    )
 
 
-def prepare(data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False) -> PreparedData:
-    """Find VoxCeleb1 under `data`, trim it once, draw dev trials, and show it to s3prl in s3prl's layout."""
+def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    """Cut the silence once, draw dev trials, and show the corpus to s3prl in s3prl's layout."""
     cache = cache.resolve() / "voxceleb1"
-    found = _listed(data, cache, partial)
-    root, training, trials, testing = found.root, found.training, found.trials, found.testing
-    groups = voxceleb1.archives(root)
-    lengths = voxceleb1_trims.trimmed_lengths([*training, *testing], cache)
-    voxceleb1_trims.too_short(lengths, [file.name for file in testing], LEAST_SAMPLES)
+    training, testing = listing.audio["train"], listing.audio["test"]
+    lengths = trimmed_lengths([*training, *testing], cache)
     least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
     kept = [file.name for file in training if lengths[file.name] > least]
-    voxceleb1_trims.require_two_speakers(root, kept, len(training), least)
-    dev = voxceleb1_lists.draw_dev_trials(kept)
+    _require_long_enough(listing, kept, lengths, least)
+    dev = draw_dev_trials(kept)
     lists = {
-        "train_meta_data": voxceleb1_trims.write_s3prl_table(
-            {file.name: lengths[file.name] for file in training}, cache
-        ),
-        "dev_meta_data": voxceleb1_lists.write_trials(dev, "dev-trials", cache),
-        "test_meta_data": voxceleb1_lists.write_trials(trials, "test-trials", cache),
+        "train_meta_data": write_s3prl_table({file.name: lengths[file.name] for file in training}, cache),
+        "dev_meta_data": texts.write_once(cache, "dev-trials", text_of(dev)),
+        "test_meta_data": texts.write_once(cache, "test-trials", text_of(listing.content.trials)),
     }
-    counts = {"train": len(kept), "test": len(testing)}
-    if dev:
-        counts["dev"] = len(voxceleb1_lists.utterances(dev))
+    unused = len(training) - len(kept)
     return PreparedData(
-        root=root,
+        root=listing.root,
         settings={
-            "datarc.file_path": str(voxceleb1.view(groups, cache)),
+            "datarc.file_path": str(voxceleb1.view(listing.content.groups, cache)),
             **{f"datarc.{key}": str(path) for key, path in lists.items()},
         },
-        utterances=counts,
-        audio=tuple(file.path for file in (*training, *testing)),
+        utterances={
+            "train": len(kept),
+            "test": len(testing),
+            **({"dev": len(utterances(dev))} if dev else {}),
+        },
         sha256=voxceleb1.content_hash([*training, *testing], lists["dev_meta_data"], lists["test_meta_data"]),
-        **found.standing.and_also(_not_used(len(training), len(kept), least)).facts,
+        deviations=(
+            f"{unused:,} of {len(training):,} training utterances are not used: s3prl keeps those of more "
+            f"than {least / SAMPLE_RATE:g} s after its cut of silence",
+        )
+        if unused
+        else (),
     )
 
 
-def _not_used(listed: int, kept: int, least: int) -> Sequence[str]:
-    if kept == listed:
-        return ()
-    return (
-        f"{listed - kept:,} of {listed:,} training utterances are not used: s3prl keeps those of more than "
-        f"{least / 16_000:g} s after its cut of silence",
-    )
+def _require_long_enough(
+    listing: Listing[_Content], kept: Sequence[str], lengths: Mapping[str, int], least: int
+) -> None:
+    """UsageError unless two speakers can be trained on, and all test utterances are long enough."""
+    short = [file.name for file in listing.audio["test"] if lengths[file.name] < LEAST_SAMPLES]
+    if short:
+        others = f" (and {len(short) - 1:,} more)" if len(short) > 1 else ""
+        raise UsageError(
+            f"{short[0]}{others} has {lengths[short[0]]:,} samples left after s3prl's cut of silence, "
+            f"{LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their spread; "
+            "restore the file from the corpus, or take it out of the trials"
+        )
+    trained = {name[:7] for name in kept}
+    if len(trained) < 2:
+        raise UsageError(
+            f"{len(kept):,} of {len(listing.audio['train']):,} training utterances in {listing.root} have "
+            f"more than {least:,} samples ({least / SAMPLE_RATE:g} s) after s3prl's cut of silence, of "
+            f"{len(trained)} speakers; two speakers at least were expected: use longer recordings, or the "
+            "real VoxCeleb1"
+        )
 
 
-def _make_demo(folder: Path) -> Path:
-    """The synthetic corpus in VoxCeleb1's layout, made in `folder`."""
-    from downstream_runs.corpora.demo import voxceleb1
-
-    return voxceleb1.make(folder)
-
-
-CORPUS = Corpus(
-    name="VoxCeleb1",
-    licence="CC BY 4.0 (metadata); the audio is YouTube's, for research",
-    size="30 GB + 1 GB",
-    url="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
-    splits={"train": Split.of_mean(148_642, 8.2), "test": Split.of_mean(4_708, 8.2)},
-    look=look,
-    prepare=prepare,
-    make_demo=_make_demo,
+CORPUS = CheckedCorpus(
+    **voxceleb1.FACTS,
+    # The test list names 4,708 of the 4,874 test files; dev trials are drawn from training speakers.
+    splits={
+        "train": Split.of_mean(148_642, voxceleb1.MEAN_SECONDS),
+        "test": Split.of_mean(4_708, voxceleb1.MEAN_SECONDS),
+    },
+    official={**voxceleb1.ARCHIVES, "train": 148_642, "test": 4_708, "the list": 37_720},
+    items={"the list": "trials"},
+    listed=_listed,
+    written=_written,
 )

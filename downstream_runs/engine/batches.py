@@ -66,7 +66,7 @@ def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) ->
     return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
 
 
-def of(
+def read_plain(
     dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
 ) -> Iterator[Any]:
     """The batches of `order`, of a data set that draws no random numbers."""
@@ -115,7 +115,7 @@ def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator
         yield contents[0] if len(contents) == 1 else order.loader.collate_fn(contents)
 
 
-def whole(loader: Any, split: str, together: int = 1) -> BatchOrder:
+def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
     """All batches of a split, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
     batches = draw(loader)

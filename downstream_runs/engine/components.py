@@ -138,8 +138,16 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
 
     Only the upstream for a task that trains nothing.
     """
+    upstream, device = build_upstream(plan)
+    if plan.task.train_split is None:
+        upstream.eval()
+        return Components(upstream, None, None, device)
+    return attach(plan, upstream, config, folder, device)
+
+
+def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
+    """The upstream, its outputs checked, built from the plan's seed; and the device that it is on."""
     import torch
-    from s3prl.upstream.interfaces import Featurizer
 
     from downstream_runs.upstreams.checked import CheckedUpstream
 
@@ -150,9 +158,15 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
     seed_everything(plan.seed)
     upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream)
     upstream.to(device)
-    if plan.task.train_split is None:
-        upstream.eval()
-        return Components(upstream, None, None, device)
+    return upstream, device
+
+
+def attach(
+    plan: RunPlan, upstream: Any, config: Mapping[str, Any], folder: Path, device: torch.device
+) -> Components:
+    """Featurizer and downstream expert for an upstream that is on the device."""
+    from s3prl.upstream.interfaces import Featurizer
+
     featurizer = Featurizer(
         upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
     ).to(device)

@@ -18,7 +18,7 @@ from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
-from downstream_runs.core.task import PreparedData
+from downstream_runs.core.task import PreparedData, Score
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed
@@ -55,33 +55,28 @@ def best_on_dev(run: TrainedRun) -> tuple[Metric, ...]:
         raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
     run.load(rule.artefact)
     tests = [run.evaluate(split, run.steps) for split in task.test_splits]
-    how = selection(run)
-
-    def metric(name: str, value: float, counts: Mapping[str, int], split: str, headline: bool) -> Metric:
-        spec = task.metric(name)
-        official = headline and spec.official
-        return Metric(
-            name=name,
-            value=value,
-            unit=spec.unit,
-            direction=spec.better,
-            counts=counts,
-            split=run.name(split),
-            selection=how,
-            official=official,
-            role="headline" if official else "information",
-        )
-
-    found = []
+    metrics = []
     for one in tests:
         run.keep_items(one.split, one.scores)
-        headline = one.split == task.test_splits[0]
-        found += [
-            metric(score.metric, score.value, score.counts, one.split, headline) for score in one.scores
-        ]
-    for name, score in best["scores"].items():
-        found.append(metric(name, score["value"], score["counts"], rule.split, False))
-    return tuple(found)
+        for score in one.scores:
+            spec = task.metric(score.metric)
+            official = spec.official and one.split == task.test_splits[0]
+            metrics.append(spec.measured(score, run.name(one.split), selection(run), official=official))
+    return (*metrics, *on_dev(run))
+
+
+def on_dev(run: TrainedRun) -> tuple[Metric, ...]:
+    """What the selected checkpoint had on the split that it was chosen on."""
+    task, best = run.plan.task, run.best
+    if task.selection is None or best is None:
+        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
+    split = run.name(task.selection.split)
+    return tuple(
+        task.metric(name).measured(
+            Score(name, one["value"], one["counts"]), split, selection(run), official=False
+        )
+        for name, one in best["scores"].items()
+    )
 
 
 def selection(run: TrainedRun) -> str:

@@ -68,7 +68,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
-                if rerun == "never" and files.is_begun:
+                if rerun == "never" and records.begun(folder):
                     raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
                 if plan.devices > 1:
                     distributed.train(_train_and_test, plan, config, data, folder)

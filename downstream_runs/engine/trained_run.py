@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import sys
 from collections import defaultdict
@@ -24,7 +23,7 @@ from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components, ScalarLog
 from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_csv
 
 # s3prl prints the same quotient, computed in another order of float operations.
 ROUNDING = 1e-6
@@ -125,7 +124,7 @@ class TrainedRun:
 
         components, downstream = self.components, self.components.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
-        order = batches.whole(components.loader(split), split, TOGETHER if components.pooled else 1)
+        order = batches.order_of_split(components.loader(split), split, TOGETHER if components.pooled else 1)
         total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
@@ -189,14 +188,14 @@ class TrainedRun:
         """
         if self._items:
             columns = ("metric", "split", "item", "group", "numerator", "denominator")
-            _write_csv(self.folder / ITEMS, [columns, *self._rows()])
+            atomic_write_csv(self.folder / ITEMS, [columns, *self._rows()])
             self.artefacts.append(ITEMS)
         about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:
                     header, *rows = csv.reader(file)
-                _write_csv(path, [[*header, "labels"], *([*row, " ".join(about)] for row in rows)])
+                atomic_write_csv(path, [[*header, "labels"], *([*row, " ".join(about)] for row in rows)])
 
     def _rows(self) -> Iterator[Sequence[object]]:
         for split, score in self._items:
@@ -208,9 +207,3 @@ class TrainedRun:
         """A line for s3prl's log and the journal."""
         print(message, file=sys.stderr)
         self.journal.event("test", self.steps, message=message)
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    atomic_write_text(path, text.getvalue())

@@ -54,10 +54,9 @@ class FeatureCache:
     those that were written, is not used and is written again.
 
     folder: of the files; None keeps items in memory. source: what all keys begin with, see `of_upstream`.
-    limit: bytes of all items; None for no other limit than the disk's free space. held: bytes of the first
-    items that are also held in memory, so that their files are read once. full: an item did not fit. hits,
-    misses, written: how often `get` found one and not, and how many were kept. total_bytes: of all items; of
-    those that other processes write, what was there when the folder was opened.
+    limit: bytes of all items; None for what the disk has. held: bytes of the first items of files that are
+    held in memory too. full: an item did not fit. hits, misses, written: how often `get` found one and not,
+    and how many were kept. total_bytes: of all items, of other processes' those at the opening.
     """
 
     folder: Path | None

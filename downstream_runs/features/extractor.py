@@ -22,19 +22,16 @@ if TYPE_CHECKING:
 
 
 class FeatureExtractor:
-    """Gives what s3prl's featurizer would of an upstream's hidden states."""
+    """Gives what s3prl's featurizer would of an upstream's hidden states.
+
+    rate: samples from one frame to the next. crops: a waveform that is given itself may be a random crop,
+    which never comes again, so that it is stored only when it comes a second time. widened: how often frames
+    were used in fp32 because the precision does not hold them; on_widened is called the first time.
+    """
 
     def __init__(
         self, upstream: nn.Module, stored: StoredKind, cache: FeatureCache, rate: int, crops: bool
     ) -> None:
-        """Take the upstream's place.
-
-        rate: samples from one frame to the next. crops: a waveform that is given itself may be a random crop,
-        which never comes again, so that it is stored only when it comes a second time.
-
-        widened counts how often frames were used in fp32 because the chosen precision does not hold them;
-        on_widened is called the first time.
-        """
         import torch
 
         self.upstream: Callable[..., Any] = upstream
@@ -82,11 +79,11 @@ class FeatureExtractor:
         """The frames that each utterance keeps in a batch of utterances of so many frames."""
         longest = max(counts)
         return [
-            min(self._wanted(len(wav)), longest if self.batch_free else count)
+            min(self.wanted(len(wav)), longest if self.batch_free else count)
             for wav, count in zip(wavs, counts, strict=True)
         ]
 
-    def _wanted(self, samples: int) -> int:
+    def wanted(self, samples: int) -> int:
         """The frames that s3prl's featurizer keeps of an utterance (s3prl/upstream/interfaces.py, tolist)."""
         return round(samples / self.rate)
 
@@ -100,26 +97,21 @@ class FeatureExtractor:
         enabled, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
         key = self.cache.key(sha256, f" {enabled} {dtype} ")
         item = self.cache.get(key)
-        if item is not None:
-            self._count_widened(item)
-            return item
-        if known is not None:
-            wav = known.read() if known.wave is None else known.wave
-        item = self.compute(wav, device)
-        if not all(bool(tensor.isfinite().all()) for tensor in item.values()):
-            return item  # what follows stops the run; nothing of it is to be found again
-        self._count_widened(item)
-        if known is not None or self._seen is None or sha256 in self._seen:
-            self.cache.put(key, item)
-        else:
-            self._seen.add(sha256)
-        return item
-
-    def _count_widened(self, item: Mapping[str, Tensor]) -> None:
+        if item is None:
+            if known is not None:
+                wav = known.read() if known.wave is None else known.wave
+            item = self.compute(wav, device)
+            if not all(bool(tensor.isfinite().all()) for tensor in item.values()):
+                return item  # what follows stops the run; nothing of it is to be used again
+            if known is not None or self._seen is None or sha256 in self._seen:
+                self.cache.put(key, item)
+            else:
+                self._seen.add(sha256)
         if self.stored.kind == "frames" and item[FRAMES].dtype != self._dtype:
             self.widened += 1
             if self.widened == 1 and self.on_widened is not None:
                 self.on_widened()
+        return item
 
     def compute(self, wav: Any, device: torch.device) -> dict[str, Tensor]:
         """The item of a waveform `[sample]`, on the CPU, whether it is stored or not.
@@ -132,13 +124,13 @@ class FeatureExtractor:
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
         with torch.no_grad():
             states = self.upstream([wave])["hidden_states"]
-        if isinstance(states, dict):
-            states = list(states.values())
+        states = list(states.values()) if isinstance(states, dict) else states
+        states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()
         if self.stored.kind == "frames":
             dtype = self._dtype if rounding.holds(frames, self._dtype) else torch.float32
             return {FRAMES: frames.to(dtype).cpu().contiguous()}
-        kept = frames[:, : self._wanted(len(wav))]
+        kept = frames[:, : self.wanted(len(wav))]
         return {
             "sum": kept.sum(dim=1).cpu(),
             "last": frames[:, -1].cpu().contiguous(),

@@ -26,6 +26,11 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, 
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
 """Whose versions count for every upstream; those of installed packages that its code imports count too."""
 
+INSTALLED = {
+    Path(sysconfig.get_path(place)).resolve() for place in ("purelib", "platlib", "stdlib", "platstdlib")
+}
+"""Where the code of installed packages is."""
+
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 FOLDERS = ("", "", 0)  # modulefinder's suffix, mode and kind of a file; 0 is none of its kinds
 
@@ -101,7 +106,7 @@ class _Options:
         if isinstance(value, torch.nn.Module):
             # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
             # process.
-            hooks = {name: list(attributes[name].values()) for name in HOOKS}
+            hooks = {name: dict(enumerate(attributes[name].values())) for name in HOOKS}
             buffers = {name: attributes[name] for name in ("_buffers", "_modules")}
             own = vars(torch.nn.Module()).keys()
             attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
@@ -148,42 +153,38 @@ def _code(modules: Iterable[str]) -> list[str]:
     files: set[Path] = set()
     packages: set[str] = set()
     for name in modules:
-        path = getattr(sys.modules.get(name), "__file__", None)
-        package = name.partition(".")[0]
-        if path is None:
-            if name in sys.builtin_module_names or name in sys.stdlib_module_names:
-                continue
+        file, package = getattr(sys.modules.get(name), "__file__", None), name.partition(".")[0]
+        if file is None and name not in sys.builtin_module_names and name not in sys.stdlib_module_names:
             raise Unknown(f"the code of module {name} is in no file")
-        if _is_installed(path):
+        if file is not None and not _is_installed(file):
+            finder = _followed(name, Path(file).resolve())
+            files |= _files(finder)
+            missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
+            packages |= {one for one in missing if _is_installed(_origin(one))}
+        elif file is not None:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
-                files.update(Path(path).resolve().parent.glob("*.py"))
-        else:
-            followed, imported = _imports(name, Path(path).resolve())
-            files |= followed
-            packages |= imported
-    # Without their folders: a checkout may be moved.
-    return [*sorted(map(_file_line, files)), *map(_version, sorted(packages))]
+                files.update(Path(file).resolve().parent.glob("*.py"))
+    try:
+        # Without their folders: a checkout may be moved.
+        hashes = sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
+    except OSError as error:
+        raise Unknown(f"{error.filename} cannot be read: {error.strerror}") from None
+    return [*hashes, *map(_version, sorted(packages))]
 
 
-def _imports(name: str, path: Path) -> tuple[set[Path], set[str]]:
-    """The files that a module of that file comes from, none of an installed package, and the packages."""
-    inside = Path(*name.split("."))
-    below = next(
-        (one for one in (inside.with_suffix(".py"), inside / "__init__.py") if path.match(str(one))), None
-    )
-    root = path.parent if below is None else path.parents[len(below.parts) - 1]
+def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
+    """A module of that file and all that it imports, but for what is installed: that is missing there."""
+    root = path.parents[name.count(".") + (path.name == "__init__.py")]
     finder = _Finder([str(root), *(one for one in sys.path if not _is_installed(one))])
     try:
-        if below is None:
-            finder.load_file(str(path))
-        else:
+        with contextlib.suppress(ImportError):
             finder.import_hook(name)
-    except (ImportError, SyntaxError, ValueError, OSError) as error:
+        if path not in _files(finder):  # it was loaded under another name
+            finder.load_file(str(path))
+    except (SyntaxError, ValueError, OSError) as error:
         raise Unknown(f"the code of {path} cannot be read: {error}") from None
-    paths = (getattr(one, "__file__", None) for one in finder.modules.values())
-    missing = {one.partition(".")[0] for one in finder.any_missing()} - set(sys.stdlib_module_names)
-    return {Path(one).resolve() for one in paths if one}, {one for one in missing if _spec_is_installed(one)}
+    return finder
 
 
 class _Finder(modulefinder.ModuleFinder):
@@ -193,7 +194,7 @@ class _Finder(modulefinder.ModuleFinder):
         spec = importlib.machinery.PathFinder.find_spec(name, self.path if path is None else path)
         if spec is None or spec.loader is not None:
             return super().find_module(name, path, parent)
-        if parent is None and (name in sys.stdlib_module_names or _spec_is_installed(name)):
+        if parent is None and (name in sys.stdlib_module_names or _is_installed(_origin(name))):
             raise ImportError(name=name)  # which Python takes before a mere folder of that name
         return None, list(spec.submodule_search_locations or ()), FOLDERS
 
@@ -205,26 +206,19 @@ class _Finder(modulefinder.ModuleFinder):
         return module
 
 
-def _is_installed(path: str) -> bool:
-    return any(Path(path).resolve().is_relative_to(folder) for folder in _installed())
-
-
-@functools.cache
-def _installed() -> tuple[Path, ...]:
-    places = (sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
-    return tuple(Path(place).resolve() for place in places if place)
-
-
-def _spec_is_installed(package: str) -> bool:
+def _origin(package: str) -> str | None:
+    """The file of a package that could be imported."""
     spec = importlib.machinery.PathFinder.find_spec(package)
-    return spec is not None and spec.origin is not None and _is_installed(spec.origin)
+    return None if spec is None else spec.origin
 
 
-def _file_line(path: Path) -> str:
-    try:
-        return f"{path.name} {_sha256(path.read_bytes())}"
-    except OSError as error:
-        raise Unknown(f"{path} cannot be read: {error.strerror}") from None
+def _files(finder: modulefinder.ModuleFinder) -> set[Path]:
+    files = (getattr(module, "__file__", None) for module in finder.modules.values())
+    return {Path(file).resolve() for file in files if file}
+
+
+def _is_installed(file: str | None) -> bool:
+    return file is not None and any(map(Path(file).resolve().is_relative_to, INSTALLED))
 
 
 def _version(package: str) -> str:

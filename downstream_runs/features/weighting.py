@@ -46,8 +46,8 @@ def sum_frames(weights: Tensor | None, frames: Tensor) -> Tensor:
     if weights is None:
         (only,) = frames
         return only.float()
-    found: Tensor = _Weighted.apply(weights, frames)
-    return found
+    total: Tensor = _Weighted.apply(weights, frames)
+    return total
 
 
 class _Weighted(torch.autograd.Function):

@@ -7,8 +7,6 @@ has not, and stands beside it.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
 from downstream_runs.core.task import Score
+from downstream_runs.scoring import eer
 from upstream_arm.common.errors import RunFailed
-from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_csv, atomic_write_text
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
@@ -41,23 +40,24 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     A checkpoint's scores stay in `states-STEP/`, so a killed run goes on at the next one. Raises RunFailed
     if no checkpoint was kept, or if one was scored on other trials than those of the lists.
     """
-    splits = ["test", *(["dev"] if "dev" in run.data.utterances else [])]
+    spec, has_dev = run.plan.task.metric("eer"), "dev" in run.data.utterances
+    splits = ["test", "dev"] if has_dev else ["test"]
     steps = _kept_steps(run.folder)
-    found: dict[int, dict[str, Score]] = {}
+    scores: dict[int, dict[str, Score]] = {}
     for step in run.bar(steps, desc="checkpoints", total=len(steps)):
         _evaluate(run, step, splits)
-        found[step] = {split: _score(run, step, split) for split in splits}
-    official = _lowest(found, "test")
-    _write_report(run.folder, found)
-    chosen = run.folder / f"states-{official}"
+        scores[step] = {split: _score(run, step, split) for split in splits}
+    best = _lowest(scores, "test")
+    _write_report(run.folder, scores)
+    chosen = run.folder / f"states-{best}"
     atomic_write_text(run.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
     _write_trials(run.folder / TRIALS, read_scored(chosen, "test"))
-    rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {official}"
-    metrics = [_metric(found[official]["test"], "test", f"{rule} of {run.steps}", official=True)]
-    if "dev" in splits:
-        on_dev = _lowest(found, "dev")
-        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {on_dev} of {run.steps}"
-        metrics += [_metric(found[on_dev][split], split, rule, official=False) for split in splits]
+    rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {best} of {run.steps}"
+    metrics = [spec.measured(scores[best]["test"], "test", rule, official=True)]
+    if has_dev:
+        best = _lowest(scores, "dev")
+        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {best} of {run.steps}"
+        metrics += [spec.measured(scores[best][split], split, rule, official=False) for split in splits]
     return tuple(metrics)
 
 
@@ -82,12 +82,10 @@ def read_scored(folder: Path, split: str) -> list[Scored]:
 
 def equal_error_rate(trials: Sequence[Scored]) -> Score:
     """The EER in percent, with the trials that it was computed from."""
-    from downstream_runs.scoring import eer
-
-    found = eer.score([trial.label for trial in trials], [trial.score for trial in trials])
-    counts = {"trials": len(trials), "targets": found.targets, "nontargets": found.nontargets}
-    counts |= {"false_rejects": found.false_rejects, "false_accepts": found.false_accepts}
-    return Score("eer", 100.0 * found.eer, counts)
+    rate = eer.score([trial.label for trial in trials], [trial.score for trial in trials])
+    counted = ("targets", "nontargets", "false_rejects", "false_accepts")
+    counts = {"trials": len(trials), **{name: getattr(rate, name) for name in counted}}
+    return Score("eer", 100.0 * rate.eer, counts)
 
 
 def _kept_steps(folder: Path) -> list[int]:
@@ -107,8 +105,8 @@ def _evaluate(run: TrainedRun, step: int, splits: Sequence[str]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     run.load(kept_checkpoint(step))
     for split in splits:
-        found = run.evaluate(split, step, into=partial)
-        run.say(f"checkpoint {step}: {split} EER {found.value('eer'):.2f} %")
+        evaluation = run.evaluate(split, step, into=partial)
+        run.say(f"checkpoint {step}: {split} EER {evaluation.value('eer'):.2f} %")
     os.replace(partial, folder)
 
 
@@ -133,44 +131,26 @@ def _name(path: str) -> str:
     return "-".join(path.split("/")[-3:]).split(".")[0]
 
 
-def _lowest(found: Mapping[int, Mapping[str, Score]], split: str) -> int:
+def _lowest(scores: Mapping[int, Mapping[str, Score]], split: str) -> int:
     """The step with the lowest EER; of equal ones the earliest."""
-    return min(found, key=lambda step: (found[step][split].value, step))
+    return min(scores, key=lambda step: (scores[step][split].value, step))
 
 
-def _write_report(folder: Path, found: Mapping[int, Mapping[str, Score]]) -> None:
+def _write_report(folder: Path, scores: Mapping[int, Mapping[str, Score]]) -> None:
     """One line a checkpoint: its step, and the EER in percent of each split."""
     lines = [
-        " ".join([f"states-{step}", *(f"{split}-EER {score.value!r}" for split, score in scores.items())])
-        for step, scores in found.items()
+        " ".join([f"states-{step}", *(f"{split}-EER {score.value!r}" for split, score in of_step.items())])
+        for step, of_step in scores.items()
     ]
     atomic_write_text(folder / "report.txt", "".join(f"{line}\n" for line in lines))
 
 
 def _write_trials(path: Path, trials: Sequence[Scored]) -> None:
     """The chosen checkpoint's test trials: split, item, group (the enrolled speaker), label, score."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "item", "group", "label", "score"])
+    rows: list[tuple[object, ...]] = [("split", "item", "group", "label", "score")]
     for trial in trials:
         # Both halves begin with idNNNNN-; a video's name may hold an underscore.
         cut = trial.name.index("_id", 8)
         enrol, test = trial.name[:cut], trial.name[cut + 1 :]
-        writer.writerow(["test", f"{enrol} {test}", enrol[:7], trial.label, repr(trial.score)])
-    atomic_write_text(path, text.getvalue())
-
-
-def _metric(score: Score, split: str, selection: str, *, official: bool) -> Metric:
-    from downstream_runs.core.results import Metric
-
-    return Metric(
-        name=score.metric,
-        value=score.value,
-        unit="percent",
-        direction="lower",
-        counts=score.counts,
-        split=split,
-        selection=selection,
-        official=official,
-        role="headline" if official else "information",
-    )
+        rows.append(("test", f"{enrol} {test}", enrol[:7], trial.label, repr(trial.score)))
+    atomic_write_csv(path, rows)

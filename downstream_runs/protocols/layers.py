@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.features import rounding
 from downstream_runs.features.cache import FRAMES, FeatureCache
 from downstream_runs.features.options import StoredKind
 from upstream_arm.common.errors import RunFailed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Frames = NDArray[np.floating[Any]]
-    Compute = Callable[[Recording], list[torch.Tensor]]
+    Compute = Callable[[Recording], torch.Tensor]
     Many = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 CHUNK_SECONDS = 60.0
@@ -53,17 +53,14 @@ class Chunk:
         return self.cache.key(f" {self.group} {recording.name}".encode())
 
     def read(self, layer: int) -> list[Frames]:
-        """The frames `[frame, feature]` of each recording, in the precision of the cache.
-
-        RunFailed if they are not there any more.
-        """
+        """The frames `[frame, feature]` of each recording as they were stored; RunFailed if they are gone."""
         items = [self.cache.get(self.key(recording), layer) for recording in self.recordings]
-        for name, item in zip(self.names, items, strict=True):
-            if item is None:
-                raise RunFailed(
-                    f"the features of {name} below {self.cache.folder} are gone or damaged; start the same "
-                    "command again, it computes them anew"
-                )
+        if None in items:
+            name = self.names[items.index(None)]
+            raise RunFailed(
+                f"the features of {name} in {self.cache.folder} are gone or damaged; start the same command "
+                "again, it computes them anew"
+            )
         return [item[FRAMES].numpy() for item in items if item is not None]
 
     def whole(self, layer: int) -> Frames:
@@ -74,10 +71,9 @@ class Chunk:
 
 
 class LayerStore:
-    """The features of all layers of groups of recordings, below `folder`, which no other process may use.
+    """The features of all layers of groups of recordings, below a folder that is this process's.
 
-    identity: of the upstream; what is there of another one, or in another form, is removed. dtype: numpy's
-    name of the type that must hold them all.
+    identity: of the upstream; what is there of another, or in another form, is removed. dtype: must hold all.
     """
 
     def __init__(
@@ -85,57 +81,54 @@ class LayerStore:
     ) -> None:
         precision = next(precision for precision, name in DTYPES.items() if name == dtype)
         self.folder, self.dtype = folder, dtype
-        self.cache = FeatureCache.of_upstream(folder, identity, StoredKind("disk", "frames", precision))
+        self.stored = StoredKind("disk", "frames", precision)
+        self.cache = FeatureCache.of_upstream(folder, identity, self.stored)
         for path in folder.glob("*"):
             if self.cache.folder is None or path != self.cache.folder.parent:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
         self.groups = {group: _chunks(self.cache, group, members) for group, members in groups.items()}
 
     def fill(self, compute: Compute, bar: Callable[..., Any], many: Many = map) -> int:
         """Compute what is missing, one pass over the audio; returns the number of layers.
 
-        compute: all hidden states `[frame, feature]` of a recording, on the CPU. many: a `map` over them.
+        compute: the frames `[layer, frame, feature]` of a recording, on the CPU, of the type if that holds
+        them. many: a `map` over recordings.
         RunFailed if the disk has no room for all of it, or the number of layers is not always the same.
         """
         counts: set[int] = set()
         missing: list[tuple[Chunk, list[Recording]]] = []
-        for chunk in (chunk for group in self.groups.values() for chunk in group):
-            items = {recording: self.cache.get(chunk.key(recording)) for recording in chunk.recordings}
-            counts |= {len(item[FRAMES]) for item in items.values() if item is not None}
-            missing.append((chunk, [recording for recording, item in items.items() if item is None]))
-        left = sum(recording.seconds for _, recordings in missing for recording in recordings)
+        for chunk in itertools.chain.from_iterable(self.groups.values()):
+            items = [(one, self.cache.get(chunk.key(one))) for one in chunk.recordings]
+            counts |= {len(item[FRAMES]) for _, item in items if item is not None}
+            missing.append((chunk, [one for one, item in items if item is None]))
+        left = sum(one.seconds for _, recordings in missing for one in recordings)
         total = sum(len(recordings) for _, recordings in missing)
         shown = iter(bar(range(total), desc="features", total=total))
         for chunk, recordings in missing:
-            for recording, states in zip(recordings, many(compute, recordings), strict=True):
+            for recording, frames in zip(recordings, many(compute, recordings), strict=True):
                 left -= recording.seconds
-                counts.add(len(states))
-                self._store(chunk, recording, states, left)
+                counts.add(len(frames))
+                self._store(chunk, recording, frames, left)
                 next(shown)
         next(shown, None)
         if len(counts) != 1:
             raise RunFailed(f"the upstream gave {sorted(counts)} hidden states for one recording or another")
         return counts.pop()
 
-    def _store(self, chunk: Chunk, recording: Recording, states: list[torch.Tensor], left: float) -> None:
+    def _store(self, chunk: Chunk, recording: Recording, frames: torch.Tensor, left: float) -> None:
         """Store a recording's layers; RunFailed if they are no numbers, or the rest will have no room."""
-        import torch
-
-        dtype = getattr(torch, self.dtype)
-        for layer, frames in enumerate(states):
-            if not frames.isfinite().all():
-                raise RunFailed(
-                    f"layer {layer} of the upstream gives {recording.name} features that are not finite "
-                    "numbers; check that file, and the upstream"
-                )
-            if not rounding.holds(frames[None], dtype):
-                raise RunFailed(
-                    f"{self.dtype} does not hold layer {layer} of {recording.name}: its values "
-                    "are too large, or too many below the type's normal range; "
-                    "start again with -o downstream_expert.feature_store=float32"
-                )
-        frames = torch.stack(states).to(dtype)
-        self.cache.put(chunk.key(recording), {FRAMES: frames})
+        wild = (~frames.isfinite()).any(-1).any(-1).tolist()
+        if any(wild):
+            raise RunFailed(
+                f"layer {wild.index(True)} of the upstream gives {recording.name} features that are not "
+                "finite numbers; check that file, and the upstream"
+            )
+        if str(frames.dtype) != f"torch.{self.dtype}":
+            raise RunFailed(
+                f"{self.dtype} does not hold the features of {recording.name}: too large, or too many below "
+                "the type's normal range; start again with -o downstream_expert.feature_store=float32"
+            )
+        self.cache.put(chunk.key(recording), {FRAMES: frames.contiguous()})
         needed = frames.nbytes / max(recording.seconds, 1e-3) * left
         if self.cache.full or not self.cache.has_room(int(needed)):
             free = shutil.disk_usage(self.folder).free

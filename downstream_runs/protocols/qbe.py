@@ -16,24 +16,25 @@ The features of all layers (`features/`) are removed at the end: they are large 
 from __future__ import annotations
 
 import copy
-import csv
 import gzip
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
+from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
+from downstream_runs.features.cache import FRAMES
+from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.options import is_batch_free
 from downstream_runs.protocols.layers import LayerStore, one_each
 from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
 from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
+from upstream_arm.common.files import atomic_write_bytes, atomic_write_csv, atomic_write_text
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,15 @@ if TYPE_CHECKING:
     from downstream_runs.engine.trained_run import TrainedRun
     from downstream_runs.scoring.mtwv import TermWeightedValue
 
-ARTEFACTS = (BENCHMARK, LAYERS, TRIALS)
+MTWV = MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None)
+MTWV_ENGLISH = MetricSpec(
+    "mtwv_english",
+    "maximum term weighted value, English queries and documents only",
+    "fraction",
+    "higher",
+    None,
+    official=False,
+)
 DEV, EVAL = SPLITS
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
 
@@ -67,13 +76,12 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     corpus = quesst14.load(run.data.root, bool(run.data.partial))
     search = _Searches(run, corpus)
     dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
-    best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
-    path = search.eval(best)
-    found = _values(corpus, EVAL, path)
-    _write_layers(run.folder / LAYERS, dev, best, found)
+    path = search.eval(_best(dev))
+    chosen = _values(corpus, EVAL, path)
+    _write_layers(run.folder / LAYERS, dev, chosen)
     _write_trials(run.folder / TRIALS, corpus, path)
     search.store.remove()
-    return _metrics(dev, best, found)
+    return _metrics(dev, chosen)
 
 
 def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]:
@@ -82,7 +90,7 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
     root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`. UsageError if the corpus,
     or a file of scores, is absent or damaged.
     """
-    corpus = quesst14.load(quesst14.find_root(root), partial)
+    corpus = quesst14.load(root, partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
     names = [f"{DEV}-{layer:02d}.stdlist.xml.gz" for layer in range(len(files))]
     if not files or [path.name for path in files] != names or not (folder / BENCHMARK).is_file():
@@ -91,17 +99,16 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
             "--rerun always"
         )
     dev = [_values(corpus, DEV, path) for path in files]
-    best = max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
-    return _metrics(dev, best, _values(corpus, EVAL, folder / BENCHMARK))
+    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK))
 
 
 class _Searches:
     """The scores of layers as files of the run directory, made where they are absent."""
 
     def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
-        self._run, self._corpus = run, corpus
         from downstream_runs.engine.feature_setup import upstream_identity
 
+        self._run, self._corpus = run, corpus
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
@@ -153,30 +160,28 @@ class _Searches:
             components = self._run.components
             # s3prl's own upstreams collect their hidden states in themselves.
             with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
-                self._filled = self.store.fill(_compute(self._run), self._run.bar, many)
+                self._filled = self.store.fill(_compute(self._run, self.store), self._run.bar, many)
             self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled
 
 
-def _compute(run: TrainedRun) -> Callable[[Recording], list[torch.Tensor]]:
-    """All hidden states of a recording, read and cut to length by s3prl, alone as in its batches of 1."""
+def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.Tensor]:
+    """The frames `[layer, frame, feature]` of a recording that s3prl reads, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
     from s3prl.upstream.interfaces import Featurizer
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))
-    # Called for its lengths only: how many of the upstream's frames belong to so many samples.
-    featurizer = Featurizer(upstream, "hidden_states", device)
+    rate = Featurizer(upstream, "hidden_states", device).downsample_rate
+    extractor = FeatureExtractor(upstream, store.stored, store.cache, rate, crops=False)
 
-    def compute(recording: Recording) -> list[torch.Tensor]:
+    def compute(recording: Recording) -> torch.Tensor:
         own = copy.copy(dataset)  # other threads read other recordings
         own.data = [recording.path]
-        wave = torch.FloatTensor(own[0][0]).to(device)
+        wave = own[0][0]
         try:
-            with torch.no_grad():
-                states = _listed(upstream([wave])["hidden_states"])
-                return [featurizer.tolist([wave], state)[0].detach().float().cpu() for state in states]
+            return extractor.compute(wave, device)[FRAMES][:, : extractor.wanted(len(wave))]
         except (AssertionError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -188,55 +193,52 @@ def _compute(run: TrainedRun) -> Callable[[Recording], list[torch.Tensor]]:
     return compute
 
 
-def _listed(states: Any) -> list[torch.Tensor]:
-    if isinstance(states, dict):
-        return list(states.values())
-    return list(states) if isinstance(states, (list, tuple)) else [states]
-
-
 def _values(corpus: Quesst14, split: str, path: Path) -> Values:
     """Scored as read from the file, with its 4 decimals: that is what the official tool gets."""
-    found = stdlist.read(path)
+    system = stdlist.read(path)
     return Values(
-        mtwv.score(corpus.truth[split], found.scores, found.accepted),
-        mtwv.score(corpus.searched(split), found.scores, found.accepted),
+        mtwv.score(corpus.truth[split], system.scores, system.accepted),
+        mtwv.score(corpus.searched(split), system.scores, system.accepted),
     )
 
 
-def _metrics(dev: list[Values], best: int, found: Values) -> tuple[Metric, ...]:
-    from downstream_runs.core.results import Metric
+def _best(dev: Sequence[Values]) -> int:
+    """The layer with the highest MTWV on dev; of equal ones the first."""
+    return max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
 
-    selection = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
-    rows = [
-        ("mtwv", EVAL, found.official, True),
-        ("mtwv_english", EVAL, found.english, False),
-        ("mtwv", DEV, dev[best].official, False),
-        ("mtwv_english", DEV, dev[best].english, False),
-    ]
+
+def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
+    """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first."""
+    best = _best(dev)
+    how = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
+    rows = (
+        (MTWV, EVAL, chosen.official),
+        (MTWV_ENGLISH, EVAL, chosen.english),
+        (MTWV, DEV, dev[best].official),
+        (MTWV_ENGLISH, DEV, dev[best].english),
+    )
     return tuple(
-        Metric(
-            name=name,
-            value=value.mtwv,
-            unit="fraction",
-            direction="higher",
-            counts={key: getattr(value, key) for key in COUNTED},
-            split=split,
-            selection=selection,
-            official=official,
-            role="headline" if official else "information",
+        spec.measured(
+            Score(spec.name, value.mtwv, {key: getattr(value, key) for key in COUNTED}),
+            split,
+            how,
+            official=spec.official and split == EVAL,
         )
-        for name, split, value, official in rows
+        for spec, split, value in rows
     )
 
 
-def _write_layers(path: Path, dev: list[Values], best: int, found: Values) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "layer", "mtwv", "threshold", "mtwv_english", "threshold_english"])
-    for split, layer, values in [*((DEV, layer, one) for layer, one in enumerate(dev)), (EVAL, best, found)]:
+def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
+    rows: list[tuple[object, ...]] = [
+        ("split", "layer", "mtwv", "threshold", "mtwv_english", "threshold_english")
+    ]
+    for split, layer, values in [
+        *((DEV, layer, one) for layer, one in enumerate(dev)),
+        (EVAL, _best(dev), chosen),
+    ]:
         official, english = values.official, values.english
-        writer.writerow([split, layer, official.mtwv, official.threshold, english.mtwv, english.threshold])
-    atomic_write_text(path, text.getvalue())
+        rows.append((split, layer, official.mtwv, official.threshold, english.mtwv, english.threshold))
+    atomic_write_csv(path, rows)
 
 
 def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
@@ -245,14 +247,12 @@ def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
     What was searched has a row for each trial. What was not has the default score: a row for all targets of a
     query and one for all its other documents, `count` of them (millions of rows on the real corpus).
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "item", "group", "label", "score", "count"])
+    rows: list[tuple[object, ...]] = [("split", "item", "group", "label", "score", "count")]
     truth, scores = corpus.truth[EVAL], stdlist.read(scored).scores
     for query, documents in scores.items():
         for document, score in documents.items():
             label = int(document in truth.targets[query])
-            writer.writerow([EVAL, f"{query} {document}", query, label, f"{score:.4f}", 1])
+            rows.append((EVAL, f"{query} {document}", query, label, f"{score:.4f}", 1))
     default = f"{mtwv.DEFAULT_SCORE:.4f}"
     for query in truth.queries:
         targets, searched = truth.targets[query], scores.get(query, {}).keys()
@@ -261,5 +261,5 @@ def _write_trials(path: Path, corpus: Quesst14, scored: Path) -> None:
         others = len(truth.documents) - len(targets) - len(searched - targets)
         for label, what, count in ((1, "targets", len(targets - searched)), (0, "others", others)):
             if count:
-                writer.writerow([EVAL, f"{query} {what} not searched", query, label, default, count])
-    atomic_write_text(path, text.getvalue())
+                rows.append((EVAL, f"{query} {what} not searched", query, label, default, count))
+    atomic_write_csv(path, rows)

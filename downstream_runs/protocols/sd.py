@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.task import Item, Score
 from downstream_runs.protocols.activity import SETTINGS, Setting, turns
+from downstream_runs.scoring import der, names, rttm
+from downstream_runs.scoring.der import DiarizationCounts
 from upstream_arm.common.errors import RunFailed
-from upstream_arm.common.files import atomic_write_text, sha256_file
+from upstream_arm.common.files import atomic_write_text, read_json, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +26,8 @@ if TYPE_CHECKING:
 
     from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
-    from downstream_runs.scoring.der import DiarizationCounts
-    from downstream_runs.scoring.rttm import Turn
 
-    Probabilities = Mapping[str, NDArray[np.floating[Any]]]
-    PerFile = Mapping[str, DiarizationCounts]
+PerFile = Mapping[str, DiarizationCounts]
 
 CHECKPOINT = "best-states-dev.ckpt"
 FRAME_SHIFT = "frame_shift"
@@ -39,21 +38,26 @@ FOLDERS: Mapping[str, str] = {"dev": "scoring/dev", "test": "scoring"}
 
 def test(run: TrainedRun) -> tuple[Metric, ...]:
     """Predict dev and test with the best checkpoint, score all ten ways, and choose on test and on dev."""
+    from downstream_runs.engine.result_builder import on_dev, selection
+
     run.load(CHECKPOINT)
     shift = frame_shift(run.folder, run.components.downstream.datarc[FRAME_SHIFT])
     scored = {split: _score_split(run, split, shift) for split in FOLDERS}
-    on_test = _lowest(scored["test"])
-    on_dev = _lowest(scored["dev"])
-    score = _score(scored["test"][on_test])
-    run.keep_items("test", [score])
+    on_test, chosen = _lowest(scored["test"]), _lowest(scored["dev"])
     run.artefacts += [f"{FOLDERS['test']}/{setting.file}" for setting in SETTINGS]
-    ten = "the lowest of 2 medians x 5 thresholds"
+    run.keep_items("test", [_score(scored["test"][on_test])])
+
+    def metric(split: str, way: Setting, rule: str, official: bool = False) -> Metric:
+        how = f"{rule}; checkpoint: {selection(run)}"
+        return run.plan.task.metric("der").measured(_score(scored[split][way]), split, how, official=official)
+
+    ten = "the lowest of 2 medians x 5 thresholds on"
     return (
-        _metric(run, score, "test", f"{ten} on test ({on_test})", official=True),
-        _metric(run, _score(scored["test"][on_dev]), "test", f"{ten} on dev ({on_dev})"),
-        _metric(run, _score(scored["dev"][on_dev]), "dev", f"{ten} on dev ({on_dev})"),
-        *(_metric(run, _score(scored["test"][way]), "test", str(way)) for way in SETTINGS),
-        *_frame_metrics(run),
+        metric("test", on_test, f"{ten} test ({on_test})", official=True),
+        metric("test", chosen, f"{ten} dev ({chosen})"),
+        metric("dev", chosen, f"{ten} dev ({chosen})"),
+        *(metric("test", way, str(way)) for way in SETTINGS),
+        *on_dev(run),
     )
 
 
@@ -65,47 +69,35 @@ def frame_shift(folder: Path, trained: int) -> int:
     """
     path = folder / FRAME_SHIFT
     try:
-        found = path.read_text(encoding="utf-8").strip()
+        written = path.read_text(encoding="utf-8").strip()
     except OSError:
         raise RunFailed(
             f"{path} is missing, the file with the samples from frame to frame, {trained} here; start the "
             "same command again with --rerun always"
         ) from None
-    if found != str(trained):
+    if written != str(trained):
         raise RunFailed(
-            f"{path} says {found!r}, the head was trained with {trained} samples from frame to frame; start "
-            "the same command again with --rerun always"
+            f"{path} says {written!r}, the head was trained with {trained} samples from frame to frame; "
+            "start the same command again with --rerun always"
         )
     return trained
 
 
 def _score_split(run: TrainedRun, split: str, shift: int) -> dict[Setting, PerFile]:
-    from downstream_runs.scoring import rttm
-
+    """The errors in each recording of `split` by each of the ten ways, whose turns go to RTTM files."""
     folder = run.folder / FOLDERS[split]
-    names = _predict(run, split, folder)
-    probabilities = {name: read_prediction(folder / "predictions" / f"{name}.h5") for name in names}
-    reference = rttm.read(Path(run.data.settings[f"loaderrc.{split}_dir"]) / "rttm")
-    return {
-        setting: _score_setting(run, probabilities, reference, setting, shift, folder) for setting in SETTINGS
+    probabilities = {
+        name: read_prediction(folder / "predictions" / f"{name}.h5") for name in _predict(run, split, folder)
     }
-
-
-def _score_setting(
-    run: TrainedRun,
-    probabilities: Probabilities,
-    reference: Mapping[str, list[Turn]],
-    setting: Setting,
-    shift: int,
-    folder: Path,
-) -> PerFile:
-    from downstream_runs.scoring import der, names, rttm
-
+    reference = rttm.read(Path(run.data.settings[f"loaderrc.{split}_dir"]) / "rttm")
     names.same(reference, probabilities, "reference files", "predictions", "start the same command again")
-    found = {name: turns(values, setting, shift, name) for name, values in probabilities.items()}
-    rttm.write(folder / setting.file, found)
-    files = run.bar(sorted(found), desc=f"DER, {setting}", total=len(found))
-    return {name: der.score_file(reference[name], found[name]) for name in files}
+    scored: dict[Setting, PerFile] = {}
+    for setting in SETTINGS:
+        predicted = {name: turns(values, setting, shift, name) for name, values in probabilities.items()}
+        rttm.write(folder / setting.file, predicted)
+        files = run.bar(sorted(predicted), desc=f"DER, {setting}", total=len(predicted))
+        scored[setting] = {name: der.score_file(reference[name], predicted[name]) for name in files}
+    return scored
 
 
 def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
@@ -121,12 +113,12 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
 
     components, expert = run.components, run.components.downstream
     dataset = DiarizationDataset("test", expert.loaderrc[f"{split}_dir"], **expert.datarc)
-    names: list[str] = list(dataset.rec_list)
+    recordings: list[str] = list(dataset.rec_list)
     final, partial = folder / "predictions", folder / "partial"
     _claim(folder, sha256_file(run.folder / CHECKPOINT))
     (partial / "predictions").mkdir(parents=True, exist_ok=True)
-    left = [[index] for index, name in enumerate(names) if not (final / f"{name}.h5").is_file()]
-    loader = batches.of(dataset, dataset.collate_fn_rec_infer, left, run.reading.workers)
+    left = [[index] for index, name in enumerate(recordings) if not (final / f"{name}.h5").is_file()]
+    loader = batches.read_plain(dataset, dataset.collate_fn_rec_infer, left, run.reading.workers)
     components.eval()
     before = expert.score_dir, expert.save_predictions
     expert.score_dir, expert.save_predictions = str(partial), True
@@ -144,18 +136,15 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
     (partial / "predictions").rmdir()
     partial.rmdir()
     _tell_padding(run, split, dataset)
-    return names
+    return recordings
 
 
 def _claim(folder: Path, checkpoint: str) -> None:
     """Keep predictions of this checkpoint only: any others are removed first."""
     owner = folder / "checkpoint.json"
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
-    try:
-        if json.loads(owner.read_text(encoding="utf-8")) == {"sha256": checkpoint}:
-            return
-    except (OSError, ValueError):
-        pass
+    if read_json(owner) == {"sha256": checkpoint}:
+        return
     for path in (folder / "predictions").iterdir():
         path.unlink()
     atomic_write_text(owner, json.dumps({"sha256": checkpoint}) + "\n")
@@ -191,70 +180,17 @@ def read_prediction(path: Path) -> NDArray[np.floating[Any]]:
     return values
 
 
-def _total(files: PerFile) -> DiarizationCounts:
-    from downstream_runs.scoring.der import DiarizationCounts
-
-    return sum(files.values(), DiarizationCounts())
-
-
 def _lowest(scored: Mapping[Setting, PerFile]) -> Setting:
-    """The setting with the lowest DER; of equal ones the first of score.sh's order."""
-    return min(SETTINGS, key=lambda setting: _total(scored[setting]).rate)
+    """The way with the lowest DER; of equal ones the first of score.sh's order."""
+    return min(SETTINGS, key=lambda way: sum(scored[way].values(), DiarizationCounts()).rate)
 
 
 def _score(files: PerFile) -> Score:
-    total = _total(files)
+    total = sum(files.values(), DiarizationCounts())
     counts = {
-        "scored_ms": _milliseconds(total.scored),
-        "missed_ms": _milliseconds(total.missed),
-        "false_alarm_ms": _milliseconds(total.false_alarm),
-        "confused_ms": _milliseconds(total.confused),
-        "files": total.files,
+        f"{name}_ms": round(1000 * getattr(total, name))
+        for name in ("scored", "missed", "false_alarm", "confused")
     }
     # Two speakers share a recording, so the recording is what can be resampled.
     items = tuple(Item(name, name, one.errors, one.scored) for name, one in sorted(files.items()))
-    return Score("der", 100.0 * total.rate, counts, items)
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(1000 * seconds)
-
-
-def _metric(run: TrainedRun, score: Score, split: str, way: str, *, official: bool = False) -> Metric:
-    from downstream_runs.core.results import Metric
-    from downstream_runs.engine.result_builder import selection
-
-    spec = run.plan.task.metric(score.metric)
-    return Metric(
-        name=score.metric,
-        value=score.value,
-        unit=spec.unit,
-        direction=spec.better,
-        counts=score.counts,
-        split=split,
-        selection=f"{way}; checkpoint: {selection(run)}",
-        official=official,
-        role="headline" if official else "information",
-    )
-
-
-def _frame_metrics(run: TrainedRun) -> Iterable[Metric]:
-    """What the checkpoint was chosen by: s3prl's numbers over frames, which are no official ones."""
-    from downstream_runs.core.results import Metric
-    from downstream_runs.engine.result_builder import selection
-
-    if run.best is None:
-        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
-    for name, score in run.best["scores"].items():
-        spec = run.plan.task.metric(name)
-        yield Metric(
-            name=name,
-            value=score["value"],
-            unit=spec.unit,
-            direction=spec.better,
-            counts=score["counts"],
-            split="dev",
-            selection=selection(run),
-            official=False,
-            role="information",
-        )
+    return Score("der", 100.0 * total.rate, {**counts, "files": total.files}, items)

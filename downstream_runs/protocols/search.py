@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.corpora.quesst14 import DOCUMENTS
 from downstream_runs.protocols import dtw
-from downstream_runs.protocols.layers import LayerStore
+from downstream_runs.protocols.layers import Chunk, LayerStore
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes
 
@@ -79,11 +79,17 @@ class Search:
 
         costs = self._resume((len(queries), len(documents)))
         mean, deviation = self._statistics()
-        frames = [self._normal([one], mean, deviation).frames for one in self._recordings(self.split)]
+        frames = [
+            self._normal([one], mean, deviation).frames
+            for chunk in self.store.groups[self.split]
+            for one in chunk.read(self.layer)
+        ]
         searched = [row for row, one in enumerate(frames) if len(one) >= FEWEST_FRAMES]
         wanted = [frames[row] for row in searched]
         start = 0
-        for block in bar(self._blocks(), desc=f"layer {self.layer} {self.split}", total=len(self._blocks())):
+        blocks = self._blocks()
+        for chunks in bar(blocks, desc=f"layer {self.layer} {self.split}", total=len(blocks)):
+            block = [one for chunk in chunks for one in chunk.read(self.layer)]
             part = slice(start, start + len(block))
             start += len(block)
             if not np.isnan(costs[:, part]).any():
@@ -92,8 +98,7 @@ class Search:
             if empty:
                 raise RunFailed(f"document {empty[0]} is too short for one frame; check the corpus")
             costs[:, part] = 0.0
-            found = dtw.costs(wanted, self._normal(block, mean, deviation))
-            costs[searched, part] = found.cpu().numpy()
+            costs[searched, part] = dtw.costs(wanted, self._normal(block, mean, deviation)).cpu().numpy()
             self._keep(costs)
         return costs
 
@@ -155,37 +160,20 @@ class Search:
             joined[span] = torch.from_numpy(frames).to(self.device)
         return dtw.Documents(dtw.unit_(joined.sub_(mean).div_(deviation)), spans)
 
-    def _blocks(self) -> Blocks:
-        return Blocks(self.store, self.layer)
+    def _blocks(self) -> list[list[Chunk]]:
+        """The documents in blocks of about BLOCK_SECONDS."""
+        blocks: list[list[Chunk]] = []
+        filled = 0.0
+        for chunk in self.store.groups[DOCUMENTS]:
+            if not blocks or filled + chunk.seconds > BLOCK_SECONDS:
+                blocks.append([])
+                filled = 0.0
+            blocks[-1].append(chunk)
+            filled += chunk.seconds
+        return blocks
 
     def _names(self, group: str) -> list[str]:
         return [name for chunk in self.store.groups[group] for name in chunk.names]
-
-    def _recordings(self, group: str) -> Iterator[NDArray[Any]]:
-        for chunk in self.store.groups[group]:
-            yield from chunk.read(self.layer)
-
-
-class Blocks:
-    """The documents of a layer in blocks of about BLOCK_SECONDS: each a list of frames `[frame, feature]`."""
-
-    def __init__(self, store: LayerStore, layer: int) -> None:
-        self._layer = layer
-        self._blocks: list[list[Any]] = []
-        filled = 0.0
-        for chunk in store.groups[DOCUMENTS]:
-            if not self._blocks or filled + chunk.seconds > BLOCK_SECONDS:
-                self._blocks.append([])
-                filled = 0.0
-            self._blocks[-1].append(chunk)
-            filled += chunk.seconds
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def __iter__(self) -> Iterator[list[NDArray[Any]]]:
-        for chunks in self._blocks:
-            yield [frames for chunk in chunks for frames in chunk.read(self._layer)]
 
 
 def z_normalised(scores: Floats) -> Floats:

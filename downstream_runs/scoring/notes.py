@@ -16,73 +16,18 @@ from downstream_runs.scoring.inputs import short
 Texts = Mapping[str, str]
 
 #: First cells of a line that names columns instead of an utterance, in lower case.
-NAME_COLUMNS = frozenset(
-    {
-        "name",
-        "names",
-        "id",
-        "ids",
-        "file",
-        "files",
-        "filename",
-        "file_name",
-        "filepath",
-        "file_path",
-        "path",
-        "wav",
-        "wav_path",
-        "audio",
-        "audio_path",
-        "utt",
-        "utt_id",
-        "uttid",
-        "utterance",
-        "utterance_id",
-        "utterances",
-        "item",
-        "key",
-        "segment",
-        "segment_id",
-        "recording",
-    }
+_NAME_COLUMNS = (
+    "name names id ids file files filename file_name filepath file_path path wav wav_path audio "
+    "audio_path utt utt_id uttid utterance utterance_id utterances item key segment segment_id recording"
 )
+NAME_COLUMNS = frozenset(_NAME_COLUMNS.split())
 #: First words of what stands beside them.
-TEXT_COLUMNS = frozenset(
-    {
-        "text",
-        "texts",
-        "label",
-        "labels",
-        "transcript",
-        "transcripts",
-        "transcription",
-        "sentence",
-        "sentences",
-        "prediction",
-        "predictions",
-        "predicted",
-        "predict",
-        "hypothesis",
-        "hyp",
-        "pred",
-        "reference",
-        "ref",
-        "target",
-        "truth",
-        "words",
-        "phones",
-        "phonemes",
-        "class",
-        "speaker",
-        "speaker_id",
-        "speakerid",
-        "emotion",
-        "keyword",
-        "intent",
-        "action",
-        "slots",
-    }
+_TEXT_COLUMNS = (
+    "text texts label labels transcript transcripts transcription sentence sentences prediction "
+    "predictions predicted predict hypothesis hyp pred reference ref target truth words phones phonemes "
+    "class speaker speaker_id speakerid emotion keyword intent action slots"
 )
+TEXT_COLUMNS = frozenset(_TEXT_COLUMNS.split())
 _WORD = re.compile(r"[\w-]+")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
-from downstream_runs.core.task import Cost, MetricSpec, Score, TaskSpec
+from downstream_runs.core.task import Cost, Score, TaskSpec
 from downstream_runs.corpora import quesst14
 from downstream_runs.protocols import qbe
 from downstream_runs.recipes import Recipes
@@ -38,17 +38,7 @@ TASK = TaskSpec(
     cost=Cost(search_gb=30.0),  # 12 x 768 values in fp32 for each frame of all audio
     train_split=None,
     test_splits=("eval",),
-    metrics=(
-        MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None),
-        MetricSpec(
-            "mtwv_english",
-            "maximum term weighted value, English queries and documents only",
-            "fraction",
-            "higher",
-            None,
-            official=False,
-        ),
-    ),
+    metrics=(qbe.MTWV, qbe.MTWV_ENGLISH),
     artefacts=(BENCHMARK, LAYERS, TRIALS),
     submitted={BENCHMARK: f"qbe_public/{BENCHMARK}"},
     fixed_keys=tuple(

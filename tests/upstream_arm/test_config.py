@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.config import StudentConfig, from_mapping, reuse_pattern
+from upstream_arm.config import StudentConfig, from_mapping, parse_list, reuse_pattern
 from upstream_arm.config_yaml import load_yaml
-from upstream_arm.literals import parse_list
 from upstream_arm.names import RELEASED, names
 from upstream_arm.presets import PRESETS, front_end, preset
 from upstream_arm.student import Student

@@ -16,7 +16,6 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.expert import UpstreamExpert, from_checkpoint, from_seed
 from upstream_arm.names import names
-from upstream_arm.waveforms import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,11 +92,6 @@ def test_waveforms_follow_the_type_of_the_weights(small_config: StudentConfig, d
 def test_waveforms_that_cannot_be_used(expert: UpstreamExpert, wav: Any, says: str) -> None:
     with pytest.raises(UpstreamError, match=f"waveform 1 of the batch .*{says}"):
         expert([torch.zeros(800), wav])
-
-
-def test_another_sample_rate_is_refused_not_guessed() -> None:
-    with pytest.raises(UpstreamError, match="8000 Hz, expected 16000 Hz"):
-        prepare(torch.zeros(800), "a.wav", sample_rate=8_000)
 
 
 def test_data_parallel_and_plain_tensor(expert: UpstreamExpert) -> None:

@@ -125,8 +125,7 @@ def seed_dropout(seed: int, number: int) -> None:
 def read(utterance: Utterance) -> Tensor:
     """The samples of a recording, [sample] of float32.
 
-    Raises:
-        UpstreamError: if the file is not what its length was read from, or a sample is no finite number.
+    UpstreamError if the file is not what its length was read from, or a sample is no finite number.
     """
     try:
         samples, _ = soundfile.read(str(utterance.path), dtype="float32")
@@ -170,9 +169,7 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     """Every recording in some folders of `root`, in the order of the names.
 
     Lengths are kept in the json file `cache`, by name, size and time of change: the second call is quick.
-
-    Raises:
-        UpstreamError: for a split without recordings, a recording that cannot be used, and as `folders.walk`.
+    UpstreamError for a split without recordings, a recording that cannot be used, and as `folders.walk`.
     """
     paths = [path for split in splits for path in _recordings(root, split)]
     known = read_json(cache) or {}
@@ -180,8 +177,9 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
         status = path.stat()
         entry = known.get(str(path))
-        if entry is None or entry[:2] != [status.st_size, status.st_mtime_ns]:
-            entry = [status.st_size, status.st_mtime_ns, _samples(path)]
+        version = [status.st_size, status.st_mtime_ns]
+        if not isinstance(entry, list) or len(entry) != 3 or entry[:2] != version:
+            entry = [*version, _samples(path)]
         current[str(path)] = entry
     if known != {**known, **current}:
         atomic_write_text(cache, json.dumps({**known, **current}))

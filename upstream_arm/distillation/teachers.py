@@ -33,26 +33,18 @@ class Targets(NamedTuple):
 
 
 class Teacher(nn.Module):
-    """A model called as `teacher(wavs, lengths, mask)`: [batch, sample], samples of each, [batch, frame].
+    """A model called as `teacher(wavs, lengths, mask)`: [batch, sample], samples of each, [batch, frame]."""
 
-    Attributes:
-        width: its features.
-        layers: how many it has.
-        conv_layers: its convolutions over the waveform, where they are known.
-        maskable: whether it can take masks.
-        labels: what has to be said of everything that is learnt from it.
-    """
-
-    width: int
+    width: int  # its features
     layers: int
-    conv_layers: tuple[ConvLayer, ...] | None = None
+    conv_layers: tuple[ConvLayer, ...] | None = None  # over the waveform, where they are known
     maskable = False
 
     def __init__(self, model: nn.Module, labels: tuple[str, ...]) -> None:
         super().__init__()
         # Weights stored in half precision are taken to fp32, the type of the waveforms.
         self.model: Any = model.eval().requires_grad_(False).float()
-        self.labels = labels
+        self.labels = labels  # what has to be said of everything that is learnt from it
 
     def train(self, mode: bool = True) -> Teacher:
         """A teacher is always in evaluation mode."""
@@ -160,16 +152,11 @@ class UpstreamTeacher(Teacher):
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:
-    """The teacher behind `--teacher`.
+    """The teacher behind `--teacher`; UpstreamError if there is none, or it cannot be used.
 
-    Args:
-        name: a folder or the Hugging Face name of a checkpoint of transformers, `s3prl:UPSTREAM`, or
-            `random:hubert`, `random:wav2vec2`, `random:wavlm` for a small one with seeded random weights.
-        layers: the student's, for an s3prl upstream.
-        seed: for a random one.
-
-    Raises:
-        UpstreamError: if there is no such teacher or it cannot be used.
+    It is a folder or the Hugging Face name of a checkpoint of transformers, `s3prl:UPSTREAM` (for a student
+    of so many layers), or `random:hubert`, `random:wav2vec2`, `random:wavlm` for a small one with seeded
+    random weights.
     """
     if name.startswith(RANDOM):
         return random_teacher(name.removeprefix(RANDOM), seed)

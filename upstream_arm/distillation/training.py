@@ -44,13 +44,9 @@ class RuntimeOptions:
 
 
 def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
-    """Make a student, or go on making it.
+    """Make a student, or go on making it; returns its safetensors.
 
-    Returns:
-        The student's safetensors.
-
-    Raises:
-        UsageError: if teacher, corpus, folder or settings cannot be used, or the training diverges.
+    UsageError if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
     with distributed(options.device) as context, contextlib.ExitStack() as stack:
         if context.first:
@@ -155,14 +151,9 @@ class Distillation:
                 content = {name: part.state_dict() for name, part in self._parts.items()}
                 state.save(self.folder, step, {**content, "devices": context.devices})
         if journal is not None:
-            remarks = {
-                LABELS_KEY: list(self.labels),
-                "settings": settings.to_mapping(),
-                "steps": self.steps,
-                "final": journal.last,
-            }
-            written = {key: json.dumps(value) for key, value in remarks.items()}
-            save_student(self.student.state_dict(), self.student.config, target, written)
+            about = {"settings": settings.to_mapping(), "steps": self.steps, "final": journal.last}
+            remarks = {key: json.dumps(value) for key, value in {LABELS_KEY: self.labels, **about}.items()}
+            save_student(self.student.state_dict(), self.student.config, target, remarks)
 
     def _loader(self, dataset: DistillationDataset, numbers: range) -> DataLoader[Batch]:
         """Reads the batches of these numbers ahead."""
@@ -228,10 +219,8 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.preset} has no projections to the teacher's width, which the objective "
             f"{settings.objective} compares; give --objective star, or another student"
         )
-    theirs, ours = (
-        receptive_field(layers)
-        for layers in (teacher.conv_layers or settings.student.conv_layers, settings.student.conv_layers)
-    )
+    ours = receptive_field(settings.student.conv_layers)
+    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else ours
     if theirs != ours:
         raise UpstreamError(
             f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {ours}, expected "

@@ -39,25 +39,15 @@ _VECTOR_PRODUCTS = {
 }
 
 
-def call_upstream(module: nn.Module, waveform: Tensor) -> object:
-    """Call a module as s3prl calls its upstreams: with a list of waveforms of shape `[sample]`."""
-    return module([waveform])
-
-
 def count(
     module: nn.Module,
     lengths: Sequence[int],
-    forward: Callable[[nn.Module, Tensor], object] = call_upstream,
+    forward: Callable[[nn.Module, Tensor], object] = lambda upstream, waveform: upstream([waveform]),
 ) -> list[dict[str, int]]:
-    """Count the products of one forward pass for each length.
+    """Multiply-accumulates of `convolutions` and `matrix_products` of one pass, for each length in samples.
 
-    Args:
-        module: any module; it is put into evaluation mode and should have no fast path of its own.
-        lengths: samples at 16 kHz, one utterance each.
-        forward: runs the module on one waveform `[sample]`.
-
-    Returns:
-        For each length the multiply-accumulates of `convolutions` and `matrix_products`.
+    The module is put into evaluation mode and should have no fast path of its own; `forward` runs it on one
+    waveform [sample].
     """
     module.eval()
     first = next(module.parameters(), None)

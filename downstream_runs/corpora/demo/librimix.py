@@ -2,7 +2,8 @@
 
 Each mixture is one low and one high voice that speak at times of their own, partly at once, over faint noise.
 It has the folders and metadata of a generated Libri2Mix and, beside them, the RTTM files of the sources, so
-that the real preparation runs on it. Numbers measured on it carry the label "demo".
+that the real preparation runs on it. Two such voices are easier than two real speakers. Numbers measured on
+it carry the label "demo".
 """
 
 from __future__ import annotations
@@ -11,17 +12,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from downstream_runs.corpora import wavs
-from downstream_runs.corpora.demo import sentences
+from downstream_runs.corpora.audio import SAMPLE_RATE
+from downstream_runs.corpora.demo import made, sentences
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
-from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.librimix import MIXTURES, SPEECH
-from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
-from upstream_arm.common.files import atomic_write_text
+from downstream_runs.corpora.librimix import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,43 +35,10 @@ SILENCE = 0.02
 NOISE = 0.003
 """The largest sample of the noise under a mixture."""
 
-RECORDINGS: Mapping[str, int] = MappingProxyType({"train": 36, "dev": 10, "test": 10})
+RECORDINGS: Mapping[str, int] = {"train": 36, "dev": 10, "test": 10}
 
-SPEAKERS: Mapping[str, tuple[Mapping[int, Voice], Mapping[int, Voice]]] = MappingProxyType(
-    {
-        "train": (
-            {
-                90101: Voice("en-us", "m1", pitch=35),
-                90102: Voice("en-us", "m3", pitch=45, rate=145),
-                90103: Voice("en-gb-x-rp", "m7", pitch=35),
-            },
-            {
-                90104: Voice("en-us", "f2", pitch=60),
-                90105: Voice("en-us", "f5", pitch=60, rate=145),
-                90106: Voice("en-gb-x-rp", "f4", pitch=60),
-            },
-        ),
-        "dev": (
-            {90111: Voice("en-us", "m5", pitch=40)},
-            {90112: Voice("en-us", "f1", pitch=60)},
-        ),
-        "test": (
-            {90121: Voice("en-us", "m8", pitch=40)},
-            {90122: Voice("en-us", "f3", pitch=60)},
-        ),
-    }
-)
-"""The low and the high voices of each split, numbered above LibriSpeech's own speakers."""
-
-NOTICE = """This corpus is synthetic: a synthesiser (espeak-ng) said short sentences, two voices at once.
-
-It has the layout of Libri2Mix (16 kHz, mode max, mix_both) and nothing of its speech: in every mixture one
-voice is low and the other high, which is easier than two real speakers. It is made to try the whole path
-from training to a result file. Numbers measured on it say nothing about an upstream and carry the label
-"demo".
-DEMO.json lists its files; where it is absent only half of the corpus was made, and making it again
-completes it.
-"""
+SPEAKERS: Mapping[str, Mapping[str, Mapping[int, Voice]]] = made.voices("librimix")
+"""The low and the high voices of each split."""
 
 
 @dataclass(frozen=True)
@@ -103,28 +66,16 @@ class _Mixture:
 
     @property
     def file(self) -> str:
-        return f"wav16k/max/{MIXTURES[self.split]}/mix_both/{self.name}.wav"
+        return f"wav16k/max/{SPLITS[self.split].mixtures}/mix_both/{self.name}.wav"
 
 
-def make(root: Path, seed: int = 0) -> Path:
-    """Make the corpus in `root`/Libri2Mix and return that folder.
-
-    `seed` draws sentences, pauses, levels and noise. A corpus that is whole is left as it is; one that is
-    half made, changed, or of another seed is made again. Raises UsageError if espeak-ng is not installed,
-    if the folder holds something else, and if it cannot be written to.
-    """
-    target = root.expanduser().absolute() / "Libri2Mix"
-    facts: dict[str, Any] = {"version": VERSION, "seed": seed, "recordings": dict(RECORDINGS)}
-    if is_whole(target, DEMO, facts):
-        return target
-    plan = _plan(seed)
-    # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
-    spoken = synthesise([line for mixture in plan for source in mixture.sources for line in source.lines])
-    with writing(target):
-        begin(target, DEMO, NOTICE)
-        files, samples = _write(target, plan, spoken, seed)
-        finish(target, DEMO, {**facts, "seconds": round(samples / SAMPLE_RATE, 3)}, files)
-    return target
+def make(folder: Path, seed: int = 0) -> Path:
+    """Make the corpus in `folder`/Libri2Mix and return that folder, see `made.make`; `seed` draws sentences,
+    pauses, levels and noise."""
+    facts = {"version": VERSION, "seed": seed, "recordings": RECORDINGS}
+    return made.make(
+        folder / "Libri2Mix", facts, "short sentences, two voices at once", lambda: _content(seed)
+    )
 
 
 def _plan(seed: int) -> list[_Mixture]:
@@ -134,7 +85,7 @@ def _plan(seed: int) -> list[_Mixture]:
     for split, voices in SPEAKERS.items():
         for number in range(RECORDINGS[split]):
             sources = []
-            for group in voices:
+            for group in voices.values():
                 speaker = sorted(group)[number % len(group)]
                 lines = tuple(Line(_sentence(rng), group[speaker]) for _ in range(rng.choice((1, 1, 2))))
                 pauses = [
@@ -164,36 +115,30 @@ def _sentence(rng: random.Random) -> str:
     )
 
 
-def _write(
-    root: Path, plan: Sequence[_Mixture], spoken: Sequence[NDArray[np.float32]], seed: int
-) -> tuple[list[str], int]:
-    """Write audio, metadata and RTTM; the paths of all files relative to `root`, and the samples in all."""
-    waves = iter(spoken)
-    tables = {
-        f"wav16k/max/metadata/mixture_{name}_mix_both.csv": [
-            "mixture_ID,mixture_path,source_1_path,source_2_path,noise_path,length"
-        ]
-        for name in MIXTURES.values()
-    }
-    turns: dict[str, list[str]] = {f"metadata/LibriSpeech/{name}.rttm": [] for name in SPEECH.values()}
-    files = []
-    total = 0
+def _content(seed: int) -> made.Content:
+    """Audio, metadata and RTTM."""
+    plan = _plan(seed)
+    spoken = iter(synthesise([line for one in plan for source in one.sources for line in source.lines]))
+    waves: dict[str, NDArray[np.float32]] = {}
+    header = "mixture_ID,mixture_path,source_1_path,source_2_path,noise_path,length"
+    tables = {split: [header] for split in SPLITS}
+    turns: dict[str, list[str]] = {split: [] for split in SPLITS}
     for index, mixture in enumerate(plan):
         laid = []
         for source in mixture.sources:
-            wave, times = _lay(source, [next(waves) for _ in source.lines])
+            wave, times = _lay(source, [next(spoken) for _ in source.lines])
             laid.append(wave)
-            turns[f"metadata/LibriSpeech/{SPEECH[mixture.split]}.rttm"] += _rttm(source, times)
-        samples = _mix(laid, random.Random(f"noise {seed} {index}"))
-        wavs.write_wav(root / mixture.file, samples)
-        files.append(mixture.file)
-        total += len(samples)
+            turns[mixture.split] += _rttm(source, times)
+        waves[mixture.file] = _mix(laid, random.Random(f"noise {seed} {index}"))
         # The generator leaves the sources there too; nothing reads them, so they are not made.
-        row = [mixture.name, f"Libri2Mix/{mixture.file}", "", "", "", str(len(samples))]
-        tables[f"wav16k/max/metadata/mixture_{MIXTURES[mixture.split]}_mix_both.csv"].append(",".join(row))
-    for name, lines in {**tables, **turns}.items():
-        atomic_write_text(root / name, "".join(f"{line}\n" for line in lines))
-    return [*files, *tables, *turns], total
+        row = [mixture.name, f"Libri2Mix/{mixture.file}", "", "", "", str(len(waves[mixture.file]))]
+        tables[mixture.split].append(",".join(row))
+    texts = {}
+    for split, names in SPLITS.items():
+        texts[f"wav16k/max/metadata/mixture_{names.mixtures}_mix_both.csv"] = tables[split]
+        texts[f"metadata/LibriSpeech/{names.speech}.rttm"] = turns[split]
+    written = {name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()}
+    return made.Content(waves, {"seconds": made.seconds(waves.values())}, written)
 
 
 def _lay(

@@ -12,7 +12,7 @@ from pathlib import Path
 from downstream_runs.corpora import lexicon
 from downstream_runs.corpora.demo import librispeech, sentences
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora.texts import writing
 from upstream_arm.common.errors import UsageError
 
 VERSION = 1

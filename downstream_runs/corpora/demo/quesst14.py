@@ -11,21 +11,15 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
-from downstream_runs.corpora.layout import SAMPLE_RATE
-from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
+from downstream_runs.corpora import texts
+from downstream_runs.corpora.audio import SAMPLE_RATE
+from downstream_runs.corpora.demo import made
+from downstream_runs.corpora.demo.speech import Line, synthesise
 from downstream_runs.corpora.quesst14 import DOCUMENTS, FOLDER, LANGUAGE, LISTS, SPLITS, truth_folder
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
-from upstream_arm.common.files import atomic_path, atomic_write_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: an older corpus is then made anew."""
@@ -33,23 +27,21 @@ VERSION = 1
 RATE = 8_000
 """Samples a second, as in the real corpus."""
 
-THINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "dev": (
-            "elephant",
-            "yellow umbrella",
-            "telephone",
-            "hospital",
-            "seven potatoes",
-            "kangaroo",
-            "library",
-        ),
-        "eval": ("crocodile", "cauliflower", "green bicycle", "microscope", "calendar", "sunflower", "piano"),
-    }
-)
+THINGS: Mapping[str, tuple[str, ...]] = {
+    "dev": (
+        "elephant",
+        "yellow umbrella",
+        "telephone",
+        "hospital",
+        "seven potatoes",
+        "kangaroo",
+        "library",
+    ),
+    "eval": ("crocodile", "cauliflower", "green bicycle", "microscope", "calendar", "sunflower", "piano"),
+}
 """What the documents name; each is a query of its split."""
 
-ABSENT: Mapping[str, str] = MappingProxyType({"dev": "submarine", "eval": "waterfall"})
+ABSENT: Mapping[str, str] = {"dev": "submarine", "eval": "waterfall"}
 """Queries that are in no document: the scorer leaves them out."""
 
 CARRIERS = (
@@ -59,48 +51,26 @@ CARRIERS = (
     "nobody wanted the {} or the {}",
 )
 NUMBER = 48
-VOICES = (
-    Voice("en-us", "m1", pitch=45),
-    Voice("en-us", "f2", pitch=50),
-    Voice("en-us", "m3", pitch=50, rate=145),
-    Voice("en-gb-x-rp", "f5", pitch=45, rate=130),
-)
-ASKING: Mapping[str, tuple[Voice, Voice]] = MappingProxyType(
-    {
-        "dev": (Voice("en-us", "m7", pitch=45), Voice("en-us", "f1", pitch=50)),
-        "eval": (Voice("en-us", "m5", pitch=45), Voice("en-us", "f4", pitch=50)),
-    }
-)
 
-FOREIGN: Mapping[str, tuple[Voice, tuple[str, ...], Mapping[str, str]]] = MappingProxyType(
-    {
-        "czech": (
-            Voice("cs", "m1"),
-            ("dobrý den, kde je nádraží", "koupil jsem nové auto", "dnes je krásné počasí"),
-            {"dev": "nádraží", "eval": "auto"},
-        ),
-        "slovak": (
-            Voice("sk", "f2"),
-            ("kde je najbližšia nemocnica", "zajtra pôjdeme do mesta"),
-            {"dev": "nemocnica", "eval": "mesta"},
-        ),
-    }
-)
-"""Language -> voice, documents, and by split a query that is in one of them."""
+VOICES: Mapping[str, Any] = made.voices("quesst14")
+"""Those of the documents, those that ask in each split, and one of each other language."""
 
-NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said a few sentences and single words.
+FOREIGN: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
+    "czech": (
+        ("dobrý den, kde je nádraží", "koupil jsem nové auto", "dnes je krásné počasí"),
+        {"dev": "nádraží", "eval": "auto"},
+    ),
+    "slovak": (
+        ("kde je najbližšia nemocnica", "zajtra pôjdeme do mesta"),
+        {"dev": "nemocnica", "eval": "mesta"},
+    ),
+}
+"""Language -> documents, and by split a query that is in one of them."""
 
-It has the layout of QUESST 2014 and nothing of its speech. It is made to try the whole path to a result file.
-Numbers measured on it say nothing about an upstream and carry the label "demo". DEMO.json lists its files;
-where it is absent only half of the corpus was made, and making it again completes it.
-"""
-
-INSTEAD = MappingProxyType(
-    {
-        "the list of documents": f"{NUMBER} synthetic English sentences",
-        **{split: f"{len(THINGS[split]) + 1} synthetic English queries" for split in SPLITS},
-    }
-)
+INSTEAD = {
+    "the list of documents": f"{NUMBER} synthetic English sentences",
+    **{split: f"{len(THINGS[split]) + 1} synthetic English queries" for split in SPLITS},
+}
 
 
 @dataclass(frozen=True)
@@ -118,26 +88,42 @@ class _File:
         return f"{'Audio' if self.part == DOCUMENTS else f'{self.part}_queries'}/{self.name}.wav"
 
 
-def make(root: Path, seed: int = 0) -> Path:
-    """Make the corpus in `root`/quesst14Database and return that folder.
+def make(folder: Path, seed: int = 0) -> Path:
+    """Make the corpus in `folder`/quesst14Database and return that folder, see `made.make`; `seed` draws
+    which document names what."""
+    facts = {"version": VERSION, "seed": seed, "instead": INSTEAD}
+    return made.make(folder / FOLDER, facts, "a few sentences and single words", lambda: _content(seed))
 
-    `seed` draws which document names what. A corpus that is whole is left as it is; one that is half made,
-    changed, or of another seed is made again. Raises UsageError if espeak-ng is not installed, if the folder
-    holds something else, and if it cannot be written to.
-    """
-    target = root.expanduser().absolute() / FOLDER
-    facts: dict[str, Any] = {"version": VERSION, "seed": seed, "instead": dict(INSTEAD)}
-    if is_whole(target, DEMO, facts):
-        return target
+
+def _content(seed: int) -> made.Content:
+    import soxr
+
     plan = _plan(seed)
-    # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
     waves = synthesise([file.line for file in plan])
-    with writing(target):
-        begin(target, DEMO, NOTICE)
-        files = _write(target, plan, waves)
-        seconds = round(sum(len(wave) for wave in waves) / SAMPLE_RATE, 3)
-        finish(target, DEMO, {**facts, "recordings": len(plan), "seconds": seconds}, files)
-    return target
+
+    def write(root: Path, samples: Mapping[str, int]) -> list[str]:
+        lists = {
+            f"scoring/{name}": "".join(
+                f"{FOLDER}/{file.path} {file.language}\n" for file in plan if file.part == part
+            )
+            for part, name in LISTS.items()
+        }
+        for name, text in lists.items():
+            texts.write(root / name, text)
+        lengths = {file.name: samples[file.path] / RATE for file in plan}
+        truths = []
+        for split in SPLITS:
+            folder = truth_folder(root, split)
+            groundtruth.write(folder, f"quesst14_{split}", _truth(plan, split), lengths)
+            truths += [path.relative_to(root).as_posix() for path in sorted(folder.iterdir())]
+        return [*lists, *truths]
+
+    return made.Content(
+        {file.path: soxr.resample(wave, SAMPLE_RATE, RATE) for file, wave in zip(plan, waves, strict=True)},
+        {"recordings": len(plan), "seconds": made.seconds(waves)},
+        write=write,
+        rate=RATE,
+    )
 
 
 def _plan(seed: int) -> list[_File]:
@@ -148,17 +134,17 @@ def _plan(seed: int) -> list[_File]:
     while len(drawn) < 2 * NUMBER:
         drawn += source.sample(things, len(things))
     spoken = [(LANGUAGE, line) for line in _sentences(drawn, source)]
-    for language, (voice, texts, _) in FOREIGN.items():
-        spoken += [(language, Line(text, voice)) for text in texts]
+    for language, (sentences, _) in FOREIGN.items():
+        spoken += [(language, Line(text, VOICES[language])) for text in sentences]
     source.shuffle(spoken)
     plan = [
         _File(DOCUMENTS, f"quesst14_{number:05d}", language, line)
         for number, (language, line) in enumerate(spoken, start=1)
     ]
     for split in SPLITS:
-        asked = [(LANGUAGE, thing, ASKING[split][n % 2]) for n, thing in enumerate(THINGS[split])]
-        asked.append((LANGUAGE, ABSENT[split], ASKING[split][0]))
-        asked += [(language, said[split], voice) for language, (voice, _, said) in FOREIGN.items()]
+        asked = [(LANGUAGE, thing, VOICES[split][n % 2]) for n, thing in enumerate(THINGS[split])]
+        asked.append((LANGUAGE, ABSENT[split], VOICES[split][0]))
+        asked += [(language, query[split], VOICES[language]) for language, (_, query) in FOREIGN.items()]
         plan += [
             _File(split, f"quesst14_{split}_{number:04d}", language, Line(text, voice))
             for number, (language, text, voice) in enumerate(asked, start=1)
@@ -168,31 +154,14 @@ def _plan(seed: int) -> list[_File]:
 
 def _sentences(drawn: list[str], source: random.Random) -> list[Line]:
     """Documents that name two different things each, all voices and carriers in turn."""
-    lines = []
+    lines, voices = [], VOICES[DOCUMENTS]
     for number in range(NUMBER):
         first, second = drawn[2 * number : 2 * number + 2]
         if first == second:
             second = source.choice([thing for thing in drawn if thing != first])
         carrier = CARRIERS[number % len(CARRIERS)]
-        lines.append(Line(carrier.format(first, second), VOICES[(number // len(CARRIERS)) % len(VOICES)]))
+        lines.append(Line(carrier.format(first, second), voices[(number // len(CARRIERS)) % len(voices)]))
     return lines
-
-
-def _write(root: Path, plan: list[_File], waves: list[NDArray[np.float32]]) -> list[str]:
-    """Write audio, lists and ground truths; the paths of all files, relative to `root`."""
-    seconds = {}
-    for file, wave in zip(plan, waves, strict=True):
-        seconds[file.name] = _write_wav(root / file.path, wave)
-    files = [file.path for file in plan]
-    for part, name in LISTS.items():
-        lines = [f"{FOLDER}/{file.path} {file.language}\n" for file in plan if file.part == part]
-        atomic_write_text(root / "scoring" / name, "".join(lines))
-        files.append(f"scoring/{name}")
-    for split in SPLITS:
-        folder = truth_folder(root, split)
-        groundtruth.write(folder, f"quesst14_{split}", _truth(plan, split), seconds)
-        files += [path.relative_to(root).as_posix() for path in sorted(folder.iterdir())]
-    return files
 
 
 def _truth(plan: list[_File], split: str) -> GroundTruth:
@@ -211,15 +180,3 @@ def _truth(plan: list[_File], split: str) -> GroundTruth:
             for query in queries
         },
     )
-
-
-def _write_wav(path: Path, wave: NDArray[np.float32]) -> float:
-    """Write 16 kHz samples at 8 kHz; returns the length in seconds."""
-    import numpy as np
-    import soundfile
-    import soxr
-
-    samples = np.rint(soxr.resample(wave, SAMPLE_RATE, RATE).clip(-1, 1) * 32767).astype(np.int16)
-    with atomic_path(path) as temporary:
-        soundfile.write(str(temporary), samples, RATE, format="WAV", subtype="PCM_16")
-    return len(samples) / RATE

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.demo.espeak_worker import SAMPLE_RATE as ESPEAK_RATE
-from downstream_runs.corpora.layout import SAMPLE_RATE
 from upstream_arm.common.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:

@@ -7,16 +7,12 @@ works and nothing about an upstream; they carry the label "demo".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from downstream_runs.corpora import wavs
+from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
-from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.speech_commands import (
     COMMANDS,
     NOISE,
@@ -37,72 +33,31 @@ VERSION = 1
 
 OTHERS = ("bird", "dog", "five", "house", "marvin", "wow")
 
-VOICES: Mapping[str, tuple[Voice, ...]] = MappingProxyType(
-    {
-        "train": (
-            Voice("en-us", "m1", pitch=40),
-            Voice("en-us", "f2", pitch=55),
-            Voice("en-us", "m3", pitch=55, rate=145),
-            Voice("en-us", "f5", pitch=45, rate=125),
-            Voice("en-gb-x-rp", "m7", pitch=45),
-        ),
-        "dev": (
-            Voice("en-us", "m5", pitch=45, rate=130),
-            Voice("en-us", "f1", pitch=50),
-        ),
-        "test": (
-            Voice("en-us", "m8", pitch=50),
-            Voice("en-us", "f3", pitch=55, rate=130),
-        ),
-    }
-)
+VOICES: Mapping[str, Sequence[Voice]] = made.voices("speech_commands")
 
 NOISES = ("pink_noise", "white_noise")
 NOISE_SECONDS = 3
 TEST_SILENCES = 3
 
-NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said sixteen words; noise was drawn.
 
-It has the layout of {name} and nothing of its speech. It is made to try the whole path from training to a
-result file. Numbers measured on it say nothing about an upstream and carry the label "demo".
-DEMO.json lists its files; where it is absent only half of the corpus was made, and making it again
-completes it.
-"""
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file to be written, relative to its root; `line` None is noise, `seconds` long."""
-
-    name: str
-    line: Line | None
-    seconds: int = 1
+def make(folder: Path, seed: int = 0) -> Path:
+    """Make both folders of the corpus in `folder` and return that of the words, see `made.make`; `seed` draws
+    the noise."""
+    facts = {"version": VERSION, "seed": seed}
+    for number, (name, files) in enumerate({TRAIN_FOLDER: _words(), TEST_FOLDER: _test()}.items()):
+        plan = dict(files)
+        made.make(folder / name, facts, "sixteen words", lambda: _content(plan, (seed, number)))  # noqa: B023
+    return folder.expanduser().absolute() / TRAIN_FOLDER
 
 
-def make(root: Path, seed: int = 0) -> Path:
-    """Make both folders of the corpus in `root` and return that of the words.
-
-    `seed` draws the noise. A corpus that is whole is left as it is; one that is half made, changed, or of
-    another seed is made again. Raises UsageError if espeak-ng is not installed, if a folder holds something
-    else, and if it cannot be written to.
-    """
-    root = root.expanduser().absolute()
-    facts: dict[str, Any] = {"version": VERSION, "seed": seed}
-    plans = {TRAIN_FOLDER: list(_words()), TEST_FOLDER: list(_test())}
-    if all(is_whole(root / name, DEMO, facts) for name in plans):
-        return root / TRAIN_FOLDER
-    lines = [file.line for plan in plans.values() for file in plan if file.line is not None]
-    # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
-    spoken = iter(synthesise(lines))
-    for number, (name, plan) in enumerate(plans.items()):
-        target = root / name
-        with writing(target):
-            begin(target, DEMO, NOTICE.format(name=name))
-            for index, file in enumerate(plan):
-                wave = _noise(file, (seed, number, index)) if file.line is None else one_second(next(spoken))
-                wavs.write_wav(target / file.name, wave)
-            finish(target, DEMO, {**facts, "utterances": len(plan)}, [file.name for file in plan])
-    return root / TRAIN_FOLDER
+def _content(plan: Mapping[str, Line | int], seed: tuple[int, ...]) -> made.Content:
+    """Words, each in a second of its own, and noise of so many seconds."""
+    spoken = iter(synthesise([line for line in plan.values() if isinstance(line, Line)]))
+    waves = {
+        name: one_second(next(spoken)) if isinstance(line, Line) else _noise(name, line, (*seed, index))
+        for index, (name, line) in enumerate(plan.items())
+    }
+    return made.Content(waves, {"utterances": len(plan)})
 
 
 def speaker(split: str, number: int) -> str:
@@ -115,24 +70,24 @@ def speaker(split: str, number: int) -> str:
     raise AssertionError("a tenth of all names is in each part")
 
 
-def _words() -> Iterator[_File]:
+def _words() -> Iterator[tuple[str, Line | int]]:
     for split in ("train", "dev"):
         for number, voice in enumerate(VOICES[split]):
             for word in (*COMMANDS, *OTHERS):
-                yield _File(f"{word}/{speaker(split, number)}_nohash_0.wav", Line(word, voice))
+                yield f"{word}/{speaker(split, number)}_nohash_0.wav", Line(word, voice)
     for name in NOISES:
-        yield _File(f"{NOISE}/{name}.wav", None, NOISE_SECONDS)
+        yield f"{NOISE}/{name}.wav", NOISE_SECONDS
 
 
-def _test() -> Iterator[_File]:
+def _test() -> Iterator[tuple[str, Line | int]]:
     for number, voice in enumerate(VOICES["test"]):
         name = speaker("test", number)
         for word in COMMANDS:
-            yield _File(f"{word}/{name}_nohash_0.wav", Line(word, voice))
+            yield f"{word}/{name}_nohash_0.wav", Line(word, voice)
         for index, word in enumerate(OTHERS[:3]):
-            yield _File(f"{UNKNOWN}/{name}_nohash_{index}.wav", Line(word, voice))
+            yield f"{UNKNOWN}/{name}_nohash_{index}.wav", Line(word, voice)
     for index in range(TEST_SILENCES):
-        yield _File(f"{SILENCE}/silence_{index}.wav", None)
+        yield f"{SILENCE}/silence_{index}.wav", 1
 
 
 def one_second(wave: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,12 +99,12 @@ def one_second(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(wave, (before, SECOND - len(wave) - before))
 
 
-def _noise(file: _File, seed: tuple[int, ...]) -> NDArray[np.float64]:
+def _noise(name: str, seconds: int, seed: tuple[int, ...]) -> NDArray[np.float64]:
     """White noise, or noise that falls by 3 dB an octave as pink noise does."""
     import numpy as np
 
-    wave = np.random.default_rng(seed).normal(0, 1, file.seconds * SECOND)
-    if "white" not in file.name:
+    wave = np.random.default_rng(seed).normal(0, 1, seconds * SECOND)
+    if "white" not in name:
         spectrum = np.fft.rfft(wave)
         spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
         wave = np.fft.irfft(spectrum, len(wave))

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import wavs
+from downstream_runs.corpora.audio import AudioFile
+from downstream_runs.corpora.audio import problems as audio_problems
+from downstream_runs.corpora.checks import require_none
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
+from downstream_runs.corpora.texts import writing
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
@@ -85,8 +87,8 @@ def _read(source: Path) -> list[_Order]:
             raise UsageError(f"{place} names {row['utt']} and {row['file']}, a file in {source} was expected")
         slots = (row["intent"], row["coffeeDrink"], "sized" if row["size"] else "unsized")
         orders.append(_Order(row["utt"], audio, row["split"], slots))
-    problems = [said for order in orders if (said := wavs.problem(order.audio)) is not None]
-    wavs.require_good(problems, "restore these files of the sample")
+    problems = audio_problems([AudioFile.at(one.audio, source) for one in orders], None, "orders")
+    require_none(problems, "restore these files of the sample")
     return orders
 
 

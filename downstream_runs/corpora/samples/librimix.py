@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.corpora import kaldi
-from downstream_runs.corpora.audio import AudioProblem, decode
+from downstream_runs.corpora.audio import SAMPLE_RATE, AudioProblem, decode
 from downstream_runs.corpora.kaldi import Recording, Segment
-from downstream_runs.corpora.layout import SAMPLE_RATE
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
+from downstream_runs.corpora.texts import writing
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, sha256_file
 

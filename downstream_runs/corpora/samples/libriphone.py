@@ -11,8 +11,8 @@ from pathlib import Path
 
 from downstream_runs.corpora import lexicon
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import librispeech
+from downstream_runs.corpora.texts import writing
 from upstream_arm.common.files import atomic_write_text, sha256_file
 
 LEXICON = "lexicon_cmudict.txt"

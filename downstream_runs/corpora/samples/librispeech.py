@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora.audio import AudioProblem, decode
-from downstream_runs.corpora.layout import SAMPLE_RATE
+from downstream_runs.corpora.audio import SAMPLE_RATE, AudioProblem, decode
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
 from downstream_runs.corpora.samples.copies import link_or_copy
+from downstream_runs.corpora.texts import writing
 from downstream_runs.corpora.transcripts import TranscriptProblem, format_line, parse_line
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, sha256_file

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import folders, wavs
+from downstream_runs.corpora import audio, folders
+from downstream_runs.corpora.audio import AudioFile
+from downstream_runs.corpora.checks import require_none
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples import tables
 from downstream_runs.corpora.samples.copies import link_or_copy
 from downstream_runs.corpora.speech_commands import (
@@ -27,6 +28,7 @@ from downstream_runs.corpora.speech_commands import (
     UNKNOWN,
     part,
 )
+from downstream_runs.corpora.texts import writing
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 
@@ -99,9 +101,9 @@ def _read(source: Path) -> tuple[list[_Word], list[Path]]:
         for place, row in tables.read(source / TABLE, COLUMNS, f"{TABLE} and its files")
     ]
     noises = folders.files(source / NOISE, ".wav")
-    problems = [said for path in noises if (said := wavs.problem(path, SECOND)) is not None]
-    problems += [said for one in words if (said := wavs.problem(one.audio)) is not None]
-    wavs.require_good(problems, "restore these files of the sample")
+    problems = audio.problems([AudioFile.at(path, source) for path in noises], None, "noise", SECOND)
+    problems += audio.problems([AudioFile.at(one.audio, source) for one in words], None, "words")
+    require_none(problems, "restore these files of the sample")
     return words, noises
 
 
@@ -133,6 +135,6 @@ def _silence(target: Path, noises: list[Path]) -> list[str]:
         for index in range(SILENCES_A_NOISE):
             start = index * (len(wave) - SECOND) // max(SILENCES_A_NOISE - 1, 1)
             name = f"{SILENCE}/{path.stem}_{index}.wav"
-            wavs.write_wav(target / name, wave[start : start + SECOND])
+            audio.write_audio(target / name, wave[start : start + SECOND])
             names.append(name)
     return names

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
-from downstream_runs.corpora.outputs import writing
 from downstream_runs.corpora.samples.librispeech import TABLE, Utterance, read_table
+from downstream_runs.corpora.texts import writing
 from downstream_runs.corpora.voxceleb1 import part
-from downstream_runs.corpora.voxceleb1_lists import Trial
+from downstream_runs.corpora.voxceleb1_verification import Trial
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from downstream_runs.corpora import voxceleb1_trims
+from downstream_runs.corpora import voxceleb1_verification
 
 
 def corpus(root: Path, speakers: tuple[str, ...]) -> Path:
@@ -47,7 +47,7 @@ def test_verification_trims_anew_or_takes_our_table(bridged: None, tmp_path: Pat
     from s3prl.downstream.sv_voxceleb1 import dataset
 
     before = package("sv_voxceleb1"), dataset.__file__
-    assert [list(effect) for effect in voxceleb1_trims.EFFECTS] == dataset.EFFECTS
+    assert [list(effect) for effect in voxceleb1_verification.EFFECTS] == dataset.EFFECTS
     config = {"min_sec": 32000}
     for name, speakers in (("a", ("id10001",)), ("b", ("id10002", "id10003"))):
         root = corpus(tmp_path / name, speakers) / "dev" / "wav"
@@ -55,7 +55,7 @@ def test_verification_trims_anew_or_takes_our_table(bridged: None, tmp_path: Pat
         assert [str(path) for path in data.dataset] == [str(root / f"{s}/v/00001.wav") for s in speakers]
         assert data.all_speakers == list(speakers)
     lengths = {"id10002/v/00001.wav": 32000, "id10003/v/00001.wav": 32001}
-    table = voxceleb1_trims.write_s3prl_table(lengths, tmp_path / "cache")
+    table = voxceleb1_verification.write_s3prl_table(lengths, tmp_path / "cache")
     data = dataset.SpeakerVerifi_train(config, ["Voxceleb1"], [root], str(table), 128000)
     assert data.dataset == [root / "id10003/v/00001.wav"]
     assert (package("sv_voxceleb1"), dataset.__file__) == before

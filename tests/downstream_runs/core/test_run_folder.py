@@ -27,14 +27,14 @@ def test_no_other_module_spells_the_names() -> None:
 
 def test_a_folder_is_cleared_but_for_its_lock(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    assert not folder.is_begun and not folder.is_finished and folder.failure() == ""
+    assert not folder.is_finished and folder.failure() == ""
     folder.checkpoint(2).parent.mkdir()
     for name in ("lock", "events.jsonl", "result.json", "checkpoints/.step-00000009.pt.tmp"):
         (tmp_path / name).write_text("")
     (tmp_path / "outcome.json").write_text('{"said": "it broke"}')
     for step in (2, 10):
         folder.checkpoint(step).write_bytes(b"")
-    assert folder.is_begun and folder.is_finished and folder.failure() == "it broke"
+    assert folder.is_finished and folder.failure() == "it broke"
     folder.remove_temporary()
     assert list(folder.checkpoints()) == [10, 2]
     assert {path.name for path in folder.checkpoint(2).parent.iterdir()} == {

@@ -32,12 +32,3 @@ def make_split() -> MakeSplit:
         return paths
 
     return make
-
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three utterances be the official number of train-clean-100, and two of the other two splits."""
-    from downstream_runs.corpora import librispeech
-
-    counts = {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}
-    monkeypatch.setattr(librispeech, "OFFICIAL_UTTERANCES", counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import shutil
@@ -14,7 +15,10 @@ import pytest
 import soundfile
 
 from downstream_runs import bridge, tasks
-from downstream_runs.corpora import audio, librimix, librispeech, quesst14, speech_commands, voxceleb1, wavs
+from downstream_runs.corpora import audio, checks, librimix, librispeech, quesst14, speech_commands
+from downstream_runs.corpora import voxceleb1_identification as voxceleb1
+from downstream_runs.corpora.audio import AudioFile
+from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
 
 
@@ -64,13 +68,13 @@ def test_a_file_too_short_for_two_frames_is_found_whatever_is_decoded(tmp_path: 
     for path in files:
         soundfile.write(str(path), np.ones(16_000, np.int16), 16_000)
     soundfile.write(str(files[7]), np.ones(samples, np.int16), 16_000)
-    [problem] = wavs.problems(files, 2, "words")
+    [problem] = audio.problems([AudioFile.at(path, tmp_path) for path in files], 2, "words")
     words = f"{files[7]} has {samples} sample{'s'[: samples - 1]} at 16,000 Hz, at least 560 were expected"
     assert problem.startswith(words)
     with pytest.raises(
         UsageError, match=r"two frames of 25 ms.; restore that file from the corpus, or get it"
     ):
-        wavs.require_good([problem], "get it again")
+        checks.require_none([problem], "get it again")
 
 
 def test_a_query_too_short_for_a_frame(tmp_path: Path) -> None:
@@ -104,11 +108,11 @@ def test_librispeech_as_wav(tmp_path: Path) -> None:
     for number in range(3):
         (folder / f"84-121123-000{number}.wav").write_bytes(b"RIFF")
     (folder / "84-121123.trans.txt").write_text("84-121123-0000 A\n")
-    report = librispeech.check(tmp_path / "LibriSpeech", ["dev-clean"], decode=0)
-    assert report.problems == (
+    request = Request(tmp_path, tmp_path / "LibriSpeech", None, {}, False)
+    assert librispeech.list_parts(request, {"dev": ["dev-clean"]}).problems == [
         f"{folder.parents[1]} holds 3 .wav files (first: 84-121123-0000.wav), <speaker>/<chapter>/*.flac was "
         "expected, as the archives of openslr.org/12 have it",
-    )
+    ]
 
 
 def test_voxceleb_as_m4a(tmp_path: Path) -> None:
@@ -116,11 +120,11 @@ def test_voxceleb_as_m4a(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "00001.m4a").write_bytes(b"m4a")
     (folder / "00002.m4a").write_bytes(b"m4a")
-    [problem] = voxceleb1.check(voxceleb1.find_root(tmp_path), ["dev"], decode=0).problems
-    assert problem.startswith(
-        f"part dev has no wav file in {tmp_path / 'VoxCeleb1'}: {folder.parent} holds 2 .m4a"
-    )
-    assert problem.endswith("idNNNNN/<video>/NNNNN.wav of 16 kHz and one channel was expected")
+    with pytest.raises(UsageError) as caught:
+        voxceleb1.CORPUS.look(tmp_path, None, {})
+    problem = str(caught.value)
+    assert problem.startswith(f"part dev has no wav file: {folder.parent} holds 2 .m4a")
+    assert "idNNNNN/<video>/NNNNN.wav of 16 kHz and one channel was expected" in problem
 
 
 def test_speech_commands_of_version_two(tmp_path: Path) -> None:
@@ -128,11 +132,11 @@ def test_speech_commands_of_version_two(tmp_path: Path) -> None:
         (tmp_path / "speech_commands_v0.02" / name).mkdir(parents=True)
     wanted = "SUPERB uses version 0.01: unpack speech_commands_v0.01.tar.gz"
     with pytest.raises(UsageError, match=f"speech_commands_v0.02 holds Speech Commands, not in .*; {wanted}"):
-        speech_commands.find_roots(tmp_path)
+        speech_commands.CORPUS.look(tmp_path, None, {})
     (tmp_path / "speech_commands_v0.02").rename(tmp_path / "speech_commands_v0.01")
     (tmp_path / "speech_commands_test_set_v0.01").mkdir()
     with pytest.raises(UsageError, match=f"is Speech Commands v0.02: it has the word backward; {wanted}"):
-        speech_commands.read(*speech_commands.find_roots(tmp_path))
+        speech_commands.CORPUS.look(tmp_path, None, {})
 
 
 def test_libri2mix_of_other_rate_or_length(tmp_path: Path) -> None:
@@ -141,7 +145,7 @@ def test_libri2mix_of_other_rate_or_length(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"holds Libri2Mix as wav8k/max and wav16k/min; wav16k/max .* expected"
     ):
-        librimix.find(tmp_path)
+        librimix.CORPUS.find(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +160,10 @@ def test_libri2mix_of_other_rate_or_length(tmp_path: Path) -> None:
     ],
 )
 def test_one_bad_line_is_mended_by_itself(
-    tmp_path: Path,
-    make_split: Callable[..., list[Path]],
-    monkeypatch: pytest.MonkeyPatch,
-    line: str,
-    words: str,
+    tmp_path: Path, make_split: Callable[..., list[Path]], line: str, words: str
 ) -> None:
-    monkeypatch.setattr(librispeech, "OFFICIAL_UTTERANCES", {"dev-clean": 3})
+    few = dataclasses.replace(librispeech.CORPUS, official={"dev-clean": 3})
     listing = make_split(tmp_path, "dev-clean")[0].parent / "11-22.trans.txt"
     listing.write_text("\n".join([line, *listing.read_text().splitlines()[1:]]) + "\n")
     with pytest.raises(UsageError, match=words):
-        librispeech.require_good(librispeech.check(tmp_path, ["dev-clean"], decode=0))
+        few.standing(librispeech.list_parts(few.request(tmp_path, None, {}), {"dev": ["dev-clean"]}), False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -88,12 +89,14 @@ def test_an_absent_table_and_a_binary_one_are_said(copy: Path) -> None:
 def test_a_line_without_its_audio_is_said_or_left_out_of_a_part(copy: Path, tmp_path: Path) -> None:
     path = copy / corpus.TABLES["dev"]
     path.write_text(path.read_text().replace("wavs/speakers/demoDevA/", "wavs/speakers/nobody/", 1))
-    [said] = corpus.check(copy, corpus.read(copy), decode=0)
-    assert "nobody" in said and "no such file" in said
+    whole = corpus.read(copy)
+    few = dataclasses.replace(corpus.CORPUS, official={split: len(listed) for split, listed in whole.items()})
+    with pytest.raises(UsageError, match=r"nobody/.* cannot be read \(no such file"):
+        few.look(copy, None, CONFIG)
     part = prepare(copy)
     tables = Path(part.settings["datarc.file_path"])  # type: ignore[attr-defined]
     assert tables != copy and part.utterances["dev"] == 13  # type: ignore[attr-defined]
-    whole, left = corpus.read(copy), corpus.read(tables)
+    left = corpus.read(tables)
     assert [one.path for one in left["test"]] == [one.path for one in whole["test"]]
     assert [one.slots for one in left["dev"]] == [one.slots for one in whole["dev"] if one.path.is_file()]
 
@@ -103,7 +106,7 @@ def test_audio_of_two_channels_is_said(copy: Path) -> None:
     wave, rate = soundfile.read(path)
     soundfile.write(path, [[x, x] for x in wave], rate, subtype="PCM_16")
     with pytest.raises(UsageError, match=r"has 2 channels, one was expected.*unpack"):
-        corpus.wavs.require_good(corpus.check(copy, corpus.read(copy), decode=None), "unpack it again")
+        dataclasses.replace(corpus.CORPUS, decoded=100).prepare(copy, copy / "cache", CONFIG, True)
 
 
 def test_the_sample_keeps_the_samples_of_its_source(shared_dir: Path, tmp_path: Path) -> None:

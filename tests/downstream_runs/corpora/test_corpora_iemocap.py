@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections import Counter
@@ -12,7 +13,6 @@ import pytest
 
 from downstream_runs import tasks
 from downstream_runs.corpora import iemocap as corpus
-from downstream_runs.corpora.iemocap_order import DIALOGUES
 from downstream_runs.corpora.pinned import bytes_id
 from upstream_arm.common.errors import UsageError
 
@@ -53,7 +53,7 @@ def test_s3prl_s_own_preparation_finds_the_same(label_demos: Path, tmp_path: Pat
     pytest.importorskip("librosa")
     from s3prl.downstream.emotion.IEMOCAP_preprocess import preprocess
 
-    root = corpus.find_root(label_demos)
+    root = corpus.CORPUS.find(label_demos)
     sessions = corpus.read(root)
     for fold in corpus.SESSIONS:
         preprocess(str(root), [f"Session{fold}"], str(tmp_path / "stock.json"))
@@ -65,25 +65,27 @@ def test_s3prl_s_own_preparation_finds_the_same(label_demos: Path, tmp_path: Pat
 
 
 def test_dialogues_come_in_s3prl_s_order(label_demos: Path) -> None:
-    assert [len(DIALOGUES[number]) for number in corpus.SESSIONS] == [28, 30, 32, 30, 31]
-    assert all(len(set(names)) == len(names) for names in DIALOGUES.values())
-    found = list(dict.fromkeys(one.dialogue for one in corpus.read(corpus.find_root(label_demos))[1]))
-    assert found == [name for name in DIALOGUES[1] if name in found]
+    dialogues = {number: corpus.order(number)["dialogues"] for number in corpus.SESSIONS}
+    assert [len(names) for names in dialogues.values()] == [28, 30, 32, 30, 31]
+    assert all(len(set(names)) == len(names) for names in dialogues.values())
+    found = list(dict.fromkeys(one.dialogue for one in corpus.read(corpus.CORPUS.find(label_demos))[1]))
+    assert found == [name for name in dialogues[1] if name in found]
     assert found != sorted(found)
 
 
 def test_the_official_metadata_are_known_by_their_git_names() -> None:
     assert bytes_id(b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    assert sum(corpus.OFFICIAL_UTTERANCES.values()) == 5_531
+    assert sum(corpus.OFFICIAL.values()) == 5_531
 
 
 def test_another_content_is_partial_or_a_deviation(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepare(copy)
     assert prepared.labels == ("partial",)  # type: ignore[attr-defined]
     assert "Session1 has 30 of 1,085 utterances" in prepared.deviations[0]  # type: ignore[attr-defined]
-    monkeypatch.setattr(corpus, "OFFICIAL_UTTERANCES", dict.fromkeys(corpus.SESSIONS, 30))
-    [sentence] = prepare(copy).deviations  # type: ignore[attr-defined]
-    assert "differ from s3prl's" in sentence and prepare(copy).labels == ()  # type: ignore[attr-defined]
+    thirty = dict.fromkeys(corpus.OFFICIAL, 30)
+    monkeypatch.setattr(corpus, "CORPUS", dataclasses.replace(corpus.CORPUS, official=thirty))
+    found = corpus.CORPUS.look(copy, None, {})
+    assert "differ from s3prl's" in found.deviations[0] and found.labels == ()
 
 
 def test_two_sessions_make_two_folds_and_one_none(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,32 @@ import pandas
 import pytest
 import soundfile
 
-from downstream_runs.corpora import lengths
-from downstream_runs.corpora.librispeech import write_lengths
+from downstream_runs.corpora import audio, librispeech, measured
+from downstream_runs.corpora.audio import AudioFile
+from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
 
 TRAIN = "train-clean-100"
+
+
+def write_lengths(root: Path, parts: Sequence[str], out: Path) -> Path:
+    """What the preparation of ASR writes."""
+    listing = librispeech.list_parts(Request(root, root, None, {}, False), {"train": parts})
+    librispeech.write_tables(listing, librispeech.measure(listing, out), out)
+    return out
 
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose headers were read, in order."""
     paths: list[Path] = []
-    original = lengths.length
+    original = audio.length
 
     def spy(path: Path) -> int:
         paths.append(path)
         return original(path)
 
-    monkeypatch.setattr(lengths, "length", spy)
+    monkeypatch.setattr(audio, "length", spy)
     return paths
 
 
@@ -44,7 +53,7 @@ def test_nothing_is_read_again_until_a_file_changes(tmp_path: Path, make_split, 
     out = tmp_path / "lengths"
     for _ in range(2):
         write_lengths(tmp_path, [TRAIN], out)
-        assert opened == paths
+        assert sorted(opened) == paths
     soundfile.write(str(paths[0]), np.ones(4000, np.int16), 16_000)
     write_lengths(tmp_path, [TRAIN], out)
     assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [4000, 2400, 1600]
@@ -54,42 +63,38 @@ def test_nothing_is_read_again_until_a_file_changes(tmp_path: Path, make_split, 
     assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [4000, 2400, 1600]
 
 
-def test_a_killed_run_is_continued(
-    tmp_path: Path, make_split, opened: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = make_split(tmp_path, TRAIN, (800, 900, 1000, 1100))
-    out = tmp_path / "lengths"
-    monkeypatch.setattr(lengths, "_SAVE_EVERY", 1)
-    spy = lengths.length
+def test_a_killed_run_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [AudioFile(Path(f"{number}.wav"), f"{number}.wav", number, 1) for number in range(9)]
+    table, asked = tmp_path / "lengths.txt", list[Path]()
+    monkeypatch.setattr(measured, "SAVE_EVERY", 2)
 
     def killed(path: Path) -> int:
-        if path == paths[2]:
+        if path == files[6].path:
             raise KeyboardInterrupt
-        return spy(path)
+        return int(path.stem)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(lengths, "length", killed)
-        with pytest.raises(KeyboardInterrupt):
-            write_lengths(tmp_path, [TRAIN], out)
-    assert not (out / f"{TRAIN}.csv").exists()
-    [partial] = out.glob("*.partial")
-    with partial.open("a") as file:
-        file.write("10")  # the beginning of "1000 <path>", cut off by the kill
-    opened.clear()
-    write_lengths(tmp_path, [TRAIN], out)
-    assert opened == paths[2:]
-    assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [1100, 1000, 900, 800]
-    assert not list(out.glob("*.partial"))
+    def number_of(path: Path) -> int:
+        asked.append(path)
+        return int(path.stem)
+
+    with pytest.raises(KeyboardInterrupt):
+        measured.measure(files, killed, table, "kill")
+    with table.open("a") as file:
+        file.write("\n6 6 1 6.w")  # the beginning of a line, cut off by the kill
+    assert measured.measure(files, number_of, table, "again") == ({f"{n}.wav": n for n in range(9)}, [])
+    assert sorted(asked) == [file.path for file in files[6:]]
+    changed = AudioFile(files[0].path, files[0].name, 0, 2)
+    assert measured.measure([changed], number_of, table, "changed")[0] == {"0.wav": 0} and len(asked) == 4
 
 
 def test_a_cut_off_line_spoils_no_other_line(tmp_path: Path) -> None:
-    partial = tmp_path / "partial"
-    partial.write_bytes(b"800 a.flac\n34")
-    with partial.open("ab", buffering=0) as file:
-        lengths._save(file, ["999 b.flac\n", "500 c.flac\n"])
-    with partial.open("ab") as file:
-        file.write(b"\n123 d.fl")
-    assert lengths._read_partial(partial) == {"a.flac": 800, "b.flac": 999, "c.flac": 500}
+    table = tmp_path / "table"
+    table.write_bytes(b"800 1 1 a.flac\n34")
+    with table.open("ab", buffering=0) as file:
+        measured._save(file.write, ["999 1 1 b.flac\n", "500 1 1 c d.flac\n"])
+    with table.open("ab") as file:
+        file.write(b"\n123 1 1 d.fl")
+    assert measured._read(table) == {"1 1 a.flac": 800, "1 1 b.flac": 999, "1 1 c d.flac": 500}
 
 
 def test_bad_files_are_named_and_no_table_is_written(tmp_path: Path, make_split) -> None:
@@ -102,9 +107,7 @@ def test_bad_files_are_named_and_no_table_is_written(tmp_path: Path, make_split)
     assert not (tmp_path / "lengths" / f"{TRAIN}.csv").exists()
 
 
-def test_no_files_and_no_place_to_write(tmp_path: Path, make_split) -> None:
-    with pytest.raises(UsageError, match="no flac files in"):
-        write_lengths(tmp_path, [TRAIN], tmp_path / "lengths")
+def test_no_place_to_write(tmp_path: Path, make_split) -> None:
     make_split(tmp_path, TRAIN)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
@@ -130,12 +133,12 @@ def test_s3prl_reads_the_tables(tmp_path: Path, make_split) -> None:
     """The same utterance in train and dev does not clash: a dataset knows its own splits only."""
     dataset = pytest.importorskip("s3prl.downstream.asr.dataset")
     dictionary = pytest.importorskip("s3prl.downstream.asr.dictionary")
-    from downstream_runs.corpora.vocabulary import write_char_dict
+    from downstream_runs.corpora import texts, transcripts
 
     for split in (TRAIN, "dev-clean"):
         make_split(tmp_path, split)
     out = write_lengths(tmp_path, [TRAIN, "dev-clean"], tmp_path / "lengths")
-    symbols = dictionary.Dictionary.load(str(write_char_dict(tmp_path / "char.dict")))
+    symbols = dictionary.Dictionary.load(str(texts.write(tmp_path / "char.dict", transcripts.char_dict())))
     splits = {"train": [TRAIN], "dev-clean": ["dev-clean"]}
     for split, size, batches in (("train", 32, [["1", "2", "0"]]), ("dev-clean", 1, [["1"], ["2"], ["0"]])):
         data = dataset.SequenceDataset(split, size, symbols, str(tmp_path), str(out), **splits)

@@ -75,7 +75,7 @@ def test_a_strange_phone_and_missing_words_are_named(tmp_path: Path) -> None:
     lexicon.require_words([("1-2-3", "A A")], words, paths)
     with pytest.raises(UsageError, match="no word 'WUG'"):
         lexicon.phones("WUG", words, "x.flac")
-    with pytest.raises(UsageError, match=r"cannot read the lexicon .*absent.txt"):
+    with pytest.raises(UsageError, match=r"absent.txt cannot be read as text .*; restore the lexicon"):
         lexicon.read([tmp_path / "absent.txt"], KNOWN)
 
 

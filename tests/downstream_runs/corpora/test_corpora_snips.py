@@ -8,7 +8,10 @@ import pytest
 import snips_files
 import soundfile
 
+from downstream_runs.core.corpus import Standing
 from downstream_runs.corpora import markers, snips
+from downstream_runs.corpora.checks import Listing
+from downstream_runs.corpora.demo import made as makers
 from downstream_runs.corpora.demo import snips as demo
 from upstream_arm.common.errors import UsageError
 
@@ -16,6 +19,11 @@ from upstream_arm.common.errors import UsageError
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return snips_files.make(tmp_path)
+
+
+def load(data: Path, decoded: int = 0) -> tuple[Listing[snips.Texts], Standing]:
+    listing = snips.CORPUS.listed(snips.CORPUS.request(data, None, {}))
+    return listing, snips.CORPUS.standing(listing, False, decoded)
 
 
 def rewrite(root: Path, name: str, old: str, new: str) -> None:
@@ -28,19 +36,19 @@ def rewrite(root: Path, name: str, old: str, new: str) -> None:
 def test_what_a_whole_corpus_holds(root: Path) -> None:
     # Voices of another split lie in the same folder in the real corpus, and are passed over.
     (root / "train" / "Amy-snips-train-0.wav").write_bytes(b"")
-    found = snips.load(snips.find_root(root.parent))
-    assert found.slots == ("song", "city", "artist")
-    assert {part: len(there) for part, there in found.splits.items()} == {"train": 6, "valid": 6, "test": 6}
-    names = [utterance.name for utterance in found.splits["valid"]]
+    found, standing = load(root.parent)
+    assert found.content.slots == ("song", "city", "artist")
+    assert found.counts == {"train": 6, "valid": 6, "test": 6}
+    names = [snips.name_of(file.path) for file in found.audio["valid"]]
     assert names == sorted(names) and {snips.speaker(name) for name in names} == {"Aditi", "Amy"}
-    assert found.standing.deviations == ()
-    assert snips.find_root(root) == root
+    assert standing.deviations == ()
+    assert snips.CORPUS.find(root) == root
 
 
 def test_the_split_of_the_speakers_and_the_characters() -> None:
     voices = [name for names in snips.SPEAKERS.values() for name in names]
     assert len(voices) == len(set(voices)) == 16
-    assert dict(snips.OFFICIAL_UTTERANCES) == {"train": 104_672, "valid": 2800, "test": 2800}
+    assert snips.CORPUS.official == {"train": 104_672, "valid": 2800, "test": 2800}
     assert "".join(snips.CHARACTERS) == " ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
     # s3prl compares the beginning of an id with the names.
     assert not any(a != b and a.startswith(b) for a in voices for b in voices)
@@ -48,7 +56,7 @@ def test_the_split_of_the_speakers_and_the_characters() -> None:
 
 def test_a_missing_corpus_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"looked for all.iob.snips.txt in .*SNIPS.*--demo"):
-        snips.find_root(tmp_path)
+        snips.CORPUS.find(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -69,49 +77,46 @@ def test_what_is_wrong_in_the_texts_is_named(
 ) -> None:
     rewrite(root, name, old, new)
     with pytest.raises(UsageError, match=expected):
-        snips.load(root)
+        load(root)
 
 
 def test_small_letters_and_a_split_without_slots(tmp_path: Path) -> None:
     small = tuple(line.replace("PLAY BLUE MOON", "play blue moon") for line in snips_files.LINES[:1])
     with pytest.raises(UsageError, match="write the words in capitals"):
-        snips.load(snips_files.make(tmp_path / "small", small))
+        load(snips_files.make(tmp_path / "small", small))
     with pytest.raises(UsageError, match=r"no utterance of train .* has a slot"):
-        snips.load(snips_files.make(tmp_path / "none", ("BOS YES EOS\tO O Intent",)))
+        load(snips_files.make(tmp_path / "none", ("BOS YES EOS\tO O Intent",)))
 
 
 def test_unequal_words_and_tags_are_told(tmp_path: Path) -> None:
     lines = (*snips_files.LINES, "BOS PLAY IT EOS\tO O Intent")
-    found = snips.load(snips_files.make(tmp_path, lines))
-    assert (
-        found.standing.deviations[0]
-        == "2 of 8 transcripts of train have unequal words and tags, cut by s3prl"
-    )
+    _, standing = load(snips_files.make(tmp_path, lines))
+    assert standing.deviations[0] == "2 of 8 transcripts of train have unequal words and tags, cut by s3prl"
 
 
 def test_missing_empty_and_wrong_audio(root: Path) -> None:
     wave = root / "valid" / "Amy-snips-valid-1.wav"
     soundfile.write(wave, [[0.1, 0.1]] * 8000, 16000)
     with pytest.raises(UsageError, match=r"Amy-snips-valid-1.wav has 2 channels"):
-        snips.load(root)
+        load(root, snips.CORPUS.decoded)
     wave.write_bytes(b"")
     with pytest.raises(UsageError, match="is empty"):
-        snips.load(root)
+        load(root)
     wave.unlink()
-    with pytest.raises(UsageError, match="valid has 5 of 6 utterances"):
-        snips.load(root)
+    with pytest.raises(UsageError, match=r"has 17 of 18 audio files: valid/Amy-snips-valid-1\.wav is not"):
+        load(root)
 
 
 def test_an_unmarked_corpus_must_be_the_official_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="train has 6 of 104,672 utterances"):
-        snips.load(snips_files.make(tmp_path, mark=False))
+        load(snips_files.make(tmp_path, mark=False))
 
 
-def test_an_empty_last_line_of_the_slots_adds_none(root: Path, tmp_path: Path) -> None:
+def test_an_empty_last_line_of_the_slots_adds_none(root: Path) -> None:
     rewrite(root, snips.SLOTS, "artist", "artist\r\n\n")
     slots = snips.read_slots(root / snips.SLOTS)
     assert slots == ("song", "city", "artist")
-    assert snips.write_slots(tmp_path / "clean.txt", slots).read_text() == "O\nsong\ncity\nartist"
+    assert snips.slots_text(slots) == "O\nsong\ncity\nartist"
 
 
 def test_demo_sentences_differ_between_the_splits_and_hold_known_words() -> None:
@@ -138,14 +143,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_corpus_is_whole_small_and_labelled(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = snips.load(made)
-    assert {part: len(there) for part, there in found.splits.items()} == {
-        "train": 96,
-        "valid": 12,
-        "test": 16,
-    }
+    assert load(made)[0].counts == {"train": 96, "valid": 12, "test": 16}
     assert markers.labels(made) == ("demo",) and "synthetic" in (made / "DEMO.txt").read_text()
     seconds = [soundfile.info(str(path)).duration for path in made.rglob("*.wav")]
     assert min(seconds) > 0.7 and max(seconds) < 3
-    monkeypatch.setattr(demo, "synthesise", lambda lines: pytest.fail("a whole corpus was made again"))
+    monkeypatch.setattr(makers, "synthesise", lambda lines: pytest.fail("a whole corpus was made again"))
     assert demo.make(made.parent) == made

@@ -71,20 +71,18 @@ def test_s3prl_splits_in_the_same_way(label_demos: Path) -> None:
     bridge.apply()
     from s3prl.downstream.speech_commands.expert import split_dataset
 
-    listing = corpus.read(*corpus.find_roots(label_demos))
-    train, dev = split_dataset(listing.train_root)
-    assert sorted(path for _, path in train) == sorted(listing.train)
-    assert sorted(path for _, path in dev) == sorted(listing.dev)
-    assert listing.train and listing.dev
+    listing = corpus.CORPUS.listed(corpus.CORPUS.request(label_demos, None, {}))
+    for name, found in zip(("train", "dev"), split_dataset(listing.root), strict=True):
+        ours = sorted(file.path for file in listing.audio[f"{name} words"])
+        assert sorted(path for _, path in found) == ours != []
 
 
 def test_every_class_is_in_every_part_of_the_demo(label_demos: Path) -> None:
-    listing = corpus.read(*corpus.find_roots(label_demos))
-    assert corpus.check(listing, decode=None) == []
-    assert corpus.labels(listing) == ("demo",)
+    listing = corpus.CORPUS.listed(corpus.CORPUS.request(label_demos, None, {}))
+    assert corpus.CORPUS.standing(listing, False, 1000).labels == ("demo",) and not listing.problems
     speakers = {
-        name: {path.name[:8] for path in files if "_nohash_" in path.name}
-        for name, files in (("train", listing.train), ("dev", listing.dev), ("test", listing.test))
+        name: {file.path.name[:8] for file in listing.audio[f"{name} words"] if "_nohash_" in file.name}
+        for name in ("train", "dev", "test")
     }
     assert not speakers["train"] & speakers["dev"] and not speakers["test"] & speakers["train"]
 
@@ -159,5 +157,5 @@ def test_what_is_wrong_is_said(copy: Path, spoil: Callable[[Path], None], says: 
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"looked in .*speech_commands_v0.01 and .* with --demo"):
+    with pytest.raises(UsageError, match=r"no Speech Commands v0.01 in .* with --demo"):
         prepare(tmp_path)

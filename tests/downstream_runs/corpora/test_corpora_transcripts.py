@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream_runs.corpora.transcripts import TranscriptProblem, check_chapter, format_line, parse_line
-from downstream_runs.corpora.vocabulary import LETTERS
+from downstream_runs.corpora.transcripts import (
+    LETTERS,
+    TranscriptProblem,
+    check_chapter,
+    format_line,
+    parse_line,
+)
 
 words = st.text(alphabet=sorted(LETTERS), min_size=1, max_size=12)
 ids = st.from_regex(r"[0-9]{1,6}-[0-9]{1,6}-[0-9]{4}", fullmatch=True)
@@ -69,7 +74,7 @@ def test_transcripts_against_audio(tmp_path: Path, text: str, expected: tuple[st
 def test_missing_and_unreadable_transcripts(tmp_path: Path) -> None:
     folder = tmp_path / "1" / "2"
     folder.mkdir(parents=True)
-    assert check_chapter(folder, []) == ()
+    assert check_chapter(folder, []) == []
     [missing] = check_chapter(folder, ["1-2-0000"])
     assert "1-2.trans.txt is missing" in missing
     (folder / "1-2.trans.txt").write_bytes(b"1-2-0000 \xff\n")

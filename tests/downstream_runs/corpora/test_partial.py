@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import libri2mix
 import pytest
@@ -15,53 +15,31 @@ import voxceleb1_files
 
 from downstream_runs import tasks
 from downstream_runs.corpora import lexicon
+from downstream_runs.corpora import voxceleb1_verification as verification
 from upstream_arm.common.errors import UsageError
 
 # Task -> what its sentence counts, and the official numbers that make the same corpus a whole one.
-COUNTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "pr": (
-        "train-clean-100 has 3 of 28,539 utterances",
-        {"librispeech.OFFICIAL_UTTERANCES": {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}},
-    ),
-    "asr": (
-        "train-clean-100 has 3 of 28,539 utterances",
-        {"librispeech.OFFICIAL_UTTERANCES": {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}},
-    ),
+LIBRISPEECH = {"train-clean-100": 3, "dev-clean": 2, "test-clean": 2}
+ARCHIVES = {"part dev": 16, "part test": 12}
+COUNTS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "pr": ("train-clean-100 has 3 of 28,539 utterances", LIBRISPEECH),
+    "asr": ("train-clean-100 has 3 of 28,539 utterances", LIBRISPEECH),
     "ks": (
         "_background_noise_ has 2 of 6 files",
-        {
-            "speech_commands.OFFICIAL_WORDS": 112,
-            "speech_commands.OFFICIAL_NOISES": 2,
-            "speech_commands.OFFICIAL_TEST": 29,
-        },
+        {"speech_commands_v0.01": 112, "_background_noise_": 2, "speech_commands_test_set_v0.01": 29},
     ),
-    "qbe": (
-        "documents has 48 of 2,438 recordings",
-        {"quesst14.OFFICIAL": {"documents": 48, "dev": 8, "eval": 8}},
-    ),
+    "qbe": ("documents has 48 of 2,438 recordings", {"documents": 48, "dev": 8, "eval": 8}),
     "sid": (
         "part dev has 16 of 148,642 utterances",
-        {
-            "voxceleb1.PARTS": {"dev": 16, "test": 12},
-            "voxceleb1_lists.IDENTIFICATION_UTTERANCES": {"train": 14, "dev": 7, "test": 7},
-        },
+        {**ARCHIVES, "train": 14, "dev": 7, "test": 7},
     ),
-    "asv": (
-        "part dev has 16 of 148,642 utterances",
-        {"voxceleb1.PARTS": {"dev": 16, "test": 12}, "voxceleb1_lists.TRIALS_SHA256": "of its trials"},
-    ),
-    "sd": ("train has 2 of 13,900 recordings", {"librimix.OFFICIAL_RECORDINGS": libri2mix.OFFICIAL}),
-    "ic": (
-        "train has 70 of 23,132 utterances",
-        {"fluent_commands.OFFICIAL_UTTERANCES": {"train": 70, "dev": 14, "test": 28}},
-    ),
-    "sf": (
-        "train has 6 of 104,672 utterances",
-        {"snips.OFFICIAL_UTTERANCES": {"train": 6, "valid": 6, "test": 6}},
-    ),
+    "asv": ("part dev has 16 of 148,642 utterances", ARCHIVES),
+    "sd": ("train has 2 of 13,900 recordings", libri2mix.OFFICIAL),
+    "ic": ("train has 70 of 23,132 utterances", {"train": 70, "dev": 14, "test": 28}),
+    "sf": ("train has 6 of 104,672 utterances", {"train": 6, "valid": 6, "test": 6}),
     "er": (
         "Session1 has 30 of 1,085 utterances",
-        {"iemocap.OFFICIAL_UTTERANCES": dict.fromkeys(range(1, 6), 30)},
+        {f"Session{number}": 30 for number in range(1, 6)},
     ),
 }
 
@@ -101,7 +79,6 @@ def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
 ) -> None:
     task, (counted, whole) = tasks.get(name), COUNTS[name]
     config, cache = task.recipes["superb"].copy_config(), tmp_path / "cache"
-    assert task.look is not None
     for check in (task.look, task.prepare):
         with pytest.raises(UsageError) as caught:
             check(parts, cache, config)
@@ -114,15 +91,13 @@ def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
     listed = ", ".join(f"{part} has {count}" for part, count in found.partial.items())
     assert found.deviations[0] == f"the corpus is partial: {listed}"
 
-    from downstream_runs.corpora import voxceleb1_lists
-
-    trials = voxceleb1_lists.read_trials(parts / "VoxCeleb1" / "veri_test.txt")
-    for place, numbers in whole.items():
-        module, attribute = place.split(".")
-        value = voxceleb1_lists.trials_hash(trials) if attribute == "TRIALS_SHA256" else numbers
-        monkeypatch.setattr(importlib.import_module(f"downstream_runs.corpora.{module}"), attribute, value)
+    module = importlib.import_module(task.corpus.listed.__module__)
+    small = dataclasses.replace(task.corpus, official=whole)
+    monkeypatch.setattr(module, "CORPUS", small)
+    trials = verification.read_trials(parts / "VoxCeleb1" / "veri_test.txt")
+    monkeypatch.setattr(verification, "TRIALS_SHA256", verification.trials_hash(trials))
     for partial in (False, True):
-        official = task.prepare(parts, cache, config, partial)
+        official = small.prepare(parts, cache, config, partial)
         assert "partial" not in official.labels and not official.partial
         assert not any("partial" in sentence for sentence in official.deviations)
         assert official.sha256 == found.sha256

@@ -31,7 +31,7 @@ def test_reading_is_that_of_torch() -> None:
     seed_everything(3)
     theirs = list(loader())
     seed_everything(3)
-    ours = list(batches.read(batches.whole(loader(), "test"), batches.Reading()))
+    ours = list(batches.read(batches.order_of_split(loader(), "test"), batches.Reading()))
     assert ours == theirs
 
 
@@ -56,7 +56,7 @@ def test_seeded_items_do_not_depend_on_processes_or_position(workers: int) -> No
 
 def test_seeded_items_leave_the_random_state_alone() -> None:
     seed_everything(3)
-    part = batches.whole(loader(), "test")
+    part = batches.order_of_split(loader(), "test")
     before = torch.get_rng_state(), random.getstate()
     rest = batches.read(part, batches.Reading(seed=1337))
     next(rest)
@@ -79,6 +79,8 @@ def test_the_epoch_is_part_of_the_seed() -> None:
 
 def test_batches_of_one_are_read_together() -> None:
     single: Any = DataLoader(Crops(), batch_size=1, collate_fn=list)
-    assert [len(batch) for batch in batches.whole(single, "test", 4).batches] == [4, 4, 3]
-    assert [index for batch in batches.whole(single, "test", 4).batches for index in batch] == list(range(11))
-    assert [len(batch) for batch in batches.whole(loader(), "test", 4).batches] == [3, 3, 3, 2]
+    assert [len(batch) for batch in batches.order_of_split(single, "test", 4).batches] == [4, 4, 3]
+    assert [index for batch in batches.order_of_split(single, "test", 4).batches for index in batch] == list(
+        range(11)
+    )
+    assert [len(batch) for batch in batches.order_of_split(loader(), "test", 4).batches] == [3, 3, 3, 2]

@@ -86,7 +86,7 @@ def test_an_item_that_draws_nothing_is_read_once() -> None:
     seed_everything(1)
     for _ in range(3):
         loader: Any = DataLoader(dataset, batch_size=4, shuffle=True, collate_fn=together)
-        list(batches.read(batches.whole(loader, "dev"), batches.Reading(), memory))
+        list(batches.read(batches.order_of_split(loader, "dev"), batches.Reading(), memory))
     assert {index: dataset.reads[index] for index in range(ITEMS)} == {
         index: 3 if index in RANDOM else 1 for index in range(ITEMS)
     }

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring import notes, wer
-from downstream_runs.scoring.command import main
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
 
 
 def score(

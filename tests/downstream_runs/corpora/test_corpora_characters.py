@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.corpora.vocabulary import LETTERS, SYMBOLS, char_dict, write_char_dict
+from downstream_runs.corpora import texts
+from downstream_runs.corpora.transcripts import LETTERS, SYMBOLS, char_dict
 from upstream_arm.common.errors import UsageError
 
 
@@ -27,7 +28,7 @@ def test_counts_fall_so_that_sorting_keeps_the_order() -> None:
 
 
 def test_written_to_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    assert write_char_dict(tmp_path / "new" / "char.dict").read_text() == char_dict()
+    assert texts.write(tmp_path / "new" / "char.dict", char_dict()).read_text() == char_dict()
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
-        write_char_dict(tmp_path / "file" / "char.dict")
+        texts.write(tmp_path / "file" / "char.dict", char_dict())

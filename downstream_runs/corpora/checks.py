@@ -1,0 +1,216 @@
+"""The one way in which a corpus is found, listed, held against the official one, and prepared.
+
+A corpus's module declares a `CheckedCorpus`: where its root lies, how many items the official one has, how
+its folders and lists are read into a `Listing`, and what s3prl must be written. It is judged here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Standing
+from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
+from downstream_runs.corpora import audio, folders, markers
+from downstream_runs.corpora.audio import AudioFile
+from upstream_arm.common.errors import UsageError
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a corpus: the folder that the user names, the root that was found in it, and the run's
+    configuration. `cache`: None where nothing may be written. `partial`: whether files may be missing."""
+
+    data: Path
+    root: Path
+    cache: Path | None
+    config: Mapping[str, Any]
+    partial: bool
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Content]):
+    """What a corpus's folders and lists hold; nothing was decoded.
+
+    counts: items of each part that the official corpus is counted by. audio: the files of each part, in the
+    order that the corpus decides. content: what the corpus's own module needs of it. shortest: samples that a
+    file of a part must have. roots: all folders that may carry the marks of a made corpus. labels,
+    deviations: what sets it apart beside counts and marks. again: what to do for the official counts, where
+    that is not to get the corpus again.
+    """
+
+    root: Path
+    counts: Mapping[str, int]
+    audio: Mapping[str, Sequence[AudioFile]]
+    content: Content
+    problems: Sequence[str] = ()
+    shortest: Mapping[str, int] = field(default_factory=dict)
+    roots: tuple[Path, ...] = ()
+    labels: Sequence[str] = ()
+    deviations: Sequence[str] = ()
+    again: str = ""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Of all audio."""
+        return tuple(file.path for files in self.audio.values() for file in files)
+
+
+@dataclass(frozen=True)
+class CheckedCorpus(Corpus):
+    """A corpus whose files and lists are checked before s3prl reads them.
+
+    title: what messages call it. get: how one gets it, as the beginning of a sentence. places: the folders in
+    the user's that may be its root, which may also be that folder itself; `holds(root)` tells, and `sign`
+    says what it looks for. instead(data): a sentence on what lies there instead, or nothing.
+    official: items of each part of the whole corpus; items: what they are, where not utterances.
+    listed(request): the listing, UsageError for lists that cannot be read. written(listing, cache, config):
+    what s3prl needs.
+    decoded: how many files of each part `prepare` decodes; 0 where `written` opens all. opened: whether
+    sizes are checked and files decoded here at all.
+    """
+
+    title: str
+    get: str
+    places: tuple[str, ...]
+    holds: Callable[[Path], bool]
+    sign: str
+    official: Mapping[Any, int]
+    listed: Callable[[Request], Listing[Any]]
+    written: Callable[[Listing[Any], Path, Mapping[str, Any]], PreparedData]
+    items: Mapping[str, str] = field(default_factory=dict)
+    instead: Callable[[Path], str] = lambda data: ""
+    decoded: int = 0
+    opened: bool = True
+
+    def look(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+    ) -> Standing:
+        """See `Corpus`."""
+        return self.standing(self.listed(self.request(data, cache, config, partial)), partial)
+
+    def prepare(
+        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
+    ) -> PreparedData:
+        """See `Corpus`."""
+        request = self.request(data, cache, config, partial)
+        listing = self.listed(request)
+        standing = self.standing(listing, partial, self.decoded)
+        prepared = self.written(listing, cache, config)
+        facts = standing.and_also(prepared.deviations).facts
+        return dataclasses.replace(prepared, root=listing.root, audio=listing.paths, **facts)
+
+    def request(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+    ) -> Request:
+        """Find the root in `data`; UsageError where there is none, and for a corpus that is half made."""
+        root = self.find(data).resolve()
+        for mark in markers.marks(root):
+            if markers.read_manifest(root, mark) is None:
+                raise UsageError(
+                    f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json; "
+                    f"{self._again(root)}"
+                )
+        return Request(data, root, cache, config, partial and not markers.marks(root))
+
+    def find(self, data: Path) -> Path:
+        """The corpus's root in `data`; UsageError that says what was looked for and how to get it."""
+        data = folders.place(data)
+        for place in self.places:
+            if self.holds(data / place) or markers.marks(data / place):
+                return data / place
+        if self.holds(data):
+            return data
+        if other := self.instead(data):
+            raise UsageError(other)
+        looked = ", ".join(str(data / place) for place in self.places)
+        found = "that folder does not exist" if not data.is_dir() else "none has it"
+        raise UsageError(
+            f"no {self.title} in {data}: looked for {self.sign} in {looked} and in {data}, and {found}; "
+            f"{self.get} there, or try the whole path on synthetic speech with --demo"
+        )
+
+    def standing(self, listing: Listing[Any], partial: bool, decoded: int = 0) -> Standing:
+        """What the listed corpus is beside the official one; UsageError for one that cannot be used.
+
+        `decoded` files of each part are read to their ends. A made corpus must have the audio that it was
+        made with, any other the official counts, unless `partial` allows less.
+        """
+        roots = listing.roots or (listing.root,)
+        made = any(markers.marks(root) for root in roots)
+        problems = [*_made_otherwise(roots, listing.paths), *listing.problems]
+        if self.opened:
+            for part, files in listing.audio.items():
+                problems += audio.problems(files, decoded, str(part), listing.shortest.get(part, 1))
+        advice = self._again(*roots)
+        if made or not all(listing.counts.values()):
+            require_none(problems, advice)
+        found = self._made(roots) if made else self._beside_official(listing, partial)
+        require_none(problems, advice)
+        return found.and_also(listing.deviations, listing.labels)
+
+    def _made(self, roots: Sequence[Path]) -> Standing:
+        labels = [label for root in roots for label in markers.labels(root)]
+        sentences = [sentence for root in roots for sentence in markers.deviations(root)]
+        return Standing().and_also(sentences, labels)
+
+    def _beside_official(self, listing: Listing[Any], partial: bool) -> Standing:
+        counts = {
+            part: (number, f"{number:,} of {self.official[part]:,} {self.items.get(part, 'utterances')}")
+            for part, number in listing.counts.items()
+            if part in self.official
+        }
+        if all(number == self.official[part] for part, (number, _) in counts.items()):
+            return Standing()
+        texts = {str(part): text for part, (_, text) in counts.items()}
+        listed = ", ".join(f"{part} has {text}" for part, text in texts.items())
+        if not partial:
+            again = listing.again or f"{self.get} again"
+            raise UsageError(
+                f"{listing.root} is not the whole official corpus: {listed}; {again}, or add "
+                f"{markers.OPTION} to use what is there, with results labelled {PARTIAL}"
+            )
+        return Standing((PARTIAL,), (PARTIAL_TEXT + listed,), texts)
+
+    def _again(self, *roots: Path) -> str:
+        labels = dict.fromkeys(label for root in roots for label in markers.labels(root))
+        if labels:
+            named = " and ".join(map(str, roots))
+            return f"delete {named} and make the {' and '.join(labels)} corpus again"
+        return f"{self.get} again, or try the path first with --demo"
+
+
+def require_none(problems: Sequence[str], advice: str) -> None:
+    """Raise UsageError with the first problem, the number of others, and what to do, if there are any.
+
+    A `Problem` is mended by its own remedy; `advice` is for the whole corpus.
+    """
+    if problems:
+        others = len(problems) - 1
+        more = f" (and {others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
+        remedy = getattr(problems[0], "remedy", "")
+        raise UsageError(f"{problems[0]}{more}; {remedy + ', or ' if remedy else ''}{advice}")
+
+
+def _made_otherwise(roots: Sequence[Path], files: Sequence[Path]) -> list[Problem]:
+    """Where a made corpus has other audio than it was made with."""
+    problems = []
+    for root in roots:
+        for mark in markers.marks(root):
+            made_with = (markers.read_manifest(root, mark) or {}).get("files")
+            names = made_with if isinstance(made_with, dict) else {}
+            listed = {name for name in names if name.endswith(folders.AUDIO)}
+            used = {os.path.relpath(os.path.normpath(path), root) for path in files}
+            missing = sorted(name for name in listed if not (root / name).is_file())
+            added = sorted(name for name in used - listed if not name.startswith(".."))
+            if missing or added:
+                which = f"{missing[0]} is not there" if missing else f"{added[0]} is not in {mark.stem}.json"
+                there = len(listed) - len(missing) + len(added)
+                problems.append(Problem(f"{root} has {there:,} of {len(listed):,} audio files: {which}"))
+    return problems

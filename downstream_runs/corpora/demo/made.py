@@ -1,0 +1,94 @@
+"""What the makers of synthetic corpora do alike: they have lines said, and write them beside their lists."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from downstream_runs.corpora.audio import SAMPLE_RATE, write_audio
+from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
+from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
+from downstream_runs.corpora.texts import writing
+from upstream_arm.common.files import atomic_write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said {said}.
+
+It has the layout of {layout} and nothing of its speech. It is made to try the whole path from training to a
+result file. Numbers measured on it say nothing about an upstream and carry the label "demo". DEMO.json lists
+its files; where it is absent only half of the corpus was made, and making it again completes it.
+"""
+
+
+def voices(corpus: str) -> Any:
+    """The voices of a corpus in voices.yaml, as `Voice` objects in its mappings and lists."""
+    return _voiced(_table()[corpus])
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    import yaml
+
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "voices.yaml").read_text("utf-8"))
+    return found
+
+
+def _voiced(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_voiced(one) for one in node]
+    return Voice(**node) if "accent" in node else {key: _voiced(one) for key, one in node.items()}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a corpus is written of.
+
+    waves: samples `[sample]` at `rate` of each file below the root. texts: the other files; or `write` writes
+    them, given the root and the number of samples of each wave, and returns their names. facts: for the
+    manifest, beside those that tell whether a corpus is this one.
+    """
+
+    waves: Mapping[str, NDArray[np.floating[Any]]]
+    facts: Mapping[str, Any]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    write: Callable[[Path, Mapping[str, int]], Sequence[str]] | None = None
+    rate: int = SAMPLE_RATE
+
+
+def spoken(lines: Mapping[str, Line], texts: Mapping[str, str]) -> Content:
+    """The files of `lines`, in which these lines are said, and `texts`."""
+    waves = dict(zip(lines, synthesise(list(lines.values())), strict=True))
+    return Content(waves, {"utterances": len(waves), "seconds": seconds(waves.values())}, texts)
+
+
+def seconds(waves: Iterable[NDArray[np.floating[Any]]]) -> float:
+    """Of all waves at 16 kHz together."""
+    return round(sum(len(wave) for wave in waves) / SAMPLE_RATE, 3)
+
+
+def make(target: Path, facts: Mapping[str, Any], said: str, content: Callable[[], Content]) -> Path:
+    """Make a corpus in `target` and return that folder; one that is whole, and of `facts`, is left as it is.
+
+    A corpus that is half made, changed, or of other facts is made again. `said` completes the notice in the
+    folder. Raises UsageError if espeak-ng is not installed, if the folder holds something else, and if it
+    cannot be written to.
+    """
+    target = target.expanduser().absolute()
+    if is_whole(target, DEMO, facts):
+        return target
+    # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
+    made = content()
+    with writing(target):
+        begin(target, DEMO, NOTICE.format(said=said, layout=target.name))
+        lengths = {name: write_audio(target / name, wave, made.rate) for name, wave in made.waves.items()}
+        for name, text in made.texts.items():
+            atomic_write_text(target / name, text)
+        others = made.texts if made.write is None else made.write(target, lengths)
+        finish(target, DEMO, {**facts, **made.facts}, [*lengths, *others])
+    return target
