@@ -305,9 +305,6 @@ def test_a_module_that_is_in_no_file_and_not_pythons_own_is_unknown() -> None:
 
 
 def test_an_identity_is_of_what_builds_an_upstream_and_of_the_upstream() -> None:
-    identities = [
-        provenance.identity(upstream, entry)
-        for upstream in ([1.0], [2.0])
-        for entry in (str.upper, str.lower)
-    ]
+    pairs = [(upstream, entry) for upstream in ([1.0], [2.0]) for entry in (str.upper, str.lower)]
+    identities = [provenance.identity(*pair) for pair in pairs]
     assert len(set(identities)) == 4 and provenance.identity([1.0], str.upper) == identities[0]
