@@ -1,4 +1,7 @@
-"""The structure holds: rooms, arrows, no circles, and modules and functions that can be read."""
+"""The structure holds: rooms, arrows, no circles, and modules and functions that can be read.
+
+A docstring is no part of a function's length.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ def test_modules_and_functions_are_short() -> None:
             too_long.append(str(path.relative_to(CHECKOUT)))
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                told = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                length = (node.end_lineno or node.lineno) - node.lineno + 1 - told
                 if length > LINES_OF_A_FUNCTION:
                     too_long.append(f"{path.relative_to(CHECKOUT)}: {node.name} ({length})")
     assert too_long == []
