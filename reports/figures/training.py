@@ -14,8 +14,8 @@ from reports.columns import COLUMNS, TASKS
 from reports.figures import style
 from reports.figures.style import Picture
 from reports.systems import System
+from reports.table import listed
 from reports.tables.blocks import partial_counts
-from reports.tables.model import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,8 @@ from reports import build, compare, figures, scores
 from reports.__main__ import main
 from reports.figures import labels, pareto, style, training
 from reports.figures.style import Picture
-from reports.ours import gather, items_of
+from reports.item_files import items_of
+from reports.ours import gather
 from upstream_arm.common.errors import ReportError
 
 CHECKOUT = Path(__file__).parents[2]

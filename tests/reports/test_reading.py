@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.core.run_folder import METRICS
-from reports import items
+from reports import item_files
 from reports.figures import training
 from upstream_arm.common import reading
 
@@ -49,5 +49,5 @@ def test_piped_items_give_no_interval(data_dir: Path, tmp_path: Path) -> None:
 
     [path] = (data_dir / "demo_runs" / "fbank_no_cmvn" / "ks").glob("*/result.json")
     result = results.read(path)
-    os.mkfifo(tmp_path / items.ITEMS)
-    assert items.read(tmp_path / "result.json", result) == ({}, [])
+    os.mkfifo(tmp_path / item_files.ITEMS)
+    assert item_files.read(tmp_path / "result.json", result) == ({}, [])
