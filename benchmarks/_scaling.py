@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,16 +56,14 @@ def measure(setting: Setting, name: str, longer: int, more: int) -> Point:
 def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> Path:
     """A copy of IC's demo corpus with each recording repeated in itself, and each listed again and quieter.
 
-    Quieter copies are other audio, so that a store holds each. The mark of synthetic speech is copied too.
+    Quieter copies are other audio, so that a store holds each. It is marked as synthetic speech too.
     """
     import numpy as np
     import soundfile
 
     task.demo(source)
     root, target = fluent_commands.CORPUS.find(source), data / fluent_commands.FOLDER
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(markers.DEMO.notice(root), target)
-    files: list[str] = []
+    markers.begin(target, markers.DEMO, "longer and more speech of a synthesiser, for a benchmark\n")
     for table in fluent_commands.TABLES.values():
         with (root / table).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -79,13 +76,13 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
                 (target / named).parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(target / named, np.tile(wave * QUIETER**copy, longer), rate)
                 listed.append({**row, "path": str(named)})
-                files.append(str(named))
         (target / table).parent.mkdir(parents=True, exist_ok=True)
         with (target / table).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(listed)
-    facts = markers.read_manifest(root, markers.DEMO) or {}
-    own = {key: value for key, value in facts.items() if key not in ("files", "label")}
-    markers.finish(target, markers.DEMO, own, [*files, *fluent_commands.TABLES.values()])
+    files = [
+        path.relative_to(target).as_posix() for path in target.rglob("*") if path.suffix in (".wav", ".csv")
+    ]
+    markers.finish(target, markers.DEMO, {}, files)
     return data
