@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from _sides import Side
 
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import fluent_commands
+from downstream_runs.corpora import fluent_commands, markers
 from downstream_runs.estimate import heads
 
 STEPS = 50
@@ -57,16 +56,14 @@ def measure(setting: Setting, name: str, longer: int, more: int) -> Point:
 def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> Path:
     """A copy of IC's demo corpus with each recording repeated in itself, and each listed again and quieter.
 
-    Quieter copies are other audio, so that a store holds each. The mark of synthetic speech is copied too.
+    Quieter copies are other audio, so that a store holds each. It is marked as synthetic speech too.
     """
     import numpy as np
     import soundfile
 
     task.demo(source)
     root, target = fluent_commands.CORPUS.find(source), data / fluent_commands.FOLDER
-    for notice in root.glob("DEMO.*"):
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(notice, target)
+    markers.begin(target, markers.DEMO, "longer and more speech of a synthesiser, for a benchmark\n")
     for table in fluent_commands.TABLES.values():
         with (root / table).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -84,4 +81,8 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(listed)
+    files = [
+        path.relative_to(target).as_posix() for path in target.rglob("*") if path.suffix in (".wav", ".csv")
+    ]
+    markers.finish(target, markers.DEMO, {}, files)
     return data

@@ -15,7 +15,8 @@ from downstream_runs.corpora import data_root
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
 
 if TYPE_CHECKING:
-    from downstream_runs.core.task import PreparedData, TaskSpec
+    from downstream_runs.core.corpus import PreparedData
+    from downstream_runs.core.task import TaskSpec
 
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.corpus import Corpus, Standing
-from downstream_runs.core.corpus import PreparedData as PreparedData
+from downstream_runs.core.corpus import Corpus, PreparedData, Standing
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near

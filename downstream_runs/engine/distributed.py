@@ -38,8 +38,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import RunPlan
-from downstream_runs.core.task import PreparedData
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
 

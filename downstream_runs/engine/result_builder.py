@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import official
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
-from downstream_runs.core.task import PreparedData, Score
+from downstream_runs.core.task import Score
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed

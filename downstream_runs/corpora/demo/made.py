@@ -78,11 +78,13 @@ def seconds(waves: Iterable[NDArray[np.floating[Any]]]) -> float:
     return round(sum(len(wave) for wave in waves) / SAMPLE_RATE, 3)
 
 
-def make(target: Path, facts: Mapping[str, Any], said: str, content: Callable[[], Content]) -> Path:
+def make(
+    target: Path, facts: Mapping[str, Any], said: str, content: Callable[[], Content], notice: str = NOTICE
+) -> Path:
     """Make a corpus in `target` and return that folder; one that is whole, and of `facts`, is left as it is.
 
-    A corpus that is half made, changed, or of other facts is made again. `said` completes the notice in the
-    folder. Raises UsageError if espeak-ng is not installed, if the folder holds something else, and if it
+    A corpus that is half made, changed, or of other facts is made again. `said` completes the `notice` in
+    the folder. Raises UsageError if espeak-ng is not installed, if the folder holds something else, and if it
     cannot be written to.
     """
     target = target.expanduser().absolute()
@@ -91,7 +93,7 @@ def make(target: Path, facts: Mapping[str, Any], said: str, content: Callable[[]
     # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
     made = content()
     with writing(target):
-        begin(target, DEMO, NOTICE.format(said=said, layout=target.name))
+        begin(target, DEMO, notice.format(said=said, layout=target.name))
         lengths = {name: write_audio(target / name, wave, made.rate) for name, wave in made.waves.items()}
         for name, text in made.texts.items():
             atomic_write_text(target / name, text)

@@ -16,7 +16,7 @@ from downstream_runs.corpora.markers import SAMPLE, begin, finish, is_whole
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, sha256_file
 
-NOTICE = """This is a tiny sample of real speech in the layout of {layout}, and not that corpus: {what}.
+NOTICE = """This is a tiny sample in the layout of {layout}, and not the real one: {what}.
 
 Numbers measured on it say whether the path learns and nothing else; they carry the label "sample".
 SAMPLE.json lists its files; where it is absent only half of the sample was laid out.

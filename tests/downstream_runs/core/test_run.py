@@ -10,8 +10,8 @@ import noise
 import pytest
 
 from downstream_runs import tasks
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import check_same, identity, resolve_config
-from downstream_runs.core.task import PreparedData
 from downstream_runs.engine import RunPlan, run_dir
 from upstream_arm.common.errors import UsageError
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from downstream_runs import tasks
-from downstream_runs.core.task import PreparedData
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.corpora import contents
 from downstream_runs.engine import RunPlan, run, session
 from upstream_arm.common.errors import UsageError

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from downstream_runs import bridge, tasks
-from downstream_runs.core.task import PreparedData
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.corpora import contents
 from upstream_arm.common.errors import UsageError
 
