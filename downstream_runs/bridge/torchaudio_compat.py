@@ -23,13 +23,14 @@ from downstream_runs.audio.files import open_audio, read_frames, require_finite
 from downstream_runs.bridge.stand_ins import supply_module
 from upstream_arm.common.files import atomic_path
 
-# libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
+# libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful, and
+# not written). Where `save` is told only one of the two, it takes the first that fits.
 _ENCODINGS = {
-    "PCM_U8": ("PCM_U", 8),
-    "PCM_S8": ("PCM_S", 8),
     "PCM_16": ("PCM_S", 16),
     "PCM_24": ("PCM_S", 24),
     "PCM_32": ("PCM_S", 32),
+    "PCM_S8": ("PCM_S", 8),
+    "PCM_U8": ("PCM_U", 8),
     "FLOAT": ("PCM_F", 32),
     "DOUBLE": ("PCM_F", 64),
     "ULAW": ("ULAW", 8),
@@ -46,18 +47,7 @@ _WAV_SUBTYPES = {
     torch.float32: "FLOAT",
     torch.float64: "DOUBLE",
 }
-# torchaudio's encoding and bits per sample -> libsndfile's subtype; the first of an encoding is its default.
-_SUBTYPES = {
-    ("PCM_S", 16): "PCM_16",
-    ("PCM_S", 24): "PCM_24",
-    ("PCM_S", 32): "PCM_32",
-    ("PCM_S", 8): "PCM_S8",
-    ("PCM_U", 8): "PCM_U8",
-    ("PCM_F", 32): "FLOAT",
-    ("PCM_F", 64): "DOUBLE",
-    ("ULAW", 8): "ULAW",
-    ("ALAW", 8): "ALAW",
-}
+_SUBTYPES = {written: subtype for subtype, written in _ENCODINGS.items() if written[1]}
 _INTEGER_TYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
 

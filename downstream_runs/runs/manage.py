@@ -175,7 +175,7 @@ def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[
 
 def _launched(out: Path, run: status.Status) -> list[Path]:
     """What a launcher kept of the run's output."""
-    fold = f"{run.folder.parent.name}-" if run.folder.name.startswith("fold") else ""
+    fold = f"{run.folder.parent.name}-" if is_fold(run.folder.name) else ""
     return sorted((out / LOGS).glob(f"*-{fold}{run.folder.name}.log"))
 
 

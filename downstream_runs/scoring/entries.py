@@ -232,7 +232,7 @@ ENTRIES: dict[str, Entry] = {
         EDITS.format(unit="phones", split=f"phones are {SPACES.format(unit='phone')}"),
         S3PRL.format(file="common"),
         TRANSCRIPTS,
-        partial(_edits, unit="word", punctuation=False),  # PER is the WER of phones, see scoring/per.py
+        partial(_edits, unit="word", punctuation=False),  # PER is the WER of phones, see scoring/wer.py
     ),
     "acc": Entry(
         "accuracy",

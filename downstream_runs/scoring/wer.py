@@ -1,11 +1,13 @@
-"""Word and character error rate as SUPERB counts them.
+"""Word, phone and character error rate as SUPERB counts them.
 
 Definition: the edit distance (substitutions, insertions and deletions cost 1 each) of each utterance, summed
 over all utterances, divided by the summed reference length. Source: `wer`, `cer` and `ter` in s3prl 0.4.18's
 `s3prl/metric/common.py`, and `backend/inference/metric.py` of the SUPERB leaderboard
 (github.com/superbbenchmark/website-react); tests/data/scoring/SOURCES.md says how values are checked.
 
-Text is compared as it stands: no change of case, punctuation or Unicode form.
+Text is compared as it stands: no change of case, punctuation or Unicode form. PER is the WER of phones with
+spaces between them, as `per` is `wer` in both sources: no phone is merged with another or left out, stress
+marks and silences count as they stand.
 """
 
 from __future__ import annotations

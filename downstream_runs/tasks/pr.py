@@ -8,13 +8,13 @@ from pathlib import Path
 from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
 from downstream_runs.corpora import libriphone
 from downstream_runs.recipes import Recipes
-from downstream_runs.scoring import per
+from downstream_runs.scoring import wer
 from downstream_runs.tasks import _ctc
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
     """PER of `split` from the hypotheses and references that s3prl wrote to `folder`."""
-    return (_ctc.error_rate("per", per.score, *_ctc.read(folder, split)),)
+    return (_ctc.error_rate("per", wer.score, *_ctc.read(folder, split)),)
 
 
 TASK = TaskSpec(

@@ -173,5 +173,5 @@ def test_files_that_cannot_be_scored(tmp_path: Path, name: str, data: bytes, mes
 def test_an_absent_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match="No such file"):
         wer.read_ark(tmp_path / "none.ark")
-    with pytest.raises(ScoringError, match="directory"):
+    with pytest.raises(ScoringError, match="it is a folder"):
         wer.read_ark(tmp_path)
