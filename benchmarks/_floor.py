@@ -22,7 +22,7 @@ def main(task: str, recipe: str, upstream: str, place: str, device: str) -> int:
     model = getattr(hub, upstream)().to(device).eval()
     target = torch.device(device)
     head = heads.build(tasks.get(task), recipe, model, target, Path(place), summed=True, specaug=False)
-    rate, width = model.get_downsample_rates("hidden_states"), head.expert.upstream_dim
+    rate, width = model.get_downsample_rates("hidden_states"), head.parts.downstream.upstream_dim
     batches = head.batches()
     longest = max(len(wav) for wavs, _ in (next(batches) for _ in range(heads.BATCHES_KEPT)) for wav in wavs)
     ready = torch.randn(longest // rate + 2, width, device=target)

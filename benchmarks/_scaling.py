@@ -12,7 +12,7 @@ from _sides import Side
 
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import fluent_commands
+from downstream_runs.corpora import fluent_commands, markers
 from downstream_runs.estimate import heads
 
 STEPS = 50
@@ -64,9 +64,9 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
 
     task.demo(source)
     root, target = fluent_commands.CORPUS.find(source), data / fluent_commands.FOLDER
-    for notice in root.glob("DEMO.*"):
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(notice, target)
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(markers.DEMO.notice(root), target)
+    files: list[str] = []
     for table in fluent_commands.TABLES.values():
         with (root / table).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -79,9 +79,13 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
                 (target / named).parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(target / named, np.tile(wave * QUIETER**copy, longer), rate)
                 listed.append({**row, "path": str(named)})
+                files.append(str(named))
         (target / table).parent.mkdir(parents=True, exist_ok=True)
         with (target / table).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(listed)
+    facts = markers.read_manifest(root, markers.DEMO) or {}
+    own = {key: value for key, value in facts.items() if key not in ("files", "label")}
+    markers.finish(target, markers.DEMO, own, [*files, *fluent_commands.TABLES.values()])
     return data

@@ -5,7 +5,6 @@ Only the standard library is imported up here: `--help` and a mistyped name answ
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,12 +46,14 @@ COMMANDS: Mapping[str, str] = {
 }
 """Name of a command, which is that of its file -> what it does."""
 
-OTHER_PACKAGES: Mapping[str, tuple[str, str]] = {
-    "fetch": ("upstream_arm.cli", "fetch"),
-    "table": ("reports.__main__", "table"),
-    "report": ("reports.__main__", "build"),
+MODULES: Mapping[str, str] = {
+    "fetch": "upstream_arm.download",
+    "distill": "upstream_arm.distillation.command",
 }
-"""Name of a command that another package has -> its module, and its name there."""
+"""Commands that are not a file of this folder."""
+
+REPORTS: Mapping[str, str] = {"table": "table", "report": "build"}
+"""Commands of `python -m reports` -> their names there."""
 
 EPILOG = f"""\
 other commands (COMMAND --help says more):
@@ -107,14 +108,15 @@ def _command(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 def _run(name: str, arguments: Sequence[str]) -> int:
     """Run a command; without a name it is a run of UPSTREAM TASK."""
+    if name in REPORTS:
+        from reports.__main__ import main as reports
+
+        return reports([REPORTS[name], *arguments])
     if name == "distill":
-        return _distill(arguments)
-    if name in OTHER_PACKAGES:
-        module, command = OTHER_PACKAGES[name]
-        code: int = importlib.import_module(module).main([command, *arguments])
-        return code
+        arguments = _distill_words(arguments)
     if name:
-        return run_command(f"downstream_runs.cli.{name}", f"{PROGRAM} {name}", arguments)
+        module = MODULES.get(name, f"downstream_runs.cli.{name}")
+        return run_command(module, f"{PROGRAM} {name}", arguments)
     from downstream_runs.cli import run
 
     parser = run.run_parser(EPILOG)
@@ -133,18 +135,15 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     return run.run(options)
 
 
-def _distill(arguments: Sequence[str]) -> int:
-    """As `python -m upstream_arm distill`; `--demo` makes the synthetic corpus first."""
+def _distill_words(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments of `distill`, in which `--demo` is the folder of its synthetic speech, made now."""
+    if "--demo" not in arguments:
+        return arguments
+    if "--data" in arguments:
+        raise UsageError("--demo and --data both name a corpus: give one of the two")
     from downstream_runs import tasks
     from downstream_runs.core import demo
-    from upstream_arm.cli import main as upstream_arm
 
-    given = list(arguments)
-    if "--demo" in given:
-        if "--data" in given:
-            raise UsageError("--demo and --data both name a corpus: give one of the two")
-        given.remove("--demo")
-        data = Path("runs") / demo.FOLDER
-        demo.make(tasks.get("asr"), data)
-        given += ["--data", str(data)]
-    return upstream_arm(["distill", *given])
+    data = Path("runs") / demo.FOLDER
+    demo.make(tasks.get("asr"), data)
+    return [*(word for word in arguments if word != "--demo"), "--data", str(data)]

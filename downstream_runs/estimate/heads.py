@@ -6,9 +6,7 @@ arithmetic, which does not depend on their values.
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,16 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import bridge
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.core.generators import seed_everything
+from downstream_runs.core.run import DEFAULT_SEED, RunPlan
+from downstream_runs.core.task import TaskSpec
+from downstream_runs.engine import components
+from downstream_runs.engine.components import Components
+from downstream_runs.engine.optimization import make_optimizer
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from downstream_runs.core.task import PreparedData, TaskSpec
-
-SEED = 1337
+SEED = DEFAULT_SEED
 BATCHES_KEPT = 24
 
 Batch = tuple[list[Any], list[Any]]
+"""Waveforms, and what else s3prl's expert takes with their features."""
 
 
 def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
@@ -40,28 +46,22 @@ def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, An
 def batch_size(config: Mapping[str, Any]) -> int:
     """Utterances that a training step takes at once, by the configuration."""
     names = ("batch_size", "train_batch_size", "train_batchsize")
-    for block in config["downstream_expert"].values():
-        if isinstance(block, Mapping):
-            for name in names:
-                if name in block:
-                    return int(block[name])
-    raise KeyError(f"none of {', '.join(names)} in the expert's blocks")
+    blocks = [block for block in config["downstream_expert"].values() if isinstance(block, Mapping)]
+    return next(int(block[name]) for block in blocks for name in names if name in block)
 
 
 @dataclass
 class Head:
-    """An expert with its optimizer, its batches and, if asked for, the weighted sum of hidden states.
+    """An expert with its optimizer and its batches.
 
-    config: as s3prl gets it. featurizer: s3prl's, or None for a step that begins with summed features.
+    config: as s3prl gets it. specaug: s3prl's SpecAugment, or None.
     """
 
     task: TaskSpec
     config: Mapping[str, Any]
-    expert: Any
-    featurizer: Any
+    parts: Components
     optimizer: torch.optim.Optimizer
     specaug: Any
-    device: torch.device
 
     @property
     def accumulate(self) -> int:
@@ -70,10 +70,7 @@ class Head:
 
     def batches(self, most: int = BATCHES_KEPT) -> Iterator[Batch]:
         """Training batches in the recipe's order, the first ones, read beforehand and repeated for ever."""
-        try:
-            loader = self.expert.get_dataloader(self.task.train_split, epoch=0)
-        except TypeError:
-            loader = self.expert.get_dataloader(self.task.train_split)
+        loader = self.parts.loader(str(self.task.train_split))
         kept = [(list(wavs), list(others)) for wavs, *others in itertools.islice(loader, most)]
         return itertools.cycle(kept)
 
@@ -82,15 +79,14 @@ class Head:
         given = list(features)
         if self.specaug is not None:
             given, _ = self.specaug(given)
-        loss = self.expert(self.task.train_split, given, *others, records=defaultdict(list))
+        loss = self.parts.downstream(self.task.train_split, given, *others, records=defaultdict(list))
         (loss / self.accumulate).backward()
 
     def update(self) -> None:
         """Clip the gradients and step, as after the last batch of a step."""
         import torch
 
-        groups = self.optimizer.param_groups
-        parameters = [parameter for group in groups for parameter in group["params"]]
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.config["runner"]["gradient_clipping"])
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -112,48 +108,17 @@ def build(
     hidden states, so that a step takes summed features. What s3prl and the corpora print goes to
     `place`/log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
     """
-    import numpy as np
-    import torch
-
-    from downstream_runs import bridge
-
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         task.demo(place / "data")
         given = task.recipe(recipe).copy_config()
         config = expert_config(given, task.prepare(place / "data", place / "cache", given))
-        from s3prl.optimizers import get_optimizer
-        from s3prl.upstream.interfaces import Featurizer
-
-        random.seed(SEED)
-        np.random.seed(SEED)
-        torch.manual_seed(SEED)
-        featurizer = Featurizer(upstream, "hidden_states", device).to(device)
-        expert = (
-            importlib.import_module(f"s3prl.downstream.{task.s3prl_name}.expert")
-            .DownstreamExpert(
-                upstream_dim=featurizer.output_dim,
-                upstream_rate=featurizer.downsample_rate,
-                **config,
-                expdir=str(place),
-                seed=SEED,
-                device=str(device),
-                upstream="",
-                downstream=task.s3prl_name,
-                downstream_variant=None,
-            )
-            .to(device)
-        )
-        if task.adjust is not None:
-            task.adjust(expert)
-        trained = [expert] if summed else [featurizer, expert]
-        for module in trained:
-            module.train()
-        optimizer = get_optimizer(trained, config["runner"]["total_steps"], config["optimizer"])
-        masks = None
-        if specaug and config.get("specaug"):
-            from s3prl.downstream.specaug import SpecAug
-
-            masks = SpecAug(**config["specaug"])
-    return Head(task, config, expert, None if summed else featurizer, optimizer, masks, device)
+        plan = RunPlan(task=task, recipe=recipe, upstream="", data=place / "data", out=place, seed=SEED)
+        seed_everything(SEED)
+        parts = components.attach(plan, upstream, config, place, device)
+        parts.train()
+        trained = [parts.downstream] if summed else [parts.featurizer, parts.downstream]
+        optimizer = make_optimizer(trained, config)
+        masks = components.make_specaug(config) if specaug else None
+    return Head(task, config, parts, optimizer, masks)

@@ -1,4 +1,4 @@
-"""About a minute of measurement on this machine: an upstream, the heads of tasks, and QbE's search.
+"""About a minute of measurement on this machine: an upstream, the heads of tasks, and a search like QbE's.
 
 Long things are measured in part and taken in proportion: an upstream's pass on fewer utterances than a batch
 has, a head's step on shorter ones, both linear in the audio. Attention grows faster than that, so lengths are
@@ -7,19 +7,19 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from downstream_runs.core.task import TaskSpec
 
 SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
@@ -45,28 +45,23 @@ class Cost:
 
     trained, alone: the upstream's, per second of audio in the recipe's batches and one utterance at a time.
     step: the head's, of an optimizer step on features of real lengths; pooled: the same on one vector an
-    utterance, None where the head needs frames.
+    utterance, None where the head needs frames. stock_pair, our_pair: of a task that searches, per pair of a
+    query frame and a document frame, with s3prl's search and with ours.
     """
 
     trained: float
     alone: float
     step: float = 0.0
     pooled: float | None = None
-
-
-@dataclass(frozen=True)
-class SearchCost:
-    """Seconds per pair of a query frame and a document frame, of s3prl's search and of ours."""
-
-    stock: float
-    ours: float
+    stock_pair: float = 0.0
+    our_pair: float = 0.0
 
 
 @dataclass(frozen=True)
 class Measurement:
     """All that a prediction needs of this machine; seconds: how long the measuring took.
 
-    loading: seconds to bring a second of stored audio's frames to where the head takes them.
+    loading: seconds to bring a second of stored audio's frames to where the head takes them. costs: by task.
     """
 
     device: str
@@ -74,8 +69,7 @@ class Measurement:
     seconds: float
     shape: Shape
     loading: float
-    costs: dict[str, Cost] = field(default_factory=dict)
-    search: SearchCost | None = None
+    costs: dict[str, Cost]
 
 
 def measure(
@@ -91,17 +85,12 @@ def measure(
 
     began = time.perf_counter()
     timer = _Upstream(upstream.eval(), device)
-    costs, search = {}, None
-    chosen = list(tasks)
-    with bar(chosen, desc="measure", unit="task") as shown:
+    costs = {}
+    with bar(list(tasks), desc="measure", unit="task") as shown:
         for task in shown:
             shown.set_postfix_str(task.name)
-            if task.train_split is None:
-                documents = task.corpus.splits["documents"].mean_seconds
-                rate = timer.rate(1, documents)
-                costs[task.name], search = Cost(rate, rate), _search(timer.shape, documents, device)
-            else:
-                costs[task.name] = _task(timer, task, recipe, place)
+            one = _searched(timer, task) if task.train_split is None else _trained(timer, task, recipe, place)
+            costs[task.name] = one
     return Measurement(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         threads=torch.get_num_threads(),
@@ -109,7 +98,6 @@ def measure(
         shape=timer.shape,
         loading=_loading(timer.shape, device),
         costs=costs,
-        search=search,
     )
 
 
@@ -117,12 +105,11 @@ def timed(function: Callable[[], Any], device: torch.device) -> float:
     """Seconds of one call, to its end on the device."""
     import torch
 
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait()
     began = time.perf_counter()
     function()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait()
     return time.perf_counter() - began
 
 
@@ -141,20 +128,17 @@ class _Upstream:
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""
         samples = int(seconds * SAMPLE_RATE)
-        if (1, samples) not in self._rates:
-            self._pass(1, samples)
-            self._rates[1, samples] = self._measured(1, samples)
-        alone = self._rates[1, samples]
+        alone = self._rate(1, samples, warm=True)
         size = max(min(batch, int(PASS_SECONDS / (alone * seconds))), 1)
-        if (size, samples) not in self._rates:
-            if self.device.type == "cuda":
-                self._pass(size, samples)
-            self._rates[size, samples] = self._measured(size, samples)
-        return self._rates[size, samples]
+        return self._rate(size, samples, warm=self.device.type == "cuda")
 
-    def _measured(self, batch: int, samples: int) -> float:
-        seconds = timed(lambda: self._pass(batch, samples), self.device)
-        return seconds / (batch * samples / SAMPLE_RATE)
+    def _rate(self, batch: int, samples: int, warm: bool) -> float:
+        if (batch, samples) not in self._rates:
+            if warm:
+                self._pass(batch, samples)
+            seconds = timed(lambda: self._pass(batch, samples), self.device)
+            self._rates[batch, samples] = seconds / (batch * samples / SAMPLE_RATE)
+        return self._rates[batch, samples]
 
     def _pass(self, batch: int, samples: int) -> Any:
         import torch
@@ -164,7 +148,7 @@ class _Upstream:
             return self.upstream(wavs)
 
 
-def _task(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
+def _trained(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     head = heads.build(task, recipe, timer.upstream, timer.device, place)
     seconds = task.trained_seconds
     batch = round(heads.batch_size(head.config) * task.batch_share)
@@ -175,13 +159,12 @@ def _task(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     frames = [len(wav) / timer.shape.rate * stretch for wav in wavs]
     fraction = 0.1 if stretch != 1.0 else 1.0
     first = _step(head, timer.shape, frames, fraction, others)
-    whole = min(STEP_SECONDS * fraction / first, 1.0)
-    step = _step(head, timer.shape, frames, max(whole, fraction), others) / max(whole, fraction)
-    longer = seconds / (here * stretch) * batch / len(wavs)
+    whole = max(min(STEP_SECONDS * fraction / first, 1.0), fraction)
+    step = _step(head, timer.shape, frames, whole, others) / whole
     return Cost(
         trained=timer.rate(batch, seconds),
         alone=timer.rate(1, seconds),
-        step=step * longer,
+        step=step * seconds / (here * stretch) * batch / len(wavs),
         pooled=_step(head, timer.shape, [1.0] * len(wavs), 1.0, others) if task.pooled else None,
     )
 
@@ -190,15 +173,16 @@ def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, 
     """Seconds of an optimizer step on utterances of `fraction` of so many frames."""
     import torch
 
+    device = head.parts.device
     lengths = [max(round(count * fraction), FEWEST_FRAMES if max(frames) > 1 else 1) for count in frames]
-    state = torch.randn(len(lengths), max(lengths), shape.features, device=head.device)
-    paired = [torch.empty(length * shape.rate, device=head.device) for length in lengths]
+    state = torch.randn(len(lengths), max(lengths), shape.features, device=device)
+    paired = [torch.empty(length * shape.rate, device=device) for length in lengths]
 
     def backward() -> None:
         hidden = {"hidden_states": [state] * shape.layers}
-        head.backward(head.featurizer(paired, hidden), others)
+        head.backward(head.parts.featurizer(paired, hidden), others)
 
-    return head.accumulate * timed(backward, head.device) + timed(head.update, head.device)
+    return head.accumulate * timed(backward, device) + timed(head.update, device)
 
 
 def _loading(shape: Shape, device: torch.device) -> float:
@@ -211,13 +195,15 @@ def _loading(shape: Shape, device: torch.device) -> float:
     return timed(lambda: item.to(device).float().clone(), device) / 10
 
 
-def _search(shape: Shape, seconds: float, device: torch.device) -> SearchCost:
+def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
     import numpy as np
     import torch
     from s3prl.downstream.quesst14_dtw import expert
 
     from downstream_runs.protocols import dtw
 
+    shape, device = timer.shape, timer.device
+    seconds = task.corpus.splits["documents"].mean_seconds
     frames = round(seconds * SAMPLE_RATE / shape.rate)
     count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
     query = dtw.unit_(torch.randn(QUERY_FRAMES, shape.features, dtype=torch.float64, device=device))
@@ -236,5 +222,10 @@ def _search(shape: Shape, seconds: float, device: torch.device) -> SearchCost:
         dtw.costs([query] * QUERIES, documents)
 
     ours()
-    pair = QUERY_FRAMES * frames
-    return SearchCost(timed(stock, device) / (PAIRS * pair), timed(ours, device) / (QUERIES * count * pair))
+    pair, rate = QUERY_FRAMES * frames, timer.rate(1, seconds)
+    return Cost(
+        trained=rate,
+        alone=rate,
+        stock_pair=timed(stock, device) / (PAIRS * pair),
+        our_pair=timed(ours, device) / (QUERIES * count * pair),
+    )

@@ -34,6 +34,7 @@ from downstream_runs.core.run_folder import (
 )
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
+from upstream_arm.common.words import columns
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
@@ -178,8 +179,7 @@ def text(found: Sequence[Status], out: Path) -> str:
     if not found:
         return f"there is no run in {out}"
     rows = [COLUMNS, *(status.cells(out) for status in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = columns(rows, right=())
     failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
     parts = [f"{one.folder.relative_to(out)}: {one.partial}" for one in found if one.partial]
     return "\n".join(line.rstrip() for line in [*lines, "", *parts, *failed, totals(found)])

@@ -13,11 +13,13 @@ from downstream_runs.core import demo
 def test_the_demo_is_made_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, handed = [], []
     monkeypatch.setattr(demo, "make", lambda task, data: made.append((task.name, data)))
-    monkeypatch.setattr("upstream_arm.cli.main", lambda arguments: handed.append(arguments) or 0)
+    monkeypatch.setattr(
+        "upstream_arm.distillation.command.run", lambda options: handed.append(options.words) or 0
+    )
     monkeypatch.chdir(tmp_path)
     assert cli.main(["distill", "--demo", "--teacher", "random:hubert", "--preset", "tiny"]) == 0
     assert made == [("asr", Path("runs/demo-data"))]
-    wanted = ["distill", "--teacher", "random:hubert", "--preset", "tiny", "--data", "runs/demo-data"]
+    wanted = ("--teacher", "random:hubert", "--preset", "tiny", "--data", "runs/demo-data")
     assert handed == [wanted]
 
 

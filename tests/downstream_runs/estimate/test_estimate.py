@@ -13,13 +13,13 @@ from downstream_runs.cli import main as cli
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import predict
-from downstream_runs.estimate.measure import Cost, Measurement, SearchCost, Shape
+from downstream_runs.estimate.measure import Cost, Measurement, Shape
 
 SHAPE = Shape(layers=12, features=768, rate=320)
 
 
 def measurement(**costs: Cost) -> Measurement:
-    return Measurement("CPU", 2, 60.0, SHAPE, loading=0.001, costs=costs, search=SearchCost(1e-7, 1e-8))
+    return Measurement("CPU", 2, 60.0, SHAPE, loading=0.001, costs=costs)
 
 
 def small(name: str) -> TaskSpec:
@@ -66,7 +66,9 @@ def test_random_crops_are_encoded_in_every_step() -> None:
 
 
 def test_the_search_is_every_layer_of_both_splits_in_stock_and_of_one_here() -> None:
-    found = predict.predict(tasks.get("qbe"), "superb", measurement(qbe=Cost(0.1, 0.1)))
+    found = predict.predict(
+        tasks.get("qbe"), "superb", measurement(qbe=Cost(0.1, 0.1, stock_pair=1e-7, our_pair=1e-8))
+    )
     splits = tasks.get("qbe").corpus.splits
     documents = splits["documents"].hours * 3600 * 50
     pairs = splits["dev"].hours * 3600 * 50 * documents
@@ -101,7 +103,7 @@ def test_every_task_has_its_corpus() -> None:
         (["armhuber", "ks"], "did you mean"),
         (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
         (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
-        (["fbank", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
+        (["armhubert_local", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
     ],
 )
 def test_wrong_use_is_one_sentence(
@@ -124,7 +126,7 @@ def test_a_measurement_of_a_toy_upstream(
     toy.register()
     monkeypatch.chdir(tmp_path)
     built = (toy.Toy(), torch.device("cpu"), "toy [untrained]")
-    monkeypatch.setattr(estimate, "built_upstream", lambda options: built)
+    monkeypatch.setattr(estimate, "built_upstream", lambda options, task: built)
     assert cli.main(["estimate", "toy", "ks,qbe", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("estimate for toy [untrained], 3 layers x 16, recipe superb")
