@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from upstream_arm.common.arguments import Parser
@@ -92,74 +92,75 @@ def _table(options: argparse.Namespace) -> int:
     return _told(collection.notes, collection.problems)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], about: str, description: str
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=about, description=description)
-        added.set_defaults(run=run)
-        return added
-
-    table = command(
-        "table",
-        _table,
-        "the paper's Table 1 with our results below it",
+    about = "the paper's Table 1 with our results below it"
+    text = (
         "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
-        "labels, selection rules and deviations from the protocol.",
+        "labels, selection rules and deviations from the protocol."
     )
-    _add_places(table)
-    choice = table.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--task",
-        action="append",
-        metavar="TASK",
-        help="only this task's columns; may be given again (default: the tasks that ours have results for)",
-    )
-    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
-    table.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    score = command(
-        "score",
-        _score,
-        "overall, superb_s and superb_r of any rows",
+    _add_table(commands.add_parser("table", help=about, description=text))
+    about = "overall, superb_s and superb_r of any rows"
+    text = (
         "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
-        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r.",
+        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r."
     )
-    score.add_argument(
-        "rows",
-        type=Path,
-        metavar="ROWS.csv",
-        help="columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, "
-        "asv_eer, sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent",
-    )
-    compare = command(
-        "compare",
-        _compare,
-        "any systems side by side, with differences and tests",
+    _add_score(commands.add_parser("score", help=about, description=text))
+    about = "any systems side by side, with differences and tests"
+    text = (
         "Print systems side by side, each with its difference to the first, and paired tests between runs of "
-        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model."
     )
-    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
-    where = "where our results are; may be given again (default: runs/)"
-    compare.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
-    formats = ("markdown", "latex", "csv")
-    compare.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
-    rows = "from published rows and, in blocks of their own, our results."
-    about = "Tables 1 to 4 of the paper with our block"
-    paper = command("paper", _report, about, f"Write Tables 1 to 4 of arXiv 2305.11685, {rows}")
-    about = "every table and figure, and one page of all"
-    whole = command("build", _report, about, f"Write every table, figure and one page, {rows}")
-    for report in (paper, whole):
-        _add_places(report)
-        where = "where runs are, as in every command (default: runs)"
-        report.add_argument("--out", type=Path, metavar="DIR", help=where)
-        to = Path("reports") / "out"
-        where = f"where the report goes (default: {to})"
-        report.add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
-        report.set_defaults(whole=report is whole)
+    _add_compare(commands.add_parser("compare", help=about, description=text))
+    for name, about, text in (
+        ("paper", "Tables 1 to 4 of the paper with our block", "Tables 1 to 4 of arXiv 2305.11685"),
+        ("build", "every table and figure, and one page of all", "every table, figure and one page"),
+    ):
+        text = f"Write {text}, from published rows and, in blocks of their own, our results."
+        report = commands.add_parser(name, help=about, description=text)
+        _add_report(report)
+        report.set_defaults(whole=name == "build")
     return parser
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    _add_places(parser)
+    choice = parser.add_mutually_exclusive_group()
+    tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
+    choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
+    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
+    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
+    parser.set_defaults(run=_table)
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    columns = (
+        "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
+        "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
+    )
+    parser.add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
+    parser.set_defaults(run=_score)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
+    where = "where our results are; may be given again (default: runs/)"
+    parser.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
+    formats = ("markdown", "latex", "csv")
+    parser.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
+    parser.set_defaults(run=_compare)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_places(parser)
+    where = "where runs are, as in every command (default: runs)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
+    to = Path("reports") / "out"
+    parser.add_argument(
+        "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
+    )
+    parser.set_defaults(run=_report)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import compare, figures, render
-from reports.ours import Collection, gather, items_of
+from reports.item_files import items_of
+from reports.ours import Collection, gather
 from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
 from reports.systems import System
+from reports.table import Table
 from reports.tables import overview, paper
-from reports.tables.model import Table
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_bytes
 from upstream_arm.common.reading import read_text

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from downstream_runs.core.results import PARTIAL
 from reports import published, scores
 from reports.columns import BY_KEY
-from reports.ours import Collection, items_of
+from reports.item_files import items_of
+from reports.ours import Collection
 from reports.statistics import systems as statistics
 from reports.statistics.paired import Comparison, p_text
 from reports.systems import System
+from reports.table import EMPTY, Block, Cell, Head, Table, TableColumn, made, number, text
 from reports.tables import blocks
-from reports.tables.model import EMPTY, Block, Cell, Head, Table, TableColumn, made, number, text
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from downstream_runs.core.results import LABELS, Metric, Result
-from reports import items, published, scores, store
+from reports import published, scores, store
 from reports.columns import COLUMNS, TASKS, in_percent
-from reports.items import ScoredItems
 from reports.systems import OURS, Profile, System
-from reports.tables.model import Cell, number
+from reports.table import Cell, number
 
 SHORTENED = "shortened"
 #: Behind a number whose split, selection or scorer is not the protocol's; behind an official number beside
@@ -55,17 +54,6 @@ def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collect
     usable = [(path, result) for path, result in search.results if result.task in tasks]
     problems = tuple(sentence for _, sentence in search.problems)
     return Collection(tuple(systems(usable)), problems, tuple(notes))
-
-
-def items_of(system: System) -> tuple[dict[str, ScoredItems], list[str]]:
-    """Column key -> the test items or trials beside a system's results, and what is wrong with them."""
-    usable: dict[str, ScoredItems] = {}
-    problems: list[str] = []
-    for path, result in system.runs:
-        some, wrong = items.read(path, result)
-        usable.update(some)
-        problems += wrong
-    return usable, problems
 
 
 def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:

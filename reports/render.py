@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.tables.model import MISSING, Block, Cell, Head, Table
+from reports.table import MISSING, Block, Cell, Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,7 +31,10 @@ def to_markdown(table: Table, level: int = 2) -> str:
         parts.append(f"{'#' * (level + 1)} {_plain(block.title)}")
         if block.warning:
             parts.append(f"> {_plain(block.warning)}")
-        heads = [_head(table.heads, head) for head in table.heads]
+        texts = [head.text for head in table.heads]
+        # The group is printed where it is needed to tell a column from another.
+        groups = [f" ({head.group.lower()})" if texts.count(head.text) > 1 else "" for head in table.heads]
+        heads = [_plain(text + group) for text, group in zip(texts, groups, strict=True)]
         sides = ["--:" if numeric else ":--" for numeric in _numeric(table, [block])]
         lines = [heads, sides, *([_markdown_cell(cell) for cell in row] for row in block.rows)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
@@ -46,16 +49,9 @@ def _numeric(table: Table, blocks: Sequence[Block]) -> list[bool]:
     return [any(row[index].value is not None for row in rows) for index in range(len(table.heads))]
 
 
-def _head(heads: Sequence[Head], head: Head) -> str:
-    """The head's text, with its group where that is needed to tell the column from another."""
-    shared = sum(other.text == head.text for other in heads) > 1
-    return _plain(f"{head.text} ({head.group.lower()})" if shared else head.text)
-
-
 def _markdown_cell(cell: Cell) -> str:
     around = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}[cell.emphasis]
-    body = around.format(_plain(cell.text))
-    return f"{body} {cell.marks}" if cell.marks else body
+    return f"{around.format(_plain(cell.text))} {cell.marks}".rstrip()
 
 
 def _plain(text: str) -> str:
@@ -158,14 +154,12 @@ def _latex_cell(cell: Cell) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX prints as it stands; letters that its fonts lack become ASCII or a question mark."""
-
-    def printable(sign: str) -> str:
-        if sign.isascii():
-            return sign if sign.isprintable() else "?"
+    letters = []
+    for sign in " ".join(text.split()):
         plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-        return "".join(_SIGNS.get(one, one) for one in plain) or "?"
-
-    return "".join(_SIGNS.get(sign) or printable(sign) for sign in " ".join(text.split()))
+        known = _SIGNS.get(sign) or "".join(_SIGNS.get(one, one) for one in plain if one.isprintable())
+        letters.append(known or "?")
+    return "".join(letters)
 
 
 # HTML

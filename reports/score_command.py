@@ -31,8 +31,8 @@ def score(path: Path) -> tuple[str, list[str]]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
     for row, values in rows:
-        found = (scores.overall(values), scores.superb_s(values, reference), scores.superb_r(values, board))
-        numbers = ["" if value is None else f"{value:.4f}" for value in found]
+        three = (scores.overall(values), scores.superb_s(values, reference), scores.superb_r(values, board))
+        numbers = ["" if value is None else f"{value:.4f}" for value in three]
         absent = " ".join(scores.missing(values))
         writer.writerow([row["model"], row.get("distilled_on") or "", *numbers, board.name, absent])
     return text.getvalue(), notes
@@ -55,8 +55,8 @@ def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], lis
     notes = _check_header(path, header)
     if not rows:
         raise ReportError(f"{path} has no rows below its header, one model a line was expected")
-    found = [_row(path, line, row) for line, row in rows]
-    return found, [*notes, *_small(path, found)]
+    usable = [_row(path, line, row) for line, row in rows]
+    return usable, [*notes, *_small(path, usable)]
 
 
 def _check_header(path: Path, header: list[str]) -> list[str]:

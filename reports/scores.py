@@ -108,6 +108,6 @@ def _beaten(key: str, percent: float, board: Leaderboard) -> float:
 def _task_mean(by_key: Values) -> float:
     tasks = []
     for task in TASKS:
-        found = [by_key[column.key] for column in COLUMNS if column.task == task]
-        tasks.append(math.fsum(found) / len(found))
+        values = [by_key[column.key] for column in COLUMNS if column.task == task]
+        tasks.append(math.fsum(values) / len(values))
     return math.fsum(tasks) / len(tasks)

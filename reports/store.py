@@ -18,7 +18,7 @@ MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
 
 
 @dataclass(frozen=True)
-class Found:
+class Search:
     """What a search found.
 
     results: (file, result), sorted by file.
@@ -54,24 +54,27 @@ def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
     while waiting or linked:
         path = waiting.pop() if waiting else linked.popleft()
         try:
-            found = path.stat()
+            status = path.stat()
             entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
         except OSError:  # a folder of somebody else's
             continue
-        if (found.st_dev, found.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen:
             continue
-        seen.add((found.st_dev, found.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         below = [entry for entry in entries if _is_folder(entry)]
         names = frozenset(entry.name for entry in entries) - {entry.name for entry in below}
         folds = tuple(sorted(entry.name for entry in below if is_fold(entry.name)))
         yield Folder(path, folds, names)
         for entry in below if PLAN not in names else ():
-            if is_fold(entry.name) or _passed_over(entry.name, rates):
+            name = entry.name
+            if is_fold(name) or name.startswith(".") or name == "tmp" or name.endswith(".tmp"):
+                continue
+            if name == RATES and not rates:
                 continue
             if not entry.is_symlink():
-                waiting.append(path / entry.name)
+                waiting.append(path / name)
             elif not path.resolve().is_relative_to(Path(entry.path).resolve()):
-                linked.append(path / entry.name)
+                linked.append(path / name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -79,12 +82,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
-def find(places: Sequence[Path] = ()) -> Found:
+def find(places: Sequence[Path] = ()) -> Search:
     """Read every `result.json` in or below `places` (folders or result files); without places, below `runs/`.
 
-    Searches as `walk` does. A task with folds has one number, their mean. A file that is found twice counts
-    once. Raises ReportError for a place that is absent; only
-    `runs/` may be.
+    Searches as `walk` does. A task with folds has one number, their mean. A file that can be reached twice
+    counts once. Raises ReportError for a place that is absent; only `runs/` may be.
     """
     files: dict[Path, Path] = {}
     unfinished: dict[Path, str] = {}
@@ -97,23 +99,23 @@ def find(places: Sequence[Path] = ()) -> Found:
             results.append((path, read(path)))
         except ReportError as error:
             problems.append((path, str(error)))
-    return Found(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
+    return Search(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
 
 
 def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:
     if place.is_dir():
-        for found in walk(place):
-            folder = found.path
-            if RESULT in found.files:
-                yield folder / RESULT
-            elif found.folds:
-                done = sum((folder / name / RESULT).is_file() for name in found.folds)
-                unfinished[folder] = (
-                    f"{folder}: {done} of its folds are done and not all: no number before; "
-                    "run the same command again" + "".join(_reason(folder / name) for name in found.folds)
+        for folder in walk(place):
+            path = folder.path
+            if RESULT in folder.files:
+                yield path / RESULT
+            elif folder.folds:
+                done = sum((path / name / RESULT).is_file() for name in folder.folds)
+                unfinished[path] = (
+                    f"{path}: {done} of its folds are done and not all: no number before; "
+                    "run the same command again" + "".join(_reason(path / name) for name in folder.folds)
                 )
-            elif OUTCOME in found.files:
-                unfinished[folder] = f"{folder}: no number" + _reason(folder)
+            elif OUTCOME in folder.files:
+                unfinished[path] = f"{path}: no number" + _reason(path)
     elif place.exists():
         yield place
     else:
@@ -128,7 +130,3 @@ def _reason(folder: Path) -> str:
     run = RunFolder(folder)
     failure = "" if run.is_finished else " ".join(run.failure().split())
     return f"; failed: {failure}" if failure else ""
-
-
-def _passed_over(name: str, rates: bool) -> bool:
-    return name.startswith(".") or name == "tmp" or name.endswith(".tmp") or (name == RATES and not rates)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from downstream_runs.core.results import Result
 from reports.items import ScoredItems
-from reports.tables.model import Cell
+from reports.table import Cell
 
 OURS = "ours"
 

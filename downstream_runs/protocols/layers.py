@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.corpora.quesst14 import Recording
-from downstream_runs.features import rounding
 from downstream_runs.features.cache import FRAMES, FeatureCache
 from downstream_runs.features.options import StoredKind
 from upstream_arm.common.errors import RunFailed
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Frames = NDArray[np.floating[Any]]
-    Compute = Callable[[Recording], list[torch.Tensor]]
+    Compute = Callable[[Recording], torch.Tensor]
     Many = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 CHUNK_SECONDS = 60.0
@@ -82,7 +81,8 @@ class LayerStore:
     ) -> None:
         precision = next(precision for precision, name in DTYPES.items() if name == dtype)
         self.folder, self.dtype = folder, dtype
-        self.cache = FeatureCache.of_upstream(folder, identity, StoredKind("disk", "frames", precision))
+        self.stored = StoredKind("disk", "frames", precision)
+        self.cache = FeatureCache.of_upstream(folder, identity, self.stored)
         for path in folder.glob("*"):
             if self.cache.folder is None or path != self.cache.folder.parent:
                 shutil.rmtree(path, ignore_errors=True)
@@ -91,7 +91,8 @@ class LayerStore:
     def fill(self, compute: Compute, bar: Callable[..., Any], many: Many = map) -> int:
         """Compute what is missing, one pass over the audio; returns the number of layers.
 
-        compute: all hidden states `[frame, feature]` of a recording, on the CPU. many: a `map` over them.
+        compute: the frames `[layer, frame, feature]` of a recording, on the CPU, of the type if that holds
+        them. many: a `map` over recordings.
         RunFailed if the disk has no room for all of it, or the number of layers is not always the same.
         """
         counts: set[int] = set()
@@ -104,34 +105,31 @@ class LayerStore:
         total = sum(len(recordings) for _, recordings in missing)
         shown = iter(bar(range(total), desc="features", total=total))
         for chunk, recordings in missing:
-            for recording, states in zip(recordings, many(compute, recordings), strict=True):
+            for recording, frames in zip(recordings, many(compute, recordings), strict=True):
                 left -= recording.seconds
-                counts.add(len(states))
-                self._store(chunk, recording, states, left)
+                counts.add(len(frames))
+                self._store(chunk, recording, frames, left)
                 next(shown)
         next(shown, None)
         if len(counts) != 1:
             raise RunFailed(f"the upstream gave {sorted(counts)} hidden states for one recording or another")
         return counts.pop()
 
-    def _store(self, chunk: Chunk, recording: Recording, states: list[torch.Tensor], left: float) -> None:
+    def _store(self, chunk: Chunk, recording: Recording, frames: torch.Tensor, left: float) -> None:
         """Store a recording's layers; RunFailed if they are no numbers, or the rest will have no room."""
-        import torch
-
-        frames, dtype = torch.stack(states), getattr(torch, self.dtype)
         wild = (~frames.isfinite()).any(-1).any(-1).tolist()
         if any(wild):
             raise RunFailed(
                 f"layer {wild.index(True)} of the upstream gives {recording.name} features that are not "
                 "finite numbers; check that file, and the upstream"
             )
-        if not rounding.holds(frames, dtype):
+        if str(frames.dtype) != f"torch.{self.dtype}":
             raise RunFailed(
                 f"{self.dtype} does not hold the features of {recording.name}: too large, or too many below "
                 "the type's normal range; start again with -o downstream_expert.feature_store=float32"
             )
-        self.cache.put(chunk.key(recording), {FRAMES: frames.to(dtype)})
-        needed = frames.numel() * dtype.itemsize / max(recording.seconds, 1e-3) * left
+        self.cache.put(chunk.key(recording), {FRAMES: frames.contiguous()})
+        needed = frames.nbytes / max(recording.seconds, 1e-3) * left
         if self.cache.full or not self.cache.has_room(int(needed)):
             free = shutil.disk_usage(self.folder).free
             raise RunFailed(

@@ -21,12 +21,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
+from downstream_runs.features.cache import FRAMES
+from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.options import is_batch_free
 from downstream_runs.protocols.layers import LayerStore, one_each
 from downstream_runs.protocols.search import Search, in_order
@@ -104,9 +106,9 @@ class _Searches:
     """The scores of layers as files of the run directory, made where they are absent."""
 
     def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
-        self._run, self._corpus = run, corpus
         from downstream_runs.engine.feature_setup import upstream_identity
 
+        self._run, self._corpus = run, corpus
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
@@ -158,30 +160,28 @@ class _Searches:
             components = self._run.components
             # s3prl's own upstreams collect their hidden states in themselves.
             with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
-                self._filled = self.store.fill(_compute(self._run), self._run.bar, many)
+                self._filled = self.store.fill(_compute(self._run, self.store), self._run.bar, many)
             self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled
 
 
-def _compute(run: TrainedRun) -> Callable[[Recording], list[torch.Tensor]]:
-    """All hidden states of a recording, read and cut to length by s3prl, alone as in its batches of 1."""
+def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.Tensor]:
+    """The frames `[layer, frame, feature]` of a recording that s3prl reads, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
     from s3prl.upstream.interfaces import Featurizer
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))
-    # Called for its lengths only: how many of the upstream's frames belong to so many samples.
-    featurizer = Featurizer(upstream, "hidden_states", device)
+    rate = Featurizer(upstream, "hidden_states", device).downsample_rate
+    extractor = FeatureExtractor(upstream, store.stored, store.cache, rate, crops=False)
 
-    def compute(recording: Recording) -> list[torch.Tensor]:
+    def compute(recording: Recording) -> torch.Tensor:
         own = copy.copy(dataset)  # other threads read other recordings
         own.data = [recording.path]
-        wave = torch.FloatTensor(own[0][0]).to(device)
+        wave = own[0][0]
         try:
-            with torch.no_grad():
-                states = _listed(upstream([wave])["hidden_states"])
-                return [featurizer.tolist([wave], state)[0].detach().float().cpu() for state in states]
+            return extractor.compute(wave, device)[FRAMES][:, : extractor.wanted(len(wave))]
         except (AssertionError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -191,12 +191,6 @@ def _compute(run: TrainedRun) -> Callable[[Recording], list[torch.Tensor]]:
             ) from error
 
     return compute
-
-
-def _listed(states: Any) -> list[torch.Tensor]:
-    if isinstance(states, dict):
-        return list(states.values())
-    return list(states) if isinstance(states, (list, tuple)) else [states]
 
 
 def _values(corpus: Quesst14, split: str, path: Path) -> Values:

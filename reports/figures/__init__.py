@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports.figures import ablations, curves, pareto, tasks, uncertainty, weights
+from reports.figures import ablations, pareto, tasks, training, uncertainty
 from reports.figures.style import Picture
 from reports.statistics.resample import Interval
 from reports.systems import System
@@ -26,7 +26,7 @@ def draw(
         ablations.reuse(),
         ablations.mask_ratio(),
         *uncertainty.draw(ours, intervals, shown),
-        *weights.draw(some, left_out),
-        *curves.evaluations(some, left_out),
-        *curves.loss(some, left_out),
+        *training.weights(some, left_out),
+        *training.evaluations(some, left_out),
+        *training.loss(some, left_out),
     ]

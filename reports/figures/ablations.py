@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reports import published
 from reports.figures import style
 from reports.figures.style import Picture
 from reports.tables.paper import ABLATIONS
 
-TITLES = [column.header for column in ABLATIONS]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 #: Where the ratio that grows from 0.4 to 0.8 stands: behind the fixed ones.
 SCHEDULE = 1.0
 
@@ -41,25 +45,23 @@ def mask_ratio() -> Picture:
     """Four panels, one line for each amount of training speech."""
     systems = published.table(4)
     models = list(dict.fromkeys(system.name for system in systems))
-    with style.canvas(style.COLUMN, 3.5) as figure:
-        for axes, column in zip(style.panels(figure, TITLES, 1.0, 0.3), ABLATIONS, strict=True):
-            for number, model in enumerate(models):
-                points = [
-                    (system.printed["mask_ratio"], system.values[column.key])
-                    for system in systems
-                    if system.name == model
-                ]
-                fixed = [(float(ratio), value) for ratio, value in points if "linear" not in ratio]
-                axes.plot(*zip(*fixed, strict=True), label=model, markersize=4, **style.marked(number))
-                growing = [(SCHEDULE, value) for ratio, value in points if "linear" in ratio]
-                for x, y in growing:
-                    axes.plot([x], [y], markerfacecolor="white", markersize=4, **style.marked(number))
-            axes.set_xticks([0.4, 0.6, 0.8, SCHEDULE], ["0.4", "0.6", "0.8", "grows"])
-            axes.set_xlim(0.33, 1.07)
-            axes.margins(y=0.15)
-        style.shared_legend(figure, models)
-        caption = (
-            "Masking ratios (published, arXiv 2305.11685 Table 4). Hollow: the ratio grows linearly from "
-            "0.4 to 0.8 during training."
-        )
-        return style.finish(figure, "mask_ratio", caption)
+
+    def draw(axes: Axes, place: int) -> None:
+        key = ABLATIONS[place].key
+        for number, model in enumerate(models):
+            some = [(one.printed["mask_ratio"], one.values[key]) for one in systems if one.name == model]
+            fixed = [(float(ratio), value) for ratio, value in some if "linear" not in ratio]
+            axes.plot(*zip(*fixed, strict=True), label=model, markersize=4, **style.marked(number))
+            for value in (value for ratio, value in some if "linear" in ratio):
+                look = {**style.marked(number), "markerfacecolor": "white"}
+                axes.plot([SCHEDULE], [value], markersize=4, **look)
+        axes.set_xticks([0.4, 0.6, 0.8, SCHEDULE], ["0.4", "0.6", "0.8", "grows"])
+        axes.set_xlim(0.33, 1.07)
+        axes.margins(y=0.15)
+
+    caption = (
+        "Masking ratios (published, arXiv 2305.11685 Table 4). Hollow: the ratio grows linearly from 0.4 to "
+        "0.8 during training."
+    )
+    titles = [column.header for column in ABLATIONS]
+    return style.panels("mask_ratio", caption, titles, models, draw, height=1.0)

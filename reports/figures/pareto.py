@@ -13,7 +13,7 @@ from reports.figures.style import Picture
 from reports.systems import System
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 NOT_DISTILLED, DISTILLED, PAPER, OURS = KINDS = (
     "Not distilled",
@@ -107,7 +107,12 @@ def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: 
         axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
         axes.set_xlim(min(point.cost for point in points) / 1.15, max(point.cost for point in points) * 1.3)
         axes.margins(y=0.06)
-        _ticks(axes)
+        # Round numbers, of which a logarithmic axis of this length has room for about six.
+        low, high = axes.get_xlim()
+        ticks = [base * 10**power for power in range(1, 4) for base in (1, 2, 3, 5)]
+        axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter("{x:g}")
         taken = [*((point.cost, point.overall) for point in points), *_along(best)]
         labels.place(axes, taken, _names(points, best))
         style.plain_grid(axes)
@@ -127,15 +132,6 @@ def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
             (after.cost, before.overall + share * (after.overall - before.overall)) for share in shares
         ]
     return places
-
-
-def _ticks(axes: Axes) -> None:
-    """Round numbers, of which a logarithmic axis of this length has room for about six."""
-    low, high = axes.get_xlim()
-    round_ones = [base * 10**power for power in range(1, 4) for base in (1, 2, 3, 5)]
-    axes.set_xticks([tick for tick in round_ones if low <= tick <= high])
-    axes.minorticks_off()
-    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _names(points: Sequence[Point], best: Sequence[Point]) -> list[tuple[str, float, float]]:

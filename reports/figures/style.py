@@ -7,7 +7,7 @@ Figures are as wide as a paper's column (3.4 inches), with letters of 6 points a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,26 +78,39 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 
 
 def panels(
-    figure: Figure, titles: Sequence[str], height: float, below: float, left: float = 0.12
-) -> list[Axes]:
-    """A panel of this height in inches for each title, two in a line if there are several, at the bottom.
+    key: str,
+    caption: str,
+    titles: Sequence[str],
+    names: Sequence[str],
+    draw: Callable[[Axes, int], None],
+    *,
+    height: float = 0.75,
+    below: float = 0.3,
+    left: float = 0.12,
+) -> Picture:
+    """A figure of panels, one for each title and two in a line, under a legend of what has these names.
 
-    below: inches under each panel for its ticks; above it stand 0.2 for its title.
-    left: share of the figure's width beside each column.
+    draw: fills the panel of a number.
+    height, below: of a panel, and what its ticks need under it, in inches.
+    left: share of the figure's width beside each column of panels.
     """
     columns = 2 if len(titles) > 1 else 1
     lines = -(-len(titles) // columns)
-    whole = float(figure.get_figheight())
-    made = []
-    for place, title in enumerate(titles):
-        line, column = divmod(place, columns)
-        bottom = (lines - 1 - line) * (height + below + 0.2) + below
-        box = (left + 0.5 * column, bottom / whole, 1 / columns - left - 0.02, height / whole)
-        axes = figure.add_axes(box)
-        axes.set_title(title)
-        plain_grid(axes)
-        made.append(axes)
-    return made
+    whole = lines * (height + below + 0.2) + 0.17 * len(names) + 0.12
+    with canvas(COLUMN, whole) as figure:
+        for place, title in enumerate(titles):
+            line, column = divmod(place, columns)
+            bottom = (lines - 1 - line) * (height + below + 0.2) + below
+            box = (left + 0.5 * column, bottom / whole, 1 / columns - left - 0.02, height / whole)
+            axes = figure.add_axes(box)
+            axes.set_title(title)
+            plain_grid(axes)
+            draw(axes, place)
+        lines_by_name = {str(one.get_label()): one for axes in figure.axes for one in axes.lines}
+        shown = [name for name in names if name in lines_by_name]
+        handles, texts = [lines_by_name[name] for name in shown], [short(name, WIDEST) for name in shown]
+        figure.legend(handles, texts, loc="upper left", ncols=1, borderaxespad=0.3)
+        return finish(figure, key, caption)
 
 
 def finish(figure: Figure, key: str, caption: str) -> Picture:
@@ -131,18 +144,3 @@ def plain_grid(axes: Axes) -> None:
     """Light lines behind the data, few of them."""
     axes.grid(True)
     axes.tick_params(length=2)
-
-
-def shared_legend(figure: Figure, names: Sequence[str]) -> None:
-    """One legend on top for all panels, each of these names in its order and on a line of its own."""
-    handles = {
-        str(line.get_label()): line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]
-    }
-    shown = [name for name in names if name in handles]
-    figure.legend(
-        [handles[name] for name in shown],
-        [short(name, WIDEST) for name in shown],
-        loc="upper left",
-        ncols=1,
-        borderaxespad=0.3,
-    )

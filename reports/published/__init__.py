@@ -11,7 +11,7 @@ from pathlib import Path
 from reports.columns import BY_KEY, COLUMNS
 from reports.scores import Leaderboard, ReferencePoint
 from reports.systems import Profile, System
-from reports.tables.model import printed
+from reports.table import printed
 
 FOLDER = Path(__file__).parent
 #: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.
@@ -19,7 +19,7 @@ QBE_X100 = "qbe_mtwv_x100"
 FBANK_ROW = "FBANK (leaderboard)"
 # The same model under two names: as Table 1 prints it -> as systems.csv has it (compared without case).
 _ALIASES = {"lighthubert a_small": "lighthubert small (960h)"}
-# Models of the paper's Table 1 and patterns of its Table 2 -> the preset of their shape.
+# Models of the paper's Table 1 -> the preset of their shape; patterns of its Table 2 are presets themselves.
 _PRESETS = {
     "MaskHuBERT (960h)": "maskhubert",
     "ARMHuBERT (960h)": "armhubert",
@@ -27,12 +27,6 @@ _PRESETS = {
     "ARMwavLM-S (960h)": "armwavlm_s_960h",
     "ARMHuBERT-S (100h)": "armhubert_s_100h",
     "ARMwavLM-S (100h)": "armwavlm_s_100h",
-    "6by2": "table2_6by2",
-    "3by4": "table2_3by4",
-    "6by2-up": "table2_6by2_up",
-    "3by4-up": "table2_3by4_up",
-    "2by6": "table2_2by6",
-    "None": "table2_none",
 }
 
 
@@ -121,6 +115,8 @@ def _system(row: dict[str, str]) -> System:
     hours = row.get("distilled_on", "") or row.get("group", "baselines").split()[0].replace("baselines", "")
     name = f"{name} ({hours})" if hours else name
     preset = _PRESETS.get(name)
+    if "pattern" in row:
+        preset = f"table2_{name.lower().replace('-', '_')}"
     values = {}
     for column in COLUMNS:
         if column.key in row:

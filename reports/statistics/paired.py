@@ -111,10 +111,10 @@ def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, f
         swaps = np.random.default_rng(20230519).integers(0, 2, size=(SWAPS, groups), dtype=np.int8)
         swaps[0] = 0  # the observed one
     observed = _swapped(first, second, np.zeros((1, groups)))[0]
-    found = np.concatenate(
+    differences = np.concatenate(
         [_swapped(first, second, part.astype(np.float64)) for part in np.array_split(swaps, 10)]
     )
-    extreme = np.abs(found) >= abs(observed) - 1e-9 * max(1.0, abs(observed))
+    extreme = np.abs(differences) >= abs(observed) - 1e-9 * max(1.0, abs(observed))
     return float(extreme.mean()), float(observed)
 
 

@@ -115,16 +115,16 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
         thresholds = thresholds[np.linspace(0, len(thresholds) - 1, limit).round().astype(np.int64)]
     # Index of the highest threshold that the score reaches, counted from the highest threshold down.
     reached = np.searchsorted(thresholds, scores, side="right")
-    found = []
+    running = []
     for wanted in (labels, ~labels):
         cell = groups[wanted] * (len(thresholds) + 1) + (len(thresholds) - reached[wanted])
         table = np.bincount(cell, numbers[wanted], minlength=len(names) * (len(thresholds) + 1))
         table = table.reshape(len(names), len(thresholds) + 1)
-        running: Array = np.cumsum(table, axis=1, dtype=np.float64)
+        sums: Array = np.cumsum(table, axis=1, dtype=np.float64)
         if key == "qbe_mtwv":
-            running /= np.maximum(running[:, -1:], 1)
-        found.append(running)
-    return _Counted(found[0], found[1], resampled)
+            sums /= np.maximum(sums[:, -1:], 1)
+        running.append(sums)
+    return _Counted(running[0], running[1], resampled)
 
 
 def _eer(counted: _Counted, drawn: Array) -> Array:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Metric, Result
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
 from reports.systems import System
-from reports.tables.model import EMPTY, Block, Head, TableColumn, grouped_notes, listed
+from reports.table import EMPTY, Block, Head, TableColumn, grouped_notes, listed
 
 #: The metric of steps without a gradient.
 SKIPPED = "skipped_steps"
@@ -172,13 +172,14 @@ def run_notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]
 def selections(result: Result) -> str:
     """Which checkpoint each number is from; first the headlines, then the others with their values."""
     ordered = sorted(result.metrics, key=lambda metric: metric.role != "headline")
-    return " ".join(_selection(metric) for metric in ordered)
-
-
-def _selection(metric: Metric) -> str:
-    standing = "the task's official metric" if metric.official else "not an official metric"
-    value = "" if metric.role == "headline" else f" {metric.value:.4f} ({metric.unit}, for information)"
-    return f"{metric.name}{value} on {metric.split}, checkpoint: {metric.selection} ({standing})."
+    sentences = []
+    for metric in ordered:
+        standing = "the task's official metric" if metric.official else "not an official metric"
+        value = "" if metric.role == "headline" else f" {metric.value:.4f} ({metric.unit}, for information)"
+        sentences.append(
+            f"{metric.name}{value} on {metric.split}, checkpoint: {metric.selection} ({standing})."
+        )
+    return " ".join(sentences)
 
 
 def deviations(result: Result) -> str:

@@ -11,8 +11,8 @@ from reports import published, scores
 from reports.columns import BY_KEY, Column
 from reports.ours import dev_selected, headlines
 from reports.systems import System
+from reports.table import Block, Cell, Head, Table, TableColumn, made, number, printed, text
 from reports.tables import blocks
-from reports.tables.model import Block, Cell, Head, Table, TableColumn, made, number, printed, text
 
 if TYPE_CHECKING:
     from reports.statistics.resample import Interval

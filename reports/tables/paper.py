@@ -11,8 +11,7 @@ from reports import published
 from reports.columns import BY_KEY, COLUMNS, Column
 from reports.ours import headlines
 from reports.systems import System
-from reports.tables import blocks
-from reports.tables.model import (
+from reports.table import (
     EMPTY,
     Block,
     Cell,
@@ -24,6 +23,7 @@ from reports.tables.model import (
     printed,
     text,
 )
+from reports.tables import blocks
 
 GROUPS = {
     "baselines": "Baselines",

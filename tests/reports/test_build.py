@@ -17,9 +17,10 @@ import synthetic
 from downstream_runs.core.run_folder import METRICS
 from reports import build, compare, figures, scores
 from reports.__main__ import main
-from reports.figures import curves, labels, pareto, style, weights
+from reports.figures import labels, pareto, style, training
 from reports.figures.style import Picture
-from reports.ours import gather, items_of
+from reports.item_files import items_of
+from reports.ours import gather
 from upstream_arm.common.errors import ReportError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -393,10 +394,10 @@ def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
     train = {"split": "train", "step": 1, "scalars": {"asr/train-loss": 2.5, "x": 1}}
     lines = [json.dumps(good), json.dumps(train), "[1]", '{"split": "dev", "st']
     (tmp_path / METRICS).write_text("\n".join(lines))
-    assert weights.layer_weights(tmp_path) == [0.25, 0.75]
-    assert curves.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
-    assert curves.losses(tmp_path) == [(1, 2.5)]
-    assert weights.layer_weights(tmp_path / "none") is None
+    assert training.layer_weights(tmp_path) == [0.25, 0.75]
+    assert training.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
+    assert training.losses(tmp_path) == [(1, 2.5)]
+    assert training.layer_weights(tmp_path / "none") is None
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from downstream_runs.scoring import eer
 from reports import scores
 from reports.columns import COLUMNS, in_percent
-from reports.items import Item, ScoredItems, recomputed
-from reports.ours import gather, headlines, items_of
+from reports.item_files import items_of, recomputed
+from reports.items import Item, ScoredItems
+from reports.ours import gather, headlines
 from reports.statistics import paired, ratios, systems, trials
 from reports.systems import System
 from reports.tables import overview

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.core.run_folder import METRICS
-from reports import items
-from reports.figures import curves
+from reports import item_files
+from reports.figures import training
 from upstream_arm.common import reading
 
 
@@ -41,7 +41,7 @@ def test_pipes_devices_and_folders_are_an_error_at_once(tmp_path: Path) -> None:
 
 def test_a_piped_journal_has_no_lines(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / METRICS)
-    assert curves.journal(tmp_path) == []
+    assert training.journal(tmp_path) == []
 
 
 def test_piped_items_give_no_interval(data_dir: Path, tmp_path: Path) -> None:
@@ -49,5 +49,5 @@ def test_piped_items_give_no_interval(data_dir: Path, tmp_path: Path) -> None:
 
     [path] = (data_dir / "demo_runs" / "fbank_no_cmvn" / "ks").glob("*/result.json")
     result = results.read(path)
-    os.mkfifo(tmp_path / items.ITEMS)
-    assert items.read(tmp_path / "result.json", result) == ({}, [])
+    os.mkfifo(tmp_path / item_files.ITEMS)
+    assert item_files.read(tmp_path / "result.json", result) == ({}, [])

@@ -49,7 +49,7 @@ def test_without_places_runs_is_searched_if_it_exists(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert store.find() == store.Found((), ())
+    assert store.find() == store.Search((), ())
     write(tmp_path / "runs" / "x" / "result.json", make())
     [(path, _)] = store.find().results
     assert path == Path("runs/x/result.json")

@@ -19,8 +19,8 @@ from reports import ours, published, render
 from reports.figures.style import Picture
 from reports.ours import gather
 from reports.systems import System
+from reports.table import Block, Cell, Head, Table, made
 from reports.tables import blocks, overview, paper
-from reports.tables.model import Block, Cell, Head, Table, made
 
 Make = Callable[..., Result]
 MakeMetric = Callable[..., Metric]

@@ -74,7 +74,7 @@ def test_transcripts_against_audio(tmp_path: Path, text: str, expected: tuple[st
 def test_missing_and_unreadable_transcripts(tmp_path: Path) -> None:
     folder = tmp_path / "1" / "2"
     folder.mkdir(parents=True)
-    assert check_chapter(folder, []) == ()
+    assert check_chapter(folder, []) == []
     [missing] = check_chapter(folder, ["1-2-0000"])
     assert "1-2.trans.txt is missing" in missing
     (folder / "1-2.trans.txt").write_bytes(b"1-2-0000 \xff\n")

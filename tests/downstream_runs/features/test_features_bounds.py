@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import random
 import shutil
@@ -20,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.features import rounding, weighting
+from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor
+from downstream_runs.features.extractor import FeatureExtractor, holds, to_device
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
@@ -54,16 +55,16 @@ def layer(small: int, zeros: int = 0, values: int = 1000, size: float = 0.5) -> 
     ],
 )
 def test_how_many_small_values_a_type_may_lose(layers: list[Tensor], fits: bool) -> None:
-    assert rounding.holds(torch.stack(layers), torch.float16) == fits
+    assert holds(torch.stack(layers), torch.float16) == fits
 
 
 def test_one_value_that_overflows_is_too_many_and_what_was_infinite_stays_so() -> None:
     frames = layer(0)[None].clone()
     frames[0, 0, 0] = 1e5
-    assert not rounding.holds(frames, torch.float16) and rounding.holds(frames, torch.bfloat16)
+    assert not holds(frames, torch.float16) and holds(frames, torch.bfloat16)
     frames[0, 0, 0] = torch.inf
-    assert rounding.holds(frames, torch.float16)
-    assert rounding.holds(torch.full((1, 2, 2), 1e-40), torch.float32), "its own type"
+    assert holds(frames, torch.float16)
+    assert holds(torch.full((1, 2, 2), 1e-40), torch.float32), "its own type"
 
 
 # weighting
@@ -247,6 +248,26 @@ def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
     assert sorted(path.name for path in (tmp_path / "00").iterdir()) == [".b.tmp", "note.txt"]
 
 
+def test_an_item_is_locked_while_it_is_written_and_whole_when_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = os.replace, []
+
+    def replace(source: Path, target: Path) -> None:
+        FeatureCache(tmp_path)  # of another process, that removes what dead writers left
+        sizes.append(source.stat().st_size)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    cache = FeatureCache(tmp_path)
+    cache.put(KEYS[0], item())
+    (file,) = tmp_path.glob("??/*.safetensors")
+    assert cache.written == 1 and sizes == [file.stat().st_size]
+    for _ in range(2):
+        found = cache.get(KEYS[0])
+        assert found is not None and torch.equal(found["frames"], item()["frames"])
+
+
 def test_the_journals_account_of_a_cache(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, limit=24)
     for key in KEYS[:2]:
@@ -360,9 +381,9 @@ def test_one_value_that_is_not_finite_keeps_an_item_out() -> None:
 def test_widened_frames_are_counted_and_told_once() -> None:
     told: list[int] = []
     batch = [1e6 * wave(50), 1e6 * wave(40), wave(50)]
-    for tell in (None, lambda: told.append(1)):
+    for heard in (False, True):
         made = source(Plain(), precision="fp16")
-        made.on_widened = tell
+        made.on_widened = functools.partial(lambda made: told.append(made.widened), made) if heard else None
         for _ in range(2):
             made.features(featurizer, batch, CPU)
         assert made.widened == 4 and made.cache.hits == 3
@@ -383,6 +404,22 @@ def test_features_under_autocast_are_others() -> None:
         under.append(upstream.autocast)
     assert (made.cache.hits, made.cache.misses, upstream.calls) == (3, 3, 3)
     assert under[:3] == [(False, torch.bfloat16), (True, torch.bfloat16), (True, torch.float16)]
+
+
+def test_only_what_goes_from_the_cpu_to_a_gpu_goes_through_locked_pages() -> None:
+    def tensor(place: str, pinned: bool = False) -> Any:
+        def to(device: torch.device, non_blocking: bool = False) -> tuple[bool, str, bool]:
+            return pinned, device.type, non_blocking
+
+        return SimpleNamespace(device=torch.device(place), to=to, pin_memory=lambda: tensor(place, True))
+
+    moves = [("cpu", "cuda"), ("cuda", "cuda"), ("cpu", "cpu"), ("cuda", "cpu")]
+    assert [to_device(tensor(start), torch.device(end)) for start, end in moves] == [
+        (True, "cuda", True),
+        (False, "cuda", False),
+        (False, "cpu", False),
+        (False, "cpu", False),
+    ]
 
 
 # items

@@ -216,6 +216,25 @@ def test_an_upstream_that_depends_on_the_batch_gives_what_it_gives_alone() -> No
         close(found, [made([wav], expert([wav]))[0] for wav in waves()])  # type: ignore[operator]
 
 
+class OneLayer(Scaled):
+    """Gives a tensor itself instead of a list of layers."""
+
+    def forward(self, wavs: list[torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        return {"hidden_states": super().forward(wavs)["hidden_states"][-1]}
+
+
+@torch.no_grad()
+def test_an_upstream_of_one_layer() -> None:
+    expert = OneLayer(1.0)
+    made = featurizer(expert)  # type: ignore[arg-type]
+    for kind in ("frames", "pooled"):
+        stored = source(expert, StoredKind("memory", kind, "fp32"))  # type: ignore[arg-type]
+        expected = made(waves(), expert(waves()))  # type: ignore[operator]
+        if kind == "pooled":
+            expected = [frames.mean(dim=0, keepdim=True) for frames in expected]
+        close(stored.features(taken(made), waves(), CPU), expected)
+
+
 def test_random_crops_are_not_stored() -> None:
     expert = student()
     made, stored = featurizer(expert), source(expert, StoredKind("memory", "pooled", "fp32"), seldom=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from downstream_runs.features import cache as caches
 from downstream_runs.features.cache import FeatureCache
+from downstream_runs.features.options import StoredKind
 
 KEY = "ab" + 62 * "0"
 
@@ -160,3 +163,21 @@ def test_a_layer_is_read_by_itself(where: str, tmp_path: Path) -> None:
         file = next(tmp_path.rglob("*.safetensors"))
         file.write_bytes(file.read_bytes()[:-1] + b"!")
         assert FeatureCache(tmp_path).get(KEY, 0) is None, "damage in any layer"
+
+
+def test_keys_and_folders_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    """Items that were stored before are used; what else a key is made of is in the identity."""
+    cache = FeatureCache.of_upstream(tmp_path, "0123456789abcdef" * 4, StoredKind("disk", "frames", "fp16"))
+    assert cache.folder == tmp_path / "0123456789abcdef" / "frames-fp16"
+    expected = hashlib.sha256(
+        f"3 {'0123456789abcdef' * 4} frames fp16 False torch.bfloat16 ".encode() + b"w" * 32
+    )
+    assert cache.key(b"w" * 32, " False torch.bfloat16 ") == expected.hexdigest()
+    cache.put(KEY, item())
+    assert [str(path.relative_to(cache.folder)) for path in cache.folder.rglob("*.*")] == [
+        f"ab/{KEY}.safetensors"
+    ]
+    assert safetensors.torch.load_file(cache.folder / "ab" / f"{KEY}.safetensors").keys() == {
+        "frames",
+        "crc32",
+    }

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from downstream_runs.cli import main as cli
-from downstream_runs.core import results
+from downstream_runs.core.results import PARTIAL
 from downstream_runs.launch import batch
 
 SILENCE = [0.0] * 4000
@@ -74,6 +74,6 @@ def test_a_plan_says_it_too_and_writes_nothing(
     assert cli.main(command) == 0
     said = capsys.readouterr().out
     assert "asr: partial corpus: train-clean-100 1 of 28,539 utterances" in said
-    assert said.count(f"labelled {results.PARTIAL}") == 1
+    assert said.count(f"labelled {PARTIAL}") == 1
     assert "sd would be skipped: no Libri2Mix in " in said
     assert not (tmp_path / "out").exists()

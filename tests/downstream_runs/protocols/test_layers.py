@@ -26,11 +26,11 @@ def recordings() -> list[Recording]:
     return [Recording(name, Path(f"{name}.wav"), seconds) for name, seconds in SECONDS.items()]
 
 
-def states(recording: Recording) -> list[torch.Tensor]:
+def states(recording: Recording) -> torch.Tensor:
     """Two layers, as many frames as seconds."""
     generator = torch.Generator().manual_seed(ord(recording.name))
     frames = int(recording.seconds)
-    return [torch.randn(frames, 3, generator=generator) for _ in range(2)]
+    return torch.randn(2, frames, 3, generator=generator)
 
 
 def store(folder: Path, dtype: str = "float32") -> LayerStore:
@@ -60,7 +60,7 @@ def test_what_is_read_is_what_was_computed(tmp_path: Path) -> None:
 def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
     computed: list[str] = []
 
-    def dies(recording: Recording) -> list[torch.Tensor]:
+    def dies(recording: Recording) -> torch.Tensor:
         computed.append(recording.name)
         if len(computed) == 4:
             raise KeyboardInterrupt
@@ -71,7 +71,7 @@ def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
         store(folder).fill(dies, bar)
     computed.clear()
 
-    def goes_on(recording: Recording) -> list[torch.Tensor]:
+    def goes_on(recording: Recording) -> torch.Tensor:
         computed.append(recording.name)
         return states(recording)
 
@@ -84,7 +84,7 @@ def test_a_kill_costs_one_chunk_at_most(tmp_path: Path) -> None:
 
 def test_half_precision_is_near_and_half_the_size(tmp_path: Path) -> None:
     half = store(tmp_path / "half", "float16")
-    half.fill(states, bar)
+    half.fill(lambda recording: states(recording).half(), bar)
     found = stored(half, 0)["e"]
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, states(recordings()[4])[0].numpy(), atol=2e-3)
@@ -103,7 +103,7 @@ def test_what_is_no_number_or_cannot_be_held_stops_the_run(
     tmp_path: Path, value: float, dtype: str, says: str
 ) -> None:
     with pytest.raises(RunFailed, match=says):
-        store(tmp_path / "features", dtype).fill(lambda one: [torch.full((2, 2), value)], bar)
+        store(tmp_path / "features", dtype).fill(lambda one: torch.full((1, 2, 2), value), bar)
 
 
 def test_a_disk_without_room_is_told_before_it_is_full(
@@ -116,8 +116,43 @@ def test_a_disk_without_room_is_told_before_it_is_full(
 
 
 def test_a_changing_number_of_layers_stops_the_run(tmp_path: Path) -> None:
-    def changing(recording: Recording) -> list[torch.Tensor]:
+    def changing(recording: Recording) -> torch.Tensor:
         return states(recording)[: 1 if recording.seconds > 100 else 2]
 
     with pytest.raises(RunFailed, match=r"gave \[1, 2\] hidden states"):
         store(tmp_path / "features").fill(changing, bar)
+
+
+def test_features_of_other_code_or_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    LayerStore(folder, "other", {"documents": recordings()}, "float32").fill(states, bar)
+    (folder / "documents-0000").mkdir()
+    (folder / "documents-0000" / "layer-00.npy").write_bytes(b"as it was stored before")
+    opened = store(folder)
+    assert not list(folder.iterdir())
+    opened.fill(states, bar)
+    kept = sorted(folder.rglob("*"))
+    store(folder)
+    assert sorted(folder.rglob("*")) == kept
+
+
+def test_a_damaged_item_stops_the_search_and_is_computed_again(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    store(folder).fill(states, bar)
+    opened = store(folder)
+    chunk = opened.groups["documents"][1]
+    assert opened.cache.folder is not None
+    key = chunk.key(chunk.recordings[0])
+    path = opened.cache.folder / key[:2] / f"{key}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(RunFailed, match=r"features of b in .* gone or damaged; start the same command again"):
+        chunk.read(1)
+    computed: list[str] = []
+
+    def again(recording: Recording) -> torch.Tensor:
+        computed.append(recording.name)
+        return states(recording)
+
+    opened.fill(again, bar)
+    assert computed == ["b"]
+    assert np.array_equal(chunk.whole(1), states(recordings()[1])[1].numpy())

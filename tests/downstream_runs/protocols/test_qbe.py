@@ -15,7 +15,7 @@ from downstream_runs.corpora import quesst14
 from downstream_runs.engine import run, run_dir
 from downstream_runs.protocols import dtw
 from downstream_runs.scoring import mtwv, stdlist
-from reports import items as report_items
+from reports import item_files
 from reports.statistics import trials as statistics
 from upstream_arm.common.errors import UsageError
 
@@ -93,9 +93,9 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     items = [trial["item"] for trial in trials]
     assert len(set(items)) == len(items)
     # Reports compute the number again, and resample the three queries that were searched.
-    [(key, found)] = report_items.read(folder / "result.json", result)[0].items()
+    [(key, found)] = item_files.read(folder / "result.json", result)[0].items()
     assert key == "qbe_mtwv"
-    assert report_items.recomputed(found) == pytest.approx(100 * headline.value, abs=1e-9)
+    assert item_files.recomputed(found) == pytest.approx(100 * headline.value, abs=1e-9)
     drawn = statistics.draws(found)
     assert drawn is not None and (drawn.groups, drawn.unit) == (3, "query")
     assert drawn.values.max() <= drawn.point + (75 - drawn.point) * 1.5**0.5 + 1e-9, "one of four is missed"

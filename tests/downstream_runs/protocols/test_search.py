@@ -40,7 +40,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LayerStore:
     monkeypatch.setattr(search, "BLOCK_SECONDS", 50.0)
     monkeypatch.setattr("downstream_runs.protocols.layers.CHUNK_SECONDS", 30.0)
     made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
-    made.fill(lambda one: [torch.from_numpy(features(one.name))], bar)
+    made.fill(lambda one: torch.from_numpy(features(one.name))[None], bar)
     return made
 
 
@@ -107,7 +107,7 @@ def test_a_partial_file_that_is_damaged_is_not_used(store: LayerStore, tmp_path:
 def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     groups = {group: [Recording(f"{group}-0", Path("x"), 1.0)] for group in ("documents", "dev")}
     made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
-    made.fill(lambda one: [torch.ones(6, 2)], bar)
+    made.fill(lambda one: torch.ones(1, 6, 2), bar)
     with pytest.raises(RunFailed, match=r"layer 0 gives 1 scores .* query dev-0 in document documents-0"):
         Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy").scores(bar)
 
@@ -119,7 +119,7 @@ def test_a_recording_without_frames(group: str, refused: bool, tmp_path: Path) -
         for name in ("documents", "dev")
     }
     made = LayerStore(tmp_path / "features", "upstream", groups, "float32")
-    made.fill(lambda one: [torch.randn(0 if one.name == f"{group}-0" else 9, 2)], bar)
+    made.fill(lambda one: torch.randn(1, 0 if one.name == f"{group}-0" else 9, 2), bar)
     search = Search(made, 0, "dev", DEVICE, tmp_path / "partial.npy")
     if refused:
         with pytest.raises(RunFailed, match="document documents-0 is too short"):

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring import inputs, rttm, stdlist, tlist, trials, wer
-from downstream_runs.scoring.command import main
 from downstream_runs.scoring.names import ScoringError
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
+
 
 ROOT = Path(__file__).parents[3]
 METRICS = ("wer", "cer", "per", "acc", "sf", "der", "eer", "mtwv")
@@ -93,7 +98,7 @@ def test_a_bomb_takes_little_memory(metric: str, tmp_path: Path, data_dir: Path)
             file.write(b"x" * (1 << 20))
     ref = data_dir / "oracles" / "qbe_digits" if metric == "mtwv" else path
     code = (
-        "import sys; from downstream_runs.scoring.command import main; done = main(sys.argv[1:]); "
+        "import sys; from downstream_runs.cli.main import main; done = main(['score', *sys.argv[1:]]); "
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]); sys.exit(done)"
     )
     done = subprocess.run(
@@ -192,12 +197,13 @@ def test_numbers_and_quotes_that_cannot_be_read(
 def test_options_beyond_all_numbers(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     turns = str(data_dir / "oracles" / "sd" / "dscore_unit.ref.rttm")
     out_of_range = "is no time in seconds, 0 to 1000000 was expected"
-    for collar, says in (("1e300", out_of_range), (HUGE, "is no finite number"), ("1000001", out_of_range)):
+    huge = HUGE[:4000]
+    for collar, says in (("1e300", out_of_range), (huge, "is no finite number"), ("1000001", out_of_range)):
         assert main(["der", "--ref", turns, "--hyp", turns, "--collar", collar]) == 2
         assert says in capsys.readouterr().err
     folder = data_dir / "oracles" / "qbe_digits"
     system = str(folder / "mfcc_dtw_top20.stdlist.xml.gz")
-    for score in ("nan", "inf", HUGE):
+    for score in ("nan", "inf", huge):
         assert main(["mtwv", "--ref", str(folder), "--hyp", system, "--default-score", score]) == 2
         assert "--default-score" in (said := capsys.readouterr().err) and "is no finite number" in said
 

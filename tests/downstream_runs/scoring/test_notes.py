@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from downstream_runs.scoring.command import main
 
+from downstream_runs.cli.main import main as cli
 from downstream_runs.scoring import notes, wer
+
+
+def main(arguments: list[str]) -> int:
+    return cli(["score", *arguments])
 
 
 def score(
