@@ -137,10 +137,10 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
     from reports import store
     from upstream_arm.common.errors import ReportError
 
-    found = store.find([Path(place)])
-    if found.problems:
-        raise ReportError(found.problems[0][1])
-    return _frame(found.results)
+    search = store.find([Path(place)])
+    if search.problems:
+        raise ReportError(search.problems[0][1])
+    return _frame(search.results)
 
 
 def _json(key: str, value: Any) -> str:
@@ -173,7 +173,7 @@ def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
     return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
-def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
+def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
     import pandas
 
     rows = [
@@ -197,7 +197,7 @@ def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
             "created": result.created,
             "path": str(path),
         }
-        for path, result in found
+        for path, result in results
         for metric in result.metrics
     ]
     return pandas.DataFrame(rows, columns=list(rows[0]) if rows else None)
