@@ -66,8 +66,7 @@ def _run(interrupts: _Interrupts) -> int:
 
     problem = shadowed()
     if problem is not None:
-        print(f"error: {problem}", file=sys.stderr)
-        return WRONG_USE
+        return say(f"error: {problem}", WRONG_USE)
     from downstream_runs.cli.main import main
 
     interrupts.begun = True
