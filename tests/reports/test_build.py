@@ -371,13 +371,6 @@ def test_names_in_a_figure_cover_neither_points_nor_each_other() -> None:
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)
 
 
-def test_lines_to_names_do_not_cross() -> None:
-    across = ((0.0, 0.0), (10.0, 10.0))
-    assert labels._cross(across, ((0.0, 10.0), (10.0, 0.0)))
-    assert not labels._cross(across, ((0.0, 1.0), (10.0, 11.0)))
-    assert not labels._cross(across, ((6.0, 5.0), (10.0, 0.0)))
-
-
 def test_a_long_name_keeps_its_ends_and_real_runs_come_first(runs: Path) -> None:
     assert style.short("armhubert") == "armhubert"
     cut = style.short("a_student_of_many_words [demo, untrained]", 20)
@@ -401,10 +394,10 @@ def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
-    build._write(tmp_path / "a" / "b.txt", b"x")
+    build.write_all(tmp_path, {"a/b.txt": b"x"}, prune=False)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
     before = (tmp_path / "a" / "b.txt").stat().st_mtime_ns
-    build._write(tmp_path / "a" / "b.txt", b"x")
+    build.write_all(tmp_path, {"a/b.txt": b"x"}, prune=False)
     assert (tmp_path / "a" / "b.txt").stat().st_mtime_ns == before
     with pytest.raises(ReportError):
-        build._write(tmp_path / "a" / "b.txt" / "c", b"x")
+        build.write_all(tmp_path, {"a/b.txt/c": b"x"}, prune=False)
