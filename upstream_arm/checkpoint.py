@@ -11,7 +11,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
@@ -19,12 +24,8 @@ from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.config_yaml import from_authors, load_yaml
 from upstream_arm.names import SWITCHES
 from upstream_arm.presets import PRESETS
+from upstream_arm.student import Student
 from upstream_arm.torch_files import damaged, read_torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from upstream_arm.student import Student
 
 STUDENT_PREFIX = "student_model."
 TEACHER_PREFIX = "teacher_model."
@@ -65,8 +66,6 @@ def save_student(
 
     `remarks` are further metadata, such as `labels`.
     """
-    from safetensors.torch import save_file
-
     metadata = {
         "format": "pt",  # what safetensors files of torch tensors say by convention
         FORMAT_KEY: FORMAT,
@@ -102,10 +101,6 @@ def load_student(
     `StudentConfig.with_switches`. UpstreamError if the checkpoint cannot be read, does not fit the
     configuration, or carries another one.
     """
-    import torch
-
-    from upstream_arm.student import Student
-
     checkpoint = source if isinstance(source, Checkpoint) else read(source)
     config = choose_config(checkpoint, model_config).with_switches(**switches)
     check_fit(checkpoint.student_state, config, checkpoint.path)
@@ -186,7 +181,7 @@ def _torch_file(path: Path) -> _Content:
         )
     lightning = "state_dict" in content
     state = content["state_dict"] if lightning else content
-    if not isinstance(state, Mapping) or not any(map(_is_tensor, state.values())):
+    if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(repr(key) for key in list(content)[:5])
         raise UpstreamError(
             f"{path} holds no student (its entries are {keys}), expected weights; give another file"
@@ -206,8 +201,6 @@ def _torch_file(path: Path) -> _Content:
 
 def _safetensors(path: Path) -> _Content:
     """Likewise of a safetensors file, with the configuration that `save_student` writes."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -229,15 +222,9 @@ def _safetensors(path: Path) -> _Content:
         raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
 
 
-def _is_tensor(value: object) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
-
-
 def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     """The student's tensors by its own names, without a teacher's and without prefixes."""
-    tensors = {str(key): value for key, value in state.items() if _is_tensor(value)}
+    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
         tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
     if any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
@@ -255,8 +242,6 @@ def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
 
 def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
     """A copy of a weight as float32 (files may hold half precision), refused unless it is finite numbers."""
-    import torch
-
     if not tensor.is_floating_point():
         raise UpstreamError(
             f"{path} holds {key} as {str(tensor.dtype).removeprefix('torch.')}, expected floating point "
@@ -277,10 +262,6 @@ def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
 @functools.cache
 def expected_shapes(config: StudentConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of a student; no memory is taken for them."""
-    import torch
-
-    from upstream_arm.student import Student
-
     with torch.device("meta"):
         return _shapes(Student(config).state_dict())
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands = "\n".join(f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items())
         parser = Parser(
             prog=PROGRAM,
-            description=__doc__,
+            description="ARMHuBERT students as s3prl upstreams.",
             epilog=f"commands (COMMAND --help says more):\n{commands}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

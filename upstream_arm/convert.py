@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, read, save_student
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
@@ -38,6 +37,8 @@ def convert(
     The metadata hold the configuration as json, the name and SHA-256 of the source, and the format's version.
     UpstreamError if `target` exists or cannot be written, or `source` cannot be loaded.
     """
+    from upstream_arm.checkpoint import LABELS_KEY, check_fit, choose_config, read, save_student
+
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise UpstreamError(

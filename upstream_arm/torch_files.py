@@ -20,6 +20,8 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import torch
+
 from upstream_arm.common.errors import UpstreamError
 
 
@@ -79,10 +81,8 @@ def read_torch(path: Path) -> Any:
     Tensors of a zip file are views of it on disk, so that those which nobody uses take no memory.
     UpstreamError if it is damaged or no such file, or asks for anything that could run code.
     """
-    import torch
-
     try:
-        kind, names = _asked(path, torch.serialization.MAGIC_NUMBER)
+        kind, names = _asked(path)
         others = [name for name in names if name not in _PLAIN]
         for name in others:
             if name not in _STAND_INS and not name.startswith(_LEFT_BEHIND):
@@ -112,13 +112,13 @@ def damaged(path: Path, what: str) -> UpstreamError:
     return UpstreamError(f"{path} is cut short or damaged ({what}), expected a whole file; download it again")
 
 
-def _asked(path: Path, magic: int) -> tuple[Literal["stored zip", "zip", "old", "pickle"], list[str]]:
+def _asked(path: Path) -> tuple[Literal["stored zip", "zip", "old", "pickle"], list[str]]:
     """The kind of a file, and the names that its pickles ask for."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             file.seek(0)
             names, numbers = _names(file, path)
-            if magic not in numbers:
+            if torch.serialization.MAGIC_NUMBER not in numbers:
                 return "pickle", names
             for _ in range(_OLD_PICKLES - 1):
                 names += _names(file, path)[0]

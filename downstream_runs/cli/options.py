@@ -59,6 +59,29 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    _add_several(parser)
+    _add_features(parser)
+    _add_launcher(parser)
+    add(
+        "--rerun",
+        choices=("never", "missing", "always"),
+        default="missing",
+        help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
+        "default), or discard it and start anew",
+    )
+    add(
+        "-o",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_several(parser: argparse.ArgumentParser) -> None:
+    """What makes several runs of one, or takes several devices for it."""
+    add = parser.add_argument
     add(
         "--jobs",
         type=between(1, 10_000),
@@ -85,23 +108,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
         "processes (default: 1); a step then has N times as many utterances",
-    )
-    _add_features(parser)
-    _add_launcher(parser)
-    add(
-        "--rerun",
-        choices=("never", "missing", "always"),
-        default="missing",
-        help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
-        "default), or discard it and start anew",
-    )
-    add(
-        "-o",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
+from upstream_arm import names
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
@@ -44,26 +45,32 @@ class Line:
     gb: float = 0.0
     searching: float = 0.0
 
+    def cells(self, out: Path) -> tuple[str, ...]:
+        """The columns of the table but the first."""
+        hours = _span(self.hours) if self.hours else ""
+        size = f"{self.gb + self.searching:.2f}" if self.gb else ""
+        after = ", ".join(map(str, self.after))
+        return (self.name, self.steps, self.state, hours, size, after, str(self.folder.relative_to(out)))
+
 
 def run(options: argparse.Namespace) -> int:
-    """Print the plan."""
-    print(text(rows_of(options), options), end="")
-    return DONE
-
-
-def text(rows: Sequence[grid.Row], options: argparse.Namespace) -> str:
-    """The plan as a table, then what all of it needs and takes. Nothing is written."""
-    found = list(lines(rows))
-    cells = [COLUMNS, *(_cells(number, line, options.out) for number, line in enumerate(found, 1))]
-    out = [
-        *columns(cells, right=()),
-        "",
+    """Print the plan as a table, then what all of it needs and takes."""
+    rows = rows_of(options)
+    every = list(lines(rows))
+    left = [line for line in every if line.steps and line.state != "done"]
+    out = options.out.expanduser().absolute()
+    table = [COLUMNS, *((str(number), *line.cells(out)) for number, line in enumerate(every, 1))]
+    print("\n".join(columns(table, right=())), end="\n\n")
+    done = sum(line.state == "done" for line in every if line.steps)
+    for sentence in (
         *_needs(rows, options),
-        *_takes(found),
-        *_disk(rows, found, options),
+        f"{done} of {done + len(left)} runs are done",
+        *_rest(left),
+        *_disk(rows, left, options.jobs or 1),
         "nothing was written; without `plan` it is done",
-    ]
-    return "\n".join(out) + "\n"
+    ):
+        print(sentence)
+    return DONE
 
 
 def lines(rows: Sequence[grid.Row]) -> Iterator[Line]:
@@ -103,12 +110,10 @@ def _run(plan: RunPlan, folds: int) -> Line:
 def _state(plan: RunPlan, folder: Path) -> str:
     if not (folder / PLAN).exists():
         return "to do"
-    found = status.of_run(folder)
-    if found.state == "done":
+    run = status.of_run(folder)
+    if run.state == "done":
         return "done"
-    if sweep.diverged(plan):
-        return f"diverged at {found.step:,}"
-    return f"{found.state} at {found.step:,}"
+    return f"{'diverged' if sweep.diverged(plan) else run.state} at {run.step:,}"
 
 
 def _made(folder: Path) -> str:
@@ -124,23 +129,6 @@ def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] 
     low, high = (float(number) for number in (published.split("-") * 2)[:2])
     share = total / full / folds
     return low * share, high * share
-
-
-def _cells(number: int, line: Line, out: Path) -> tuple[str, ...]:
-    after = ", ".join(map(str, line.after))
-    root = out.expanduser().absolute()
-    hours = _span(line.hours) if line.hours else ""
-    size = f"{line.gb + line.searching:.2f}" if line.gb else ""
-    return (
-        str(number),
-        line.name,
-        line.steps,
-        line.state,
-        hours,
-        size,
-        after,
-        str(line.folder.relative_to(root)),
-    )
 
 
 def _span(hours: tuple[float, float]) -> str:
@@ -173,57 +161,45 @@ def _corpus(plan: RunPlan) -> Iterator[str]:
         yield f"{plan.task.name}: {shortfall(found.partial)}; labelled {', '.join(found.labels)}"
 
 
-def _takes(found: Sequence[Line]) -> Iterator[str]:
-    left = [line for line in found if line.state != "done" and line.steps]
-    done = sum(line.state == "done" for line in found if line.steps)
-    yield f"{done} of {done + len(left)} runs are done"
+def _rest(left: Sequence[Line]) -> Iterator[str]:
     known = [line.hours for line in left if line.hours]
     if known:
         total = _span((sum(low for low, _ in known), sum(high for _, high in known)))
         unknown = len(left) - len(known)
-        yield f"estimate for the rest: {total} hours on one H100 with stock s3prl" + (
-            f", and {unknown} without a published figure" if unknown else ""
-        )
+        also = f", and {unknown} without a published figure" if unknown else ""
+        yield f"estimate for the rest: {total} hours on one H100 with stock s3prl{also}"
 
 
-def _disk(rows: Sequence[grid.Row], found: Sequence[Line], options: argparse.Namespace) -> Iterator[str]:
+def _disk(rows: Sequence[grid.Row], left: Sequence[Line], jobs: int) -> Iterator[str]:
     """What the rest will take, beside the corpora, and whether there is room for it."""
-    left = [line for line in found if line.state != "done" and line.steps]
     kept = sum(line.gb for line in left)
-    searching = sorted((line.searching for line in left), reverse=True)[: options.jobs or 1]
-    stores = _stores(rows, [line.folder for line in left])
-    needed = kept + sum(searching) + sum(stores.values())
+    searching = sum(sorted((line.searching for line in left), reverse=True)[:jobs])
+    stores = _stores(rows, {line.folder for line in left})
+    needed = kept + searching + sum(stores.values())
     if left:
         yield f"disk for the rest: about {needed:.1f} GB, of which"
         yield f"  {kept:.1f} GB checkpoints, predictions and results"
-    if sum(searching):
-        yield f"  {sum(searching):.1f} GB QbE's features of all layers, until it ends"
+    if searching:
+        yield f"  {searching:.1f} GB QbE's features of all layers, until it ends"
     yield from (f"  {size:.1f} GB {name}" for name, size in stores.items())
-    if stores or sum(searching):
+    if stores or searching:
         yield "  features as for 12 layers of 768 values, filter banks apart; --features-gb bounds the store"
-    if found:
-        place = next(path for path in (found[0].folder, *found[0].folder.parents) if path.is_dir())
-        free = shutil.disk_usage(place).free / 1e9
-        short = (
-            f": {needed - free:.0f} GB too little; free some, or give another --out" if free < needed else ""
-        )
-        yield f"free on the disk of {place}: {free:.0f} GB{short}"
+    out = rows[0].plan.out
+    place = next(path for path in (out, *out.parents) if path.is_dir())
+    free = shutil.disk_usage(place).free / 1e9
+    short = f": {needed - free:.0f} GB too little; free some, or give another --out" if free < needed else ""
+    yield f"free on the disk of {place}: {free:.0f} GB{short}"
 
 
-def _stores(rows: Sequence[grid.Row], left: Sequence[Path]) -> dict[str, float]:
+def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float]:
     """Stored features that are shared by the runs of an upstream: what they are of -> GB."""
-    from upstream_arm import names
-
-    found = {}
-    for row in rows:
-        for plan in row.units():
-            task, mode = plan.task, plan.features.mode
-            student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
-            by_itself = mode == "auto" and student and task.pooled
-            if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
-                continue
-            if mode != "disk" and not by_itself:
-                continue
+    stores = {}
+    for plan in (unit for row in rows for unit in row.units()):
+        task, mode = plan.task, plan.features.mode
+        if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
+            continue
+        student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
+        if mode == "disk" or (mode == "auto" and student and task.pooled):
             what, gb = costs.store_gb(task, plan.features.precision)
-            found[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
-    return found
+            stores[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
+    return stores

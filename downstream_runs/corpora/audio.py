@@ -54,25 +54,17 @@ def length(path: Path) -> int:
     fewer samples than `SHORTEST`.
     A file that was cut short keeps its header: only `decode` notices that.
     """
-    import soundfile
-
-    _require_bytes(path)
-    try:
-        header = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
-    if header.samplerate != SAMPLE_RATE:
-        raise AudioProblem(f"{path} is sampled at {header.samplerate:,} Hz, {SAMPLE_RATE:,} Hz was expected")
-    if header.channels != 1:
-        raise AudioProblem(f"{path} has {header.channels} channels, one was expected")
-    if not 0 < header.frames < _UNKNOWN_LENGTH:
-        raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
-    if header.frames < SHORTEST:
+    form = _header(path)
+    if form.rate != SAMPLE_RATE:
+        raise AudioProblem(f"{path} is sampled at {form.rate:,} Hz, {SAMPLE_RATE:,} Hz was expected")
+    if form.channels != 1:
+        raise AudioProblem(f"{path} has {form.channels} channels, one was expected")
+    if form.samples < SHORTEST:
         raise AudioProblem(
-            f"{path} has {header.frames:,} {'sample' if header.frames == 1 else 'samples'} at "
-            f"{SAMPLE_RATE:,} Hz, at least {SHORTEST:,} were expected (two frames of 25 ms)"
+            f"{path} has {form.samples:,} sample{'s'[: form.samples - 1]} at {SAMPLE_RATE:,} Hz, at least "
+            f"{SHORTEST:,} were expected (two frames of 25 ms)"
         )
-    return int(header.frames)
+    return form.samples
 
 
 def decode(path: Path) -> int:
@@ -94,34 +86,39 @@ def decode_any(path: Path) -> Form:
 
     from downstream_runs.audio.files import FLOATS, missing_bytes, require_finite
 
-    _require_bytes(path)
+    form = _header(path)
     lost = missing_bytes(path)
     if lost:
         raise AudioProblem(f"{path} is cut short: it ends {lost:,} bytes before the length in its header")
-    promised = None
+    promises = f"its header promises {form.samples:,} samples and"
     try:
         with soundfile.SoundFile(str(path)) as file:
-            promised, rate, channels = int(file.frames), int(file.samplerate), int(file.channels)
-            if not 0 < promised < _UNKNOWN_LENGTH:
-                raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
             samples = file.read(dtype="float32" if file.subtype in FLOATS else "int16")
     except (soundfile.SoundFileError, OSError) as error:
-        if promised is None:
-            raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
+        reason = _reason(error)
         raise AudioProblem(
-            f"{path} is cut short or damaged: its header promises {promised:,} samples and decoding stopped "
-            f"({_reason(error)})"
+            f"{path} is cut short or damaged: {promises} decoding stopped ({reason})"
         ) from None
-    if len(samples) != promised:
-        raise AudioProblem(
-            f"{path} is cut short: its header promises {promised:,} samples and {len(samples):,} could be "
-            "decoded"
-        )
+    if len(samples) != form.samples:
+        raise AudioProblem(f"{path} is cut short: {promises} {len(samples):,} could be decoded")
     try:
         require_finite(path, samples)
     except UsageError as error:
         raise AudioProblem(str(error)) from None
-    return Form(promised, rate, channels)
+    return form
+
+
+def _header(path: Path) -> Form:
+    import soundfile
+
+    _require_bytes(path)
+    try:
+        header = soundfile.info(str(path))
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
+    if not 0 < header.frames < _UNKNOWN_LENGTH:
+        raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
+    return Form(int(header.frames), int(header.samplerate), int(header.channels))
 
 
 def _require_bytes(path: Path) -> None:

@@ -85,7 +85,7 @@ class CheckedCorpus(Corpus):
     listed: Callable[[Request], Listing[Any]]
     written: Callable[[Listing[Any], Path, Mapping[str, Any]], PreparedData]
     items: Mapping[str, str] = field(default_factory=dict)
-    instead: Callable[[Path], str] = lambda data: ""
+    instead: Callable[[Path], str] | None = None
     decoded: int = 0
     opened: bool = True
 
@@ -127,7 +127,7 @@ class CheckedCorpus(Corpus):
                 return data / place
         if self.holds(data):
             return data
-        if other := self.instead(data):
+        if self.instead is not None and (other := self.instead(data)):
             raise UsageError(other)
         looked = ", ".join(str(data / place) for place in self.places)
         found = "that folder does not exist" if not data.is_dir() else "none has it"

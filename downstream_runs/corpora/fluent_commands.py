@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +135,8 @@ def _written(
         name = hashlib.sha256(f"{root}\0{digest}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
         place = cache.resolve() / f"fluent-{name}"
         for split, listed in utterances.items():
-            texts.write(place / TABLES[split], _table(listed))
+            rows = [(one.path, *one.slots, one.speaker) for one in listed]
+            texts.write(place / TABLES[split], texts.table([(*COLUMNS, SPEAKER), *rows]))
     return PreparedData(
         root=root,
         settings={"datarc.file_path": str(place)},
@@ -147,12 +146,8 @@ def _written(
     )
 
 
-def _table(utterances: Sequence[Utterance]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, SPEAKER))
-    writer.writerows((str(one.path), *one.slots, one.speaker) for one in utterances)
-    return text.getvalue()
+def _is_root(root: Path) -> bool:
+    return any((root / table).is_file() for table in TABLES.values())
 
 
 CORPUS = CheckedCorpus(
@@ -166,7 +161,7 @@ CORPUS = CheckedCorpus(
     title="Fluent Speech Commands",
     get=GET,
     places=(FOLDER,),
-    holds=lambda root: any((root / table).is_file() for table in TABLES.values()),
+    holds=_is_root,
     sign="data/train_data.csv",
     # 30,043 in all, as the corpus's own page says.
     official={"train": 23_132, "dev": 3_118, "test": 3_793},

@@ -230,6 +230,10 @@ def _written(listing: Listing[Sessions], cache: Path, config: Mapping[str, Any])
     )
 
 
+def _is_root(root: Path) -> bool:
+    return bool(present(root))
+
+
 CORPUS = CheckedCorpus(
     name="IEMOCAP",
     licence="USC's own, for research; granted on request",
@@ -246,7 +250,7 @@ CORPUS = CheckedCorpus(
     title="IEMOCAP",
     get=GET,
     places=FOLDERS,
-    holds=lambda root: bool(present(root)),
+    holds=_is_root,
     sign="Session1 to Session5",
     official=OFFICIAL,
     listed=_listed,

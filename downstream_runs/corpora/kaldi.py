@@ -13,7 +13,6 @@ from pathlib import Path
 
 from downstream_runs.corpora import folders, texts
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import atomic_write_bytes
 
 TABLES: tuple[str, ...] = ("wav.scp", "segments", "utt2spk", "spk2utt", "reco2dur", "rttm")
 
@@ -43,8 +42,8 @@ def is_folder(folder: Path) -> bool:
     return (folder / "wav.scp").is_file()
 
 
-def write(folder: Path, recordings: Sequence[Recording]) -> None:
-    """Write the six tables of `folder`, each as a whole.
+def tables_of(recordings: Sequence[Recording]) -> dict[str, str]:
+    """The six tables of a folder by their names.
 
     Numbers are written in full, as SUPERB's recipe does (LibriMix, scripts/prepare_diarization.py).
     """
@@ -62,20 +61,20 @@ def write(folder: Path, recordings: Sequence[Recording]) -> None:
             )
             speakers.setdefault(segment.speaker, []).append(recording.name)
     lines["spk2utt"] = [f"{speaker} {' '.join(names)}" for speaker, names in speakers.items()]
-    for name, table in lines.items():
-        texts.write(folder / name, "".join(f"{line}\n" for line in table))
+    return {name: "".join(f"{line}\n" for line in table) for name, table in lines.items()}
 
 
-def copy(source: Path, folder: Path, recordings: Sequence[Recording]) -> None:
-    """Copy the tables of `source`, with the paths of `recordings` in `wav.scp`.
+def copies_of(source: Path, recordings: Sequence[Recording]) -> dict[str, str]:
+    """The tables of `source` by their names, with the paths of `recordings` in `wav.scp`.
 
     s3prl would look for a relative path from wherever it was started.
     """
-    for name in TABLES:
-        if name != "wav.scp" and (source / name).is_file():
-            atomic_write_bytes(folder / name, (source / name).read_bytes())
-    scp = "".join(f"{recording.name} {recording.audio}\n" for recording in recordings)
-    texts.write(folder / "wav.scp", scp)
+    there = {
+        name: (source / name).read_bytes().decode("utf-8", "replace")
+        for name in TABLES
+        if (source / name).is_file()
+    }
+    return {**there, "wav.scp": tables_of(recordings)["wav.scp"]}
 
 
 def read(folder: Path, speakers: int) -> tuple[Recording, ...]:

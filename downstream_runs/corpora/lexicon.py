@@ -153,10 +153,8 @@ def require_words(
     )
 
 
-def write(folder: Path, words: Mapping[str, Sequence[str]]) -> list[str]:
-    """Write one's own lexicon as s3prl's two files, half of the words in each; their names."""
+def texts_of(words: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """One's own lexicon as s3prl's two files, half of the words in each, by their names."""
     lines = [f"{word} {' '.join(phones)}\n" for word, phones in sorted(words.items())]
     middle = (len(lines) + 1) // 2
-    for file, part in zip(FILES, (lines[:middle], lines[middle:]), strict=True):
-        texts.write(folder / file.name, "".join(part))
-    return [file.name for file in FILES]
+    return {FILES[0].name: "".join(lines[:middle]), FILES[1].name: "".join(lines[middle:])}

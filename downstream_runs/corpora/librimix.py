@@ -223,11 +223,10 @@ def _written(listing: Listing[Recordings], cache: Path, config: Mapping[str, Any
     name = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     out = (cache / "librimix" / name).absolute()
     for split, recordings in listing.content.items():
-        with texts.writing(out / split):
-            if _is_generated(root):
-                kaldi.write(out / split, recordings)
-            else:
-                kaldi.copy(root / split, out / split, recordings)
+        made = _is_generated(root)
+        tables = kaldi.tables_of(recordings) if made else kaldi.copies_of(root / split, recordings)
+        for table, text in tables.items():
+            texts.write(out / split / table, text)
     _check_lengths(listing, out / "lengths.txt")
     return PreparedData(
         root=root,
@@ -261,6 +260,10 @@ def _content_hash(out: Path, given: Recordings) -> str:
     return digest.hexdigest()
 
 
+def _is_root(root: Path) -> bool:
+    return _is_generated(root) or kaldi.is_folder(root / "test")
+
+
 CORPUS = CheckedCorpus(
     name="Libri2Mix train-100, dev, test (16 kHz, max, mix_both)",
     licence="LibriSpeech CC BY 4.0, WHAM! noise CC BY-NC 4.0",
@@ -272,7 +275,7 @@ CORPUS = CheckedCorpus(
     title="Libri2Mix",
     get=GET,
     places=("Libri2Mix", "diarization"),
-    holds=lambda root: _is_generated(root) or kaldi.is_folder(root / "test"),
+    holds=_is_root,
     sign="wav16k/max/metadata, or Kaldi-style folders train, dev and test with a wav.scp each",
     instead=_other_versions,
     # Mixtures, counted in the metadata of LibriMix.

@@ -5,9 +5,7 @@ Beside the audio of a chapter lies `<speaker>-<chapter>.trans.txt`, one line `ID
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,12 +100,9 @@ def length_table(lengths: Mapping[str, int]) -> str:
     relative to the root, `length` in samples, and an empty `label`; longest first. Files of one length are in
     the order of their paths here, so that the table depends on nothing but the corpus.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", "file_path", "length", "label"])
     ordered = sorted(lengths.items(), key=lambda item: (-item[1], item[0]))
-    writer.writerows([index, path, samples, ""] for index, (path, samples) in enumerate(ordered))
-    return text.getvalue()
+    rows = ((index, path, samples, "") for index, (path, samples) in enumerate(ordered))
+    return texts.table([("", "file_path", "length", "label"), *rows])
 
 
 def write_tables(listing: Listing[Any], lengths: Mapping[str, int], folder: Path) -> None:
@@ -152,6 +147,10 @@ def _content_hash(listing: Listing[Parts], lengths: Mapping[str, int]) -> str:
     return digest.hexdigest()
 
 
+def _is_root(root: Path) -> bool:
+    return any((root / part).is_dir() for part in OFFICIAL)
+
+
 CORPUS = CheckedCorpus(
     name="LibriSpeech train-clean-100, dev-clean, test-clean",
     licence="CC BY 4.0",
@@ -163,7 +162,7 @@ CORPUS = CheckedCorpus(
     title="LibriSpeech",
     get=GET,
     places=("LibriSpeech",),
-    holds=lambda root: any((root / part).is_dir() for part in OFFICIAL),
+    holds=_is_root,
     sign="a folder such as train-clean-100",
     official=OFFICIAL,
     listed=_listed,

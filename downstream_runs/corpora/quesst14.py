@@ -180,6 +180,10 @@ def content_hash(corpus: Quesst14) -> str:
     return digest.hexdigest()
 
 
+def _is_root(root: Path) -> bool:
+    return (root / "scoring" / LISTS[DOCUMENTS]).is_file()
+
+
 CORPUS = CheckedCorpus(
     name="QUESST 2014, non-native English",
     licence="free for research, see the data set's own terms",
@@ -196,7 +200,7 @@ CORPUS = CheckedCorpus(
     title="QUESST 2014",
     get=GET,
     places=(FOLDER,),
-    holds=lambda root: (root / "scoring" / LISTS[DOCUMENTS]).is_file(),
+    holds=_is_root,
     sign=f"scoring/{LISTS[DOCUMENTS]}",
     official={DOCUMENTS: 2_438, "dev": 138, "eval": 138},
     items={DOCUMENTS: "recordings", "dev": "queries", "eval": "queries"},

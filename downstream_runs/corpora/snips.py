@@ -212,6 +212,10 @@ def _content_hash(listing: Listing[Texts]) -> str:
     return digest.hexdigest()
 
 
+def _is_root(root: Path) -> bool:
+    return (root / TRANSCRIPTS).is_file()
+
+
 CORPUS = CheckedCorpus(
     name="Audio SNIPS as prepared for SUPERB",
     licence="the corpus's own, see aws-samples/aws-lex-noisy-spoken-language-understanding",
@@ -227,7 +231,7 @@ CORPUS = CheckedCorpus(
     title="Audio SNIPS",
     get=GET,
     places=("SNIPS",),
-    holds=lambda root: (root / TRANSCRIPTS).is_file(),
+    holds=_is_root,
     sign=TRANSCRIPTS,
     # Speakers times sentences, as counted in snips_preprocess.py.
     official={"train": 8 * 13_084, "valid": 4 * 700, "test": 4 * 700},

@@ -153,6 +153,10 @@ def _written(listing: Listing[Path], cache: Path, config: Mapping[str, Any]) -> 
     )
 
 
+def _is_root(root: Path) -> bool:
+    return (root / NOISE).is_dir()
+
+
 CORPUS = CheckedCorpus(
     name="Speech Commands v0.01 and its test set",
     licence="CC BY 4.0",
@@ -169,7 +173,7 @@ CORPUS = CheckedCorpus(
     title="Speech Commands v0.01",
     get=GET,
     places=(TRAIN_FOLDER,),
-    holds=lambda root: (root / NOISE).is_dir(),
+    holds=_is_root,
     sign=NOISE,
     instead=_other_version,
     # The README of version 0.01 counts 64,727 files with the noise; the data set's card the test set.

@@ -37,20 +37,6 @@ _SPEAKER = re.compile(r"id\d{5}")
 Groups = Mapping[str, Mapping[str, Path]]
 """The folders of speakers, by the archive that they are of."""
 
-FACTS: dict[str, Any] = {
-    "name": "VoxCeleb1",
-    "licence": "CC BY 4.0 (metadata); the audio is YouTube's, for research",
-    "size": "30 GB + 1 GB",
-    "url": SITE,
-    "demo": "downstream_runs.corpora.demo.voxceleb1",
-    "title": "VoxCeleb1",
-    "get": f"unpack vox1_dev_wav and vox1_test_wav ({SITE})",
-    "places": ("VoxCeleb1", "Voxceleb1", "voxceleb1", "VoxCeleb"),
-    "holds": lambda root: any(_speakers_in(root / place) for place in PLACES),
-    "sign": "speakers such as dev/wav/id10001 or wav/id10001",
-}
-"""What both tasks' corpora declare alike."""
-
 ARCHIVES: Mapping[str, int] = {"part dev": 148_642, "part test": 4_874}
 """Utterances of the two archives, as the corpus's site counts them."""
 
@@ -81,6 +67,25 @@ def _speakers_in(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
     return [folder for folder in folders.subfolders(place) if _SPEAKER.fullmatch(folder.name)]
+
+
+def _is_root(root: Path) -> bool:
+    return any(_speakers_in(root / place) for place in PLACES)
+
+
+FACTS: dict[str, Any] = {
+    "name": "VoxCeleb1",
+    "licence": "CC BY 4.0 (metadata); the audio is YouTube's, for research",
+    "size": "30 GB + 1 GB",
+    "url": SITE,
+    "demo": "downstream_runs.corpora.demo.voxceleb1",
+    "title": "VoxCeleb1",
+    "get": f"unpack vox1_dev_wav and vox1_test_wav ({SITE})",
+    "places": ("VoxCeleb1", "Voxceleb1", "voxceleb1", "VoxCeleb"),
+    "holds": _is_root,
+    "sign": "speakers such as dev/wav/id10001 or wav/id10001",
+}
+"""What both tasks' corpora declare alike."""
 
 
 def recordings(members: Mapping[str, Path]) -> list[AudioFile]:

@@ -11,6 +11,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,8 @@ def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
     ]
     if len(chosen) < 2:
         return []
-    same = [(one, two) for mine in chosen for i, one in enumerate(mine) for two in mine[i + 1 :]]
-    different = [
-        (one, two)
-        for i, mine in enumerate(chosen)
-        for theirs in chosen[i + 1 :]
-        for one in mine
-        for two in theirs
-    ]
+    same = [pair for mine in chosen for pair in combinations(mine, 2)]
+    different = [pair for mine, theirs in combinations(chosen, 2) for pair in product(mine, theirs)]
     number = min(len(same), len(different), DEV_TRIALS // 2)
     trials = [Trial(1, *pair) for pair in source.sample(same, number)]
     trials += [Trial(0, *pair) for pair in source.sample(different, number)]

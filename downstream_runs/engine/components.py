@@ -46,7 +46,7 @@ class Components:
     featurizer: Any  # modules whose other attributes are s3prl's, unknown to type checkers
     downstream: Any
     device: torch.device
-    source: FeatureExtractor | None = None  # of stored features
+    extractor: FeatureExtractor | None = None  # where features are stored
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -63,8 +63,8 @@ class Components:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
         import torch
 
-        if self.source is not None:
-            return self.source.features(self.featurizer, wavs, self.device)
+        if self.extractor is not None:
+            return self.extractor.features(self.featurizer, wavs, self.device)
         placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
         with torch.no_grad():
             hidden = self.upstream(placed)
@@ -74,11 +74,11 @@ class Components:
     @property
     def pooled(self) -> bool:
         """Whether features are the means over frames, one frame an utterance."""
-        return self.source is not None and self.source.stored.kind == "pooled"
+        return self.extractor is not None and self.extractor.stored.kind == "pooled"
 
-    def memory(self, split: str) -> ItemCache | None:
-        """What is remembered of a split's items; None where features are not stored."""
-        return None if self.source is None else self.source.items(split)
+    def items(self, split: str) -> ItemCache | None:
+        """The items of a split that need not be read again; None where features are not stored."""
+        return None if self.extractor is None else self.extractor.items(split)
 
     def loader(self, split: str, epoch: int = 0) -> Any:
         """s3prl's data loader of `split`; UsageError if the data does not allow one."""

@@ -43,7 +43,7 @@ def set_up(run: TrainedRun) -> None:
         components.upstream, stored, cache, components.featurizer.downsample_rate, plan.task.random_items
     )
     extractor.on_widened = lambda: _tell_widened(run, stored)
-    components.source = extractor
+    components.extractor = extractor
     weighting.take_over(components.featurizer)
     run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
 
@@ -93,7 +93,7 @@ def _tell_widened(run: TrainedRun, stored: StoredKind) -> None:
 
 def report(run: TrainedRun) -> None:
     """What was stored and used again, into the run's journal; what that changed, into its deviations."""
-    extractor = run.components.source
+    extractor = run.components.extractor
     if extractor is None:
         return
     run.journal.event("features", run.steps, **extractor.cache.account(), in_fp32=extractor.widened)

@@ -157,7 +157,7 @@ class Trainer:
         after = random_states() if resumed is None else resumed["random_states"]
         self.total_batches = len(order)
         rest = batches.BatchOrder(loader, order, self.batches_used, before, after, self.split, self.epoch)
-        read = batches.read(rest, self.run.reading, self.components.memory(self.split))
+        read = batches.read(rest, self.run.reading, self.components.items(self.split))
         for batch in batches.readable(read, self.split, lambda: self.step):
             self.batches_used += 1
             yield self.batches_used - 1, batch

@@ -129,7 +129,7 @@ class TrainedRun:
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
         read = batches.readable(
-            batches.read(order, self.reading, components.memory(split)), split, lambda: step
+            batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
         records: dict[str, list[Any]] = defaultdict(list)
         log = ScalarLog()

@@ -53,14 +53,14 @@ class FeatureCache:
     temporary file is removed when the folder is next opened. A file that is cut short, or whose bytes are not
     those that were written, is not used and is written again.
 
-    folder: of the files; None keeps items in memory. source: what all keys begin with, see `of_upstream`.
+    folder: of the files; None keeps items in memory. prefix: what all keys begin with, see `of_upstream`.
     limit: bytes of all items; None for what the disk has. held: bytes of the first items of files that are
     held in memory too. full: an item did not fit. hits, misses, written: how often `get` found one and not,
     and how many were kept. total_bytes: of all items, of other processes' those at the opening.
     """
 
     folder: Path | None
-    source: str = ""
+    prefix: str = ""
     limit: int | None = None
     held: int = 0
     full: bool = False
@@ -76,13 +76,13 @@ class FeatureCache:
         cls, root: Path, identity: str, stored: StoredKind, limit: int | None = None
     ) -> FeatureCache:
         """The items of one kind and precision of the upstream of that identity, in memory or below `root`."""
-        source = f"{VERSION} {identity} {stored.kind} {stored.precision}"
+        prefix = f"{VERSION} {identity} {stored.kind} {stored.precision}"
         if stored.mode != "disk":
-            return cls(None, source, limit or MEMORY_BYTES)
+            return cls(None, prefix, limit or MEMORY_BYTES)
         folder = root / identity[:16] / f"{stored.kind}-{stored.precision}"
         # Pooled items are so small that they are better held: in a quarter of this machine's memory at most.
         memory = min(MEMORY_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-        return cls(folder, source, limit, memory if stored.kind == "pooled" else 0)
+        return cls(folder, prefix, limit, memory if stored.kind == "pooled" else 0)
 
     def __post_init__(self) -> None:
         for path in () if self.folder is None else self.folder.glob("??/*"):
@@ -96,7 +96,7 @@ class FeatureCache:
 
     def key(self, content: bytes, how: str = "") -> str:
         """The key of what the upstream computes of `content`; `how`: whatever else decides that."""
-        return hashlib.sha256((self.source + how).encode() + content).hexdigest()
+        return hashlib.sha256((self.prefix + how).encode() + content).hexdigest()
 
     def get(self, key: str, layer: int | None = None) -> Item | None:
         """The item of that key on the CPU, or None if there is no whole one.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.feature_options import DTYPES
-from downstream_runs.features import rounding
 from downstream_runs.features.cache import FRAMES, FeatureCache
 from downstream_runs.features.items import CachedWaveform, ItemCache, digest
 from downstream_runs.features.options import StoredKind, is_batch_free
@@ -19,6 +18,11 @@ from downstream_runs.features.options import StoredKind, is_batch_free
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+
+SUBNORMAL_SHARE = 0.01
+"""Of a layer's values that are not 0, how many may lie below the type's smallest normal number (6.1e-5 of
+fp16). Such a value keeps fewer bits than the type has, down to none. Features of size 1 have 0.005 %."""
 
 
 class FeatureExtractor:
@@ -128,7 +132,7 @@ class FeatureExtractor:
         states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()
         if self.stored.kind == "frames":
-            dtype = self._dtype if rounding.holds(frames, self._dtype) else torch.float32
+            dtype = self._dtype if holds(frames, self._dtype) else torch.float32
             return {FRAMES: frames.to(dtype).cpu().contiguous()}
         kept = frames[:, : self.wanted(len(wav))]
         return {
@@ -136,6 +140,23 @@ class FeatureExtractor:
             "last": frames[:, -1].cpu().contiguous(),
             "count": torch.tensor(frames.shape[1]),
         }
+
+
+def holds(frames: Tensor, dtype: torch.dtype) -> bool:
+    """Whether `[layer, frame, feature]` keeps its values in `dtype`, up to the rounding that it always has.
+
+    False if a finite value becomes infinite, or if in some layer too many are below the type's normal range.
+    """
+    import torch
+
+    if dtype == frames.dtype:
+        return True
+    if bool((frames.isfinite() & ~frames.to(dtype).isfinite()).any()):
+        return False
+    size = frames.abs()
+    small = (size > 0) & (size < torch.finfo(dtype).smallest_normal)
+    counts, nonzero = small.sum(dim=(1, 2)), (size > 0).sum(dim=(1, 2))
+    return not bool((counts > SUBNORMAL_SHARE * nonzero).any())
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs import engine
 from downstream_runs.core.corpus import Standing, shortfall
 from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import CACHE, RESULT
@@ -93,6 +92,8 @@ def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
 
 def _mean(plan: RunPlan) -> None:
     """The result over a task's folds, all of which are done."""
+    from downstream_runs import engine
+
     missing = [fold for fold in folds(plan) if not (run_dir(fold) / RESULT).exists()]
     if missing:
         raise RunFailed(f"{run_dir(missing[0])} has no result; the same command goes on with it")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs import engine
 from downstream_runs.core import demo, outcome, results
 from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import LOGS, RESULT
@@ -47,6 +46,8 @@ class Outcome:
 
 def run(plan: RunPlan, rerun: str, with_demo: bool) -> int:
     """Do what is missing of a run; prints an error as one sentence and returns the exit code."""
+    from downstream_runs import engine
+
     try:
         with outcome.recorded(run_dir(plan)):
             if with_demo:

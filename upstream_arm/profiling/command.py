@@ -15,7 +15,7 @@ from upstream_arm.common.words import columns, near
 from upstream_arm.config_yaml import load_yaml
 from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
-from upstream_arm.profiling.profile import RULE, Profile, of_config, of_counts, of_hubert_base
+from upstream_arm.profiling.profile import RULE, Profile, of_config, of_hubert_base
 from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
 
 # s3prl's two names of the checkpoint of HuBERT BASE.
@@ -123,7 +123,7 @@ def _measured(name: str) -> Profile:
             f"the s3prl upstream {name!r} cannot be profiled ({_reason(error)}); check that its "
             "checkpoint and packages are installed"
         ) from None
-    return of_counts(name, "measured", hooks.parameters(module), counts, hooks.RULE)
+    return Profile(name, "measured", hooks.parameters(module), counts, hooks.RULE)
 
 
 def _reason(error: Exception) -> str:

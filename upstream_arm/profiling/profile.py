@@ -29,12 +29,23 @@ class Profile:
     name: str  # as it was asked for
     method: Literal["formula", "measured"]
     params_by_part: Mapping[str, int]
-    macs_by_part: Mapping[str, int]
-    buckets: Mapping[str, int]  # multiply-accumulates of SUPERB's four buckets of eight utterances
+    counts: Sequence[Mapping[str, int]]  # multiply-accumulates of each utterance by part
     rule: str  # what was counted, where the rule is from, and what is not counted
     frames_rule: str = ""  # how many frames L samples give, empty where it is not known
     notes: tuple[str, ...] = ()  # sentences that belong beside the numbers
     switches: Mapping[str, str] = dataclasses.field(default_factory=dict)  # none changes these counts
+
+    @property
+    def macs_by_part(self) -> dict[str, int]:
+        """Multiply-accumulates of each part."""
+        return {part: sum(entry[part] for entry in self.counts) for part in self.counts[0]}
+
+    @property
+    def buckets(self) -> dict[str, int]:
+        """Multiply-accumulates of SUPERB's four buckets of eight utterances."""
+        totals = [sum(entry.values()) for entry in self.counts]
+        size = len(totals) // len(BUCKETS)
+        return {name: sum(totals[size * i : size * (i + 1)]) for i, name in enumerate(BUCKETS)}
 
     @property
     def params(self) -> int:
@@ -59,9 +70,9 @@ class Profile:
             "params": self.params,
             "macs": self.macs,
             "macs_per_second": self.macs_per_second,
-            "buckets": dict(self.buckets),
+            "buckets": self.buckets,
             "params_by_part": dict(self.params_by_part),
-            "macs_by_part": dict(self.macs_by_part),
+            "macs_by_part": self.macs_by_part,
             "utterances": len(LENGTHS),
             "seconds": SECONDS,
             "rule": self.rule,
@@ -90,7 +101,7 @@ def of_hubert_base(name: str = "hubert_base") -> Profile:
 
 def _of_shape(name: str, config: StudentConfig) -> Profile:
     first, step = receptive_field(config.conv_layers)
-    return of_counts(
+    return Profile(
         name,
         "formula",
         formulas.parameters(config),
@@ -98,19 +109,3 @@ def _of_shape(name: str, config: StudentConfig) -> Profile:
         RULE,
         f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
     )
-
-
-def of_counts(
-    name: str,
-    method: Literal["formula", "measured"],
-    params_by_part: Mapping[str, int],
-    counts: Sequence[Mapping[str, int]],
-    rule: str,
-    frames_rule: str = "",
-) -> Profile:
-    """Profile from the multiply-accumulates by part of each of the 32 utterances."""
-    macs_by_part = {part: sum(entry[part] for entry in counts) for part in counts[0]}
-    totals = [sum(entry.values()) for entry in counts]
-    size = len(counts) // len(BUCKETS)
-    buckets = {name: sum(totals[size * i : size * (i + 1)]) for i, name in enumerate(BUCKETS)}
-    return Profile(name, method, params_by_part, macs_by_part, buckets, rule, frames_rule)

@@ -6,11 +6,11 @@ each request is spoken in a fork of that state: the audio is a function of the r
 also keeps a library that may be started only once, and by one thread, away from its caller.
 
 Needs the standard library only. In: one JSON object on standard input, `library` and `data` (paths) and
-`requests`, a list of `[text, voice, pitch, pitch_range, rate]`. Out: for each request a length in bytes
-(4 bytes, little endian) and that many bytes of 16-bit samples at 22,050 Hz. The constants are those of
-espeak-ng's speak_lib.h.
+`requests`, a list of `[text, voice, pitch, pitch_range, rate]`. Out: for each request a line, 16-bit samples
+at 22,050 Hz (little endian) in base64. The constants are those of espeak-ng's speak_lib.h.
 """
 
+import base64
 import ctypes
 import json
 import os
@@ -74,7 +74,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             spoken = speak(espeak, *request)
-            sys.stdout.buffer.write(len(spoken).to_bytes(4, "little") + spoken)
+            sys.stdout.buffer.write(base64.b64encode(spoken) + b"\n")
             sys.stdout.buffer.flush()
             os._exit(0)
         if os.waitpid(child, 0)[1] != 0:

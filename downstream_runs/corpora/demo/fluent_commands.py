@@ -6,29 +6,17 @@ nothing about an upstream; they carry the label "demo".
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from downstream_runs.corpora import texts
 from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: an older corpus is then made anew."""
-
-COMMANDS: Mapping[tuple[str, str, str], tuple[str, str]] = {
-    ("activate", "lights", "kitchen"): ("kitchen lights on", "light up the kitchen"),
-    ("deactivate", "lights", "bedroom"): ("bedroom lights off", "no light in the bedroom"),
-    ("activate", "music", "none"): ("play a song", "music please"),
-    ("deactivate", "music", "none"): ("stop the song", "no music now"),
-    ("increase", "heat", "washroom"): ("heat the washroom", "washroom hotter"),
-    ("decrease", "volume", "none"): ("too loud", "less volume"),
-    ("bring", "shoes", "none"): ("fetch my shoes", "I need shoes"),
-}
-"""Slots and two wordings of each command."""
 
 SPEAKERS: Mapping[str, Mapping[str, Voice]] = made.voices("fluent_commands")
 
@@ -40,17 +28,16 @@ def make(folder: Path) -> Path:
 
 def _content() -> made.Content:
     lines, tables = {}, {}
+    commands = made.data("fluent_commands")["commands"]
+    given = [(command["slots"], wording) for command in commands for wording in command["wordings"]]
     for split, speakers in SPEAKERS.items():
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         # As in the corpus, the first column is a number without a name.
-        writer.writerow(["", "path", SPEAKER, "transcription", *SLOTS])
-        given = [(slots, wording) for slots, wordings in COMMANDS.items() for wording in wordings]
-        everyone = [(speaker, *one) for speaker in speakers for one in given]
-        for index, (speaker, slots, wording) in enumerate(everyone):
-            name = uuid.uuid5(uuid.NAMESPACE_OID, f"demo {speaker} {wording}")
-            path = f"wavs/speakers/{speaker}/{name}.wav"
-            lines[path] = Line(wording, speakers[speaker])
-            writer.writerow([index, path, speaker, wording, *slots])
-        tables[TABLES[split]] = text.getvalue()
+        rows: list[tuple[object, ...]] = [("", "path", SPEAKER, "transcription", *SLOTS)]
+        for speaker, voice in speakers.items():
+            for slots, wording in given:
+                name = uuid.uuid5(uuid.NAMESPACE_OID, f"demo {speaker} {wording}")
+                path = f"wavs/speakers/{speaker}/{name}.wav"
+                lines[path] = Line(wording, voice)
+                rows.append((len(rows) - 1, path, speaker, wording, *slots))
+        tables[TABLES[split]] = texts.table(rows)
     return made.spoken(lines, tables)

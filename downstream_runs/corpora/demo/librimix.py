@@ -79,7 +79,10 @@ def make(folder: Path, seed: int = 0) -> Path:
 
 
 def _plan(seed: int) -> list[_Mixture]:
-    """Every mixture; which of the two voices comes first in its name is drawn."""
+    """Every mixture; which of the two voices comes first in its name is drawn.
+
+    Sentences come back, since words are not what is learnt here.
+    """
     rng = random.Random(f"librimix {seed}")
     plan = []
     for split, voices in SPEAKERS.items():
@@ -87,16 +90,15 @@ def _plan(seed: int) -> list[_Mixture]:
             sources = []
             for group in voices.values():
                 speaker = sorted(group)[number % len(group)]
-                lines = tuple(Line(_sentence(rng), group[speaker]) for _ in range(rng.choice((1, 1, 2))))
-                pauses = [
-                    rng.randrange(5, 120),
-                    *(rng.randrange(40, 90) for _ in lines[1:]),
-                    rng.randrange(5, 40),
+                texts = [
+                    sentences.fill(rng.choice(sentences.PATTERNS), rng) for _ in range(rng.choice((1, 1, 2)))
                 ]
+                pauses = [rng.randrange(5, 120), *(rng.randrange(40, 90) for _ in texts[1:])]
+                pauses.append(rng.randrange(5, 40))
                 sources.append(
                     _Source(
                         f"{speaker}-{speaker % 1000}-{number:04d}",
-                        lines,
+                        tuple(Line(text, group[speaker]) for text in texts),
                         tuple(pauses),
                         rng.uniform(0.3, 0.45),
                     )
@@ -105,14 +107,6 @@ def _plan(seed: int) -> list[_Mixture]:
                 sources.reverse()
             plan.append(_Mixture(split, (sources[0], sources[1])))
     return plan
-
-
-def _sentence(rng: random.Random) -> str:
-    """Any sentence of the toy language; they come back, since words are not what is learnt here."""
-    pattern = rng.choice(sentences.PATTERNS)
-    return " ".join(
-        rng.choice(sentences.SLOTS[word[1:-1]]) if "{" in word else word for word in pattern.split()
-    )
 
 
 def _content(seed: int) -> made.Content:

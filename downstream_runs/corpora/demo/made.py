@@ -26,17 +26,23 @@ its files; where it is absent only half of the corpus was made, and making it ag
 """
 
 
-def voices(corpus: str) -> Any:
-    """The voices of a corpus in voices.yaml, as `Voice` objects in its mappings and lists."""
-    return _voiced(_table()[corpus])
-
-
 @functools.cache
-def _table() -> dict[str, Any]:
+def _spoken() -> dict[str, Any]:
     import yaml
 
-    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "voices.yaml").read_text("utf-8"))
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "spoken.yaml").read_text("utf-8"))
     return found
+
+
+def data(corpus: str) -> dict[str, Any]:
+    """What spoken.yaml has of a corpus: what is said in it, and by whom."""
+    found: dict[str, Any] = _spoken()[corpus]
+    return found
+
+
+def voices(corpus: str) -> Any:
+    """The voices of a corpus in spoken.yaml, as `Voice` objects in its mappings and lists."""
+    return _voiced(data(corpus)["voices"])
 
 
 def _voiced(node: Any) -> Any:

@@ -8,7 +8,7 @@ Numbers measured on it carry the label "demo".
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,45 +27,14 @@ VERSION = 1
 RATE = 8_000
 """Samples a second, as in the real corpus."""
 
-THINGS: Mapping[str, tuple[str, ...]] = {
-    "dev": (
-        "elephant",
-        "yellow umbrella",
-        "telephone",
-        "hospital",
-        "seven potatoes",
-        "kangaroo",
-        "library",
-    ),
-    "eval": ("crocodile", "cauliflower", "green bicycle", "microscope", "calendar", "sunflower", "piano"),
-}
+_DATA = made.data("quesst14")
+THINGS: Mapping[str, Sequence[str]] = _DATA["things"]
 """What the documents name; each is a query of its split."""
 
-ABSENT: Mapping[str, str] = {"dev": "submarine", "eval": "waterfall"}
-"""Queries that are in no document: the scorer leaves them out."""
-
-CARRIERS = (
-    "please tell me about the {} and the {}",
-    "we saw the {} near the {}",
-    "the {} is behind the {} now",
-    "nobody wanted the {} or the {}",
-)
 NUMBER = 48
 
 VOICES: Mapping[str, Any] = made.voices("quesst14")
 """Those of the documents, those that ask in each split, and one of each other language."""
-
-FOREIGN: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
-    "czech": (
-        ("dobrý den, kde je nádraží", "koupil jsem nové auto", "dnes je krásné počasí"),
-        {"dev": "nádraží", "eval": "auto"},
-    ),
-    "slovak": (
-        ("kde je najbližšia nemocnica", "zajtra pôjdeme do mesta"),
-        {"dev": "nemocnica", "eval": "mesta"},
-    ),
-}
-"""Language -> documents, and by split a query that is in one of them."""
 
 INSTEAD = {
     "the list of documents": f"{NUMBER} synthetic English sentences",
@@ -134,8 +103,8 @@ def _plan(seed: int) -> list[_File]:
     while len(drawn) < 2 * NUMBER:
         drawn += source.sample(things, len(things))
     spoken = [(LANGUAGE, line) for line in _sentences(drawn, source)]
-    for language, (sentences, _) in FOREIGN.items():
-        spoken += [(language, Line(text, VOICES[language])) for text in sentences]
+    for language, foreign in _DATA["foreign"].items():
+        spoken += [(language, Line(text, VOICES[language])) for text in foreign["documents"]]
     source.shuffle(spoken)
     plan = [
         _File(DOCUMENTS, f"quesst14_{number:05d}", language, line)
@@ -143,8 +112,11 @@ def _plan(seed: int) -> list[_File]:
     ]
     for split in SPLITS:
         asked = [(LANGUAGE, thing, VOICES[split][n % 2]) for n, thing in enumerate(THINGS[split])]
-        asked.append((LANGUAGE, ABSENT[split], VOICES[split][0]))
-        asked += [(language, query[split], VOICES[language]) for language, (_, query) in FOREIGN.items()]
+        asked.append((LANGUAGE, _DATA["absent"][split], VOICES[split][0]))
+        asked += [
+            (language, foreign["queries"][split], VOICES[language])
+            for language, foreign in _DATA["foreign"].items()
+        ]
         plan += [
             _File(split, f"quesst14_{split}_{number:04d}", language, Line(text, voice))
             for number, (language, text, voice) in enumerate(asked, start=1)
@@ -154,13 +126,13 @@ def _plan(seed: int) -> list[_File]:
 
 def _sentences(drawn: list[str], source: random.Random) -> list[Line]:
     """Documents that name two different things each, all voices and carriers in turn."""
-    lines, voices = [], VOICES[DOCUMENTS]
+    lines, voices, carriers = [], VOICES[DOCUMENTS], _DATA["carriers"]
     for number in range(NUMBER):
         first, second = drawn[2 * number : 2 * number + 2]
         if first == second:
             second = source.choice([thing for thing in drawn if thing != first])
-        carrier = CARRIERS[number % len(CARRIERS)]
-        lines.append(Line(carrier.format(first, second), voices[(number // len(CARRIERS)) % len(voices)]))
+        carrier = carriers[number % len(carriers)]
+        lines.append(Line(carrier.format(first, second), voices[(number // len(carriers)) % len(voices)]))
     return lines
 
 

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 
-SLOTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "number": ("ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "TEN"),
-        "colour": ("RED", "BLUE", "GREEN", "WHITE", "BLACK", "YELLOW"),
-        "thing": ("BOX", "DOOR", "CUP", "BALL", "LAMP", "BOOK"),
-        "action": ("OPEN", "CLOSE", "MOVE", "BRING", "TAKE", "FIND"),
-        "direction": ("LEFT", "RIGHT", "UP", "DOWN"),
-    }
-)
-"""The words that may fill each slot of a pattern."""
+from downstream_runs.corpora.demo.made import data
 
-PATTERNS: tuple[str, ...] = (
-    "{action} THE {colour} {thing}",
-    "PLEASE {action} THE {thing} NOW",
-    "TURN {direction} AND {action} THE {thing}",
-    "MOVE {direction} {number} AND {direction} {number}",
-    "THE {thing} NUMBER {number} IS {colour}",
-    "COUNT {number} {number} {number}",
-)
+SLOTS: Mapping[str, Sequence[str]] = data("sentences")["slots"]
+PATTERNS: Sequence[str] = data("sentences")["patterns"]
 
 
 def vocabulary() -> frozenset[str]:
@@ -33,12 +17,15 @@ def vocabulary() -> frozenset[str]:
     return frozenset(fixed).union(*SLOTS.values())
 
 
-def draw(number: int, seed: int) -> list[str]:
+def fill(pattern: str, source: random.Random) -> str:
+    """The pattern with a word of `source`'s choice in each slot."""
+    return " ".join(source.choice(SLOTS[word[1:-1]]) if "{" in word else word for word in pattern.split())
+
+
+def draw(number: int, seed: int, patterns: Sequence[str] = PATTERNS) -> list[str]:
     """`number` different sentences, the patterns taking turns; the same for the same seed."""
     source = random.Random(seed)
     sentences: dict[str, None] = {}
     while len(sentences) < number:
-        pattern = PATTERNS[len(sentences) % len(PATTERNS)]
-        words = [source.choice(SLOTS[word[1:-1]]) if "{" in word else word for word in pattern.split()]
-        sentences[" ".join(words)] = None
+        sentences[fill(patterns[len(sentences) % len(patterns)], source)] = None
     return list(sentences)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,24 +24,9 @@ VOICES: Mapping[str, Voice] = made.voices("snips")
 SENTENCES: Mapping[str, int] = {"train": 12, "valid": 6, "test": 8}
 """Sentences of each split; each is said by all of its voices."""
 
-SLOTS: Mapping[str, tuple[str, ...]] = {
-    "artist": ("ANNA LEE", "BOB", "MAX"),
-    "city": ("PARIS", "ROME", "NEW YORK"),
-    "object_name": ("BLUE MOON", "RIVER"),
-    "rating_value": ("TWO", "FIVE"),
-    "timeRange": ("TODAY", "AT NOON"),
-}
-"""Slots, in the order of slots.txt, and their values."""
-
-PATTERNS: tuple[tuple[str, str], ...] = (
-    ("PLAY {object_name} BY {artist}", "PlayMusic"),
-    ("RATE {object_name} {rating_value}", "RateBook"),
-    ("WEATHER IN {city} {timeRange}", "GetWeather"),
-    ("FIND {artist} IN {city}", "SearchCreativeWork"),
-    ("BOOK {city} FOR {rating_value}", "BookRestaurant"),
-    ("PLAY {artist} {timeRange} .", "PlayMusic"),
-)
-"""Sentences with slots, and their intents; a point of its own is written as in the corpus, and not said."""
+SLOTS: Mapping[str, Sequence[str]] = made.data("snips")["slots"]
+PATTERNS: Sequence[tuple[str, str]] = made.data("snips")["patterns"]
+"""Sentences with slots, and their intents."""
 
 
 @dataclass(frozen=True)

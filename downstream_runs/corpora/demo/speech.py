@@ -6,6 +6,7 @@ with the PyPI package espeakng-loader, runs in a process of its own, and is neve
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -97,12 +98,12 @@ def _speak(lines: Sequence[Line]) -> list[bytes]:
         )
     except subprocess.TimeoutExpired:
         raise RunFailed(f"espeak-ng did not answer within {_TIMEOUT_SECONDS} seconds") from None
-    spoken = _split(done.stdout)
+    spoken = done.stdout.splitlines()
     if done.returncode != 0 or len(spoken) != len(lines):
         words = done.stderr.decode(errors="replace").strip().splitlines()
         reason = words[-1] if words else f"exit status {done.returncode}"
         raise RunFailed(f"espeak-ng failed ({reason}): {len(spoken)} of {len(lines)} lines were spoken")
-    return spoken
+    return [base64.b64decode(line) for line in spoken]
 
 
 def _espeak() -> tuple[Path, Path]:
@@ -115,17 +116,3 @@ def _espeak() -> tuple[Path, Path]:
             "run: pip install 'superb-arm[demo]'"
         ) from None
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
-
-
-def _split(output: bytes) -> list[bytes]:
-    """The worker's answers; one that its end cut off is left out."""
-    answers = []
-    position = 0
-    while position + 4 <= len(output):
-        size = int.from_bytes(output[position : position + 4], "little")
-        answer = output[position + 4 : position + 4 + size]
-        if len(answer) < size:
-            break
-        answers.append(answer)
-        position += 4 + size
-    return answers

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
-from downstream_runs.corpora.demo import made
-from downstream_runs.corpora.demo.sentences import SLOTS
+from downstream_runs.corpora.demo import made, sentences
 from downstream_runs.corpora.demo.speech import Line, Voice
 from downstream_runs.corpora.voxceleb1 import part
 from downstream_runs.corpora.voxceleb1_verification import Trial, text_of
@@ -39,7 +39,7 @@ def make(folder: Path, seed: int = 0) -> Path:
 
 def _content(seed: int) -> made.Content:
     """No sentence is said twice, so what is said tells no speakers apart."""
-    texts = iter(_sentences(len(SPEAKERS) * VIDEOS * CLIPS, seed))
+    texts = iter(sentences.draw(len(SPEAKERS) * VIDEOS * CLIPS, seed, (PATTERN,)))
     lines, splits = {}, {}
     for speaker, voice in SPEAKERS.items():
         for video in range(1, VIDEOS + 1):
@@ -54,15 +54,6 @@ def _content(seed: int) -> made.Content:
     return made.spoken(lines, lists)
 
 
-def _sentences(number: int, seed: int) -> list[str]:
-    source = random.Random(seed)
-    drawn: dict[str, None] = {}
-    while len(drawn) < number:
-        words = [source.choice(SLOTS[word[1:-1]]) if "{" in word else word for word in PATTERN.split()]
-        drawn[" ".join(words)] = None
-    return list(drawn)
-
-
 def _trials(names: Sequence[str], seed: int) -> list[Trial]:
     """Every pair of one test speaker, and twice as many pairs of two test speakers.
 
@@ -70,7 +61,7 @@ def _trials(names: Sequence[str], seed: int) -> list[Trial]:
     """
     names = [name for name in names if part(name[:7]) == "test"]
     names = [name for name in names if name.endswith("00001.wav") or f"{VIDEOS:06d}/" in name]
-    pairs = [(one, two) for i, one in enumerate(names) for two in names[i + 1 :]]
+    pairs = list(combinations(names, 2))
     same = [pair for pair in pairs if pair[0][:7] == pair[1][:7]]
     different = [pair for pair in pairs if pair[0][:7] != pair[1][:7]]
     chosen = random.Random(seed).sample(different, min(len(different), 2 * len(same)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import pickle
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,7 +65,8 @@ def parts(spoken: Path, label_demos: Path, tmp_path: Path, make_split: Callable[
     make_split(data / "LibriSpeech", "test-clean", (800, 900))
     (data / "lexicon").mkdir()
     words = ("IT'S", "WORD", "A", "B", "C")
-    lexicon.write(data / "lexicon", {word: ("AH1",) for word in words})
+    for name, text in lexicon.texts_of({word: ("AH1",) for word in words}).items():
+        (data / "lexicon" / name).write_text(text)
     voxceleb1_files.make(data)
     libri2mix.make(data)
     snips_files.make(data)
@@ -87,6 +89,7 @@ def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
         assert said.endswith("or add --partial to use what is there, with results labelled partial")
     found, seen = task.prepare(parts, cache, config, True), task.look(parts, cache, config, True)
     assert found.labels == seen.labels and found.labels[0] == "partial"
+    assert pickle.dumps(task.corpus), "runs are handed to processes"
     assert found.partial == seen.partial and found.partial
     listed = ", ".join(f"{part} has {count}" for part, count in found.partial.items())
     assert found.deviations[0] == f"the corpus is partial: {listed}"

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.features import rounding, weighting
+from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor, to_device
+from downstream_runs.features.extractor import FeatureExtractor, holds, to_device
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
@@ -55,16 +55,16 @@ def layer(small: int, zeros: int = 0, values: int = 1000, size: float = 0.5) -> 
     ],
 )
 def test_how_many_small_values_a_type_may_lose(layers: list[Tensor], fits: bool) -> None:
-    assert rounding.holds(torch.stack(layers), torch.float16) == fits
+    assert holds(torch.stack(layers), torch.float16) == fits
 
 
 def test_one_value_that_overflows_is_too_many_and_what_was_infinite_stays_so() -> None:
     frames = layer(0)[None].clone()
     frames[0, 0, 0] = 1e5
-    assert not rounding.holds(frames, torch.float16) and rounding.holds(frames, torch.bfloat16)
+    assert not holds(frames, torch.float16) and holds(frames, torch.bfloat16)
     frames[0, 0, 0] = torch.inf
-    assert rounding.holds(frames, torch.float16)
-    assert rounding.holds(torch.full((1, 2, 2), 1e-40), torch.float32), "its own type"
+    assert holds(frames, torch.float16)
+    assert holds(torch.full((1, 2, 2), 1e-40), torch.float32), "its own type"
 
 
 # weighting

@@ -297,3 +297,14 @@ def test_builtin_modules_have_no_file_and_end_nothing(folder: Path) -> None:
         module.__file__ = str(folder / "alone.py")
         patch.setitem(sys.modules, "alone", module)
         assert [one.split()[0] for one in provenance._code(["_io", "alone", "builtins"])] == ["alone.py"]
+
+
+def test_a_module_that_is_in_no_file_and_not_pythons_own_is_unknown() -> None:
+    with pytest.raises(provenance.Unknown, match="the code of module typed_in is in no file"):
+        provenance._code(["builtins", "typed_in"])
+
+
+def test_an_identity_is_of_what_builds_an_upstream_and_of_the_upstream() -> None:
+    pairs = [(upstream, entry) for upstream in ([1.0], [2.0]) for entry in (str.upper, str.lower)]
+    identities = [provenance.identity(*pair) for pair in pairs]
+    assert len(set(identities)) == 4 and provenance.identity([1.0], str.upper) == identities[0]

@@ -41,7 +41,8 @@ def corpus(tmp_path: Path) -> Path:
         files.append(listing)
     markers.finish(root, markers.DEMO, {}, [file.relative_to(root).as_posix() for file in files])
     (tmp_path / "lexicon").mkdir()
-    lexicon.write(tmp_path / "lexicon", {"ONE": ("W", "AH1", "N"), "TWO": ("T", "UW1")})
+    for name, text in lexicon.texts_of({"ONE": ("W", "AH1", "N"), "TWO": ("T", "UW1")}).items():
+        (tmp_path / "lexicon" / name).write_text(text)
     return tmp_path
 
 
@@ -103,7 +104,8 @@ def test_what_is_prepared(corpus: Path) -> None:
 
 
 def test_words_without_phones_are_named_before_anything_is_trained(corpus: Path) -> None:
-    lexicon.write(corpus / "lexicon", {"ONE": ("W", "AH1", "N"), "THREE": ("TH", "R", "IY1")})
+    for name, text in lexicon.texts_of({"ONE": ("W", "AH1", "N"), "THREE": ("TH", "R", "IY1")}).items():
+        (corpus / "lexicon" / name).write_text(text)
     with pytest.raises(UsageError, match=r"1 words of the transcripts have no phones \(TWO in 1-7-0001\)"):
         prepare(corpus)
 
