@@ -171,8 +171,8 @@ def test_a_thousand_runs_are_reported_in_seconds(tmp_path: Path) -> None:
         skill = 0.8 + number / 200
         name = f"upstream_{number:03d}"
         synthetic.make(tmp_path / "runs", name, skill=skill, labels=kind, speakers=8, journals=number < 6)
-    # In time of the processor, and against a loop of ten million additions in the same process: other programs
-    # on the machine slow both alike. The loop takes about half a second, so that the limit is about 9 seconds.
+    # In time of the processor, and against a loop of ten million additions in the same process: other
+    # programs on the machine slow both alike. The loop takes about half a second: the limit is about 9.
     code = (
         "import resource, sys, time, reports.__main__ as m\n"
         f"m.main(['build', {str(tmp_path / 'runs')!r}, '--to', 'o'])\n"
