@@ -71,7 +71,7 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     corpus = quesst14.load(data / quesst14.FOLDER)
     scores = stdlist.read(folder / "benchmark.stdlist.xml")
     assert list(scores.scores) == [query.name for query in corpus.queries["eval"]]
-    assert headline.value == mtwv.score(corpus.truth["eval"], scores.scores).mtwv
+    assert headline.value == mtwv.score(corpus.truth["eval"], scores.scores).rate
     # Of four queries with targets one is in another language, and counts as missed.
     english = next(m for m in result.metrics if (m.name, m.split) == ("mtwv_english", "eval"))
     assert headline.counts["queries"] == 4 and english.counts["queries"] == 3
