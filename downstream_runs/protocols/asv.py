@@ -85,7 +85,7 @@ def equal_error_rate(trials: Sequence[Scored]) -> Score:
     rate = eer.score([trial.label for trial in trials], [trial.score for trial in trials])
     counted = ("targets", "nontargets", "false_rejects", "false_accepts")
     counts = {"trials": len(trials), **{name: getattr(rate, name) for name in counted}}
-    return Score("eer", 100.0 * rate.eer, counts)
+    return Score("eer", 100.0 * rate.rate, counts)
 
 
 def _kept_steps(folder: Path) -> list[int]:

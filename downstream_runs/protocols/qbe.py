@@ -204,7 +204,7 @@ def _values(corpus: Quesst14, split: str, path: Path) -> Values:
 
 def _best(dev: Sequence[Values]) -> int:
     """The layer with the highest MTWV on dev; of equal ones the first."""
-    return max(range(len(dev)), key=lambda layer: dev[layer].official.mtwv)
+    return max(range(len(dev)), key=lambda layer: dev[layer].official.rate)
 
 
 def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
@@ -219,7 +219,7 @@ def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
     )
     return tuple(
         spec.measured(
-            Score(spec.name, value.mtwv, {key: getattr(value, key) for key in COUNTED}),
+            Score(spec.name, value.rate, {key: getattr(value, key) for key in COUNTED}),
             split,
             how,
             official=spec.official and split == EVAL,
@@ -237,7 +237,7 @@ def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
         (EVAL, _best(dev), chosen),
     ]:
         official, english = values.official, values.english
-        rows.append((split, layer, official.mtwv, official.threshold, english.mtwv, english.threshold))
+        rows.append((split, layer, official.rate, official.threshold, english.rate, english.threshold))
     atomic_write_csv(path, rows)
 
 

@@ -161,7 +161,7 @@ def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[
         if share is not None:
             yield ITEMS, factor * share
     if metric.name == "eer" and metric.role == "headline" and (folder / TRIALS).is_file():
-        yield TRIALS, factor * eer.score(*trials.read(folder / TRIALS)).eer
+        yield TRIALS, factor * eer.score(*trials.read(folder / TRIALS)).rate
 
 
 def _shares(path: Path) -> Mapping[tuple[str, str], float]:

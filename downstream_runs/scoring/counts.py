@@ -1,13 +1,30 @@
-"""Edit errors as counts, so that rates of parts can be pooled and recomputed."""
+"""Errors as counts, so that rates of parts can be pooled and recomputed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind", bound="Counts")
 
 
 @dataclass(frozen=True)
-class ErrorCounts:
-    """Edit errors over some utterances; add two with `+`, add many with `sum(many, ErrorCounts.zero())`.
+class Counts:
+    """Counts of parts of a test set: add two of one kind with `+`, many with `sum(many, KIND())`."""
+
+    def __add__(self: Kind, other: Kind) -> Kind:
+        if type(other) is not type(self):
+            return NotImplemented
+        return type(self)(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts by name, as result files store them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class ErrorCounts(Counts):
+    """Edit errors over some utterances.
 
     errors: substitutions + insertions + deletions (the edit distance), summed over the utterances.
     length: reference words, characters or phones, summed over the utterances.
@@ -17,10 +34,10 @@ class ErrorCounts:
     Raises TypeError for a count that is not an int, ValueError for counts that contradict each other.
     """
 
-    errors: int
-    length: int
-    utterances: int
-    wrong_utterances: int
+    errors: int = 0
+    length: int = 0
+    utterances: int = 0
+    wrong_utterances: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -39,21 +56,6 @@ class ErrorCounts:
         if self.length and not self.utterances:
             raise ValueError(f"a reference length of {self.length} without an utterance")
 
-    @classmethod
-    def zero(cls) -> ErrorCounts:
-        """Nothing compared yet: the neutral element of `+`."""
-        return cls(errors=0, length=0, utterances=0, wrong_utterances=0)
-
-    def __add__(self, other: ErrorCounts) -> ErrorCounts:
-        if not isinstance(other, ErrorCounts):
-            return NotImplemented
-        return ErrorCounts(
-            errors=self.errors + other.errors,
-            length=self.length + other.length,
-            utterances=self.utterances + other.utterances,
-            wrong_utterances=self.wrong_utterances + other.wrong_utterances,
-        )
-
     @property
     def rate(self) -> float:
         """errors / length, a fraction that insertions can push above 1.
@@ -63,7 +65,3 @@ class ErrorCounts:
         if self.length == 0:
             raise ValueError(f"no error rate: {self.utterances} utterances have a reference length of 0")
         return self.errors / self.length
-
-    def as_dict(self) -> dict[str, int]:
-        """The four counts by name, as result files store them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -21,9 +21,10 @@ this counts all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
+from downstream_runs.scoring.counts import Counts
 from downstream_runs.scoring.names import same
 from downstream_runs.scoring.rttm import Turn
 
@@ -39,8 +40,8 @@ Span = tuple[int, int]  # milliseconds
 
 
 @dataclass(frozen=True)
-class DiarizationCounts:
-    """Speaker time over some files, in seconds (whole milliseconds); add two with `+`.
+class DiarizationCounts(Counts):
+    """Speaker time over some files, in seconds (whole milliseconds).
 
     scored: reference speaker time. missed, false_alarm, confused: wrong speaker time. files: how many.
     """
@@ -57,16 +58,11 @@ class DiarizationCounts:
                 raise ValueError(f"{field.name} is {getattr(self, field.name)}, 0 or more was expected")
 
     def __add__(self, other: DiarizationCounts) -> DiarizationCounts:
-        if not isinstance(other, DiarizationCounts):
+        total = super().__add__(other)
+        if total is NotImplemented:
             return NotImplemented
-        return DiarizationCounts(
-            # Sums of whole milliseconds stay whole, whatever the order of files.
-            scored=round(self.scored + other.scored, 3),
-            missed=round(self.missed + other.missed, 3),
-            false_alarm=round(self.false_alarm + other.false_alarm, 3),
-            confused=round(self.confused + other.confused, 3),
-            files=self.files + other.files,
-        )
+        # Sums of whole milliseconds stay whole, whatever the order of files.
+        return DiarizationCounts(*(round(value, 3) for value in astuple(total)))
 
     @property
     def errors(self) -> float:
@@ -82,10 +78,6 @@ class DiarizationCounts:
         if self.scored == 0:
             raise ValueError(f"no diarization error rate: {self.files} files without reference speech")
         return self.errors / self.scored
-
-    def as_dict(self) -> dict[str, int | float]:
-        """The counts by name, as result files store them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def score(

@@ -16,7 +16,7 @@ returns the rejection rate at the first of them that lies above the matching non
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
@@ -34,33 +34,22 @@ if TYPE_CHECKING:
 class EqualErrorRate:
     """An equal error rate, and the error counts where the two error rates are nearest to each other.
 
-    eer: fraction. threshold: the score it belongs to; both are interpolated between scores of the trials.
+    rate: fraction. threshold: the score it belongs to; both are interpolated between scores of the trials.
     targets, nontargets: trials of either kind.
     false_rejects, false_accepts: targets rejected and nontargets accepted at the one threshold, of all that
     part the trials differently, where the two rates differ least (the highest of several).
     """
 
-    eer: float
+    rate: float
     threshold: float
     targets: int
     nontargets: int
     false_rejects: int
     false_accepts: int
 
-    @property
-    def rate(self) -> float:
-        """The equal error rate, a fraction."""
-        return self.eer
-
     def as_dict(self) -> dict[str, int | float]:
         """The counts and the threshold by name, as result files store them."""
-        return {
-            "threshold": self.threshold,
-            "targets": self.targets,
-            "nontargets": self.nontargets,
-            "false_rejects": self.false_rejects,
-            "false_accepts": self.false_accepts,
-        }
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"}
 
 
 def score(labels: Sequence[int], scores: Sequence[float]) -> EqualErrorRate:
@@ -85,7 +74,7 @@ def score(labels: Sequence[int], scores: Sequence[float]) -> EqualErrorRate:
     false_accepts = np.append(0, all_accepts)
     nearest = int(np.argmin(np.abs(rejects * others - false_accepts * targets)))
     return EqualErrorRate(
-        eer=eer,
+        rate=eer,
         threshold=threshold,
         targets=targets,
         nontargets=others,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,13 @@ def _counted(
             f"{arguments.ref} holds only empty transcripts, so {arguments.metric} is undefined"
         )
     above = counts.errors if wrong else counts.length - counts.errors
-    rate = above / counts.length
-    return {"rate": rate, "percent": 100 * above / counts.length, "counts": counts.as_dict(), "notes": said}
+    # The percentage is rounded once, not that of the rounded rate.
+    return _printed(above / counts.length, counts.as_dict(), said, percent=100 * above / counts.length)
+
+
+def _printed(rate: float, counts: Found, said: list[str], **more: object) -> Found:
+    """What the command prints of every metric; more: what one has of its own."""
+    return {"rate": rate, "percent": 100 * rate, "counts": counts, **more, "notes": said}
 
 
 def _edits(arguments: argparse.Namespace, unit: wer.Unit, punctuation: bool = True) -> Found:
@@ -90,18 +96,6 @@ def _edits(arguments: argparse.Namespace, unit: wer.Unit, punctuation: bool = Tr
 
     said += notes.empty(arguments.ref, ref) + notes.written_otherwise(ref, hyp, errors, punctuation)
     return _counted(counts, arguments, said)
-
-
-def _words(arguments: argparse.Namespace) -> Found:
-    return _edits(arguments, "word")
-
-
-def _characters(arguments: argparse.Namespace) -> Found:
-    return _edits(arguments, "char")
-
-
-def _phones(arguments: argparse.Namespace) -> Found:
-    return _edits(arguments, "word", punctuation=False)  # PER is the WER of phones, see scoring/per.py
 
 
 def _labels(arguments: argparse.Namespace) -> Found:
@@ -137,15 +131,8 @@ def _slots(arguments: argparse.Namespace) -> Found:
     def errors(ref: Texts, hyp: Texts) -> int:
         return slots.score(ref, hyp).cer_errors
 
-    rate = rates["slot_type_f1"]
     said += notes.written_otherwise(ref, hyp, errors)
-    return {
-        "rate": rate,
-        "percent": 100 * rate,
-        "rates": rates,
-        "counts": counts.as_dict(),
-        "notes": said,
-    }
+    return _printed(rates["slot_type_f1"], counts.as_dict(), said, rates=rates)
 
 
 def _equal_error_rate(arguments: argparse.Namespace) -> Found:
@@ -153,12 +140,12 @@ def _equal_error_rate(arguments: argparse.Namespace) -> Found:
 
     found = eer.score(*trials.read(arguments.hyp, arguments.ref))
     said = []
-    if found.eer > 0.5:
+    if found.rate > 0.5:
         said.append(
             f"targets of {arguments.hyp} score lower than nontargets: are the labels exchanged, or the "
             "scores distances? higher means target"
         )
-    return {"rate": found.eer, "percent": 100 * found.eer, "counts": found.as_dict(), "notes": said}
+    return _printed(found.rate, found.as_dict(), said)
 
 
 def _diarization(arguments: argparse.Namespace) -> Found:
@@ -192,11 +179,9 @@ def _diarization(arguments: argparse.Namespace) -> Found:
         rate = counts.rate
     except ValueError as error:
         raise ScoringError(f"{arguments.ref}: {error}") from None
-    return {"rate": rate, "percent": 100 * rate, "counts": counts.as_dict(), "collar": arguments.collar} | {
-        "ignore_overlaps": arguments.ignore_overlaps,
-        "uem": None if uem is None else str(arguments.uem),
-        "notes": said,
-    }
+    settings = {"collar": arguments.collar, "ignore_overlaps": arguments.ignore_overlaps}
+    regions = None if uem is None else str(arguments.uem)
+    return _printed(rate, counts.as_dict(), said, **settings, uem=regions)
 
 
 def _rounded(path: Path, turns: Mapping[str, Sequence[Turn]]) -> list[str]:
@@ -214,11 +199,9 @@ def _term_weighted_value(arguments: argparse.Namespace) -> Found:
     system = stdlist.read(arguments.hyp)
     truth = groundtruth.read(arguments.ref)
     found = mtwv.score(truth, system.scores, system.accepted, default=arguments.default_score)
-    return {"rate": found.mtwv, "percent": 100 * found.mtwv, "counts": found.as_dict()} | {
-        "beta": mtwv.BETA,
-        "default_score": arguments.default_score,
-        "notes": _unsearched(arguments, truth, system),
-    }
+    said = _unsearched(arguments, truth, system)
+    settings = {"beta": mtwv.BETA, "default_score": arguments.default_score}
+    return _printed(found.rate, found.as_dict(), said, **settings)
 
 
 def _unsearched(arguments: argparse.Namespace, truth: GroundTruth, system: Stdlist) -> list[str]:
@@ -235,21 +218,21 @@ ENTRIES: dict[str, Entry] = {
         EDITS.format(unit="words", split=f"words are {SPACES.format(unit='word')}"),
         S3PRL.format(file="common"),
         TRANSCRIPTS,
-        _words,
+        partial(_edits, unit="word"),
     ),
     "cer": Entry(
         "character error rate",
         EDITS.format(unit="characters", split="spaces are characters too"),
         S3PRL.format(file="common"),
         TRANSCRIPTS,
-        _characters,
+        partial(_edits, unit="char"),
     ),
     "per": Entry(
         "phone error rate",
         EDITS.format(unit="phones", split=f"phones are {SPACES.format(unit='phone')}"),
         S3PRL.format(file="common"),
         TRANSCRIPTS,
-        _phones,
+        partial(_edits, unit="word", punctuation=False),  # PER is the WER of phones, see scoring/per.py
     ),
     "acc": Entry(
         "accuracy",

@@ -1,7 +1,8 @@
 """The ground truth folder of a QUESST evaluation: which query is spoken in which document.
 
-A folder holds one `*.tlist.xml` (the queries), one `*.ecf.xml` (the documents,
-`<excerpt audio_filename="Audio/NAME.wav" .../>`) and one `*.rttm`, where a line
+A folder holds one `*.tlist.xml` (the queries,
+`<termlist ...><term termid="NAME"><termtext>NAME</termtext></term>...</termlist>`), one `*.ecf.xml` (the
+documents, `<excerpt audio_filename="Audio/NAME.wav" .../>`) and one `*.rttm`, where a line
 `LEXEME DOCUMENT 1 START DURATION QUERY lex SELF <NA>` says that the query is in the document. Lines of other
 terms (such as NO_KEYWORD, which every document has) say nothing about the queries. Source: the scoring folder
 of QUESST 2014, the README of the QUESST 2015 scoring tool, and NIST's 2006 evaluation plan.
@@ -9,12 +10,12 @@ of QUESST 2014, the README of the QUESST 2015 scoring tool, and NIST's 2006 eval
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
-from downstream_runs.scoring import tlist, xmlfile
+from downstream_runs.scoring import xmlfile
 from downstream_runs.scoring.inputs import lines
 from downstream_runs.scoring.names import ScoringError, first
 from downstream_runs.scoring.sums import in_order
@@ -60,7 +61,7 @@ def read(path: Path) -> GroundTruth:
     or when the RTTM file places a query in a document that the ECF file does not list.
     """
     found = find(path)
-    queries, documents = tlist.read(found["tlist"]), _documents(found["ecf"])
+    queries, documents = read_queries(found["tlist"]), _documents(found["ecf"])
     targets: dict[str, set[str]] = {query: set() for query in queries}
     known = set(documents)
     for number, line in lines(found["rttm"]):
@@ -124,21 +125,15 @@ def _expected() -> str:
     return ", ".join(f"*{ending}" for ending in KINDS.values())
 
 
+def read_queries(path: Path) -> tuple[str, ...]:
+    """The query names of a tlist file (`.gz` allowed), in its order; ScoringError as in `xmlfile.names`."""
+    return xmlfile.names(path, "termlist", "term", "termid", "term")
+
+
 def _documents(path: Path) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-
-    def visit(tag: str, attributes: dict[str, str]) -> None:
-        if tag == "excerpt":
-            audio = xmlfile.attribute(path, tag, attributes, "audio_filename")
-            name = PurePosixPath(audio).stem
-            if name in names:
-                raise ScoringError(f"{path}: document {name!r} is there twice, once was expected")
-            names[name] = None
-
-    xmlfile.walk(path, "ecf", visit)
-    if not names:
-        raise ScoringError(f"{path} holds no document, <excerpt audio_filename=...> was expected")
-    return tuple(names)
+    return xmlfile.names(
+        path, "ecf", "excerpt", "audio_filename", "document", lambda audio: PurePosixPath(audio).stem
+    )
 
 
 def write(folder: Path, name: str, truth: GroundTruth, seconds: Mapping[str, float]) -> None:
@@ -160,4 +155,14 @@ def write(folder: Path, name: str, truth: GroundTruth, seconds: Mapping[str, flo
         for term in ("NO_KEYWORD", *terms):
             spoken.append(f"LEXEME {document} 1 0 {seconds[document]:.3f} {term} lex SELF <NA>\n")
     atomic_write_text(folder / f"{name}.rttm", "".join(spoken))
-    tlist.write(folder / f"{name}.tlist.xml", truth.queries, f"{name}.ecf.xml")
+    write_queries(folder / f"{name}.tlist.xml", truth.queries, f"{name}.ecf.xml")
+
+
+def write_queries(path: Path, queries: Sequence[str], ecf: str, language: str = "multiple") -> None:
+    """Write the names of `queries` as a tlist file that belongs to the document list named `ecf`."""
+    terms = (
+        f"<term termid={quoteattr(name)}><termtext>{escape(name)}</termtext></term>\n" for name in queries
+    )
+    head = f'<termlist ecf_filename={quoteattr(ecf)} language={quoteattr(language)} version="1">\n'
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n{head}{"".join(terms)}</termlist>\n'
+    atomic_write_text(path, text)

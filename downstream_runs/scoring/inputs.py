@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import math
-import os
-import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from downstream_runs.scoring.names import ScoringError
+from upstream_arm.common.reading import open_regular
 
 #: Bytes of text that are read of one file: eight times SUPERB's largest, QbE's list of 336,444 trials.
 LIMIT = 256 << 20
@@ -27,7 +26,6 @@ LINE_LIMIT = 1 << 20
 NUMBER_LIMIT = 1e300
 FINITE = f"a finite number, no further from 0 than {NUMBER_LIMIT:g}, was expected"
 
-_KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
 _BAD = (OSError, EOFError, zlib.error)
 _BOM = b"\xef\xbb\xbf"
 
@@ -87,15 +85,10 @@ def short(text: str) -> str:
 def _opened(path: Path, wanted: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """The file, unpacked where its name ends in `.gz`; without waiting for a writer where it is a pipe."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        file = open_regular(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, wanted) from None
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(handle)
-        kind = next((name for test, name in _KINDS if test(mode)), "a device")
-        raise ScoringError(f"{path} is {kind}, {wanted} was expected")
-    with open(handle, "rb") as file:
+    with file:
         if path.suffix.lower() == ".gz":
             with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                 yield unpacked

@@ -48,14 +48,14 @@ NEAR = 1e-12  # values nearer than this differ by rounding only
 class TermWeightedValue:
     """The highest term weighted value, and the counts behind it.
 
-    mtwv: fraction, at most 1. threshold: scores above it are accepted there. actual: the value of the
+    rate: fraction, at most 1. threshold: scores above it are accepted there. actual: the value of the
     system's own YES decisions, None where it made none. queries: that count; dropped: without a target, left
     out.
     documents: searched. targets: target trials. trials: queries x documents; defaulted: of these, given the
     default score. misses, false_alarms: at the threshold, over all queries.
     """
 
-    mtwv: float
+    rate: float
     threshold: float
     actual: float | None
     queries: int
@@ -67,14 +67,9 @@ class TermWeightedValue:
     misses: int
     false_alarms: int
 
-    @property
-    def rate(self) -> float:
-        """The highest term weighted value."""
-        return self.mtwv
-
     def as_dict(self) -> dict[str, int | float | None]:
         """Everything but the value itself by name, as result files store it."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "mtwv"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"}
 
 
 def score(
@@ -109,7 +104,7 @@ def score(
     if accepted is not None:
         actual = _value(_flags(queries, truth.documents, accepted), target, beta)
     return TermWeightedValue(
-        mtwv=_value(found, target, beta),
+        rate=_value(found, target, beta),
         threshold=threshold,
         actual=actual,
         queries=len(queries),

@@ -29,6 +29,8 @@ _TEXT_COLUMNS = (
 )
 TEXT_COLUMNS = frozenset(_TEXT_COLUMNS.split())
 _WORD = re.compile(r"[\w-]+")
+_APOSTROPHES = re.compile("[\u2018\u2019\u201b\u02bc\u0060\u00b4\uff07]")
+_QUOTATION_MARKS = re.compile('["\u201c\u201d]')
 
 
 def without_header(path: Path, texts: Texts) -> tuple[Texts, list[str]]:
@@ -41,22 +43,6 @@ def without_header(path: Path, texts: Texts) -> tuple[Texts, list[str]]:
     return {other: texts[other] for other in texts if other != name}, [note]
 
 
-def _upper(text: str) -> str:
-    return text.upper()  # not casefold: slots are marked by capitals
-
-
-def _straight(text: str) -> str:
-    return re.sub("[\u2018\u2019\u201b\u02bc\u0060\u00b4\uff07]", "'", text)
-
-
-def _unquoted(text: str) -> str:
-    return re.sub('["\u201c\u201d]', "", text)
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
 def _spaced(text: str) -> str:
     return re.sub(r" ?, ?", ",", " ".join(text.split()))
 
@@ -67,10 +53,10 @@ def _unpunctuated(text: str) -> str:
 
 #: What may be written in two ways, and the function after which it no longer is.
 ALIKE: Mapping[str, Callable[[str], str]] = {
-    "upper and lower case": _upper,
-    "forms of the apostrophe": _straight,
-    "quotation marks": _unquoted,
-    "composed and decomposed letters (Unicode)": _composed,
+    "upper and lower case": str.upper,  # not casefold: slots are marked by capitals
+    "forms of the apostrophe": functools.partial(_APOSTROPHES.sub, "'"),
+    "quotation marks": functools.partial(_QUOTATION_MARKS.sub, ""),
+    "composed and decomposed letters (Unicode)": functools.partial(unicodedata.normalize, "NFC"),
     "white space": _spaced,
 }
 PUNCTUATION: Mapping[str, Callable[[str], str]] = {"punctuation": _unpunctuated}

@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from downstream_runs.scoring.counts import Counts
 from downstream_runs.scoring.distance import edit_distance
 from downstream_runs.scoring.names import same
 from downstream_runs.scoring.wer import Unit, tokens
@@ -38,8 +39,8 @@ HOPELESS = 100  # s3prl's search for the best value starts from this error rate
 
 
 @dataclass(frozen=True)
-class SlotCounts:
-    """Slot counts over some utterances; add two with `+`.
+class SlotCounts(Counts):
+    """Slot counts over some utterances.
 
     f1_sum: sum of the utterances' slot-type F1. utterances: how many. cer_errors, cer_length: characters
     wrong and expected in slot values. wer_errors, wer_length: their words. hits, misses, false_alarms: of the
@@ -56,11 +57,6 @@ class SlotCounts:
     misses: int = 0
     false_alarms: int = 0
     surplus: int = 0
-
-    def __add__(self, other: SlotCounts) -> SlotCounts:
-        if not isinstance(other, SlotCounts):
-            return NotImplemented
-        return SlotCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     @property
     def type_f1(self) -> float:
@@ -90,10 +86,6 @@ class SlotCounts:
     def _edit_f1(self, false_alarms: int) -> float:
         every = 2 * self.hits + false_alarms + self.misses
         return _quotient(2 * self.hits, every, "slot edit F1", "slot value")
-
-    def as_dict(self) -> dict[str, int | float]:
-        """The counts by name, as result files store them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _quotient(above: float, below: int, metric: str, needed: str) -> float:

@@ -62,6 +62,28 @@ def walk(path: Path, root: str, visit: Visit) -> None:
         raise ScoringError(f"{path} cannot be read ({error}), {wanted} was expected") from None
 
 
+def names(
+    path: Path, root: str, tag: str, key: str, item: str, named: Callable[[str], str] = str
+) -> tuple[str, ...]:
+    """The names of what a file lists: of every element `tag` its attribute `key` as `named` shortens it.
+
+    item: what an element stands for. Raises ScoringError as `walk` does, and for no name or the same twice.
+    """
+    found: dict[str, None] = {}
+
+    def visit(element: str, attributes: dict[str, str]) -> None:
+        if element == tag:
+            name = named(attribute(path, tag, attributes, key))
+            if name in found:
+                raise ScoringError(f"{path}: {item} {name!r} is there twice, once was expected")
+            found[name] = None
+
+    walk(path, root, visit)
+    if not found:
+        raise ScoringError(f"{path} holds no {item}, <{tag} {key}=...> was expected")
+    return tuple(found)
+
+
 def attribute(path: Path, tag: str, attributes: dict[str, str], name: str) -> str:
     """One attribute of an element. Raises ScoringError when it is absent or empty."""
     value = attributes.get(name, "")

@@ -34,7 +34,7 @@ def point(scored: ScoredItems) -> float:
     """The EER or MTWV of the trials, in percent."""
     if scored.key == "asv_eer":
         labels, values = zip(*((trial.label, trial.score) for trial in scored.trials), strict=True)
-        return 100 * eer.score(labels, values).eer
+        return 100 * eer.score(labels, values).rate
     return _undrawn(scored, _counted(scored.trials, scored.key, limit=None))
 
 

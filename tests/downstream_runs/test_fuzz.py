@@ -21,7 +21,7 @@ from downstream_runs.corpora import data_root as settings
 from downstream_runs.engine import checkpoints
 from downstream_runs.features import cache
 from downstream_runs.runs import proof, status
-from downstream_runs.scoring import groundtruth, rttm, stdlist, tlist, trials, wer
+from downstream_runs.scoring import groundtruth, rttm, stdlist, trials, wer
 from upstream_arm import checkpoint, config_yaml
 from upstream_arm.common.errors import ReportError, RunFailed, UpstreamError, UsageError
 
@@ -96,7 +96,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "a.uem": rttm.read_uem,
     "hyp.ark": wer.read_ark,
     "hyp.tsv": wer.read_tsv,
-    "queries.tlist.xml": tlist.read,
+    "queries.tlist.xml": groundtruth.read_queries,
     "kws.stdlist.xml": stdlist.read,
     "trials.csv": trials.read,
     "items.csv": proof._shares,

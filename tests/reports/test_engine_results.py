@@ -111,7 +111,7 @@ def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
 def test_the_eer_is_the_scorers(items: Mapping[str, Mapping[str, ScoredItems]]) -> None:
     for found in items.values():
         asv = found["asv_eer"].trials
-        theirs = eer.score([trial.label for trial in asv], [trial.score for trial in asv]).eer
+        theirs = eer.score([trial.label for trial in asv], [trial.score for trial in asv]).rate
         assert trials.point(found["asv_eer"]) == pytest.approx(100 * theirs, abs=1e-9)
 
 

@@ -296,11 +296,11 @@ def test_mtwv_and_eer_are_those_of_the_scorers_also_with_ties() -> None:
         }
         scores["spoken"][documents[-1]] = -1.0  # the scorer's lowest threshold rejects the lowest score
         found = mtwv_evidence(scores, targets)
-        expected = mtwv.score(truth_of(scores, targets), scores).mtwv
+        expected = mtwv.score(truth_of(scores, targets), scores).rate
         assert trials.point(found) == pytest.approx(100 * expected, abs=1e-9)
         asv = ScoredItems("asv_eer", "asv", trials=found.trials)
         labels, values = [one.label for one in found.trials], [one.score for one in found.trials]
-        assert trials.point(asv) == pytest.approx(100 * eer.score(labels, values).eer, abs=1e-9)
+        assert trials.point(asv) == pytest.approx(100 * eer.score(labels, values).rate, abs=1e-9)
 
 
 def test_accepting_everything_is_tried() -> None:
@@ -334,7 +334,7 @@ def test_a_query_that_nobody_searched_counts_and_is_never_drawn() -> None:
     assert drawn.values.max() < 100 * 0.9, "no draw is without the two"
     same = {**scores, "r0": dict.fromkeys(documents, default), "r1": dict.fromkeys(documents, default)}
     truth = truth_of(same, {**dict.fromkeys(scores, "a"), "r0": "ab", "r1": "ab"})
-    assert trials.point(whole) == pytest.approx(100 * mtwv.score(truth, scores).mtwv, abs=1e-9)
+    assert trials.point(whole) == pytest.approx(100 * mtwv.score(truth, scores).rate, abs=1e-9)
 
 
 def speakers(shift: float, seed: int) -> ScoredItems:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 #: Of one document: the largest that a run writes (a result, a plan) is far below a megabyte.
 DOCUMENT_BYTES = 64 << 20
@@ -25,22 +26,26 @@ _KINDS = (
 )
 
 
-def read_bytes(path: Path, limit: int = DOCUMENT_BYTES) -> bytes:
-    """The content of a regular file of at most `limit` bytes; OSError for anything else."""
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, open for reading; OSError for anything else."""
     # Without O_NONBLOCK, opening a named pipe waits for somebody who writes into it.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            kind = next((name for test, name in _KINDS if test(found.st_mode)), "no file")
-            raise OSError(errno.EINVAL, f"it is {kind}, a regular file was expected", str(path))
-        if found.st_size > limit:
-            size = f"it has {found.st_size:,} bytes, at most {limit:,} were expected"
-            raise OSError(errno.EFBIG, size, str(path))
-        with open(handle, "rb", closefd=False) as file:
-            return file.read(limit)  # not more where it has grown since
-    finally:
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
         os.close(handle)
+        kind = next((name for test, name in _KINDS if test(mode)), "no file")
+        raise OSError(errno.EINVAL, f"it is {kind}, a regular file was expected", str(path))
+    return open(handle, "rb")
+
+
+def read_bytes(path: Path, limit: int = DOCUMENT_BYTES) -> bytes:
+    """The content of a regular file of at most `limit` bytes; OSError for anything else."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            reason = f"it has {size:,} bytes, at most {limit:,} were expected"
+            raise OSError(errno.EFBIG, reason, str(path))
+        return file.read(limit)  # not more where it has grown since
 
 
 def read_text(path: Path, limit: int = DOCUMENT_BYTES, errors: str = "strict") -> str:

@@ -21,7 +21,7 @@ def test_wrong_labels_are_counted() -> None:
 
 def test_labels_are_compared_as_they_stand() -> None:
     assert accuracy.score({"a": "é", "b": "Yes"}, {"a": "e\u0301", "b": "yes"}).errors == 2
-    assert accuracy.score({}, {}) == ErrorCounts.zero()
+    assert accuracy.score({}, {}) == ErrorCounts()
 
 
 @given(labels)

@@ -62,5 +62,5 @@ def test_equal_error_rates(common: ModuleType, seed: int, digits: int) -> None:
     scores = [round(chance.gauss(label, 1.0), digits) for label in labels]
     rate, threshold = common.compute_eer(labels, scores)
     ours = eer.score(labels, scores)
-    assert ours.eer == rate
+    assert ours.rate == rate
     assert ours.threshold == threshold or threshold != threshold or threshold == float("inf")

@@ -33,9 +33,9 @@ def test_real_trials_give_s3prls_value_and_threshold(
     trials: tuple[list[int], list[float]], oracle: dict[str, object]
 ) -> None:
     found = eer.score(*trials)
-    assert found.eer == found.rate == oracle["superb_backend_EER"]
+    assert found.rate == found.rate == oracle["superb_backend_EER"]
     assert found.threshold == oracle["superb_backend_threshold"]
-    assert [found.eer, found.threshold] == oracle["s3prl_compute_eer"]
+    assert [found.rate, found.threshold] == oracle["s3prl_compute_eer"]
     assert (found.targets, found.nontargets) == (oracle["n_target"], oracle["n_nontarget"])
     rates = {"frr": found.false_rejects / found.targets, "far": found.false_accepts / found.nontargets}
     assert rates == pytest.approx(oracle["nearest_sweep"], abs=1e-15)
@@ -47,7 +47,7 @@ def test_ties_give_the_leaderboards_value(
 ) -> None:
     labels, scores = trials
     rounded = [round(value, 1) for value in scores]
-    assert {"superb_backend_EER": eer.score(labels, rounded).eer} == oracle["rounded_to_1_decimal"]
+    assert {"superb_backend_EER": eer.score(labels, rounded).rate} == oracle["rounded_to_1_decimal"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_ties_give_the_leaderboards_value(
 )
 def test_small_cases(labels: list[int], scores: list[float], expected: float, threshold: float) -> None:
     found = eer.score(labels, scores)
-    assert found.eer == pytest.approx(expected, abs=1e-11)
+    assert found.rate == pytest.approx(expected, abs=1e-11)
     assert found.threshold == pytest.approx(threshold, abs=1e-9)
 
 
@@ -106,7 +106,7 @@ def test_a_rising_map_of_the_scores_changes_nothing_but_the_threshold(rows: list
 def test_turning_labels_and_scores_round_keeps_the_rate(rows: list[tuple[int, int]]) -> None:
     labels, scores = zip(*rows, strict=True)
     turned = eer.score([1 - label for label in labels], [-value for value in scores])
-    assert turned.eer == pytest.approx(eer.score(labels, scores).eer, abs=1e-9)
+    assert turned.rate == pytest.approx(eer.score(labels, scores).rate, abs=1e-9)
 
 
 @given(mixed)
@@ -119,4 +119,4 @@ def test_the_rate_lies_between_those_of_neighbouring_thresholds(rows: list[tuple
         rejected = sum(value < threshold for value in targets) / len(targets)
         accepted = sum(value >= threshold for value in others) / len(others)
         worst.append(max(rejected, accepted))
-    assert eer.score(labels, scores).eer <= min(worst) + 1e-9
+    assert eer.score(labels, scores).rate <= min(worst) + 1e-9

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from downstream_runs.cli.main import main as cli
-from downstream_runs.scoring import inputs, rttm, stdlist, tlist, trials, wer
+from downstream_runs.scoring import groundtruth, inputs, rttm, stdlist, trials, wer
 from downstream_runs.scoring.names import ScoringError
 
 
@@ -30,7 +30,7 @@ READERS = [
     rttm.read_uem,
     trials.read,
     stdlist.read,
-    tlist.read,
+    groundtruth.read_queries,
 ]
 
 
@@ -40,14 +40,14 @@ def put(path: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "socket", "absent"])
+@pytest.mark.parametrize("kind", ["named pipe", "device", "folder", "socket", "absent"])
 def test_what_is_no_file_is_one_sentence(
     metric: str, kind: str, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "it"
-    if kind == "pipe":
+    if kind == "named pipe":
         os.mkfifo(path)
-    elif kind == "directory":
+    elif kind == "folder":
         path.mkdir()
     elif kind == "device":
         path = Path("/dev/zero")
@@ -58,7 +58,7 @@ def test_what_is_no_file_is_one_sentence(
     ref = data_dir / "oracles" / "qbe_digits" if metric == "mtwv" else path
     assert main([metric, "--ref", str(ref), "--hyp", str(path)]) == 2
     out, err = capsys.readouterr()
-    word = {"absent": "No such file", "socket": ""}.get(kind, f"{path} is a {kind}, a")
+    word = {"absent": "No such file", "socket": ""}.get(kind, f"{path} cannot be read (it is a {kind}, a")
     assert out == "" and err.startswith(f"error: {path}") and err.count("\n") == 1 and word in err
 
 
@@ -69,10 +69,11 @@ def test_a_pipe_among_the_files_of_a_ground_truth_or_as_uem(
         os.mkfifo(tmp_path / name)
     system = data_dir / "oracles" / "qbe_digits" / "mfcc_dtw_top20.stdlist.xml.gz"
     assert main(["mtwv", "--ref", str(tmp_path), "--hyp", str(system)]) == 2
-    assert "a.tlist.xml is a pipe, a <termlist> XML file was expected" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "a.tlist.xml cannot be read (it is a named pipe, a regular file was expected), a <term" in err
     turns = data_dir / "oracles" / "sd" / "dscore_unit.ref.rttm"
     assert main(["der", "--ref", str(turns), "--hyp", str(turns), "--uem", str(tmp_path / "a.rttm")]) == 2
-    assert "a.rttm is a pipe" in capsys.readouterr().err
+    assert "a.rttm cannot be read (it is a named pipe" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -86,7 +87,7 @@ def test_a_small_file_that_unpacks_to_a_large_one(
     with pytest.raises(ScoringError) as caught:
         read(put(tmp_path / "x.gz", data))  # type: ignore[operator]
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-    if data[:1] == b"\n" and read not in (stdlist.read, tlist.read):
+    if data[:1] == b"\n" and read not in (stdlist.read, groundtruth.read_queries):
         assert "holds more than 1 MiB of text (unpacked), which is the most that is read" in str(caught.value)
 
 

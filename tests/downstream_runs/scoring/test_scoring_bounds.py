@@ -59,11 +59,11 @@ def test_five_names_are_shown() -> None:
 
 
 def test_the_largest_scores_are_taken_and_larger_ones_not() -> None:
-    assert eer.score([1, 0], [1e300, -1e300]).eer == 0.0
+    assert eer.score([1, 0], [1e300, -1e300]).rate == 0.0
     with pytest.raises(ScoringError, match=r"the score of trial 2 is 1\.1e"):
         eer.score([1, 0], [1.0, 1.1e300])
     found = mtwv.score(TRUTH, {"p": {"a": 1e300, "b": -1e300}, "q": {"b": 1e300, "a": -1e300}})
-    assert found.mtwv == 1.0 and found.threshold == -1e300
+    assert found.rate == 1.0 and found.threshold == -1e300
     with pytest.raises(ScoringError, match="out of range"):
         mtwv.score(TRUTH, {"p": {"a": 1.0}}, default=-1.1e300)
 
@@ -77,7 +77,7 @@ def test_unknown_names_are_listed_in_order_also_those_that_were_only_decided() -
 
 def test_counts_of_an_mtwv() -> None:
     found = mtwv.score(TRUTH, {"p": {"a": 3.0, "b": 2.0}, "q": {"a": 1.0, "b": 2.0}}, {"p": "a", "q": "ab"})
-    assert (found.mtwv, found.threshold, found.misses, found.false_alarms) == (0.5, 2.0, 1, 0)
+    assert (found.rate, found.threshold, found.misses, found.false_alarms) == (0.5, 2.0, 1, 0)
     assert (found.trials, found.targets, found.defaulted, found.dropped, found.queries) == (4, 2, 0, 0, 2)
     assert found.actual == pytest.approx(1 - mtwv.BETA / 2)
     assert "mtwv" not in found.as_dict() and found.as_dict()["trials"] == 4
@@ -108,7 +108,7 @@ def test_the_type_f1_of_uneven_sets() -> None:
 
 def test_counts_of_one() -> None:
     assert ErrorCounts(1, 1, 1, 1).rate == 1.0 and ErrorCounts(0, 1, 1, 0).rate == 0.0
-    assert ErrorCounts.zero() == ErrorCounts(0, 0, 0, 0)
+    assert ErrorCounts() == ErrorCounts(0, 0, 0, 0)
     assert counts.ErrorCounts(2, 9, 1, 1) + ErrorCounts(3, 4, 2, 2) == ErrorCounts(5, 13, 3, 3)
     one = wer.score({"u": "a", "v": "b", "w": "c d"}, {"u": "a", "v": "x", "w": ""})
     assert one == ErrorCounts(3, 4, 3, 2)
@@ -170,11 +170,11 @@ def test_the_ground_truth_that_is_written_says_its_length(tmp_path: Path) -> Non
 
 def test_error_rates_by_hand_with_their_counts() -> None:
     found = eer.score([1, 1, 0, 0, 0], [4.0, 3.0, 3.0, 2.0, 1.0])
-    assert found.eer == pytest.approx(0.2)
+    assert found.rate == pytest.approx(0.2)
     assert (found.targets, found.nontargets, found.false_rejects, found.false_accepts) == (2, 3, 0, 1)
     assert found.threshold == pytest.approx(4 + (3 - 4) * 0.6)
     two = eer.score([1, 0], [1.0, 2.0])
-    assert (two.eer, two.false_rejects, two.false_accepts) == (pytest.approx(1.0), 1, 1)
+    assert (two.rate, two.false_rejects, two.false_accepts) == (pytest.approx(1.0), 1, 1)
     for labels in ([1, 1], [0, 0]):
         with pytest.raises(ScoringError, match="so no equal error rate exists"):
             eer.score(labels, [1.0, 2.0])
@@ -185,28 +185,28 @@ def test_error_rates_by_hand_with_their_counts() -> None:
 
 
 def test_scores_of_any_kind_of_number() -> None:
-    assert eer.score([1, 0, 0], np.array([2, 1, 0], dtype=np.uint8)).eer == 0.0  # type: ignore[arg-type]
-    assert eer.score([1, 0, 0, 0], [True, False, True, False]).eer == pytest.approx(1 / 4)
+    assert eer.score([1, 0, 0], np.array([2, 1, 0], dtype=np.uint8)).rate == 0.0  # type: ignore[arg-type]
+    assert eer.score([1, 0, 0, 0], [True, False, True, False]).rate == pytest.approx(1 / 4)
     scores = {"p": {"a": 1.5, "b": 1.25}, "q": {"b": 1.75}}
     assert mtwv.score(TRUTH, scores, default=-10) == mtwv.score(TRUTH, scores, default=-10.0)
 
 
 def test_trials_of_one_score_are_accepted_by_no_threshold() -> None:
     found = eer.score([1, 0, 1], [1.0, 1.0, 1.0])
-    assert found.eer == pytest.approx(0.5) and (found.false_rejects, found.false_accepts) == (2, 0)
+    assert found.rate == pytest.approx(0.5) and (found.false_rejects, found.false_accepts) == (2, 0)
 
 
 def test_the_threshold_is_interpolated_between_corners_of_the_roc() -> None:
     # One target and one nontarget at each score: the point of 4 lies on the line from 5 to 0.
     found = eer.score([1, 0] * 3, [5.0, 5.0, 4.0, 4.0, 0.0, 0.0])
-    assert found.eer == pytest.approx(0.5) and found.threshold == pytest.approx(5 - 5 * (1 / 6) / (2 / 3))
+    assert found.rate == pytest.approx(0.5) and found.threshold == pytest.approx(5 - 5 * (1 / 6) / (2 / 3))
 
 
 def test_a_single_other_document_counts_whole() -> None:
     # Accepting both documents is worth 1 - 1.5, nothing is worth 0.
     truth = GroundTruth(("p",), ("a", "b"), {"p": frozenset("a")})
     found = mtwv.score(truth, {"p": {"a": 1.0, "b": 2.0}}, beta=1.5)
-    assert (found.mtwv, found.threshold) == (0.0, 2.0)
+    assert (found.rate, found.threshold) == (0.0, 2.0)
 
 
 MANY = [f"x{number:02d}" for number in range(40)]

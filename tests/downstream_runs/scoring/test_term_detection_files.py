@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream_runs.scoring import groundtruth, inputs, stdlist, tlist
+from downstream_runs.scoring import groundtruth, inputs, stdlist
 from downstream_runs.scoring.groundtruth import GroundTruth
 from downstream_runs.scoring.names import ScoringError
 
@@ -120,12 +120,14 @@ def test_a_file_that_is_cut_off_between_two_queries_is_refused(tmp_path: Path) -
 
 
 def test_tlist(tmp_path: Path) -> None:
-    tlist.write(tmp_path / "x.tlist.xml", ["q<1>", "é&"], "x.ecf.xml")
-    assert tlist.read(tmp_path / "x.tlist.xml") == ("q<1>", "é&")
+    groundtruth.write_queries(tmp_path / "x.tlist.xml", ["q<1>", "é&"], "x.ecf.xml")
+    assert groundtruth.read_queries(tmp_path / "x.tlist.xml") == ("q<1>", "é&")
     with pytest.raises(ScoringError, match="term 'a' is there twice"):
-        tlist.read(put(tmp_path / "y.xml", '<termlist><term termid="a"/><term termid="a"/></termlist>'))
+        groundtruth.read_queries(
+            put(tmp_path / "y.xml", '<termlist><term termid="a"/><term termid="a"/></termlist>')
+        )
     with pytest.raises(ScoringError, match="holds no term"):
-        tlist.read(put(tmp_path / "z.xml", "<termlist/>"))
+        groundtruth.read_queries(put(tmp_path / "z.xml", "<termlist/>"))
 
 
 def test_files_longer_than_a_block_and_blocks_without_an_element(
@@ -133,12 +135,12 @@ def test_files_longer_than_a_block_and_blocks_without_an_element(
 ) -> None:
     monkeypatch.setattr(inputs, "LINE_LIMIT", 128)  # a block is one byte longer
     names = tuple(f"q{number}" for number in range(100))
-    tlist.write(tmp_path / "long.tlist.xml", names, "x.ecf.xml")
-    assert tlist.read(tmp_path / "long.tlist.xml") == names
+    groundtruth.write_queries(tmp_path / "long.tlist.xml", names, "x.ecf.xml")
+    assert groundtruth.read_queries(tmp_path / "long.tlist.xml") == names
     head, tail = '<termlist><term termid="a"/>'.ljust(129), "</termlist>"
-    assert tlist.read(put(tmp_path / "short.xml", head + tail.rjust(127))) == ("a",)
+    assert groundtruth.read_queries(put(tmp_path / "short.xml", head + tail.rjust(127))) == ("a",)
     with pytest.raises(ScoringError, match="has 128 bytes without an element"):
-        tlist.read(put(tmp_path / "empty.xml", head + tail.rjust(128)))
+        groundtruth.read_queries(put(tmp_path / "empty.xml", head + tail.rjust(128)))
 
 
 @given(st.data())
@@ -162,8 +164,8 @@ def test_the_real_ground_truth(data_dir: Path, tmp_path: Path) -> None:
     # Query types have lists of their own in one folder: naming one of them chooses it.
     for name in ("groundtruth.ecf.xml.gz", "groundtruth.rttm.gz"):
         shutil.copy(folder / name, tmp_path / name)
-    tlist.write(tmp_path / "all.tlist.xml", truth.queries, "x")
-    tlist.write(tmp_path / "t1.tlist.xml", truth.queries[:3], "x")
+    groundtruth.write_queries(tmp_path / "all.tlist.xml", truth.queries, "x")
+    groundtruth.write_queries(tmp_path / "t1.tlist.xml", truth.queries[:3], "x")
     assert groundtruth.read(tmp_path / "t1.tlist.xml").queries == truth.queries[:3]
     with pytest.raises(ScoringError, match=r"holds 2 \(all.tlist.xml, t1.tlist.xml\) of \*.tlist.xml"):
         groundtruth.read(tmp_path)

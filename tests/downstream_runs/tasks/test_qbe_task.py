@@ -56,7 +56,7 @@ def test_fbank_beats_chance(searched: Path) -> None:
     """0.5 at least, where scores in another order give 0.1 at most."""
     corpus = corpus_of(searched)
     scores = stdlist.read(searched / "benchmark.stdlist.xml").scores
-    assert mtwv.score(corpus.truth["eval"], scores).mtwv > 0.5
+    assert mtwv.score(corpus.truth["eval"], scores).rate > 0.5
     documents = [document.name for document in corpus.documents]
     source = random.Random(0)
     chance = []
@@ -65,7 +65,7 @@ def test_fbank_beats_chance(searched: Path) -> None:
             query: dict(zip(source.sample(documents, len(documents)), found.values(), strict=True))
             for query, found in scores.items()
         }
-        chance.append(mtwv.score(corpus.truth["eval"], mixed).mtwv)
+        chance.append(mtwv.score(corpus.truth["eval"], mixed).rate)
     assert max(chance) < 0.1
 
 
