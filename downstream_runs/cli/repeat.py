@@ -27,11 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is the same again and what is not; 0 if every number is the same, else 1."""
-    from downstream_runs.runs import proof
+    from downstream_runs.core import results
+    from downstream_runs.runs.repeat import repeat
+    from downstream_runs.runs.verify import result_file
 
-    result = proof.read(options.result)
+    result = results.read(result_file(options.result))
     command = command_of(result)
-    return proof.repeat(result, command, features_of(command), options)
+    return repeat(result, command, features_of(command), options)
 
 
 def command_of(result: Result) -> argparse.Namespace:

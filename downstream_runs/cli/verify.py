@@ -21,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what agrees and what does not; 0 if all agrees, else 1."""
-    from downstream_runs.runs import proof
+    from downstream_runs.runs.verify import verify
 
-    return proof.verify(options.result, options.data)
+    return verify(options.result, options.data)

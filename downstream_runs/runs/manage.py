@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from downstream_runs.core import queue
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
-from downstream_runs.runs import status
+from downstream_runs.runs import status, submission
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
+from upstream_arm.common.lock import hold_if_free
 from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 PATIENCE_SECONDS = 30.0
@@ -88,7 +88,7 @@ def clean(options: argparse.Namespace) -> int:
     for folder in derived:
         (folder / RESULT).unlink(missing_ok=True)
     for run in going:
-        with _alone(run.folder) as free:
+        with hold_if_free(run.folder) as free:
             if free:
                 shutil.rmtree(run.folder)
             else:
@@ -128,26 +128,19 @@ def _derived(
 
 def _is_made_of_runs(folder: Path) -> bool:
     """Whether a result in a folder without a plan is one of ours: a sweep's, or made of results of folds."""
-    from downstream_runs.core import results
-    from upstream_arm.common.errors import ReportError
-
-    try:
-        names = results.read(folder / RESULT).artefacts
-    except ReportError:
-        return False
+    result = status.result_of(folder)
+    names = {} if result is None else result.artefacts
     return SWEEP in names or (bool(names) and all(is_fold(Path(name).parent.name) for name in names))
 
 
 def _out(options: argparse.Namespace) -> Path:
     """The folder of runs; without --out that of the run whose folder is given."""
-    out: Path = options.out or _runs_of(_folder(options.what)) or Path("runs")
+    out: Path = options.out or _runs_of(_named(options.what)) or Path("runs")
     return out.expanduser().absolute()
 
 
-def _folder(what: str) -> Path:
-    """A run's folder, given as such or by its result file: a finished run prints both."""
-    path = Path(os.path.expanduser(what)).absolute()
-    return path.parent if path.name == RESULT else path
+def _named(what: str) -> Path:
+    return submission.run_folder(Path(os.path.expanduser(what)).absolute())
 
 
 def _runs_of(folder: Path) -> Path | None:
@@ -158,7 +151,7 @@ def _runs_of(folder: Path) -> Path | None:
 
 def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[status.Status]:
     """The runs that the arguments name; UsageError if there are none. links: also those behind links."""
-    wanted = _folder(options.what)
+    wanted = _named(options.what)
     # The same folder may have been given by way of a link above it, but a link itself is not its target.
     real = wanted if wanted.is_symlink() else wanted.resolve()
     found = []
@@ -193,35 +186,18 @@ def _terminate(folder: Path) -> str | None:
     # 0 and below would mean whole groups of processes.
     if host != socket.gethostname() or not isinstance(pid, int) or pid < 2:
         return f"runs on host {host or 'unknown'}: cancel it there"
-    with _alone(folder) as free:
+    with hold_if_free(folder) as free:
         if free:  # the process number is another's by now
             return None
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        with _alone(folder) as free:
+        with hold_if_free(folder) as free:
             if free:
                 return None
         time.sleep(0.2)
     return f"process {pid} has not ended within {PATIENCE_SECONDS:.0f} s"
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """Hold the run's lock if nobody has it."""
-    try:
-        file = (folder / LOCK).open("r+")
-    except OSError:
-        yield True
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def _megabytes(folder: Path) -> float:

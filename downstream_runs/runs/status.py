@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import shutil
 import socket
 import sys
@@ -32,7 +31,8 @@ from downstream_runs.core.run_folder import (
     RunFolder,
     is_fold,
 )
-from upstream_arm.common.errors import UsageError
+from upstream_arm.common import lock
+from upstream_arm.common.errors import ReportError, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.words import columns
 
@@ -44,6 +44,8 @@ BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
+PARTIAL, FAILED = "On a part of the corpus", "Failed"
+"""What the two lists below the table are of."""
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
 
 
@@ -58,7 +60,7 @@ th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
 <h1>SUPERB runs</h1><p>{totals}, in {out}, at {now}</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {body}
-</tbody></table>{partial}{failed}
+</tbody></table>{lists}
 </body></html>
 """
 
@@ -179,10 +181,18 @@ def text(found: Sequence[Status], out: Path) -> str:
     if not found:
         return f"there is no run in {out}"
     rows = [COLUMNS, *(status.cells(out) for status in found)]
-    lines = columns(rows, right=())
-    failed = [f"{one.state}: {one.folder.relative_to(out)}: {one.said}" for one in found if one.said]
-    parts = [f"{one.folder.relative_to(out)}: {one.partial}" for one in found if one.partial]
-    return "\n".join(line.rstrip() for line in [*lines, "", *parts, *failed, totals(found)])
+    below = _sentences(found, out)
+    failed = [f"failed: {sentence}" for sentence in below[FAILED]]
+    return "\n".join([*columns(rows, right=()), "", *below[PARTIAL], *failed, totals(found)])
+
+
+def _sentences(found: Sequence[Status], out: Path) -> dict[str, list[str]]:
+    """What stands below the table: how much of a corpus partial runs have, and why runs failed."""
+    named = [(one.folder.relative_to(out), one) for one in found]
+    return {
+        PARTIAL: [f"{name}: {one.partial}" for name, one in named if one.partial],
+        FAILED: [f"{name}: {one.said}" for name, one in named if one.said],
+    }
 
 
 def totals(found: Sequence[Status]) -> str:
@@ -199,25 +209,19 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
         f'<tr class="{one.state}">' + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells(out)) + "</tr>"
         for one in found
     )
-    failed = "".join(
-        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.said)}</li>"
-        for one in found
-        if one.said
-    )
-    parts = "".join(
-        f"<li>{escape(str(one.folder.relative_to(out)))}: {escape(one.partial)}</li>"
-        for one in found
-        if one.partial
-    )
+    lists = [
+        f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in sentences)}</ul>"
+        for title, sentences in _sentences(found, out).items()
+        if sentences
+    ]
     return PAGE.format(
-        partial=f"<h2>On a part of the corpus</h2><ul>{parts}</ul>" if parts else "",
+        lists="".join(lists),
         out=escape(str(out)),
         now=now,
         totals=escape(totals(found)) or "no runs",
         head=head,
         body=body,
         refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
-        failed=f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "",
     )
 
 
@@ -230,7 +234,7 @@ def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str]
     plan = read_json(folder / PLAN) or {}
     metrics, events = _journal(folder / METRICS), _journal(folder / EVENTS)
     state = _state(folder, job, states)
-    result = _result(folder) if state == "done" else None
+    result = result_of(folder) if state == "done" else None
     step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
     settings = plan.get("settings")
     total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
@@ -289,13 +293,7 @@ def is_running(folder: Path, elsewhere: bool = True) -> bool:
     holder = read_json(folder / LOCK) or {}
     if holder.get("host") != socket.gethostname():
         return bool(holder) and elsewhere
-    try:
-        os.kill(int(holder.get("pid", -1)), 0)
-    except (ProcessLookupError, ValueError, TypeError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not lock.is_dead(holder)
 
 
 def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
@@ -322,9 +320,9 @@ def _journal(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _result(folder: Path) -> Result | None:
+def result_of(folder: Path) -> Result | None:
+    """The result in a run's folder; None if there is none that can be used."""
     from downstream_runs.core import results
-    from upstream_arm.common.errors import ReportError
 
     try:
         return results.read(folder / RESULT)

@@ -20,7 +20,7 @@ from downstream_runs.corpora import audio, markers, transcripts
 from downstream_runs.corpora import data_root as settings
 from downstream_runs.engine import checkpoints
 from downstream_runs.features import cache
-from downstream_runs.runs import proof, status
+from downstream_runs.runs import status, verify
 from downstream_runs.scoring import groundtruth, rttm, stdlist, trials, wer
 from upstream_arm import checkpoint, config_yaml
 from upstream_arm.common.errors import ReportError, RunFailed, UpstreamError, UsageError
@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "queries.tlist.xml": groundtruth.read_queries,
     "kws.stdlist.xml": stdlist.read,
     "trials.csv": trials.read,
-    "items.csv": proof._shares,
+    "items.csv": verify._shares,
     "1-2.trans.txt": transcript,
     "data.toml": toml,
     "events.txt": run_folder,

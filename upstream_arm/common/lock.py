@@ -39,19 +39,38 @@ def hold(folder: Path) -> Iterator[None]:
 def _take(file: IO[str], folder: Path) -> None:
     deadline = time.monotonic() + ORPHAN_SECONDS
     while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_taken(file):
             return
-        except BlockingIOError:
-            holder = _holder(file)
-            if _is_dead(holder) and time.monotonic() < deadline:
-                time.sleep(0.2)
-                continue
-            who = f"process {holder.get('pid', '?')} on host {holder.get('host', '?')}"
-            raise UsageError(
-                f"{folder} is in use by {who} since {holder.get('start', '?')}; wait for it to end, stop it, "
-                "or give another --out"
-            ) from None
+        holder = _holder(file)
+        if is_dead(holder) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            continue
+        who = f"process {holder.get('pid', '?')} on host {holder.get('host', '?')}"
+        raise UsageError(
+            f"{folder} is in use by {who} since {holder.get('start', '?')}; wait for it to end, stop it, "
+            "or give another --out"
+        )
+
+
+def _is_taken(file: IO[str]) -> bool:
+    """Whether the lock could be had: it is this process's now, until `file` is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def hold_if_free(folder: Path) -> Iterator[bool]:
+    """Hold the lock of `folder` and yield True (without a lock file too), or False where a process has it."""
+    try:
+        file = (folder / "lock").open("r+", encoding="utf-8")
+    except OSError:
+        yield True
+        return
+    with file:
+        yield _is_taken(file)
 
 
 def _me() -> dict[str, Any]:
@@ -68,14 +87,16 @@ def _holder(file: IO[str]) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _is_dead(holder: dict[str, Any]) -> bool:
-    """True if the holder ran on this host and its process is gone."""
+def is_dead(holder: dict[str, Any]) -> bool:
+    """True if the holder, as the lock file has it, ran on this host and its process is gone."""
     pid = holder.get("pid")
-    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+    if holder.get("host") != socket.gethostname():
         return False
+    if not isinstance(pid, int) or pid < 1:
+        return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
         return False

@@ -141,7 +141,7 @@ def test_a_second_run_in_the_same_place_is_refused(corpus: Path, tmp_path: Path)
 
 def test_the_lock_of_a_dead_process_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "ORPHAN_SECONDS", 0.5)
-    monkeypatch.setattr(lock, "_is_dead", lambda holder: True)
+    monkeypatch.setattr(lock, "is_dead", lambda holder: True)
     with lock.hold(tmp_path), pytest.raises(UsageError, match="in use"), lock.hold(tmp_path):
         pass
     with lock.hold(tmp_path):

@@ -48,7 +48,7 @@ ALLOWED = (
 )
 
 
-@pytest.mark.parametrize("place", ["scoring", "engine/folds.py", "runs/proof.py", "launch/sweep.py"])
+@pytest.mark.parametrize("place", ["scoring", "engine/folds.py", "runs/verify.py", "launch/sweep.py"])
 def test_no_score_comes_from_the_builtin_sum_of_floats(place: str) -> None:
     path = PACKAGE / place
     for file in path.glob("*.py") if path.is_dir() else [path]:

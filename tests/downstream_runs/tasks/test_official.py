@@ -19,7 +19,7 @@ from downstream_runs.core.run import resolve_config
 from downstream_runs.core.settings import leaves
 from downstream_runs.engine import RunPlan, run, run_dir
 from downstream_runs.launch import sweep
-from downstream_runs.runs import proof
+from downstream_runs.runs import verify
 from reports import ours, render
 from reports.columns import COLUMNS
 from reports.tables import paper
@@ -139,7 +139,7 @@ def test_a_run_names_what_it_read_in_every_file(other: RunPlan) -> None:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert {line["split"] for line in lines} == {"train", "test-clean"}, "nothing but dev in training"
     assert all("other-data" in line["labels"] for line in lines)
-    assert all(check.good is not False for check in proof.checks(folder, result))
+    assert all(check.good is not False for check in verify.checks(folder, result))
     assert sweep.dev_metric(other.task, result).split == "test-clean"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from downstream_runs.cli import main as cli
 from downstream_runs.core import results
-from downstream_runs.runs import proof
+from downstream_runs.runs import repeat, verify
 from upstream_arm.common.files import sha256_file
 
 SHORT = ["total_steps=2", "eval_step=2", "save_step=2", "log_step=1"]
@@ -108,7 +108,7 @@ def test_trials_give_the_eer(tmp_path: Path, made: Path) -> None:
     trials.write_text("split,item,group,label,score\ntest,a b,a,1,0.9\ntest,a c,a,0,0.1\n")
     result = results.read(made)
     metric = dataclasses.replace(result.metrics[0], name="eer", value=50.0, counts={})
-    (check,) = proof._numbers(tmp_path, dataclasses.replace(result, metrics=(metric,)))
+    (check,) = verify._numbers(tmp_path, dataclasses.replace(result, metrics=(metric,)))
     assert check.good is False and "trials.csv gives 0.0" in check.text
 
 
@@ -124,12 +124,12 @@ def test_the_same_again(made: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_result_from_before_contents_were_sampled(made: Path) -> None:
     new = results.read(made)
-    listings = proof._listings(made.parent)
+    listings = repeat._listings(made.parent)
     [listing] = listings
     old = dataclasses.replace(new, corpus=dataclasses.replace(new.corpus, hash=listing))
-    found = next(iter(proof._differences(old, new, listings)))
+    found = next(iter(repeat._differences(old, new, listings)))
     assert found.good and "the same names and sizes; its contents were not looked at" in found.text
-    found = next(iter(proof._differences(new, new, listings)))
+    found = next(iter(repeat._differences(new, new, listings)))
     assert found.good and new.corpus.hash[:12] in found.text
 
 
