@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
@@ -123,7 +123,7 @@ def test_a_copied_recipe_can_be_changed_alone() -> None:
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_task_can_be_sent_to_another_process(name: str) -> None:
     """Several runs are processes of their own, which are handed their task."""
-    sent = pickle.loads(pickle.dumps(tasks.get(name)))
+    sent = ForkingPickler.loads(ForkingPickler.dumps(tasks.get(name)))
     assert (sent.name, sent.corpus.name, list(sent.recipes)) == (
         name,
         tasks.get(name).corpus.name,
