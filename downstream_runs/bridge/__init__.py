@@ -7,6 +7,16 @@ s3prl calls and that the installed versions no longer have; what is still there 
 from __future__ import annotations
 
 import functools
+import importlib.util
+from pathlib import Path
+
+
+def s3prl_folder() -> Path | None:
+    """The folder of the installed s3prl, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec("s3prl")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 @functools.cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.errors import RunFailed, UsageError, say
+from upstream_arm.common.words import near
 
 USAGE = """\
 usage: s3prl run_downstream.py OPTIONS
@@ -41,8 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return run(arguments[1:])
     except (UsageError, RunFailed) as error:
-        print(f"error: {_sentence(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return say(f"error: {_sentence(error)}", error.exit_code)
 
 
 def version_of(package: str) -> str:
@@ -58,11 +58,8 @@ def version_of(package: str) -> str:
 def _check_script(name: str) -> None:
     if name in (SCRIPT, SCRIPT.removesuffix(".py")):
         return
-    import difflib
-
-    near = difflib.get_close_matches(name, [SCRIPT, SCRIPT.removesuffix(".py"), "--help", "--version"], n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    raise UsageError(f"'{name}' is not a script that this command runs: {hint}See `s3prl --help`.")
+    hint = near(name, (SCRIPT, SCRIPT.removesuffix(".py"), "--help", "--version"))
+    raise UsageError(f"{name!r} is not a script that this command runs (see `s3prl --help`){hint}")
 
 
 def _sentence(error: Exception) -> str:

@@ -13,14 +13,12 @@ three differences, each of which would make a run silently another one:
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
-import types
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.bridge import s3prl_folder
+from downstream_runs.bridge.stand_ins import supply_module
 from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import UsageError
 
@@ -144,21 +142,13 @@ def _transcript(file: Path, transcripts: Mapping[str, str]) -> str:
 
 def install() -> None:
     """Supply the modules that are absent, and keep s3prl's loader from changing the configuration."""
-    spec = importlib.util.find_spec("s3prl")
-    if spec is None or not spec.submodule_search_locations:
+    s3prl = s3prl_folder()
+    if s3prl is None:
         return
-    folder = Path(spec.submodule_search_locations[0]) / "downstream" / "ctc" / "corpus"
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
-        if not (folder / f"{name}.py").is_file():
-            _add(f"{PACKAGE}.{name}", dataset)
+        if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
+            supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
     _keep_workers(importlib.import_module("s3prl.downstream.ctc.data"))
-
-
-def _add(name: str, dataset: type) -> None:
-    module = types.ModuleType(name, "Supplied by downstream_runs.bridge: s3prl's PyPI package lacks it.")
-    module.__spec__ = ModuleSpec(name, loader=None)
-    setattr(module, dataset.__name__, dataset)
-    sys.modules[name] = module
 
 
 def _keep_workers(data: Any) -> None:

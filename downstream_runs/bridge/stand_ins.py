@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -135,17 +135,18 @@ def install() -> None:
 
 
 def _add(name: str, members: dict[str, object]) -> None:
-    module = _module(name)
-    vars(module).update(members)
+    module = supply_module(name, members)
     while "." in name:
         name, _, child = name.rpartition(".")
-        parent = _module(name)
+        parent = supply_module(name, {})
         setattr(parent, child, module)
         module = parent
 
 
-def _module(name: str) -> types.ModuleType:
-    module = types.ModuleType(name, "Supplied by downstream_runs.bridge in place of a package not installed.")
+def supply_module(name: str, members: Mapping[str, object]) -> types.ModuleType:
+    """Have Python import `members` from a module of this name, which no installed package has."""
+    module = types.ModuleType(name, "Supplied by downstream_runs.bridge: no installed package has it.")
+    vars(module).update(members)
     # Other libraries look for a spec before they import; without one importlib raises ValueError.
     module.__spec__ = ModuleSpec(name, loader=None, is_package=True)
     module.__path__ = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import builtins
 import difflib
-import importlib.util
 import pickle
 import sys
 import warnings
@@ -77,11 +76,6 @@ def run(options: list[str]) -> int:
                 "s3prl met a checkpoint that holds more than tensors and plain values, which is not loaded "
                 "because it could run code; give a checkpoint that s3prl's runner wrote"
             ) from error
-        except ValueError as error:
-            # Our upstreams' own error; its class is theirs, and this package knows them by name only.
-            if type(error).__module__.partition(".")[0] != "upstream_arm":
-                raise
-            raise UsageError(str(error)) from error
     return 0
 
 
@@ -181,13 +175,12 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def _check_downstream(name: str) -> None:
-    spec = importlib.util.find_spec("s3prl")
-    if spec is None or not spec.submodule_search_locations:
+    s3prl = bridge.s3prl_folder()
+    if s3prl is None:
         raise UsageError(
             "s3prl is not installed; install it with `pip install s3prl==0.4.18`, then run again"
         )
-    folder = Path(spec.submodule_search_locations[0]) / "downstream"
-    known = sorted(path.parent.name for path in folder.glob("*/expert.py"))
+    known = sorted(path.parent.name for path in s3prl.glob("downstream/*/expert.py"))
     if name not in known:
         raise _unknown("-d", "task", name, known)
 

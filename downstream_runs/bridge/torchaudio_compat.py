@@ -9,7 +9,6 @@ import functools
 import importlib
 import os
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import torchaudio
 
 from downstream_runs.audio import effects as sox_effects
 from downstream_runs.audio.files import open_audio, read_frames, require_finite
+from downstream_runs.bridge.stand_ins import supply_module
 from upstream_arm.common.files import atomic_path
 
 # libsndfile's subtype -> torchaudio's name of the encoding and its bits per sample (0: not meaningful).
@@ -195,13 +195,9 @@ def install() -> None:
     if hasattr(torchaudio, "save_with_torchcodec") and not _importable("torchcodec.encoders"):
         torchaudio.save = save
     if not _importable("torchaudio.sox_effects"):
-        module = types.ModuleType("torchaudio.sox_effects", sox_effects.__doc__)
-        vars(module).update(
-            apply_effects_file=sox_effects.apply_effects_file,
-            apply_effects_tensor=sox_effects.apply_effects_tensor,
-        )
-        sys.modules["torchaudio.sox_effects"] = module
-        torchaudio.sox_effects = module
+        ours = (sox_effects.apply_effects_file, sox_effects.apply_effects_tensor)
+        members = {function.__name__: function for function in ours}
+        torchaudio.sox_effects = supply_module("torchaudio.sox_effects", members)
     kept = sys.modules.get("torchaudio.sox_effects")
     if kept is not None and kept.apply_effects_file is not sox_effects.apply_effects_file:
         vars(kept)["apply_effects_file"] = _finite_only(kept.apply_effects_file)

@@ -19,6 +19,7 @@ from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
+from upstream_arm.common.words import near
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
@@ -89,8 +90,6 @@ def run_folder(place: Path) -> Path:
 def _folder(upstream: str, runs: Path) -> Path:
     place = runs / re.sub(r"[^A-Za-z0-9._-]", "_", upstream)
     if upstream in (".", "..") or not place.is_dir():
-        from upstream_arm.common.words import near
-
         names = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
         raise UsageError(
             f"there are no runs of {upstream!r} in {runs}{near(upstream, names)}; run the ten tasks first, "
@@ -106,7 +105,7 @@ def _given(chosen: Sequence[Path]) -> dict[str, Run]:
         if run.result.task not in submitted():
             raise UsageError(f"--run {folder} is of the task {run.result.task}, which is not of SUPERB's ten")
         if run.result.task in given:
-            raise UsageError(f"--run names two runs of {run.result.task}, once was expected")
+            raise UsageError(f"--run names two runs of {run.result.task}, one was expected")
         given[run.result.task] = run
     return given
 
@@ -130,18 +129,14 @@ def _find(place: Path, task: str, recipe: str) -> Run:
 def _read(folder: Path) -> Run:
     """The run in a folder; of a sweep the one that was chosen, which has all files that a run has."""
     from downstream_runs.core import results
-    from upstream_arm.common.errors import ReportError
 
-    try:
-        run = Run(folder, results.read(folder / RESULT))
-        if SWEEP not in run.result.artefacts:
-            return run
-        rate, digest = _chosen_rate(folder)
-        if not (rate / RESULT).is_file():
-            return run  # the sweep has links to what the chosen run's number needs
-        run = Run(rate, results.read(rate / RESULT))
-    except ReportError as error:
-        raise UsageError(str(error)) from None
+    run = Run(folder, results.read(folder / RESULT))
+    if SWEEP not in run.result.artefacts:
+        return run
+    rate, digest = _chosen_rate(folder)
+    if not (rate / RESULT).is_file():
+        return run  # the sweep has links to what the chosen run's number needs
+    run = Run(rate, results.read(rate / RESULT))
     if run.result.content_sha256 != digest:
         raise UsageError(
             f"{rate} is not the run that {folder / SWEEP} names any more; run the same command again, which "
@@ -167,8 +162,7 @@ def _check(run: Run, task: TaskSpec, labelled: bool) -> None:
     if run.result.labels and not labelled:
         raise UsageError(
             f"{run.folder} is labelled {', '.join(run.result.labels)}{_counts(run.result)}, which the "
-            "leaderboard cannot compare; "
-            "use --labelled for a zip that says so in its name"
+            "leaderboard cannot compare; use --labelled for a zip that says so in its name"
         )
     for fold in task.folds:
         if not (run.folder / fold / RESULT).is_file():

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-from pathlib import Path
 
+from downstream_runs.bridge import s3prl_folder
 from downstream_runs.core.program import PROGRAM
+from upstream_arm import names
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near
 
 # Entries with one of these endings build a model from a checkpoint of the caller's.
 NEED_CHECKPOINT = ("_local", "_url", "_custom")
-
-
-def s3prl_folder() -> Path | None:
-    """The folder of the installed s3prl, found without importing it; None where it is not installed."""
-    spec = importlib.util.find_spec("s3prl")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def s3prl_names() -> tuple[str, ...]:
@@ -37,21 +30,12 @@ def s3prl_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
-def own_names() -> tuple[str, ...]:
-    """The upstream names of the students of this project."""
-    from upstream_arm import names
-
-    return names.names()
-
-
 def check_upstream(name: str) -> None:
     """Raise UsageError, with near names, for an upstream that neither this project nor s3prl has."""
-    known = own_names()
+    known = names.names()
     if name in known:
         return
     others = s3prl_names()
     if name not in others:
-        from upstream_arm.common.words import near
-
         hint = near(name, (*known, *others))
         raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")

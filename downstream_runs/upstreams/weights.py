@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import file_identity
-from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream, own_names
+from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 
@@ -41,7 +41,7 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
         from upstream_arm import download
 
         download.check_credentials(ckpt)  # before a plan, a log or a result holds them
-    own = name in own_names()
+    own = name in names.names()
     if name.endswith(NEED_CHECKPOINT):
         if ckpt is None:
             raise UsageError(f"{name} builds its model from a checkpoint: name one with --ckpt FILE")
