@@ -40,12 +40,12 @@ class _Interrupts:
         self.seen = True
         raise KeyboardInterrupt
 
-    def _unraisable(self, found: sys.UnraisableHookArgs) -> None:
+    def _unraisable(self, raised: sys.UnraisableHookArgs) -> None:
         """An interrupt within what Python does by itself, such as freeing objects, comes again after it."""
-        if issubclass(found.exc_type, KeyboardInterrupt):
+        if issubclass(raised.exc_type, KeyboardInterrupt):
             _thread.interrupt_main()
         else:
-            sys.__unraisablehook__(found)
+            sys.__unraisablehook__(raised)
 
     def end(self) -> None:
         """From here on there is nothing to tell."""
@@ -66,8 +66,7 @@ def _run(interrupts: _Interrupts) -> int:
 
     problem = shadowed()
     if problem is not None:
-        print(f"error: {problem}", file=sys.stderr)
-        return WRONG_USE
+        return say(f"error: {problem}", WRONG_USE)
     from downstream_runs.cli.main import main
 
     interrupts.begun = True

@@ -92,22 +92,31 @@ def evaluate(
     >>> results.to_pandas()[["upstream", "task", "metric", "unit", "split"]].values.tolist()
     [['fbank', 'ks', 'acc', 'percent', 'test'], ['fbank', 'ks', 'acc', 'percent', 'dev']]
     """
-    wanted = tasks if isinstance(tasks, str) else ",".join(tasks)
-    module = None if isinstance(upstream, str) else upstream
-    given = _Given(wanted, data, demo, recipe, out, ckpt, seed, device, overrides)
-    if module is None:
+    words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
+    named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
+    named |= {"seed": seed, "device": None if device == "auto" else device}
+    for key, value in named.items():
+        if value is not None:
+            words += [f"--{key}", *([] if value is True else [str(value)])]
+    for key, value in overrides.items():
+        words += ["-o", f"{key.replace('__', '.')}={_json(key, value)}"]
+    if isinstance(upstream, str):
         if name is not None:
             raise UsageError(f"name={name!r} is for a module, and the upstream {upstream!r} has its own name")
-        return _run(_plans(str(upstream), given), demo)
+        return _run(_plans([upstream, *words]), demo)
     if ckpt is not None:
         raise UsageError(
             "ckpt is for the name of an upstream, and a module has its weights already: leave it out"
         )
     from downstream_runs.upstreams.own_module import registered
 
-    with registered(module, name) as label:
-        # The plan of any upstream that takes nothing; only its name is exchanged.
-        plans = [_as_module(plan, label) for plan in _plans("fbank", given)]
+    with registered(upstream, name) as label:
+        # The plan of any upstream that takes nothing; its name is exchanged, and its command is none that
+        # `repeat` could take another upstream from.
+        command = ("downstream_runs.evaluate", label, *words)
+        plans = [
+            dataclasses.replace(plan, upstream=label, command=command) for plan in _plans(["fbank", *words])
+        ]
         return _run(plans, demo)
 
 
@@ -128,38 +137,10 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
     from reports import store
     from upstream_arm.common.errors import ReportError
 
-    found = store.find([Path(place)])
-    if found.problems:
-        raise ReportError(found.problems[0][1])
-    return _frame(found.results)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What the caller said, as the command line would have it."""
-
-    tasks: str
-    data: str | os.PathLike[str] | None
-    demo: bool
-    recipe: str | None
-    out: str | os.PathLike[str]
-    ckpt: str | os.PathLike[str] | None
-    seed: int | None
-    device: str
-    overrides: dict[str, Any]
-
-    def arguments(self) -> list[str]:
-        """The options after the names of upstream and tasks."""
-        named = {"data": self.data, "recipe": self.recipe, "out": self.out, "ckpt": self.ckpt}
-        found = [
-            text for key, value in named.items() if value is not None for text in (f"--{key}", str(value))
-        ]
-        found += ["--demo"] if self.demo else []
-        found += [] if self.seed is None else ["--seed", str(self.seed)]
-        found += [] if self.device == "auto" else ["--device", self.device]
-        for key, value in self.overrides.items():
-            found += ["-o", f"{key.replace('__', '.')}={_json(key, value)}"]
-        return found
+    search = store.find([Path(place)])
+    if search.problems:
+        raise ReportError(search.problems[0][1])
+    return _frame(search.results)
 
 
 def _json(key: str, value: Any) -> str:
@@ -171,19 +152,12 @@ def _json(key: str, value: Any) -> str:
         ) from None
 
 
-def _plans(upstream: str, given: _Given) -> list[RunPlan]:
-    """The runs that the same words on the command line would mean."""
+def _plans(words: Sequence[str]) -> list[RunPlan]:
+    """The runs that these words on the command line would mean."""
     from downstream_runs.cli.plans import rows_of
     from downstream_runs.cli.run import run_parser
 
-    options = run_parser().parse([upstream, given.tasks, *given.arguments()])
-    return [row.plan for row in rows_of(options)]
-
-
-def _as_module(plan: RunPlan, label: str) -> RunPlan:
-    # Not the words of a command: `repeat` must not take another upstream for this one.
-    command = ("downstream_runs.evaluate", label, *plan.command[2:])
-    return dataclasses.replace(plan, upstream=label, command=command)
+    return [row.plan for row in rows_of(run_parser().parse(words))]
 
 
 def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
@@ -199,7 +173,7 @@ def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
     return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
-def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
+def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
     import pandas
 
     rows = [
@@ -223,7 +197,7 @@ def _frame(found: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
             "created": result.created,
             "path": str(path),
         }
-        for path, result in found
+        for path, result in results
         for metric in result.metrics
     ]
     return pandas.DataFrame(rows, columns=list(rows[0]) if rows else None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from downstream_runs.core.results import PARTIAL
 from reports import published, scores
@@ -15,7 +13,7 @@ from reports.ours import Collection
 from reports.statistics import systems as statistics
 from reports.statistics.paired import Comparison, p_text
 from reports.systems import System
-from reports.table import EMPTY, Block, Cell, Head, Table, TableColumn, made, number, text
+from reports.table import EMPTY, Block, Cell, Head, Table, made, number, of_cells, text
 from reports.tables import blocks
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
@@ -61,21 +59,18 @@ def with_items(systems: Sequence[System]) -> tuple[list[System], list[str]]:
     return filled, problems
 
 
-class _Line(NamedTuple):
-    """A metric or a mean of them: its values by system, in the unit that is printed."""
-
-    name: str
-    digits: int
-    values: list[float | None]
-
-
 def values_table(systems: Sequence[System]) -> Table:
     """Metrics by rows, systems by columns, each but the first with its difference to the first."""
+    heads = [Head("Metric")]
+    for place, system in enumerate(systems):
+        names = (system.name, f"Δ {system.name}") if place else (system.name,)
+        heads += [Head(name, system.source.split(":")[0]) for name in names]
     lines = [
-        _Line(
+        _line(
             column.header,
-            column.digits,
             [column.in_unit(one.values[key]) if key in one.values else None for one in systems],
+            column.digits,
+            systems,
         )
         for key, column in BY_KEY.items()
         if any(key in one.values for one in systems)
@@ -83,31 +78,27 @@ def values_table(systems: Sequence[System]) -> Table:
     common = scores.shared(*(one.values for one in systems))
     whole = not any(scores.missing(one.values) for one in systems)
     if whole:
-        lines.append(_Line(OVERALL, 2, [scores.overall(one.values) for one in systems]))
+        lines.append(_line(OVERALL, [scores.overall(one.values) for one in systems], 2, systems))
     elif common:
-        means: list[float | None] = [scores.partial_mean(one.values, common) for one in systems]
-        lines.append(_Line(f"Partial mean over {len(common)} of 11 ↑", 2, means))
-    columns: list[TableColumn] = [(Head("Metric"), lambda line: text(line.name))]
-    for place, system in enumerate(systems):
-        side = system.source.split(":")[0]
-        columns.append((Head(system.name, side), functools.partial(_value, place)))
-        if place:
-            difference = functools.partial(_difference, place, comparable(systems[0], system))
-            columns.append((Head(f"Δ {system.name}", side), difference))
+        means = [scores.partial_mean(one.values, common) for one in systems]
+        lines.append(_line(f"Partial mean over {len(common)} of 11 ↑", means, 2, systems))
     title = "Comparison: " + ", ".join(system.name for system in systems)
     block = Block("Values and differences", tuple(lines), warning=blocks.warning(systems))
-    return made("compare", title, columns, [block], _notes(systems, common, whole))
+    return made("compare", title, of_cells(heads), [block], _notes(systems, common, whole))
 
 
-def _value(place: int, line: _Line) -> Cell:
-    return number(line.values[place], line.digits)
-
-
-def _difference(place: int, allowed: bool, line: _Line) -> Cell:
-    first, value = line.values[0], line.values[place]
-    if first is None or value is None or not allowed:
-        return EMPTY
-    return _signed(value - first, line.digits)
+def _line(
+    name: str, values: Sequence[float | None], digits: int, systems: Sequence[System]
+) -> tuple[Cell, ...]:
+    """The name, the first value, then of each other system its value and its difference to the first."""
+    base, cells = values[0], [text(name), number(values[0], digits)]
+    for value, system in zip(values[1:], systems[1:], strict=True):
+        cells.append(number(value, digits))
+        if base is None or value is None or not comparable(systems[0], system):
+            cells.append(EMPTY)
+        else:
+            cells.append(_signed(value - base, digits))
+    return tuple(cells)
 
 
 def _signed(value: float, digits: int) -> Cell:
@@ -165,28 +156,19 @@ def alike(systems: Sequence[System]) -> list[list[System]]:
     return [groups[kind] for kind in sorted(groups, key=sorted)]
 
 
-class _Test(NamedTuple):
-    """The second system against the first on a metric, or why it was not tested."""
-
-    first: System
-    second: System
-    key: str
-    outcome: Comparison | str
-
-
 def tests_table(groups: Sequence[Sequence[System]]) -> Table:
     """In each group every system against the first, metric by metric, with p-values and what follows."""
     parts: list[Block] = []
     notes: list[str] = []
     for first, *others in groups:
-        tests: list[_Test] = []
+        tests: list[tuple[Cell, ...]] = []
         for other in others:
             why = _untestable(first, other)
             if why:
                 notes.append(f"{other.name} against {first.name} is not tested: {why}.")
                 continue
             outcomes = statistics.compare(first.items, other.items)
-            tests += [_Test(first, other, key, outcome) for key, outcome in outcomes.items()]
+            tests += [_tested(first, other, key, outcome) for key, outcome in outcomes.items()]
         if tests:
             warning = blocks.warning([first, *others])
             parts.append(Block(blocks.LABELLED if warning else "Paired tests", tuple(tests), warning))
@@ -196,17 +178,17 @@ def tests_table(groups: Sequence[Sequence[System]]) -> Table:
         "Tests see the chance of the test items only; another seed of the training can move a number "
         "further.",
     ]
-    columns: list[TableColumn] = [
-        (Head("Second – first"), lambda test: text(f"{test.second.name} – {test.first.name}")),
-        (Head("Metric"), lambda test: text(BY_KEY[test.key].header if test.key in BY_KEY else OVERALL)),
-        (Head("Difference"), _of_comparison(lambda test, one: _signed(*_in_unit(test.key, one.difference)))),
-        (Head("95 % interval"), _of_comparison(_ends)),
-        (Head("p"), _of_comparison(lambda _, one: Cell(_bare(one.p), one.p))),
-        (Head("Matched pairs p"), _of_comparison(_matched_pairs)),
-        (Head("Reading"), _reading),
-        (Head("Test"), _of_comparison(lambda _, one: text(one.method))),
-    ]
-    return made("tests", "Paired tests", columns, parts, notes)
+    heads = (
+        "Second – first",
+        "Metric",
+        "Difference",
+        "95 % interval",
+        "p",
+        "Matched pairs p",
+        "Reading",
+        "Test",
+    )
+    return made("tests", "Paired tests", of_cells(map(Head, heads)), parts, notes)
 
 
 def _untestable(first: System, other: System) -> str:
@@ -220,30 +202,26 @@ def _untestable(first: System, other: System) -> str:
     return "they were run on different parts of a corpus" if same else "one has labels that the other has not"
 
 
-def _of_comparison(cell: Callable[[_Test, Comparison], Cell]) -> Callable[[_Test], Cell]:
-    """The cell of a test, empty where it was not made."""
-    return lambda test: EMPTY if isinstance(test.outcome, str) else cell(test, test.outcome)
-
-
-def _in_unit(key: str, percent: float) -> tuple[float, int]:
-    """A difference in the unit that is printed, and its digits."""
+def _tested(first: System, other: System, key: str, outcome: Comparison | str) -> tuple[Cell, ...]:
     column = BY_KEY.get(key)
-    return (percent, 2) if column is None else (column.in_unit(percent), column.digits)
+    pair = (text(f"{other.name} – {first.name}"), text(OVERALL if column is None else column.header))
+    if isinstance(outcome, str):
+        return (*pair, *[EMPTY] * 4, text(f"not tested: {outcome}"), EMPTY)
 
+    def signed(percent: float) -> Cell:
+        return _signed(percent, 2) if column is None else _signed(column.in_unit(percent), column.digits)
 
-def _ends(test: _Test, one: Comparison) -> Cell:
-    ends = [] if one.interval is None else [one.interval.low, one.interval.high]
-    return text(" to ".join(_signed(*_in_unit(test.key, end)).text for end in ends))
-
-
-def _matched_pairs(test: _Test, one: Comparison) -> Cell:
-    return text("" if one.matched_pairs is None else _bare(one.matched_pairs))
-
-
-def _reading(test: _Test) -> Cell:
-    if isinstance(test.outcome, str):
-        return text(f"not tested: {test.outcome}")
-    return text(test.outcome.verdict(test.first.name, test.second.name))
+    around, matched = outcome.interval, outcome.matched_pairs
+    ends = [] if around is None else [signed(around.low), signed(around.high)]
+    return (
+        *pair,
+        signed(outcome.difference),
+        text(" to ".join(end.text for end in ends)),
+        Cell(_bare(outcome.p), outcome.p),
+        EMPTY if matched is None else text(_bare(matched)),
+        text(outcome.verdict(first.name, other.name)),
+        text(outcome.method),
+    )
 
 
 def _bare(p: float) -> str:

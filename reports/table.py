@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -90,6 +91,11 @@ def made(
             ]
         filled.append(dataclasses.replace(block, rows=tuple(zip(*by_column, strict=True))))
     return Table(key, title, heads, tuple(filled), tuple(notes))
+
+
+def of_cells(heads: Iterable[Head]) -> list[TableColumn]:
+    """The columns of entries that are rows of cells already."""
+    return [(head, operator.itemgetter(place)) for place, head in enumerate(heads)]
 
 
 def _emphasised(cells: list[Cell], better: str) -> list[Cell]:

@@ -13,7 +13,7 @@ from upstream_arm.common.errors import DONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """It takes none."""
 
 
 def run(options: argparse.Namespace) -> int:

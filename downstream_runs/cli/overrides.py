@@ -20,15 +20,15 @@ def read(texts: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
     recipe: the recipe's own settings by dotted key. One of them that is a word, such as ASR's `decoder_type`
     `"None"`, takes `None` and `true` as words too.
     """
-    found = {}
+    values = {}
     for text in texts:
         key, separator, written = (part.strip() for part in text.partition("="))
         if not separator or not key:
             raise UsageError(f"-o {shown(text)[1:-1]} is not KEY=VALUE, e.g. -o optimizer.lr=5e-4")
         value = parse(written)
         word = isinstance(recipe.get(key), str) and (value is None or isinstance(value, bool))
-        found[key] = written if word else value
-    return found
+        values[key] = written if word else value
+    return values
 
 
 def parse(text: str) -> Any:
@@ -47,10 +47,10 @@ def _python(text: str) -> Any:
 
     with warnings.catch_warnings():  # of an odd escape in a text
         warnings.simplefilter("ignore")
-        found = parse_value(text)
-    if isinstance(found, str) and found == text:
+        value = parse_value(text)
+    if isinstance(value, str) and value == text:
         raise ValueError(text)  # a word, which YAML may know as a list
-    return found
+    return value
 
 
 def _yaml(text: str) -> Any:

@@ -153,12 +153,12 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
 def _corpus(plan: RunPlan) -> Iterator[str]:
     """What is wrong with a task's corpus, or how much there is of a partial one."""
     try:
-        found = batch.look(plan, None)
+        standing = batch.look(plan, None)
     except (UsageError, OSError) as error:
         yield f"{plan.task.name} would be skipped: {error}"
         return
-    if found.partial:
-        yield f"{plan.task.name}: {shortfall(found.partial)}; labelled {', '.join(found.labels)}"
+    if standing.partial:
+        yield f"{plan.task.name}: {shortfall(standing.partial)}; labelled {', '.join(standing.labels)}"
 
 
 def _rest(left: Sequence[Line]) -> Iterator[str]:

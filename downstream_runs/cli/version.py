@@ -11,7 +11,7 @@ PACKAGES = ("superb-arm", "s3prl", "torch", "torchaudio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """It takes none."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -257,16 +257,14 @@ def write(path: Path, result: Result) -> Result:
 def read(path: Path) -> Result:
     """Read and check the result at `path`; ReportError, one sentence with the file's name, if unusable."""
     try:
-        content = json.loads(read_text(path), object_pairs_hook=_unique_keys)
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise ReportError(f"{path} {problem}, a result file was expected; {AGAIN}") from None
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path} is not JSON ({error}), a result file was expected; {AGAIN}") from None
-    try:
-        return _from_content(content)
+        return _from_content(json.loads(read_text(path), object_pairs_hook=_unique_keys))
     except ReportError as error:
         raise ReportError(f"{path}: {error}; {AGAIN}") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except (ValueError, RecursionError) as error:
+        problem = f"is not JSON ({error})"
+    raise ReportError(f"{path} {problem}, a result file was expected; {AGAIN}")
 
 
 def _from_content(content: Any) -> Result:

@@ -62,11 +62,6 @@ class Utterance:
         return Path(self.path).stem
 
     @property
-    def dialogue(self) -> str:
-        """Such as `Ses01F_impro01`."""
-        return self.name.rpartition("_")[0]
-
-    @property
     def speaker(self) -> str:
         """Who speaks: the session, and F or M of the turn (the dialogue's says who wears the markers)."""
         return self.name[:5] + self.name.rpartition("_")[2][:1]

@@ -101,14 +101,14 @@ def _places(plan: RunPlan, jobs: int) -> list[Devices]:
         print(f"{jobs} runs at a time, all on {where}", file=sys.stderr)
         return [()] * jobs
     count = max(min(jobs, len(names) // plan.devices), 1)
-    found = [names[plan.devices * number : plan.devices * (number + 1)] for number in range(count)]
+    places = [names[plan.devices * number : plan.devices * (number + 1)] for number in range(count)]
     fewer = ""
     if count < jobs:
         fewer = f" and not {jobs}, for there are {len(names)} in all and a run takes {plan.devices}"
         fewer += " (with --device cuda:0 all share that one)" if plan.devices == 1 else ""
-    each = " | ".join(",".join(devices) for devices in found)
+    each = " | ".join(",".join(devices) for devices in places)
     print(f"{count} at a time, on the CUDA devices {each}{fewer}", file=sys.stderr)
-    return found
+    return places
 
 
 def _cuda_devices() -> Devices:

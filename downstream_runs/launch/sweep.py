@@ -14,12 +14,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core import records
+from downstream_runs.core import official, records, results
 from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
 from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
-from upstream_arm.common.errors import RunFailed
+from upstream_arm.common.errors import ReportError, RunFailed
 from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
@@ -51,12 +51,9 @@ def finish(row: grid.Row) -> Result:
     """Choose among the rates of `row`, whose runs are over, and write `sweep.json` and `result.json`.
 
     The best on dev by the metric that selects the task's checkpoints; of equal ones the first that was asked
-    for. A rate whose training diverged cannot be chosen and is kept in the table. RunFailed
-    if another run is unfinished, if no rate was left, or if the task's results have no number on dev.
+    for. A rate whose training diverged cannot be chosen and is kept in the table. RunFailed if another
+    run is unfinished, if no rate was left, or if the task's results have no number on dev.
     """
-    from downstream_runs.core import results
-    from upstream_arm.common.errors import ReportError
-
     tried = [_tried(row.plan, rate) for rate in row.rates]
     metric = next((one.metric for one in tried if one.metric is not None), None)
     if metric is None:
@@ -81,8 +78,6 @@ def diverged(plan: RunPlan) -> bool:
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    from downstream_runs.core import official
-
     rule = official.selection(task, result.config)
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]
     splits = (rule.split,) if rule else task.dev_splits
@@ -96,8 +91,6 @@ def dev_metric(task: TaskSpec, result: Result) -> Metric:
 
 
 def _tried(plan: RunPlan, rate: float) -> Tried:
-    from downstream_runs.core import results
-
     member = grid.member(plan, rate)
     if diverged(member):
         return Tried(rate, member)
@@ -108,9 +101,9 @@ def _tried(plan: RunPlan, rate: float) -> Tried:
             f"no learning rate is chosen before all have a result: {missing[0]} has none; "
             "the same command goes on with it"
         )
-    found = [dev_metric(plan.task, results.read(folder / RESULT)) for folder in units]
-    value = in_order(metric.value for metric in found) / len(found)
-    return Tried(rate, member, results.read(run_dir(member) / RESULT), found[0], value)
+    metrics = [dev_metric(plan.task, results.read(folder / RESULT)) for folder in units]
+    value = in_order(metric.value for metric in metrics) / len(metrics)
+    return Tried(rate, member, results.read(run_dir(member) / RESULT), metrics[0], value)
 
 
 def _summary(
@@ -188,19 +181,17 @@ def _result(row: grid.Row, tried: Sequence[Tried], best: Tried, metric: Metric, 
 
 def _link(source: Path, folder: Path, artefacts: Mapping[str, str]) -> dict[str, str]:
     """Give the sweep's folder the chosen run's files, those of folds included."""
-    from downstream_runs.core import results
-
-    found = dict(artefacts)
+    files = dict(artefacts)
     for name in artefacts:
         if Path(name).name == RESULT:
             fold = Path(name).parent
-            found |= {str(fold / one): sha for one, sha in results.read(source / name).artefacts.items()}
-    for name in found:
+            files |= {str(fold / one): sha for one, sha in results.read(source / name).artefacts.items()}
+    for name in files:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(place) as temporary:
             _link_or_copy(source / name, temporary)
-    return found
+    return files
 
 
 def _link_or_copy(source: Path, temporary: Path) -> None:

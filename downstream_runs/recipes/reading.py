@@ -54,9 +54,7 @@ def read(path: Path) -> Recipe:
     """The recipe of a file, named by its stem; UsageError for a file that holds none."""
     try:
         text = reading.read_text(path, LARGEST)
-        # A subclass of the safe loader.
-        document = yaml.load(text, _PlainLoader)  # noqa: S506
-        return _recipe(path, document)
+        return _recipe(path, _PlainLoader(text).get_single_data())
     except OSError as error:
         reason = f"it cannot be read ({error.strerror})"
     except UsageError as error:

@@ -34,7 +34,7 @@ def score(
     the group of a name, see `Item`. RunFailed for a file that is not there or is damaged.
     """
     truth, predicted = (
-        _read(folder / files.format(split=split, what=what), separator) for what in ("truth", "predict")
+        read(folder / files.format(split=split, what=what), separator) for what in ("truth", "predict")
     )
     counts = accuracy.score(truth, predicted)
     items = tuple(
@@ -44,8 +44,8 @@ def score(
     return (Score("acc", 100.0 * right["correct"] / right["utterances"], right, items),)
 
 
-def _read(path: Path, separator: str) -> dict[str, str]:
-    """The labels by name; the second of a name becomes `NAME (2)`."""
+def read(path: Path, separator: str) -> dict[str, str]:
+    """The labels by name; the second of a name becomes `NAME (2)`. RunFailed for a damaged file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

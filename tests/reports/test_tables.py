@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import operator
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from reports import ours, published, render
 from reports.figures.style import Picture
 from reports.ours import gather
 from reports.systems import System
-from reports.table import Block, Cell, Head, Table, made
+from reports.table import Block, Cell, Head, Table, made, of_cells
 from reports.tables import blocks, overview, paper
 
 Make = Callable[..., Result]
@@ -211,8 +210,7 @@ def test_the_leaderboard_shows_its_scores_and_ranks_beside_ours() -> None:
 def test_ranking_needs_two_different_values() -> None:
     heads = (Head("Model"), Head("x", better="lower"))
     rows = tuple((Cell(name), Cell("1.0", 1.0)) for name in "ab")
-    columns = [(head, operator.itemgetter(place)) for place, head in enumerate(heads)]
-    table = made("t", "T", columns, [Block("B", rows, ranked=True)])
+    table = made("t", "T", of_cells(heads), [Block("B", rows, ranked=True)])
     assert not any(cell.emphasis for row in table.blocks[0].rows for cell in row)
 
 

@@ -54,6 +54,10 @@ def half_of_file(path: Path, data: bytes) -> None:
     path.with_name(f".{path.name}.half.tmp").write_bytes(data[: len(data) // 2])
 
 
+def half_of_text(path: Path, text: str) -> None:
+    half_of_file(path, text.encode())
+
+
 def half_of_line(journal: records.Journal, path: Path, line: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write('{"split": "train", "ste')
@@ -74,7 +78,7 @@ def in_test_split() -> None:
 def at_result() -> None:
     from downstream_runs.core import results
 
-    nth_call(results.os, "replace", 1)()
+    nth_call(results, "atomic_write_text", 1, half_of_text)()
 
 
 MOMENTS: list[tuple[str, Callable[[], None]]] = [

@@ -50,7 +50,13 @@ def test_scores_need_no_torch(tmp_path: Path, metric: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(("check", "--data", "."), 2), (("submit", "fbank"), 2), (("list",), 0), (("status",), 2)],
+    [
+        (("check", "--data", "."), 2),
+        (("submit", "fbank"), 2),
+        (("list",), 0),
+        (("status",), 2),
+        (("recipe", "asr", "superb"), 0),
+    ],
 )
 def test_the_others_answer_as_ever(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
     done = _run(tmp_path, *arguments)

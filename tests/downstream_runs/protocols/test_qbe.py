@@ -147,7 +147,7 @@ def test_half_precision_is_a_stated_deviation(data: Path, tmp_path: Path, upstre
     ("changes", "sentence"),
     [
         ({"overrides": {"downstream_expert.feature_store": "int8"}}, "expected one of float32, float16"),
-        ({"overrides": {"downstream_expert.dtwrc.minmax_norm": False}}, "defined for that alone"),
+        ({"overrides": {"downstream_expert.dtwrc.minmax_norm": False}}, "True was expected: qbe's numbers"),
         ({"precision": "bf16"}, "QbE trains nothing"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
@@ -117,3 +118,14 @@ def test_a_copied_recipe_can_be_changed_alone() -> None:
     recipe = tasks.get("asr").recipes["superb"]
     recipe.copy_config()["runner"]["total_steps"] = 1
     assert recipe.config["runner"]["total_steps"] == 200000
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_a_task_can_be_sent_to_another_process(name: str) -> None:
+    """Several runs are processes of their own, which are handed their task."""
+    sent = ForkingPickler.loads(ForkingPickler.dumps(tasks.get(name)))
+    assert (sent.name, sent.corpus.name, list(sent.recipes)) == (
+        name,
+        tasks.get(name).corpus.name,
+        list(tasks.get(name).recipes),
+    )
