@@ -9,17 +9,31 @@ Kind = TypeVar("Kind", bound="Counts")
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Counts of parts of a test set: add two of one kind with `+`, many with `sum(many, KIND())`."""
+class Scored:
+    """A score with the numbers behind it; `rate` is the score itself, mostly a fraction."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the rate by name, as result files store it."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"}
+
+
+@dataclass(frozen=True)
+class Counts(Scored):
+    """Counts of parts of a test set: add two of one kind with `+`, many with `sum(many, KIND())`.
+
+    Raises ValueError for a number that is negative, or none.
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value >= 0:
+                raise ValueError(f"{field.name} is {value}, 0 or more was expected")
 
     def __add__(self: Kind, other: Kind) -> Kind:
         if type(other) is not type(self):
             return NotImplemented
         return type(self)(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The counts by name, as result files store them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,7 @@ class ErrorCounts(Counts):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{field.name} is {value!r}, a whole number was expected")
-            if value < 0:
-                raise ValueError(f"{field.name} is {value}, a count cannot be negative")
+        super().__post_init__()
         if self.wrong_utterances > min(self.errors, self.utterances):
             raise ValueError(
                 f"{self.wrong_utterances} wrong utterances contradict {self.errors} errors "

@@ -21,7 +21,7 @@ this counts all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from downstream_runs.scoring.counts import Counts
@@ -51,11 +51,6 @@ class DiarizationCounts(Counts):
     false_alarm: float = 0.0
     confused: float = 0.0
     files: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) >= 0:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}, 0 or more was expected")
 
     def __add__(self, other: DiarizationCounts) -> DiarizationCounts:
         total = super().__add__(other)

@@ -16,9 +16,10 @@ returns the rejection rate at the first of them that lies above the matching non
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from downstream_runs.scoring.counts import Scored
 from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EqualErrorRate:
+class EqualErrorRate(Scored):
     """An equal error rate, and the error counts where the two error rates are nearest to each other.
 
     rate: fraction. threshold: the score it belongs to; both are interpolated between scores of the trials.
@@ -46,10 +47,6 @@ class EqualErrorRate:
     nontargets: int
     false_rejects: int
     false_accepts: int
-
-    def as_dict(self) -> dict[str, int | float]:
-        """The counts and the threshold by name, as result files store them."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"}
 
 
 def score(labels: Sequence[int], scores: Sequence[float]) -> EqualErrorRate:

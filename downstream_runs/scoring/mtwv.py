@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from downstream_runs.scoring.counts import Scored
 from downstream_runs.scoring.groundtruth import GroundTruth
 from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError, first
@@ -45,7 +46,7 @@ NEAR = 1e-12  # values nearer than this differ by rounding only
 
 
 @dataclass(frozen=True)
-class TermWeightedValue:
+class TermWeightedValue(Scored):
     """The highest term weighted value, and the counts behind it.
 
     rate: fraction, at most 1. threshold: scores above it are accepted there. actual: the value of the
@@ -66,10 +67,6 @@ class TermWeightedValue:
     defaulted: int
     misses: int
     false_alarms: int
-
-    def as_dict(self) -> dict[str, int | float | None]:
-        """Everything but the value itself by name, as result files store it."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"}
 
 
 def score(

@@ -46,7 +46,7 @@ def test_no_rate_over_an_empty_reference(empty: ErrorCounts) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((-1, 2, 1, 0), "negative"),
+        ((-1, 2, 1, 0), "0 or more was expected"),
         ((1, 2, 1, 2), "contradict"),
         ((1, 9, 3, 2), "contradict"),
         ((1, 2, 1, 0), "without a wrong utterance"),
