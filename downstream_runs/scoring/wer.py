@@ -13,7 +13,7 @@ marks and silences count as they stand.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -91,10 +91,9 @@ def read_csv(path: Path) -> dict[str, str]:
 
 
 def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
-    part = _cells if separator == "," else _halves(separator)
     found: dict[str, str] = {}
     for number, line in lines(path):
-        parted = part(line)
+        parted = _parted(line, separator)
         if parted is None or not parted[0]:
             raise ScoringError(
                 f"{path}, line {number}: {short(line)} is not of the form {form} "
@@ -111,21 +110,15 @@ def _collect(path: Path, separator: str, form: str) -> dict[str, str]:
     return found
 
 
-Parted = tuple[str, str] | None
+def _parted(line: str, separator: str) -> tuple[str, str] | None:
+    """Name and text at the first separator; None for a line of another format.
 
-
-def _halves(separator: str) -> Callable[[str], Parted]:
-    """Name and text at the first separator; a name with another format's separator is none."""
-
-    def halves(line: str) -> Parted:
+    A name with another format's separator tells that, but in csv, where names may hold spaces: there it is
+    that a line has no comma.
+    """
+    if separator != ",":
         name, _, text = line.partition(separator)
         return None if " " in name or "\t" in name else (name, text)
-
-    return halves
-
-
-def _cells(line: str) -> Parted:
-    """Name and text of a line of csv: names may hold spaces there, so the comma is what tells the format."""
     try:
         cells = next(csv.reader([line], strict=True))
     except csv.Error:  # such as a quotation mark that is not closed
