@@ -179,6 +179,8 @@ def test_times_finer_than_dscores_are_said(tmp_path: Path, capsys: pytest.Captur
     fine, err = score(capsys, tmp_path, "der", turns("0.0004 1.0", "2 3.00049"), turns("0 1.001"), "rttm")
     assert f"note: 2 turns of {tmp_path / 'r.rttm'} have times finer than a millisecond" in err
     assert "h.rttm" not in err
+    _, err = score(capsys, tmp_path, "der", turns("0.0004 1.0", "2 3.000"), turns("0 1.001"), "rttm")
+    assert f"note: 1 turns of {tmp_path / 'r.rttm'} have" in err
     plain, err = score(capsys, tmp_path, "der", turns("0.000 1.0", "2 3.000"), turns("0 1.001"), "rttm")
     assert fine["rate"] == plain["rate"] and err == ""
 
