@@ -8,8 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import recipes, tasks
+from downstream_runs.core import demo
+from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
+from downstream_runs.core.settings import leaves
+from downstream_runs.core.task import Recipe
+from downstream_runs.engine import folds
+from downstream_runs.recipes import BLOCKS
 from downstream_runs.runs.verify import GOOD, WRONG, Check, printed
+from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
 
@@ -31,9 +39,6 @@ def repeat(
         raise UsageError(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
-    from downstream_runs.core import demo
-    from downstream_runs.engine import folds
-
     plan = _plan(old, command, features, options, out)
     if command.demo:
         demo.make(plan.task, plan.data)
@@ -48,11 +53,6 @@ def _plan(
     old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    from downstream_runs import recipes, tasks
-    from downstream_runs.core.run import RunPlan
-    from downstream_runs.core.task import Recipe
-    from upstream_arm import names
-
     task = tasks.get(old.task)
     if old.recipe in task.recipes:
         recipe = task.recipes[old.recipe]
@@ -83,8 +83,6 @@ def _plan(
 
 def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:
     """The weights of the result; UsageError if there are no such ones at their place."""
-    from upstream_arm import names
-
     if given.ckpt is None and old.upstream not in names.names():
         return None  # s3prl finds its own upstreams' weights itself
     url = old.upstream_switches.get("ckpt_url")
@@ -102,8 +100,6 @@ def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> st
 
 def _recorded(old: Result) -> dict[str, Any]:
     """The recipe as the result's configuration has it."""
-    from downstream_runs.recipes import BLOCKS
-
     config = {block: dict(old.config[block]) for block in BLOCKS if block in old.config}
     config["runner"].pop("devices", None)  # of the command
     return config
@@ -111,8 +107,6 @@ def _recorded(old: Result) -> dict[str, Any]:
 
 def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
     """What the result's configuration has other than its recipe."""
-    from downstream_runs.core.settings import leaves
-
     own = dict(leaves(config))
     ours = ("features.", "runner.devices")  # of the command, not of the recipe
     found = {key: value for key, value in leaves(old.config) if not key.startswith(ours)}
@@ -124,8 +118,6 @@ def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
     """The fold that a result is of; None for a task without folds, or the mean over them."""
     if not folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts):
         return None
-    from downstream_runs.core.settings import leaves
-
     return str(dict(leaves(old.config))[key])
 
 

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core import queue, records
+from downstream_runs.core import queue, records, results
 from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import (
@@ -31,6 +31,7 @@ from downstream_runs.core.run_folder import (
     RunFolder,
     is_fold,
 )
+from reports import store
 from upstream_arm.common import lock
 from upstream_arm.common.errors import ReportError, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
@@ -142,8 +143,6 @@ def find(out: Path) -> Iterator[Status]:
     """Every run below `out`, begun or in Slurm's queue, in the order of their folders; where a result follows
     from several runs (the mean of folds, the choice of a sweep), that too.
     """
-    from reports import store
-
     out = out.absolute()
     jobs = _jobs(out)
     states = queue.states() if jobs else None
@@ -322,8 +321,6 @@ def _journal(path: Path) -> list[dict[str, Any]]:
 
 def result_of(folder: Path) -> Result | None:
     """The result in a run's folder; None if there is none that can be used."""
-    from downstream_runs.core import results
-
     try:
         return results.read(folder / RESULT)
     except ReportError:

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs import tasks
+from downstream_runs.core import results
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.results import LABELS
 from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
@@ -77,8 +80,6 @@ def submit(
 
 def submitted() -> dict[str, TaskSpec]:
     """The tasks that the leaderboard has, by name."""
-    from downstream_runs import tasks
-
     return {name: tasks.get(name) for name in tasks.names() if tasks.get(name).submitted}
 
 
@@ -128,8 +129,6 @@ def _find(place: Path, task: str, recipe: str) -> Run:
 
 def _read(folder: Path) -> Run:
     """The run in a folder; of a sweep the one that was chosen, which has all files that a run has."""
-    from downstream_runs.core import results
-
     run = Run(folder, results.read(folder / RESULT))
     if SWEEP not in run.result.artefacts:
         return run
@@ -253,8 +252,6 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
-    from downstream_runs.core.results import LABELS
-
     reasons = [f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels]
     lines = [
         f"{task}: {', '.join(run.result.labels) or 'none'}{_counts(run.result)}"

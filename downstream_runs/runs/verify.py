@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from downstream_runs import tasks
+from downstream_runs.core import official, results
 from downstream_runs.core.run_folder import BENCHMARK, ITEMS, RESULT, TRIALS
+from downstream_runs.protocols import qbe
+from downstream_runs.scoring import eer, trials
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
@@ -48,8 +52,6 @@ def printed(found: Iterable[Check]) -> list[Check]:
 def verify(place: Path, data: Path | None) -> int:
     """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
     path = result_file(place)
-    from downstream_runs.core import results
-
     result = results.read(path)
     print(Check(True, f"{path}: the content has its hash").line())
     found = printed(checks(path.parent, result, data))
@@ -64,9 +66,6 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
 
     data: the corpus of a task that is scored against more than its own files, where it has moved.
     """
-    from downstream_runs import tasks
-    from downstream_runs.core import results
-
     for name, expected in result.artefacts.items():
         path = folder / name
         found = sha256_file(path) if path.is_file() else "absent"
@@ -117,8 +116,6 @@ def _numbers(folder: Path, result: Result) -> Iterator[Check]:
 
 def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check]:
     """QbE: MTWV of every layer on dev and of the best on eval, from the scores that the run kept."""
-    from downstream_runs.protocols import qbe
-
     try:
         root = data or Path(result.corpus.root)
         found = {(one.name, one.split): one for one in qbe.again(root, folder, bool(result.shortfall))}
@@ -136,9 +133,6 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
 
 def _test_splits(result: Result) -> tuple[str, ...]:
     """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
-    from downstream_runs import tasks
-    from downstream_runs.core import official
-
     task = tasks.get(result.task)
     names = official.read(task, result.config)
     return tuple(names.get(split, split) for split in task.test_splits)
@@ -146,10 +140,6 @@ def _test_splits(result: Result) -> tuple[str, ...]:
 
 def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
-    from downstream_runs import tasks
-    from downstream_runs.core import official
-    from downstream_runs.scoring import eer, trials
-
     factor = 100.0 if metric.unit == "percent" else 1.0
     task = tasks.get(result.task)
     if task.test is None:

@@ -9,7 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.scoring import notes, rttm, wer
+from downstream_runs.scoring import (
+    accuracy,
+    der,
+    eer,
+    groundtruth,
+    mtwv,
+    notes,
+    rttm,
+    slots,
+    stdlist,
+    trials,
+    wer,
+)
 from downstream_runs.scoring.counts import ErrorCounts
 from downstream_runs.scoring.inputs import FINITE, NUMBER_LIMIT
 from downstream_runs.scoring.names import ScoringError, first, same
@@ -99,8 +111,6 @@ def _edits(arguments: argparse.Namespace, unit: wer.Unit, punctuation: bool = Tr
 
 
 def _labels(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import accuracy
-
     ref, hyp, said = _texts(arguments)
     unlabelled = sorted(name for name, label in ref.items() if not label)
     if unlabelled:
@@ -118,8 +128,6 @@ def _labels(arguments: argparse.Namespace) -> Found:
 
 
 def _slots(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import slots
-
     ref, hyp, said = _texts(arguments)
     counts = slots.score(ref, hyp)
     names = ("type_f1", "value_cer", "value_wer", "edit_f1_full", "edit_f1_part")
@@ -136,8 +144,6 @@ def _slots(arguments: argparse.Namespace) -> Found:
 
 
 def _equal_error_rate(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import eer, trials
-
     found = eer.score(*trials.read(arguments.hyp, arguments.ref))
     said = []
     if found.rate > 0.5:
@@ -149,8 +155,6 @@ def _equal_error_rate(arguments: argparse.Namespace) -> Found:
 
 
 def _diarization(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import der
-
     if not 0 <= arguments.collar <= rttm.LATEST:
         raise ScoringError(
             f"--collar {arguments.collar} is no time in seconds, 0 to {rttm.LATEST:.0f} was expected"
@@ -192,8 +196,6 @@ def _rounded(path: Path, turns: Mapping[str, Sequence[Turn]]) -> list[str]:
 
 
 def _term_weighted_value(arguments: argparse.Namespace) -> Found:
-    from downstream_runs.scoring import groundtruth, mtwv, stdlist
-
     if not abs(arguments.default_score) <= NUMBER_LIMIT:
         raise ScoringError(f"--default-score is {arguments.default_score}, {FINITE}")
     system = stdlist.read(arguments.hyp)
