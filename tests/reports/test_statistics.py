@@ -300,7 +300,12 @@ def test_mtwv_and_eer_are_those_of_the_scorers_also_with_ties() -> None:
         assert trials.point(found) == pytest.approx(100 * expected, abs=1e-9)
         asv = ScoredItems("asv_eer", "asv", trials=found.trials)
         labels, values = [one.label for one in found.trials], [one.score for one in found.trials]
-        assert trials.point(asv) == pytest.approx(100 * eer.score(labels, values).rate, abs=1e-9)
+        rate = 100 * eer.score(labels, values).rate
+        assert trials.point(asv) == rate
+        # What draws are computed by, with every group once.
+        assert trials._undrawn(asv, trials._counted(asv.trials, "asv_eer", None)) == pytest.approx(
+            rate, abs=1e-9
+        )
 
 
 def test_accepting_everything_is_tried() -> None:

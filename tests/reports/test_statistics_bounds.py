@@ -215,7 +215,10 @@ def trial(group: str, label: int, score: float, name: str = "") -> Trial:
 
 
 def eer(*made: Trial) -> float:
-    return trials.point(ScoredItems("asv_eer", "asv", trials=made))
+    scored = ScoredItems("asv_eer", "asv", trials=made)
+    rate = trials.point(scored)
+    assert trials._undrawn(scored, trials._counted(made, "asv_eer", None)) == pytest.approx(rate)
+    return rate
 
 
 def test_equal_error_rates_by_hand() -> None:
