@@ -308,3 +308,20 @@ def test_an_identity_is_of_what_builds_an_upstream_and_of_the_upstream() -> None
     pairs = [(upstream, entry) for upstream in ([1.0], [2.0]) for entry in (str.upper, str.lower)]
     identities = [provenance.identity(*pair) for pair in pairs]
     assert len(set(identities)) == 4 and provenance.identity([1.0], str.upper) == identities[0]
+
+
+def test_what_a_module_imports_is_found_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when its folder is on Python's path no more, as after a notebook changed it."""
+    (tmp_path / "found_beside.py").write_text("import helper_beside\nclass Made: pass\n")
+    helper = tmp_path / "helper_beside.py"
+    helper.write_text("FACTOR = 1\n")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        module = importlib.import_module("found_beside")
+    try:
+        before = code(module.Made)
+        helper.write_text("FACTOR = 2\n")
+        assert any(line.startswith("helper_beside.py ") for line in before) and code(module.Made) != before
+    finally:
+        for name in ("found_beside", "helper_beside"):
+            sys.modules.pop(name, None)
