@@ -29,7 +29,7 @@ from pathlib import Path
 root, target, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 seen = set()
 def note(frame, event, _):
-    if event == "call":
+    if event == "call" and frame.f_code.co_flags & 1:  # a function, not a module
         seen.add(frame.f_code.co_filename)
 try:
     from downstream_runs.cli.main import main
