@@ -48,13 +48,13 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir(plan)
 
 
-def corpus_of(searched: Path) -> quesst14.Quesst14:
-    return quesst14.load(searched.parents[3] / "data" / quesst14.FOLDER)
+def root_of(searched: Path) -> Path:
+    return searched.parents[3] / "data" / quesst14.FOLDER
 
 
 def test_fbank_beats_chance(searched: Path) -> None:
     """0.5 at least, where scores in another order give 0.1 at most."""
-    corpus = corpus_of(searched)
+    corpus = quesst14.load(root_of(searched))
     scores = stdlist.read(searched / "benchmark.stdlist.xml").scores
     assert mtwv.score(corpus.truth["eval"], scores).rate > 0.5
     documents = [document.name for document in corpus.documents]
@@ -75,7 +75,7 @@ def test_every_score_is_that_of_stock_s3prl(
     split: str, ours: str | None, searched: Path, tmp_path: Path
 ) -> None:
     """s3prl's own expert, run by the `s3prl` command on the same files, to the last printed digit."""
-    task, root = tasks.get("qbe"), corpus_of(searched).root
+    task, root = tasks.get("qbe"), root_of(searched)
     config = task.recipes["superb"].copy_config()
     config["downstream_expert"].update(
         {
