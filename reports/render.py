@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import dataclasses
 import functools
-import io
 import itertools
 import re
 import unicodedata
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.table import MISSING, Block, Cell, Table
+from upstream_arm.common.files import csv_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -64,15 +63,13 @@ def _plain(text: str) -> str:
 
 def to_csv(table: Table) -> str:
     """One line a row, its block in front and its warning behind; missing values are empty, notes left out."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     heads = (f"{head.group}: {head.text}" if head.group else head.text for head in table.heads)
-    writer.writerow(["Block", *heads, "Warning"])
+    rows = [["Block", *heads, "Warning"]]
     for block in table.blocks:
         for row in block.rows:
             cells = ["" if cell.text == MISSING else f"{cell.text}{cell.marks}" for cell in row]
-            writer.writerow([block.title, *cells, block.warning])
-    return file.getvalue()
+            rows.append([block.title, *cells, block.warning])
+    return csv_text(rows)
 
 
 # LaTeX

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from reports import published, scores
 from reports.columns import BY_KEY, COLUMNS, Column
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.files import csv_text
 from upstream_arm.common.words import near
 
 #: Columns of a rows file that are no metric.
@@ -27,15 +27,13 @@ def score(path: Path) -> tuple[str, list[str]]:
     """
     rows, notes = read(path)
     board, reference = published.leaderboard(), published.reference_points()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
+    scored: list[tuple[str, ...]] = [HEADER]
     for row, values in rows:
         three = (scores.overall(values), scores.superb_s(values, reference), scores.superb_r(values, board))
         numbers = ["" if value is None else f"{value:.4f}" for value in three]
         absent = " ".join(scores.missing(values))
-        writer.writerow([row["model"], row.get("distilled_on") or "", *numbers, board.name, absent])
-    return text.getvalue(), notes
+        scored.append((row["model"], row.get("distilled_on") or "", *numbers, board.name, absent))
+    return csv_text(scored), notes
 
 
 def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], list[str]]:

@@ -35,11 +35,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from upstream_arm.common import lock
 from upstream_arm.common.files import read_json
 
 CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
 RATES, SWEEP_SUFFIX = "rates", "-sweep"
-LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = "lock", "plan.json", "events.jsonl", "metrics.jsonl", "s3prl.log"
+LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = lock.NAME, "plan.json", "events.jsonl", "metrics.jsonl", "s3prl.log"
 CHECKPOINTS = "checkpoints"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"

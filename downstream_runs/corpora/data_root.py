@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.core import program
 from upstream_arm.common.errors import UsageError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = program.FOLDER
 FILE_NAME = "superb.toml"
 VARIABLE = "SUPERB_DATA"
 

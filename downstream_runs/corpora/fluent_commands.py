@@ -17,6 +17,7 @@ from downstream_runs.corpora import audio, folders, texts
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import csv_text
 
 FOLDER = "fluent_speech_commands_dataset"
 """The folder in the corpus's archive."""
@@ -136,7 +137,7 @@ def _written(
         place = cache.resolve() / f"fluent-{name}"
         for split, listed in utterances.items():
             rows = [(one.path, *one.slots, one.speaker) for one in listed]
-            texts.write(place / TABLES[split], texts.table([(*COLUMNS, SPEAKER), *rows]))
+            texts.write(place / TABLES[split], csv_text([(*COLUMNS, SPEAKER), *rows]))
     return PreparedData(
         root=root,
         settings={"datarc.file_path": str(place)},

@@ -15,6 +15,7 @@ from downstream_runs.corpora import audio, checks, folders, measured, texts, tra
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import csv_text
 
 OFFICIAL: Mapping[str, int] = {
     "train-clean-100": 28_539,
@@ -102,7 +103,7 @@ def length_table(lengths: Mapping[str, int]) -> str:
     """
     ordered = sorted(lengths.items(), key=lambda item: (-item[1], item[0]))
     rows = ((index, path, samples, "") for index, (path, samples) in enumerate(ordered))
-    return texts.table([("", "file_path", "length", "label"), *rows])
+    return csv_text([("", "file_path", "length", "label"), *rows])
 
 
 def write_tables(listing: Listing[Any], lengths: Mapping[str, int], folder: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from upstream_arm.common.errors import UsageError
@@ -27,13 +25,6 @@ def lines(path: Path, again: str) -> list[tuple[str, str]]:
     # Not splitlines(): it breaks at separators that a text file's lines do not end at.
     found = read(path, again).removesuffix("\n").split("\n")
     return [(f"{path} line {number}", line) for number, line in enumerate(found, start=1)]
-
-
-def table(rows: Iterable[Iterable[object]]) -> str:
-    """The rows as a csv file with one newline a line."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 @contextlib.contextmanager

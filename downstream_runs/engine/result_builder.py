@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
+from downstream_runs.core.program import FOLDER
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
@@ -223,7 +224,7 @@ def _packages() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
-    root = Path(__file__).resolve().parents[2]
+    root = FOLDER
     if not (root / ".git").exists():
         return None
     commit = _git(root, "rev-parse", "HEAD")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -24,6 +22,7 @@ from reports.table import (
     text,
 )
 from reports.tables import blocks
+from upstream_arm.common.files import csv_text
 
 GROUPS = {
     "baselines": "Baselines",
@@ -154,16 +153,14 @@ def as_csv(ours: Sequence[System], columns: Sequence[Column]) -> str:
 
     Missing values are empty. comparable: `no` with labels, `see deviations` with only deviations, else `yes`.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     keys = [column.key for column in columns]
     tail = ["source", "labels", "comparable", "official", "selection", "deviations"]
-    writer.writerow(["model", "params_m", *keys, *tail])
+    rows: list[list[object]] = [["model", "params_m", *keys, *tail]]
     for system in [*published.table(1), *ours]:
         cells = [system.cells[key].text if key in system.cells else "" for key in keys]
         limits = _limits(system, columns) if system.runs else ["", "yes", "", "", ""]
-        writer.writerow([system.name, system.params_m, *cells, system.source, *limits])
-    return file.getvalue()
+        rows.append([system.name, system.params_m, *cells, system.source, *limits])
+    return csv_text(rows)
 
 
 def _limits(system: System, columns: Sequence[Column]) -> list[str]:

@@ -53,11 +53,16 @@ def atomic_write_text(path: Path, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def atomic_write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Write `rows`, of which the first names the columns, as comma-separated values to `path`, whole."""
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """The rows as comma-separated values, one newline a line."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    atomic_write_text(path, text.getvalue())
+    return text.getvalue()
+
+
+def atomic_write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write `rows`, of which the first names the columns, as comma-separated values to `path`, whole."""
+    atomic_write_text(path, csv_text(rows))
 
 
 def sha256_file(path: Path) -> str:

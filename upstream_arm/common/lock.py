@@ -15,6 +15,9 @@ from typing import IO, Any
 
 from upstream_arm.common.errors import UsageError
 
+NAME = "lock"
+"""The file of a run's folder that is locked, and names the process that holds it."""
+
 # Loading processes of a killed run share its lock until they notice that it is gone (within about 5 s).
 ORPHAN_SECONDS = 15.0
 
@@ -22,8 +25,7 @@ ORPHAN_SECONDS = 15.0
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`; UsageError names the process and host of the run that has it."""
-    path = folder / "lock"
-    with path.open("a+", encoding="utf-8") as file:
+    with (folder / NAME).open("a+", encoding="utf-8") as file:
         _take(file, folder)
         file.seek(0)
         file.truncate()
@@ -65,7 +67,7 @@ def _is_taken(file: IO[str]) -> bool:
 def hold_if_free(folder: Path) -> Iterator[bool]:
     """Hold the lock of `folder` and yield True (without a lock file too), or False where a process has it."""
     try:
-        file = (folder / "lock").open("r+", encoding="utf-8")
+        file = (folder / NAME).open("r+", encoding="utf-8")
     except OSError:
         yield True
         return

@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from downstream_runs.corpora import texts
 from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
+from upstream_arm.common.files import csv_text
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: an older corpus is then made anew."""
@@ -39,5 +39,5 @@ def _content() -> made.Content:
                 path = f"wavs/speakers/{speaker}/{name}.wav"
                 lines[path] = Line(wording, voice)
                 rows.append((len(rows) - 1, path, speaker, wording, *slots))
-        tables[TABLES[split]] = texts.table(rows)
+        tables[TABLES[split]] = csv_text(rows)
     return made.spoken(lines, tables)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from downstream_runs.corpora import texts
 from downstream_runs.corpora.audio import AudioFile, problems
 from downstream_runs.corpora.checks import require_none
 from downstream_runs.corpora.fluent_commands import FOLDER, SLOTS, SPEAKER, TABLES
 from downstream_runs.corpora.samples import laid
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import csv_text
 
 TABLE = "utterances.tsv"
 COLUMNS = ("utt", "file", "split", "intent", "coffeeDrink", "size")
@@ -48,5 +48,5 @@ def lay_out(source: Path, dest: Path) -> Path:
         dict.fromkeys(TABLES, INSTEAD),
     )
     header = ["", "path", SPEAKER, "transcription", *SLOTS]
-    lists = {TABLES[split]: texts.table([header, *rows]) for split, rows in lines.items()}
+    lists = {TABLES[split]: csv_text([header, *rows]) for split, rows in lines.items()}
     return laid.lay_out(dest / FOLDER, facts, INSTEAD, audio, lists)
