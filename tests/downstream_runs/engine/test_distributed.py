@@ -14,6 +14,7 @@ from typing import Any
 
 import noise
 import pytest
+import scripts
 from test_kill import check_equal
 
 from downstream_runs import tasks
@@ -23,7 +24,6 @@ from downstream_runs.engine import distributed, result_builder, run, run_dir, se
 from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).parents[3]
-SUPPORT = CHECKOUT / "tests" / "support"
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `ranks.py` leaves."""
     out = tmp_path_factory.mktemp("ranks")
-    done = subprocess.run(
-        [sys.executable, str(SUPPORT / "ranks.py"), str(corpus), str(out)],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=out,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    scripts.run("ranks.py", corpus, out, cwd=out)
     return out
 
 

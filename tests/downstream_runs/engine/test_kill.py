@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import noise
 import pytest
+import scripts
 import toy
 
 from downstream_runs.core import results
 from downstream_runs.engine import run, run_dir
-
-CHECKOUT = Path(__file__).parents[3]
-SUPPORT = CHECKOUT / "tests" / "support"
 
 
 def same(left: Any, right: Any) -> bool:
@@ -38,19 +33,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     import torch
 
     corpus = noise.make_corpus(tmp_path)
-    done = subprocess.run(
-        [sys.executable, str(SUPPORT / "kills.py"), str(corpus), str(tmp_path / "killed")],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(SUPPORT)]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    scripts.run("kills.py", corpus, tmp_path / "killed", cwd=tmp_path)
 
     toy.register()
     torch.set_num_threads(1)
