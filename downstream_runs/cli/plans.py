@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,12 +67,12 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    out = data_root.out_folder(options.out)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
-    out = data_root.out_folder(options.out)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
@@ -89,6 +90,9 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         command=(PROGRAM, *options.words),
         features=features_of(options),
         partial=options.partial,
+        source=upstream.source,
+        revision=upstream.revision,
+        trust_remote_code=upstream.trust_remote_code,
     )
     resolve_config(plan)
     return plan
@@ -125,8 +129,11 @@ def task_names(text: str) -> tuple[str, ...]:
 
 
 def split(text: str, what: str) -> tuple[str, ...]:
-    """Names that are separated by commas, each once; UsageError for an empty one."""
-    parts = [part.strip() for part in text.split(",")]
+    """Names that are separated by commas, each once; UsageError for an empty one.
+
+    Commas within [] or {}, such as in an option of an upstream, separate nothing.
+    """
+    parts = [part.strip() for part in re.split(r",(?![^\[{]*[\]}])", text)]
     if not all(parts):
         raise UsageError(f"{text!r} has an empty {what}; separate names by single commas")
     return tuple(dict.fromkeys(parts))
