@@ -42,6 +42,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
     rows = []
+    told: set[str] = set()
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
             rates = _rates(tasks.get(name), options)
@@ -49,15 +50,15 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
                 given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
-                rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
+                rows.append(Row(plan_of(argparse.Namespace(**given), told), rates if len(rates) > 1 else ()))
     return tuple(rows)
 
 
-def plan_of(options: argparse.Namespace) -> RunPlan:
+def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPlan:
     """The run of one upstream, one task and the first seed, learning rates apart.
 
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
-    folders that cannot be used.
+    folders that cannot be used. told: the notes that were printed before, to which a new one is added.
     """
     from downstream_runs import recipes, tasks
     from downstream_runs.core.run import RunPlan, resolve_config
@@ -71,8 +72,10 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
-    if upstream.note:
+    if upstream.note and upstream.note not in (told or ()):
         print(f"note: {upstream.note}", file=sys.stderr)
+        if told is not None:
+            told.add(upstream.note)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,

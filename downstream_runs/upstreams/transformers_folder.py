@@ -95,9 +95,7 @@ def _build(folder: Path, family: Family | None, trust_remote_code: bool) -> tupl
 def _extractor(folder: Path, trust_remote_code: bool) -> Any:
     auto = transformers().AutoFeatureExtractor
     try:
-        extractor = auto.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=trust_remote_code
-        )
+        extractor = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise UpstreamError(
             f"{folder} has no preprocessor_config.json that transformers can read ({_reason(error)}), which "

@@ -47,9 +47,7 @@ def write(folder: Path, kind: str, normalise: bool = False, **changes: Any) -> A
     torch.manual_seed(0)
     model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **TINY | changes))
     model.save_pretrained(folder)
-    extractor = transformers.Wav2Vec2FeatureExtractor(
-        do_normalize=normalise, return_attention_mask=normalise
-    )
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise, return_attention_mask=normalise)
     extractor.save_pretrained(folder)
     return transformers.AutoModel.from_pretrained(folder)
 
