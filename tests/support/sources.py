@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,8 @@ def plugin(folder: Path) -> Path:
     (folder / "plugged_package.py").write_text(CODE.replace("helper_of_mine", "plugged_helper"))
     (folder / "plugged_helper.py").write_text(HELPER)
     return folder
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
