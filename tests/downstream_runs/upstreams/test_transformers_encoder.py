@@ -7,51 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from downstream_runs.upstreams.checked import CheckedUpstream
 from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 
-transformers = pytest.importorskip("transformers", reason="transformers is not installed (the extra `hf`)")
+hf = pytest.importorskip("transformers", reason="transformers is not installed (the extra `hf`)")
+import tiny_encoders as tiny  # noqa: E402 - needs transformers
 
-TINY: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "conv_dim": (16,) * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-}
-LARGE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
-SEW = {"conv_dim": (16,) * 13}
-KINDS: list[tuple[str, dict[str, Any], int]] = [
-    ("hubert", {}, 320),
-    ("hubert", LARGE, 320),
-    ("wav2vec2", {}, 320),
-    ("wav2vec2", {**LARGE, "add_adapter": True}, 320),
-    ("wav2vec2-conformer", {}, 320),
-    ("wavlm", {}, 320),
-    ("wavlm", LARGE, 320),
-    ("data2vec-audio", {"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5}, 320),
-    ("unispeech", {}, 320),
-    ("unispeech-sat", {}, 320),
-    ("sew", SEW, 640),
-    ("sew-d", SEW, 640),
-]
-
-
-def write(folder: Path, kind: str, normalise: bool = False, **changes: Any) -> Any:
-    """A tiny random model and its feature extractor in a folder; returns the model as transformers loads it.
-
-    Weights as they were made lie at other addresses, which may change the last bit of a short product.
-    """
-    torch.manual_seed(0)
-    model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **TINY | changes))
-    model.save_pretrained(folder)
-    extractor = transformers.Wav2Vec2FeatureExtractor(
-        do_normalize=normalise, return_attention_mask=normalise
-    )
-    extractor.save_pretrained(folder)
-    return transformers.AutoModel.from_pretrained(folder)
+RATE = 16_000
+EACH = pytest.mark.parametrize("one", tiny.ALL, ids=str)
 
 
 def noise(*lengths: int) -> list[torch.Tensor]:
@@ -60,39 +25,79 @@ def noise(*lengths: int) -> list[torch.Tensor]:
     return [torch.randn(length, generator=generator) / 10 + 0.05 for length in lengths]
 
 
+def extracted(folder: Path, wav: torch.Tensor, **options: Any) -> Any:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    options = {"padding": True} | options
+    return extractor([wav.numpy()], sampling_rate=RATE, return_tensors="pt", **options)
+
+
 @torch.no_grad()
-def direct(model: Any, folder: Path, wav: torch.Tensor) -> list[torch.Tensor]:
-    """What transformers itself gives, the encoder's output as the last state."""
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
-    inputs = extractor(wav.numpy(), sampling_rate=16_000, return_tensors="pt")
+def direct(model: Any, inputs: Any) -> list[torch.Tensor]:
+    """The hidden states by transformers; the last is the output of the stack of layers and its norm."""
+    stack: dict[str, torch.Tensor] = {}
+
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        stack["output"] = output if isinstance(output, torch.Tensor) else output.last_hidden_state
+
+    handle = model.encoder.register_forward_hook(keep) if hasattr(model, "encoder") else None
     output = model(**inputs, output_hidden_states=True)
+    if handle is not None:
+        handle.remove()
+    last = stack.get("output", output.last_hidden_state)
     states = list(output.hidden_states)
-    if getattr(model, "adapter", None) is None and output.last_hidden_state.shape == states[-1].shape:
-        return [*states[:-1], output.last_hidden_state]
-    return [*states[:-1], model.encoder.layer_norm(states[-1])] if hasattr(model, "adapter") else states
+    return [*states[:-1], last] if last.shape == states[0].shape else states
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-@pytest.mark.parametrize(("kind", "changes", "stride"), KINDS)
-def test_states_are_those_of_transformers(
-    kind: str, changes: dict[str, Any], stride: int, normalise: bool, tmp_path: Path
-) -> None:
-    model = write(tmp_path, kind, normalise, **changes)
+@EACH
+def test_states_are_those_of_transformers(one: tiny.Tiny, tmp_path: Path) -> None:
+    whole = one.write(tmp_path)
+    theirs = whole.get_submodule(one.within)
     encoder = TransformersEncoder(tmp_path)
     facts = encoder.facts
-    assert (facts.architecture, facts.layers, facts.width) == (type(model).__name__, 3, 32)
-    assert (facts.stride, facts.normalises, facts.cnn_output_included) == (stride, normalise, True)
-    wavs = noise(16_000, 12_345, facts.shortest)
+    assert (facts.layers, facts.width, facts.stride) == (tiny.LAYERS, tiny.WIDTH, one.stride)
+    assert (facts.architecture, facts.cnn_output_included) == (type(theirs).__name__, True)
+    weights = theirs.state_dict()
+    for name, value in encoder.model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    (wav,) = noise(20_001)  # shorter than the windows of those that have them
+    options = dict(encoder.family.options)
     with torch.no_grad():
-        output = encoder(wavs)
+        output = encoder([wav])
     assert output["last_hidden_state"] is output["hidden_states"][-1]
-    for index, wav in enumerate(wavs):
-        expected = direct(model, tmp_path, wav)
-        assert len(expected) == len(output["hidden_states"]) == 4
-        with torch.no_grad():
-            for ours, theirs in zip(encoder([wav])["hidden_states"], expected, strict=True):
-                assert torch.equal(ours, theirs)
-        for ours, theirs in zip(output["hidden_states"], expected, strict=True):
-            frames = theirs.shape[1]
-            assert torch.equal(ours[index, :frames], theirs[0])
-            assert torch.equal(ours[index, frames:], theirs[0, -1:].expand_as(ours[index, frames:]))
+    ours = output["hidden_states"]
+    expected = direct(theirs, extracted(tmp_path, wav, **options))
+    assert len(ours) == len(expected) == tiny.LAYERS + 1
+    for state, other in zip(ours, expected, strict=True):
+        if encoder.family.windows:
+            other = other[:, :63]  # ceil(20,001 / 320)
+        assert torch.equal(state, other)
+
+
+@EACH
+def test_batch_mates_change_nothing(one: tiny.Tiny, tmp_path: Path) -> None:
+    one.write(tmp_path)
+    encoder = TransformersEncoder(tmp_path)
+    assert encoder.switches == {"batching": "exact"}
+    wavs = noise(RATE, 40_001, 12_345, encoder.facts.shortest, 12_345)
+    with torch.no_grad():
+        together = encoder(wavs)["hidden_states"]
+        for index, wav in enumerate(wavs):
+            for layer, state in enumerate(encoder([wav])["hidden_states"]):
+                found, frames = together[layer][index], state.shape[1]
+                if len(wav) == 12_345:  # two of them in one product
+                    torch.testing.assert_close(found[:frames], state[0], atol=5e-6, rtol=1e-5)
+                else:
+                    assert torch.equal(found[:frames], state[0])
+                assert torch.equal(found[frames:], found[frames - 1 : frames].expand_as(found[frames:]))
+
+
+@EACH
+def test_frames_fit_s3prl_at_every_length(one: tiny.Tiny, tmp_path: Path) -> None:
+    one.write(tmp_path)
+    encoder = TransformersEncoder(tmp_path)
+    upstream = CheckedUpstream(encoder, str(one))
+    shortest = encoder.facts.shortest
+    with torch.no_grad():
+        for length in (shortest, shortest + 1, shortest + one.stride, RATE, 32_001, 60 * RATE):
+            for state in upstream(noise(length))["hidden_states"]:
+                assert torch.isfinite(state).all(), length
