@@ -181,13 +181,22 @@ def _reason(error: Exception) -> str:
 
 
 def _check_weights(folder: Path, model: nn.Module, info: dict[str, Any]) -> None:
-    """Refuse an encoder with weights that are random, or not finite."""
+    """Refuse an encoder with weights that are random or not finite, or with fewer layers than the file."""
     missing = sorted(name for name in info["missing_keys"] if name.rpartition(".")[2] not in UNUSED)
     if missing:
         raise UpstreamError(
             f"{folder} lacks {len(missing)} weights of a {type(model).__name__} ({missing[0]} is the first), "
             "which would be random: give a whole checkpoint"
         )
+    for key in info["unexpected_keys"]:
+        stack, _, rest = key.removeprefix(f"{model.base_model_prefix}.").partition("layers.")
+        layers = dict(model.named_modules()).get(f"{stack}layers")
+        number = rest.partition(".")[0]
+        if isinstance(layers, nn.ModuleList) and number.isdecimal() and int(number) >= len(layers):
+            raise UpstreamError(
+                f"{folder} has weights of more layers than the {len(layers)} of its config.json ({key} is "
+                "one), expected as many: correct config.json"
+            )
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise UpstreamError(
