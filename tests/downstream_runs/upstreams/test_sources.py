@@ -20,6 +20,7 @@ from downstream_runs import tasks
 from downstream_runs.cli.plans import rows_of, split
 from downstream_runs.cli.run import run_parser
 from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.features import provenance
 from downstream_runs.upstreams import names as listing
 from downstream_runs.upstreams import sources, weights
 from upstream_arm.common.errors import UsageError
@@ -225,6 +226,8 @@ class TestFolder:
         assert "add --trust-remote-code" in refused(str(folder))
         plan = plan_of(str(folder), tmp_path / "runs", "--trust-remote-code")
         assert plan.trust_remote_code
+        module = sources.build(plan)
+        assert module.model.own and provenance.identity(module, None)
         (folder / "mine.py").write_text((folder / "mine.py").read_text() + "# changed\n")
         assert plan_of(str(folder), tmp_path / "runs", "--trust-remote-code").revision != plan.revision
 
