@@ -9,6 +9,7 @@ s3prl's task modules take seconds to import, and a run needs one of them: a corr
 - Diarisation reads files by soundfile itself, also samples that are no numbers.
 - Speech recognition searches a list for each utterance and fills its labels one number at a time: half a
   minute at each start with LibriSpeech's 28,539 utterances, and growing with their square.
+- Emotion recognition holds the audio of its whole corpus in memory twice over, 1.6 GB a run.
 - Keyword spotting's lists take hidden files and folders, and folders whose names end in .wav: it would train
   and test on other files than the ones that were checked, counted and hashed.
 """
@@ -190,7 +191,7 @@ def correct_diarization(module: ModuleType) -> None:
     module.KaldiData._load_wav = read_finite
 
 
-class SearchedList(list):  # type: ignore[type-arg]
+class SearchedList(list[Any]):
     """A list that is asked often whether it holds something, and is not changed after the first time."""
 
     @functools.cached_property
@@ -219,6 +220,24 @@ def correct_recognition(module: ModuleType) -> None:
         return torch.IntTensor([*map(self.indices.__getitem__, words), self.eos_index])
 
     dictionary.encode_line = encode_at_once
+
+
+class ReadWhenAsked(Sequence[Any]):
+    """The waveforms of s3prl's IEMOCAP data set, each read when it is asked for and not kept."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset.meta_data)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._dataset._load_wav(self._dataset.meta_data[index]["path"])
+
+
+def correct_emotion(module: ModuleType) -> None:
+    """Read audio when it is needed, whatever `pre_load` says: the same samples, drawn in the same order."""
+    module.IEMOCAPDataset._load_all = lambda dataset: ReadWhenAsked(dataset)  # a class is no method
 
 
 class ListedPath(type(Path())):  # type: ignore[misc]
@@ -250,5 +269,6 @@ def install() -> None:
     after_import(f"{tasks}.sv_voxceleb1.expert", correct_verification)
     after_import(f"{tasks}.diarization.dataset", correct_diarization)
     after_import(f"{tasks}.asr.dataset", correct_recognition)
+    after_import(f"{tasks}.emotion.dataset", correct_emotion)
     for name in ("dataset", "expert"):
         after_import(f"{tasks}.speech_commands.{name}", correct_listing)

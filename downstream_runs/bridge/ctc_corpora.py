@@ -13,6 +13,7 @@ three differences, each of which would make a run silently another one:
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,20 +149,28 @@ def install() -> None:
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
         if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
             supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
-    _keep_workers(importlib.import_module("s3prl.downstream.ctc.data"))
+    _keep(importlib.import_module("s3prl.downstream.ctc.data"))
 
 
-def _keep_workers(data: Any) -> None:
-    """Hand `load_dataset` a copy of its settings.
+def _keep(data: Any) -> None:
+    """Hand `load_dataset` a copy of its settings, and a data set that it made before from the same ones.
 
-    It takes `num_workers` out of the ones that it gets: the first loader then has the configured number of
-    processes, every later one s3prl's default of 12, and the configuration in its checkpoints lacks the key.
+    It takes `num_workers` out of the settings: the first loader then has the configured number of processes,
+    every later one s3prl's default of 12, and the configuration in its checkpoints lacks the key. And it
+    reads all transcripts for each loader, twice at the start and once an epoch; a data set never changes.
     """
-    stock = data.load_dataset
+    stock, create = data.load_dataset, data.create_dataset
     if stock.__module__ == __name__:
         return
+    made: dict[str, tuple[Any, tuple[Any, int]]] = {}
 
     def load_dataset(split: str, tokenizer: Any, corpus: Mapping[str, Any]) -> Any:
         return stock(split, tokenizer, dict(corpus))
 
-    data.load_dataset = load_dataset
+    def create_dataset(split: str, tokenizer: Any, **settings: Any) -> tuple[Any, int]:
+        key = json.dumps([split, settings], sort_keys=True, default=str)
+        if key not in made or made[key][0] is not tokenizer:
+            made[key] = tokenizer, create(split, tokenizer, **settings)
+        return made[key][1]
+
+    data.load_dataset, data.create_dataset = load_dataset, create_dataset

@@ -129,9 +129,17 @@ def test_s3prl_finds_them_and_its_loader_leaves_the_configuration_alone(libri: d
         "num_workers": 0, "path": libri["path"], "lexicon": libri["lexicon"],
     }  # fmt: skip
     before = dict(corpus)
-    loaders = [expert.load_dataset(split, Words(), corpus) for split in ("train", "dev", "dev")]
+    words = Words()
+    loaders = [expert.load_dataset(split, words, corpus) for split in ("train", "dev", "dev")]
     assert corpus == before
     assert [loader.num_workers for loader in loaders] == [0, 0, 0]
     assert isinstance(loaders[0].dataset, ctc_corpora.LibriPhoneDataset)
     assert (loaders[0].dataset.bucket_size, loaders[1].dataset.bucket_size) == (2, 1)
     assert data.load_dataset is expert.load_dataset
+    # A data set is made once for a tokenizer, that is, for a run.
+    assert loaders[1].dataset is loaders[2].dataset
+    assert expert.load_dataset("dev", Words(), corpus).dataset is not loaders[1].dataset
+    assert (
+        expert.load_dataset("dev", words, corpus | {"dev": ["part", "part"]}).dataset
+        is not loaders[1].dataset
+    )

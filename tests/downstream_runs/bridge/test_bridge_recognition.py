@@ -1,4 +1,4 @@
-"""s3prl's ASR data set with its two corrections: the same batches and labels, in a time that grows with the corpus."""
+"""s3prl's ASR data set with its two corrections: stock batches and labels, in linear time."""
 
 from __future__ import annotations
 
