@@ -12,9 +12,12 @@ three differences, each of which would make a run silently another one:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from upstream_arm.common.errors import UsageError
 Example = tuple[Path, list[int]]
 
 PACKAGE = "s3prl.downstream.ctc.corpus"
+DATA = "s3prl.downstream.ctc.data"
+SAMPLE_RATE = 16_000
 
 
 class _Buckets:
@@ -53,6 +58,29 @@ class _Buckets:
         first = max(min(len(self) - self.bucket_size, index), 0)
         last = first + self.bucket_size
         return list(zip(self.file_list[first:last], self.text[first:last], strict=True))
+
+    def files(self, index: int) -> list[str]:
+        """The files of item `index`, which s3prl reads when it puts a batch together."""
+        item = self[index]
+        return [str(file) for file, _ in (item if isinstance(item, list) else [item])]
+
+    @staticmethod
+    def read(file: str) -> Any:
+        """The samples `[sample]` of a file, as s3prl's own reader gives them."""
+        import torchaudio
+
+        return torchaudio.load(file)[0].reshape(-1).numpy()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def given(waves: Mapping[str, Any]) -> Iterator[None]:
+        """Within it, s3prl takes these waveforms, or what stands for them, and reads no file of theirs."""
+        reader = sys.modules[DATA].torchaudio
+        reader.given = waves
+        try:
+            yield
+        finally:
+            reader.given = {}
 
 
 class LibriPhoneDataset(_Buckets):
@@ -114,6 +142,40 @@ class SnipsDataset(_Buckets):
         super().__init__(examples, bucket_size, ascending)
 
 
+class _Reader:
+    """Stands for torchaudio in s3prl's loader. given: waveforms of files that are not to be read."""
+
+    def __init__(self, torchaudio: Any) -> None:
+        self._torchaudio = torchaudio
+        self.given: Mapping[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torchaudio, name)
+
+    def load(self, path: str) -> tuple[Any, int]:
+        """As torchaudio's; s3prl's loader makes no use of the rate."""
+        if path in self.given:
+            return _Known(self.given[path]), SAMPLE_RATE
+        audio: tuple[Any, int] = self._torchaudio.load(path)
+        return audio
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A known waveform `[sample]`, with the three methods of a tensor that s3prl's loader calls."""
+
+    wave: Any
+
+    def reshape(self, *_shape: int) -> _Known:
+        return self
+
+    def size(self, _dim: int) -> int:
+        return len(self.wave)
+
+    def numpy(self) -> Any:
+        return self.wave
+
+
 def _librispeech_files(root: Path, part: str) -> list[Path]:
     """The files that the corpus's check counts and hashes, and no others."""
     from downstream_runs.corpora import librispeech
@@ -149,7 +211,7 @@ def install() -> None:
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
         if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
             supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
-    _keep(importlib.import_module("s3prl.downstream.ctc.data"))
+    _keep(importlib.import_module(DATA))
 
 
 def _keep(data: Any) -> None:
@@ -174,3 +236,4 @@ def _keep(data: Any) -> None:
         return made[key][1]
 
     data.load_dataset, data.create_dataset = load_dataset, create_dataset
+    data.torchaudio = _Reader(data.torchaudio)
