@@ -65,7 +65,7 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
             block = block[name]
         block[last] = task.folds_of(data)[0]
     try:
-        prepared = task.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
     except UsageError as error:
         about = task.corpus
         remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"

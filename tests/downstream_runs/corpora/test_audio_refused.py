@@ -91,12 +91,12 @@ def test_a_query_too_short_for_a_frame(tmp_path: Path) -> None:
 def test_one_sample_in_a_corpus_is_named_before_a_run(label_demos: Path, tmp_path: Path, name: str) -> None:
     task = tasks.get(name)
     shutil.copytree(label_demos, tmp_path / "data", copy_function=os.link)
-    clean = task.prepare(tmp_path / "data", tmp_path / "cache", task.recipes["demo"].copy_config())
+    clean = task.corpus.prepare(tmp_path / "data", tmp_path / "cache", task.recipes["demo"].copy_config())
     path = clean.audio[11]
     path.unlink()
     soundfile.write(str(path), np.ones(1, np.int16), 16_000)
     with pytest.raises(UsageError, match=rf"{path.name} has 1 sample at 16,000 Hz, at least 560 were"):
-        task.prepare(tmp_path / "data", tmp_path / "cache", task.recipes["demo"].copy_config())
+        task.corpus.prepare(tmp_path / "data", tmp_path / "cache", task.recipes["demo"].copy_config())
 
 
 # Other versions of a corpus

@@ -32,7 +32,7 @@ def made(espeak: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def look(root: Path) -> Standing:
     asr = tasks.get("asr")
-    return asr.look(root, None, asr.recipes["demo"].config)
+    return asr.corpus.look(root, None, asr.recipes["demo"].config)
 
 
 def audio(root: Path) -> dict[str, bytes]:

@@ -31,7 +31,7 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
 def prepare(data: Path, fold: str = "fold1", partial: bool = True) -> object:
     config = TASK.recipes["demo"].copy_config()
     config["downstream_expert"]["datarc"]["test_fold"] = fold
-    return TASK.prepare(data, data.parent / "cache", config, partial)
+    return TASK.corpus.prepare(data, data.parent / "cache", config, partial)
 
 
 def test_the_metadata_hold_four_classes_of_all_sessions(label_demos: Path) -> None:

@@ -23,7 +23,7 @@ SPLITS = ("train-clean-100", "dev-clean", "test-clean")
 
 def require_good(root: Path, cache: Path) -> None:
     asr = tasks.get("asr")
-    assert asr.prepare(root, cache, asr.recipes["sample"].config).labels == ("sample",)
+    assert asr.corpus.prepare(root, cache, asr.recipes["sample"].config).labels == ("sample",)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
 
 
 def prepare(data: Path) -> object:
-    return tasks.get("ks").prepare(data, data / "cache", CONFIG, True)
+    return tasks.get("ks").corpus.prepare(data, data / "cache", CONFIG, True)
 
 
 @pytest.mark.parametrize(("name", "part"), OFFICIAL.items())
@@ -53,7 +53,7 @@ def test_real_words_fall_in_their_official_parts(shared_dir: Path, tmp_path: Pat
     assert all(corpus.part(Path(row[0]).name) == official[row[4]] for row in rows)
 
     sample.lay_out(source, tmp_path)
-    prepared = tasks.get("ks").prepare(tmp_path, tmp_path / "cache", CONFIG)
+    prepared = tasks.get("ks").corpus.prepare(tmp_path, tmp_path / "cache", CONFIG)
     assert prepared.labels == ("sample",)
     words = {part: sum(official[row[4]] == part for row in rows) for part in ("train", "dev", None)}
     assert prepared.utterances == {

@@ -18,7 +18,7 @@ from upstream_arm.common.errors import UsageError
 
 def prepare(task: str, data: Path, cache: Path):
     spec = tasks.get(task)
-    return spec.prepare(data, cache, spec.recipes["superb"].copy_config())
+    return spec.corpus.prepare(data, cache, spec.recipes["superb"].copy_config())
 
 
 @pytest.mark.parametrize("places", [("dev/wav", "test/wav"), ("wav", "wav"), ("dev", "test")])
@@ -185,13 +185,16 @@ def test_only_superbs_trials_serve_a_real_corpus(tmp_path: Path, monkeypatch: py
 
 def test_the_demo_corpus_is_whole_and_long_enough_for_every_task(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
-    root = tasks.get("asv").demo(tmp_path)
+    root = tasks.get("asv").corpus.make_demo(tmp_path)
     asv, sid = (prepare(task, tmp_path, tmp_path / "cache") for task in ("asv", "sid"))
     assert asv.utterances == {"train": 64, "dev": 16, "test": 20} and asv.deviations == ()
     assert sid.utterances == {"train": 48, "dev": 24, "test": 24}
     assert asv.labels == sid.labels == ("demo",)
     stamp = (root / "DEMO.json").stat().st_mtime_ns
-    assert tasks.get("sid").demo(tmp_path) == root and (root / "DEMO.json").stat().st_mtime_ns == stamp
+    assert (
+        tasks.get("sid").corpus.make_demo(tmp_path) == root
+        and (root / "DEMO.json").stat().st_mtime_ns == stamp
+    )
 
 
 def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:

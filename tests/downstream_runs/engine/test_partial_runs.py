@@ -68,7 +68,7 @@ def _er(folder: Path, request: pytest.FixtureRequest) -> None:
 
 def _qbe(folder: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("espeakng_loader")
-    tasks.get("qbe").demo(folder)
+    tasks.get("qbe").corpus.make_demo(folder)
 
 
 CASES = [
