@@ -82,7 +82,7 @@ def test_an_absent_table_and_a_binary_one_are_said(copy: Path) -> None:
     with pytest.raises(UsageError, match=r"valid_data.csv cannot be read as a table"):
         prepare(copy)
     path.unlink()
-    with pytest.raises(UsageError, match=r"there is no .*valid_data.csv"):
+    with pytest.raises(UsageError, match=r"valid_data.csv cannot be read as a table .no such file"):
         prepare(copy)
 
 

@@ -141,8 +141,8 @@ def _other_rate(data: Path) -> None:
     ("spoil", "says"),
     [
         (_no_test_set, "there is no folder .*speech_commands_test_set_v0.01 .*unpack"),
-        (_version_2, "is Speech Commands v0.02: it has the word visual.*unpack"),
-        (_other_test_folder, "bird is not one of the twelve classes .*unpack"),
+        (_version_2, "visual is not one of the folders of version 0.01 .*unpack"),
+        (_other_test_folder, "bird is not one of the folders of speech_commands_test_set_v0.01, .*unpack"),
         (_no_silence_in_test, "test_set_v0.01 has no test file of _silence_, of 12 classes.*unpack"),
         (_cut_short, "bird.*wav is cut short: it ends 1,000 bytes before"),
         (_empty, r"yes.*wav is empty \(0 bytes\)"),
