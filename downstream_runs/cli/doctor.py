@@ -152,7 +152,7 @@ def librispeech(option: Path | None) -> Finding:
         from downstream_runs import tasks
 
         asr = tasks.get("asr")
-        corpus = asr.look(data.path, None, asr.recipes["superb"].config)
+        corpus = asr.corpus.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
         return Finding(f"LibriSpeech: {error}", False, remedy)
     labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""

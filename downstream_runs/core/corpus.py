@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-import importlib
 import json
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +110,7 @@ class Corpus(abc.ABC):
     """The corpus of a task, as the task's part of s3prl needs it.
 
     `size`: on the disk, in words. `splits`: of the real corpus under one name a role: train, dev, test, and
-    QbE's documents. `demo`: the module whose `make(folder)` makes the synthetic corpus of this layout.
+    QbE's documents. `demo`: MODULE:FUNCTION, which makes the synthetic corpus of this layout in a folder.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Corpus(abc.ABC):
 
     def make_demo(self, folder: Path) -> Path:
         """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root."""
-        root: Path = importlib.import_module(self.demo).make(folder)
+        root: Path = pkgutil.resolve_name(self.demo)(folder)
         return root
 
     @property

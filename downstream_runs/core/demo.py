@@ -25,7 +25,7 @@ def make(task: TaskSpec, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
         with (data / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            task.demo(data)
+            task.corpus.make_demo(data)
     except OSError as error:
         raise UsageError(
             f"the demo's corpus cannot be made in {data.absolute()} ({error.strerror or error}): work in a "

@@ -64,7 +64,7 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
             if rerun == "always":
                 files.clear()
             files.remove_temporary()
-            data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
+            data = plan.task.corpus.prepare(plan.data, plan.out / CACHE, config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
