@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     shape = measured.shape
     print(f"estimate for {name}, {shape.layers} layers x {shape.features}, recipe {options.recipe}, ", end="")
     print("hours on this machine")
-    print("\n".join(columns(list(_cells(rows, options.recipe)), right=())))
+    print("\n".join(columns(list(_cells(rows)), right=())))
     print("\n".join(_notes(rows, measured, precision)))
     return DONE
 
@@ -90,15 +90,13 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     return upstream, device, chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else "")
 
 
-def _cells(rows: Sequence[Prediction], recipe: str) -> Iterator[tuple[str, ...]]:
-    from downstream_runs.core import costs
+def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:
     from downstream_runs.estimate import predict
 
     yield COLUMNS
     for row in rows:
         hours = map(_hours, (row.off, row.stored, row.extraction, row.training, row.evaluation))
-        disk = costs.run_gb(row.task, row.task.recipes[recipe])
-        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
+        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{row.task.cost.run_gb:.1f}")
     if len(rows) > 1:
         off, stored, size = predict.totals(rows)
         yield ("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", "")

@@ -6,14 +6,10 @@ import fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from downstream_runs.core.run_folder import DEMO_DATA
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import TaskSpec
-
-FOLDER = DEMO_DATA
-"""Within the folder of runs."""
 
 
 def make(task: TaskSpec, data: Path) -> None:

@@ -30,13 +30,17 @@ A file of tensors has its SHA-256 beside it, in a file of its name with `.sha256
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from upstream_arm.common import lock
-from upstream_arm.common.files import read_json
+from upstream_arm.common.files import atomic_write_text, read_json
 
 CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
 RATES, SWEEP_SUFFIX = "rates", "-sweep"
@@ -71,6 +75,21 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether there is a result."""
         return (self.path / RESULT).exists()
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """An attempt at the run: it leaves the reason of a failure in the folder, until the next one."""
+        outcome = self.path / OUTCOME
+        with contextlib.suppress(OSError):
+            outcome.unlink(missing_ok=True)
+        try:
+            yield
+        except Exception as error:
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            # The run's own error is what must be told, also where its folder cannot be written.
+            with contextlib.suppress(OSError):
+                atomic_write_text(outcome, json.dumps({"said": str(error), "time": now}) + "\n")
+            raise
 
     def failure(self) -> str:
         """Why the last attempt failed, in words; empty where it did not."""

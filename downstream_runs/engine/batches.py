@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from downstream_runs.core.generators import random_states, restore_random_states, seeded_reading
 from downstream_runs.engine import prefetch
 from downstream_runs.features.items import ItemCache, ItemReader
@@ -32,8 +35,6 @@ class Reading:
 
 def draw(loader: Any) -> list[list[Any]]:
     """An epoch's batches as indices, drawn as torch's loader does: its workers' seed, then the order."""
-    import torch
-
     torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
     return [list(batch) for batch in loader.batch_sampler]
 
@@ -85,8 +86,6 @@ def _read_all(order: BatchOrder, reading: Reading) -> Iterator[Any]:
 
 def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """Reading begins in the states that follow the order; processes are seeded from those before it."""
-    import torch
-
     restore_random_states(dict(order.before))
     seed = int(torch.empty((), dtype=torch.int64).random_())
     restore_random_states(dict(order.after))
@@ -169,7 +168,5 @@ def readable(found: Iterator[Any], split: str, step: Callable[[], int]) -> Itera
 
 
 def _seed(seed: int, key: str, number: int) -> int:
-    import numpy as np
-
     words = np.random.SeedSequence([seed, zlib.crc32(key.encode("utf-8")), number])
     return int(words.generate_state(1)[0])

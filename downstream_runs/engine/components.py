@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.generators import seed_everything
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 if TYPE_CHECKING:

@@ -38,6 +38,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
+import torch.distributed
+
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import RunPlan
 from upstream_arm.common import processes
@@ -80,9 +83,6 @@ class DistributedContext:
 
     def _barrier(self) -> None:
         if self.count > 1:
-            import torch
-            import torch.distributed
-
             # A tensor on the CPU goes by gloo; NCCL's own barrier would keep a GPU busy.
             torch.distributed.all_reduce(torch.zeros(1))
 
@@ -90,9 +90,6 @@ class DistributedContext:
         """The leader's value, on every worker."""
         if self.count == 1:
             return value
-        import torch
-        import torch.distributed
-
         box = [value]
         torch.distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
@@ -101,8 +98,6 @@ class DistributedContext:
         """What a checkpoint holds of all workers: `{"ranks": [...]}` on the leader of several, else {}."""
         if self.count == 1:
             return {}
-        import torch.distributed
-
         everyone: list[Any] | None = [None] * self.count if self.leader else None
         torch.distributed.gather_object(dict(own), everyone, dst=0)
         return {} if everyone is None else {"ranks": everyone}
@@ -155,8 +150,6 @@ def check(plan: RunPlan) -> None:
         )
     if plan.device == "cpu":
         return
-    import torch
-
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count < plan.devices:
         raise UsageError(
@@ -298,9 +291,6 @@ def _join(plan: RunPlan, context: DistributedContext, store: Path) -> RunPlan:
     """Become one of the workers of torch.distributed; returns the plan on this worker's device."""
     # On stderr every worker would be warned that no parameter is unused, which is how it should be.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    import torch
-    import torch.distributed
-
     # A file is met by this user's processes only; a port would be open to the network.
     loopback = {"lo", "lo0"}.intersection(name for _, name in socket.if_nameindex())
     if loopback:  # Linux calls it lo, macOS lo0

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from downstream_runs.core.records import Journal
 from upstream_arm.common.errors import Diverged, RunFailed
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass
@@ -33,8 +33,6 @@ class Watch:
 
     def records(self, records: Mapping[str, Any]) -> None:
         """Check what s3prl keeps of each utterance of the batch by its name: speaker embeddings; Diverged."""
-        import torch
-
         known = [name for name in self.names if isinstance(records.get(name), torch.Tensor)]
         found = not_finite([records[name] for name in known])
         if found:
@@ -42,8 +40,6 @@ class Watch:
 
     def output(self, found: Any) -> None:
         """Check what a part of the head gave, tensors `[utterance, ...]` in any nesting; Diverged."""
-        import torch
-
         if isinstance(found, (list, tuple)):
             for one in found:
                 self.output(one)
@@ -81,8 +77,6 @@ def watched(downstream: nn.Module, split: str, step: int) -> Iterator[Watch]:
 
 def all_finite(tensors: Sequence[Tensor]) -> Tensor:
     """Whether all values are finite, as a tensor on their device: nothing is waited for."""
-    import torch
-
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).isfinite().all()
 
 

@@ -8,32 +8,36 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from downstream_runs.core import results
+from downstream_runs.core import demo, results
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run import RunPlan, resolve_config, run_dir
-from downstream_runs.core.run_folder import RESULT
+from downstream_runs.core.run_folder import RESULT, RunFolder
 from downstream_runs.engine import result_builder, session
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.files import sha256_file
 
 
-def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
+def run(plan: RunPlan, *, rerun: str = "missing", with_demo: bool = False) -> Result:
+    """Do what is missing of a run, and leave in its folder why it failed if it does.
+
+    with_demo: make the task's synthetic corpus first. Errors as in `session.run`.
+    """
+    with RunFolder(run_dir(plan)).attempt():
+        if with_demo:
+            demo.make(plan.task, plan.data)
+        return _run(plan, rerun)
+
+
+def _run(plan: RunPlan, rerun: str) -> Result:
     """Do what is missing of a run, all its folds where the plan names none; returns the task's result.
 
     The number of a task with folds is the mean of the folds' numbers; there is none before all are done.
-    Errors as in `session.run`.
     """
     if not plan.task.folds or plan.fold is not None:
         return session.run(plan, rerun=rerun)
     found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
-    path = run_dir(plan) / RESULT
-    mean = _mean(plan, found, path.parent)
-    if path.exists():
-        # The same folds give the same result: it keeps its date, and other results can name its hash.
-        written = results.read(path)
-        if written.artefacts == mean.artefacts:
-            return written
-    return results.write(path, mean)
+    folder = run_dir(plan)
+    return results.write_unless_same(folder / RESULT, _mean(plan, found, folder))
 
 
 def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:

@@ -26,6 +26,8 @@ from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import torch
+
 from downstream_runs.core.generators import seed_reading
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed
@@ -132,8 +134,6 @@ def _main(read: Read, jobs: Sequence[Any], seed: int, inbox: Any, outbox: Any, p
     # A terminal signals every process of a run; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    import torch
-
     torch.set_num_threads(1)
     seed_reading(seed)
     # Its end of the pipe is closed when nobody asks any more.
@@ -180,8 +180,6 @@ class _Packer(pickle.Pickler):
     """Sends tensors as numpy's arrays: pickle's way to send one takes the whole of which it is a part."""
 
     def reducer_override(self, value: Any) -> Any:
-        import torch
-
         if type(value) is torch.Tensor and not value.requires_grad and value.is_contiguous():
             with contextlib.suppress(TypeError, RuntimeError):  # numpy has no such type
                 return torch.from_numpy, (value.numpy(),)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.core.program import FOLDER
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
@@ -25,9 +24,7 @@ from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
-
-if TYPE_CHECKING:
-    import torch
+from upstream_arm.common.program import FOLDER, installed
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -103,6 +100,8 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
     if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
         metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
+    versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
+    packages = {name: version for name, version in versions.items() if version is not None}
     return Result(
         upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
@@ -114,7 +113,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         config=run.config,
         seed=plan.seed,
         steps=run.steps,
-        packages=_packages(),
+        packages=packages,
         git_commit=_git_commit(),
         upstream_checkpoint=checkpoint,
         upstream_checkpoint_sha256=sha256,
@@ -214,14 +213,6 @@ def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:
     return switches
 
 
-def _packages() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
 def _git_commit() -> str | None:
     """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
     root = FOLDER
@@ -243,6 +234,4 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def _device_name(device: torch.device) -> str:
-    import torch
-
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+import torch
+
 from downstream_runs import bridge
 from downstream_runs.core import official, records, results
 from downstream_runs.core.corpus import PreparedData, shortfall
@@ -127,8 +129,6 @@ def _build(
 @contextlib.contextmanager
 def _logged(folder: Path) -> Iterator[None]:
     """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
-    import torch
-
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
 from downstream_runs.engine import batches, finite
@@ -100,8 +102,6 @@ class Trainer:
     """
 
     def __init__(self, run: TrainedRun, context: DistributedContext) -> None:
-        import torch
-
         plan, components = run.plan, run.components
         if plan.task.train_split is None:
             raise ValueError(f"task {plan.task.name} trains nothing")
@@ -166,8 +166,6 @@ class Trainer:
 
     def backward(self, wavs: list[Any], others: list[Any]) -> float:
         """One forward and backward pass; a batch that does not fit in memory is done in two halves."""
-        import torch
-
         names = utterance_names(others)
         self.step_names += names
         try:
@@ -197,8 +195,6 @@ class Trainer:
 
     def _backward(self, wavs: list[Any], others: list[Any], share: float = 1.0) -> float:
         """Add `share` of the batch's gradient; returns that share of its loss."""
-        import torch
-
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
         with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
@@ -252,8 +248,6 @@ class Trainer:
 
     def log(self) -> None:
         """Have s3prl's expert log what it recorded since the last time."""
-        import torch
-
         log = ScalarLog()
         with torch.no_grad():
             self.components.downstream.log_records(

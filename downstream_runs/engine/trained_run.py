@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import torch
+
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.generators import seed_everything
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run import RunPlan
@@ -25,6 +26,7 @@ from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components, ScalarLog
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
+from upstream_arm.common.program import PROGRAM
 
 # s3prl prints the same quotient, computed in another order of float operations.
 ROUNDING = 1e-6
@@ -121,8 +123,6 @@ class TrainedRun:
 
     def _evaluate(self, split: str, step: int) -> dict[str, float]:
         """Have s3prl's expert predict and log; the scalars that it logs."""
-        import torch
-
         components, downstream = self.components, self.components.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
         order = batches.order_of_split(components.loader(split), split, TOGETHER if components.pooled else 1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.task import Recipe
 from downstream_runs.recipes import BLOCKS
 from upstream_arm.common import reading
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 LARGEST = 100_000

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from downstream_runs.core import queue
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.runs import status, submission
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
 from upstream_arm.common.lock import hold_if_free
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 PATIENCE_SECONDS = 30.0

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs import recipes, tasks
-from downstream_runs.core import demo
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
@@ -24,7 +23,6 @@ from upstream_arm.common.files import read_json, sha256_file
 if TYPE_CHECKING:
     from downstream_runs.core.feature_options import FeatureOptions
     from downstream_runs.core.results import Result
-    from downstream_runs.core.run import RunPlan
 
 
 def repeat(
@@ -40,9 +38,7 @@ def repeat(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
     plan = _plan(old, command, features, options, out)
-    if command.demo:
-        demo.make(plan.task, plan.data)
-    new = folds.run(plan)
+    new = folds.run(plan, with_demo=command.demo)
     found = printed(_differences(old, new, _listings(out)))
     bad = any(check.good is False for check in found)
     print(f"{'another result' if bad else 'the same result'}, made in {out}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas
 
 from downstream_runs import tasks
 from downstream_runs.core import official, results
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from downstream_runs.core.results import Metric, Result
 
 GOOD, WRONG = 0, 1
+SHARES = ("numerator", "denominator")
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -36,8 +37,7 @@ class Check:
     good: bool | None
     text: str
 
-    def line(self) -> str:
-        """As it is printed."""
+    def __str__(self) -> str:
         return f"{'-       ' if self.good is None else 'ok      ' if self.good else 'MISMATCH'} {self.text}"
 
 
@@ -45,7 +45,7 @@ def printed(found: Iterable[Check]) -> list[Check]:
     """The checks as a list, after each is printed."""
     every = list(found)
     for check in every:
-        print(check.line())
+        print(check)
     return every
 
 
@@ -53,7 +53,7 @@ def verify(place: Path, data: Path | None) -> int:
     """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
     path = result_file(place)
     result = results.read(path)
-    print(Check(True, f"{path}: the content has its hash").line())
+    print(Check(True, f"{path}: the content has its hash"))
     found = printed(checks(path.parent, result, data))
     bad = sum(check.good is False for check in found)
     recomputed = sum(check.good is True for check in found)
@@ -160,15 +160,14 @@ def _shares(path: Path) -> Mapping[tuple[str, str], float]:
     """(metric, split) -> sum of numerators over sum of denominators; UsageError for a damaged file."""
     if not path.is_file():
         return {}
-    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                both = sums[row["metric"], row["split"]]
-                both[0] += float(row["numerator"])
-                both[1] += float(row["denominator"])
-        return {key: up / down for key, (up, down) in sums.items()}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, csv.Error):
+        table = pandas.read_csv(
+            path, keep_default_na=False, dtype={"metric": str, "split": str, **dict.fromkeys(SHARES, float)}
+        )
+        sums = table.groupby(["metric", "split"])[list(SHARES)].sum()
+        shares: dict[tuple[str, str], float] = (sums[SHARES[0]] / sums[SHARES[1]]).to_dict()  # type: ignore[assignment]
+        return shares
+    except (KeyError, TypeError, ValueError):
         raise UsageError(
             f"{path} is no file of test items: columns metric, split, item, group, numerator and denominator "
             "were expected; make the run again with --rerun always"

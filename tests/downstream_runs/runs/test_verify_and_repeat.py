@@ -143,7 +143,7 @@ def test_another_result_is_said(
     rewrite(path, metrics=tuple(other if metric is wer else metric for metric in old.metrics))
     from downstream_runs.engine import folds
 
-    monkeypatch.setattr(folds, "run", lambda plan: old)
+    monkeypatch.setattr(folds, "run", lambda plan, with_demo: old)
     assert cli.main(["repeat", str(path), "--out", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH cer of test-clean was 50.0, is " in out and "another result" in out
