@@ -58,49 +58,26 @@ class BatchOrder:
 
     def seed(self, seed: int | None, number: int) -> int | None:
         """The seed of the items of batch `number`, from the run's; None where items are not seeded."""
+        if seed is None:
+            return None
         key = self.split if self.epoch is None else f"{self.split} {self.epoch}"
-        return None if seed is None else _seed(seed, key, number)
+        words = np.random.SeedSequence([seed, zlib.crc32(key.encode("utf-8")), number])
+        return int(words.generate_state(1)[0])
 
 
 def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) -> Iterator[Any]:
-    """The batches in their order; items that `cache` has are not read again."""
-    return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
-
-
-def read_plain(
-    dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
-) -> Iterator[Any]:
-    """The batches of `order`, of a data set that draws no random numbers."""
-    return prefetch.in_order(
-        _BatchReader(dataset, collate), [(None, batch) for batch in order], workers, seed=0
-    )
-
-
-def _read_all(order: BatchOrder, reading: Reading) -> Iterator[Any]:
+    """The batches in their order; items that `cache` has are not read again: they draw no random numbers."""
     numbers = range(order.skip, len(order.batches))
-    jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
-    yield from _start(
-        order, _BatchReader(order.loader.dataset, order.loader.collate_fn), jobs, reading.workers
-    )
-
-
-def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
-    """Reading begins in the states that follow the order; processes are seeded from those before it."""
-    restore_random_states(dict(order.before))
-    seed = int(torch.empty((), dtype=torch.int64).random_())
-    restore_random_states(dict(order.after))
-    return prefetch.in_order(read, jobs, workers, seed)
-
-
-def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
-    """As `_read_all`, without reading what is in the cache: such items draw no random numbers."""
+    if cache is None:
+        jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
+        yield from _start(order, BatchReader, jobs, reading.workers)
+        return
     # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
     keys = [[(batch[0],)] if len(batch) == 1 else batch for batch in order.batches]
-    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
-    numbers = range(order.skip, len(order.batches))
     unknown = {number: [key for key in keys[number] if key not in cache] for number in numbers}
     jobs = [(order.seed(reading.seed, number), unknown[number]) for number in numbers if unknown[number]]
-    new = _start(order, reader, jobs, reading.workers)
+    new = _start(order, ItemReader, jobs, reading.workers)
+    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
     for number in numbers:
         read_now = iter(next(new) if unknown[number] else ())
         contents = []
@@ -114,6 +91,23 @@ def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator
         yield contents[0] if len(contents) == 1 else order.loader.collate_fn(contents)
 
 
+def read_plain(
+    dataset: Any, collate: Callable[[list[Any]], Any], order: Sequence[list[Any]], workers: int
+) -> Iterator[Any]:
+    """The batches of `order`, of a data set that draws no random numbers."""
+    return prefetch.in_order(
+        BatchReader(dataset, collate), [(None, batch) for batch in order], workers, seed=0
+    )
+
+
+def _start(order: BatchOrder, reader: Any, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+    """Reading begins in the states that follow the order; processes are seeded from those before it."""
+    restore_random_states(dict(order.before))
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    restore_random_states(dict(order.after))
+    return prefetch.in_order(reader(order.loader.dataset, order.loader.collate_fn), jobs, workers, seed)
+
+
 def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
     """All batches of a split, drawn at once. Where each is of one item, `together` of them are made one."""
     before = random_states()
@@ -124,7 +118,7 @@ def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
     return BatchOrder(loader, batches, 0, before, random_states(), split)
 
 
-class _BatchReader:
+class BatchReader:
     """Reads the batch of (seed, indices), with random generators of that seed, or as they are if None."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
@@ -133,15 +127,10 @@ class _BatchReader:
     def __call__(self, job: tuple[int | None, list[Any]]) -> Any:
         seed, indices = job
         with seeded_reading(seed):
-            items = self._items(indices)
-        return self._batch(items)
-
-    def _items(self, indices: list[Any]) -> list[Any]:
-        if hasattr(self._dataset, "__getitems__"):
-            return list(self._dataset.__getitems__(indices))
-        return [self._dataset[index] for index in indices]
-
-    def _batch(self, items: list[Any]) -> Any:
+            if hasattr(self._dataset, "__getitems__"):
+                items = list(self._dataset.__getitems__(indices))
+            else:
+                items = [self._dataset[index] for index in indices]
         batch = self._collate(items)
         return tuple(batch) if isinstance(batch, zip) else batch  # s3prl's are good for one pass
 
@@ -165,8 +154,3 @@ def readable(found: Iterator[Any], split: str, step: Callable[[], int]) -> Itera
             f"{reason}; repair what this names and start the same command again, it goes on from its last "
             "checkpoint"
         ) from error
-
-
-def _seed(seed: int, key: str, number: int) -> int:
-    words = np.random.SeedSequence([seed, zlib.crc32(key.encode("utf-8")), number])
-    return int(words.generate_state(1)[0])

@@ -96,6 +96,24 @@ class Components:
                 f"look at the corpus with `{PROGRAM} check`"
             ) from error
 
+    def log_records(
+        self, split: str, records: Any, step: int, batch_ids: list[int], total: int
+    ) -> dict[str, float]:
+        """Have s3prl's expert log what it recorded of so many batches in all; the scalars by its names."""
+        import torch
+
+        log = ScalarLog()
+        with torch.no_grad():
+            self.downstream.log_records(
+                split,
+                records=records,
+                logger=log,
+                global_step=step,
+                batch_ids=batch_ids,
+                total_batch_num=total,
+            )
+        return log.scalars
+
     def layer_weights(self) -> list[float] | None:
         """The featurizer's weights over the hidden states, summing to 1; None if there is one layer only."""
         weights = getattr(self.featurizer, "weights", None)

@@ -19,7 +19,7 @@ from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
-from downstream_runs.engine.components import ScalarLog, make_specaug
+from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
 from downstream_runs.engine.trained_run import TrainedRun
@@ -248,18 +248,11 @@ class Trainer:
 
     def log(self) -> None:
         """Have s3prl's expert log what it recorded since the last time."""
-        log = ScalarLog()
-        with torch.no_grad():
-            self.components.downstream.log_records(
-                self.split,
-                records=self.records,
-                logger=log,
-                global_step=self.step,
-                batch_ids=self.batch_ids,
-                total_batch_num=self.total_batches,
-            )
+        scalars = self.components.log_records(
+            self.split, self.records, self.step, self.batch_ids, self.total_batches
+        )
         self.forget_records()
-        values = {"scalars": log.scalars, "learning_rate": self.optimization.rate}
+        values = {"scalars": scalars, "learning_rate": self.optimization.rate}
         self.run.journal.metric(self.split, self.step, values)
 
     def forget_records(self) -> None:

@@ -23,7 +23,7 @@ from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import Score
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
-from downstream_runs.engine.components import Components, ScalarLog
+from downstream_runs.engine.components import Components
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
 from upstream_arm.common.program import PROGRAM
@@ -133,7 +133,6 @@ class TrainedRun:
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
         records: dict[str, list[Any]] = defaultdict(list)
-        log = ScalarLog()
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(self.bar(read, desc=split, total=total)):
                 watch.names = batches.utterance_names(others)
@@ -141,15 +140,7 @@ class TrainedRun:
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
-            downstream.log_records(
-                split,
-                records=records,
-                logger=log,
-                global_step=step,
-                batch_ids=list(range(number + 1)),
-                total_batch_num=total,
-            )
-        return log.scalars
+            return components.log_records(split, records, step, list(range(number + 1)), total)
 
     def _check(self, evaluation: Evaluation) -> None:
         """Every utterance counted, and our number the one that s3prl found: else RunFailed."""
