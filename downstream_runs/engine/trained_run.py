@@ -166,7 +166,7 @@ class TrainedRun:
 
     def name(self, split: str) -> str:
         """What one of s3prl's splits is called in all that is written: by what was read."""
-        return official.read(self.plan.task, self.config).get(split, split)
+        return official.name(self.plan.task, self.config, split)
 
     def keep_items(self, split: str, scores: Sequence[Score]) -> None:
         """Have the test items of `scores` written to `items.csv`."""

@@ -67,9 +67,9 @@ def diverged(plan: RunPlan) -> bool:
 
 def dev_metric(task: TaskSpec, result: Result) -> Metric:
     """The number on dev that chooses among results of a task; RunFailed if this one has none."""
-    rule = official.selection(task, result.config)
+    rule = task.selection
     names = [rule.metric] if rule else [spec.name for spec in task.metrics if spec.official]
-    splits = (rule.split,) if rule else task.dev_splits
+    splits = (official.name(task, result.config, rule.split),) if rule else task.dev_splits
     for metric in result.metrics:
         if metric.name in names and metric.split in splits:
             return metric

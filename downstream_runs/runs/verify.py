@@ -23,6 +23,7 @@ from upstream_arm.common.files import sha256_file
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric, Result
+    from downstream_runs.core.task import TaskSpec
 
 GOOD, WRONG = 0, 1
 SHARES = ("numerator", "denominator")
@@ -104,10 +105,13 @@ def result_file(path: Path) -> Path:
 
 
 def _numbers(folder: Path, result: Result) -> Iterator[Check]:
+    task = tasks.get(result.task)
+    # Files of other splits belong to the last evaluation, not to the selected checkpoint.
+    splits = {official.name(task, result.config, split): split for split in task.test_splits}
     for metric in result.metrics:
-        if metric.split not in _test_splits(result):
+        if metric.split not in splits:
             continue
-        found = dict(_recomputed(folder, result, metric))
+        found = dict(_recomputed(folder, task, metric, splits[metric.split]))
         for source, value in found.items():
             yield _compared(metric, value, source)
         if not found:
@@ -131,20 +135,12 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
             )
 
 
-def _test_splits(result: Result) -> tuple[str, ...]:
-    """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
-    task = tasks.get(result.task)
-    names = official.read(task, result.config)
-    return tuple(names.get(split, split) for split in task.test_splits)
-
-
-def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
+def _recomputed(folder: Path, task: TaskSpec, metric: Metric, split: str) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     factor = 100.0 if metric.unit == "percent" else 1.0
-    task = tasks.get(result.task)
     if task.test is None:
         try:
-            scores = task.score(folder, official.original(task, result.config, metric.split), {})
+            scores = task.score(folder, split, {})
         except (ScoringError, OSError, KeyError):  # its files are not kept, or the number is s3prl's own
             scores = ()
         yield from (("predictions", score.value) for score in scores if score.metric == metric.name)
