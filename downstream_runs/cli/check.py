@@ -6,17 +6,14 @@ import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs.cli.findings import Finding, show
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import data_root
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.corpus import PreparedData
-    from downstream_runs.core.task import TaskSpec
 
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""

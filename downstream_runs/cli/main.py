@@ -142,8 +142,8 @@ def _distill_words(arguments: Sequence[str]) -> Sequence[str]:
     if "--data" in arguments:
         raise UsageError("--demo and --data both name a corpus: give one of the two")
     from downstream_runs import tasks
-    from downstream_runs.core import demo, run_folder
+    from downstream_runs.core import run_folder
 
     data = Path("runs") / run_folder.DEMO_DATA
-    demo.make(tasks.get("asr"), data)
+    tasks.get("asr").corpus.make_demo(data)
     return [*(word for word in arguments if word != "--demo"), "--data", str(data)]

@@ -7,22 +7,18 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
 from downstream_runs.core.corpus import shortfall
-from downstream_runs.core.run import resolve_config, run_dir
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.runs import status
 from upstream_arm import names
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
-
-if TYPE_CHECKING:
-    from downstream_runs.core.run import RunPlan
-    from downstream_runs.core.task import TaskSpec
 
 add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")

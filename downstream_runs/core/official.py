@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.task import TaskSpec
 
 OTHER_DATA = "other-data"
 """The label of a run whose data settings are not the official ones."""

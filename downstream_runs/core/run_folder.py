@@ -104,21 +104,10 @@ class RunFolder:
         found = sorted((self.path / CHECKPOINTS).glob("step-*.pt"), reverse=True)
         return {int(path.stem.split("-")[1]): path for path in found}
 
-    def clear(self) -> None:
-        """Remove everything but the lock."""
-        for path in self.path.iterdir():
-            if path.name != LOCK:
-                _remove(path)
-
-    def remove_temporary(self) -> None:
-        """Remove what a killed process was writing."""
-        for pattern in (".*.tmp", f"{CHECKPOINTS}/.*.tmp"):
-            for path in self.path.glob(pattern):
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    def remove(self, *patterns: str) -> None:
+        """Remove what matches the patterns, by default everything, but the lock."""
+        for path in [path for pattern in patterns or ("*",) for path in self.path.glob(pattern)]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import connection, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -44,11 +44,9 @@ from tqdm import tqdm
 
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import RunPlan
+from downstream_runs.engine.components import Components
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.engine.components import Components
 
 T = TypeVar("T")
 

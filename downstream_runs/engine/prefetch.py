@@ -92,19 +92,16 @@ class _Reading:
                 raise EOFError
             found = self.inbox.recv()
         except (EOFError, OSError):
-            raise self._ended() from None
+            self.process.join(END_SECONDS)
+            how = processes.how_it_ended(self.process.exitcode)
+            raise RunFailed(
+                f"a process that reads batches {how}; start the same command again, it goes on from its last "
+                "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers "
+                "takes less memory"
+            ) from None
         if isinstance(found, _Failure):
             raise found.error from _Trace(found.trace)
         return found
-
-    def _ended(self) -> RunFailed:
-        self.process.join(END_SECONDS)
-        how = processes.how_it_ended(self.process.exitcode)
-        return RunFailed(
-            f"a process that reads batches {how}; start the same command again, it goes on from its last "
-            "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers takes "
-            "less memory"
-        )
 
     def stop(self) -> None:
         self.process.kill()
@@ -154,20 +151,19 @@ def _message(read: Read, job: Any) -> tuple[bytes, bool]:
     """What a job gives, to be sent, or its error; and whether it is no error."""
     try:
         return _packed(read(job)), True
-    except MemoryError:
-        sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
-        return _packed(_Failure(RunFailed(sentence), "")), False
     except Exception as error:
-        return _packed(_Failure(_portable(error), traceback.format_exc())), False
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or what it says where it cannot be sent to another process."""
+        failure = _Failure(error, traceback.format_exc())
+        if isinstance(error, MemoryError):
+            sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
+            failure = _Failure(RunFailed(sentence), "")
     try:
-        sent = ForkingPickler.loads(ForkingPickler.dumps(error))
+        sent = type(ForkingPickler.loads(ForkingPickler.dumps(failure.error)))
     except Exception:  # an error's class may do anything
         sent = None
-    return error if type(sent) is type(error) else RuntimeError(f"{type(error).__name__}: {error}")
+    if sent is not type(failure.error):  # what it says is sent in its place
+        text = f"{type(failure.error).__name__}: {failure.error}"
+        failure = _Failure(RuntimeError(text), failure.trace)
+    return _packed(failure), False
 
 
 def _packed(content: Any) -> bytes:

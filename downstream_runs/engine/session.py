@@ -28,7 +28,7 @@ from downstream_runs.core.run import (
     resolve_config,
     run_dir,
 )
-from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
+from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import contents
 from downstream_runs.engine import components, distributed, feature_setup, result_builder, train
@@ -64,8 +64,8 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
-                files.clear()
-            files.remove_temporary()
+                files.remove()
+            files.remove(".*.tmp", f"{CHECKPOINTS}/.*.tmp")  # what a killed process was writing
             data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)

@@ -32,7 +32,12 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
     Diverged or UsageError.
     """
-    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, message))
+
+    def damaged(message: str) -> None:
+        print(message, file=run.terminal)
+        run.journal.event("damaged_checkpoint", 0, message=message)
+
+    checkpoints = Checkpoints(RunFolder(run.folder), damaged)
     state = _newest(run, checkpoints, context)
     trainer = Trainer(run, context)
     resumed = trainer.begin(state)
@@ -74,11 +79,6 @@ def note_session(run: TrainedRun, step: int, again: bool) -> None:
     partial = {"partial": dict(run.data.partial)} if run.data.partial else {}
     command = list(run.plan.command)
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
-
-
-def _damaged(run: TrainedRun, message: str) -> None:
-    print(message, file=run.terminal)
-    run.journal.event("damaged_checkpoint", 0, message=message)
 
 
 def _newest(
@@ -209,7 +209,10 @@ class Trainer:
         value = float(loss.detach())
         # Only now, when the loss was waited for. CTC would hide it: its infinite losses count as 0.
         if not good:
-            raise self._bad_features(wavs, utterance_names(others))
+            names, bad = utterance_names(others), finite.not_finite(self.components.features(wavs))
+            self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
+            named = [names[row] for row in bad] if len(names) == len(wavs) else names
+            raise finite.bad_features(named, self.split, self.step + 1)
         if not math.isfinite(value):
             names = utterance_names(others)
             raise finite.diverged(self.run.journal, self.step + 1, "loss", value, names)
@@ -217,12 +220,6 @@ class Trainer:
         for key, items in records.items():
             self.records[key] += items
         return value
-
-    def _bad_features(self, wavs: list[Any], names: list[str]) -> RunFailed:
-        bad = finite.not_finite(self.components.features(wavs))
-        self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
-        named = [names[row] for row in bad] if len(names) == len(wavs) else names
-        return finite.bad_features(named, self.split, self.step + 1)
 
     def update(self) -> None:
         """Change the weights by the gradients that were added up."""
@@ -313,7 +310,11 @@ class Trainer:
             "backwards": self.backwards,
             "trained": self.components.trained_state(),
             **self.optimization.state(),
-            "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
+            # In types that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers.
+            "records": {
+                key: [item.item() if hasattr(item, "item") else item for item in items]
+                for key, items in self.records.items()
+            },
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
@@ -341,8 +342,3 @@ class Trainer:
         if state["device"] != self.components.device.type:
             self._deviate(f"begun on {state['device']} and continued on {self.components.device.type}")
         return state
-
-
-def _plain(item: Any) -> Any:
-    """A record in a type that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers."""
-    return item.item() if hasattr(item, "item") else item

@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -179,21 +179,20 @@ class TrainedRun:
         also labels.
         """
         if self._items:
-            columns = ("metric", "split", "item", "group", "numerator", "denominator")
-            atomic_write_csv(self.folder / ITEMS, [columns, *self._rows()])
+            rows: list[Sequence[object]] = [("metric", "split", "item", "group", "numerator", "denominator")]
+            for split, score in self._items:
+                for one in score.items:
+                    group = self.data.groups.get(one.name, one.group)
+                    values = (one.name, group, one.numerator, one.denominator)
+                    rows.append((score.metric, self.name(split), *values))
+            atomic_write_csv(self.folder / ITEMS, rows)
             self.artefacts.append(ITEMS)
         about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:
-                    header, *rows = csv.reader(file)
-                atomic_write_csv(path, [[*header, "labels"], *([*row, " ".join(about)] for row in rows)])
-
-    def _rows(self) -> Iterator[Sequence[object]]:
-        for split, score in self._items:
-            for item in score.items:
-                group = self.data.groups.get(item.name, item.group)
-                yield score.metric, self.name(split), item.name, group, item.numerator, item.denominator
+                    header, *lines = csv.reader(file)
+                atomic_write_csv(path, [[*header, "labels"], *([*line, " ".join(about)] for line in lines)])
 
     def say(self, message: str) -> None:
         """A line for s3prl's log and the journal."""

@@ -10,13 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from downstream_runs.core.run import RunPlan
 from downstream_runs.launch import worker
 from upstream_arm.common import processes
-
-if TYPE_CHECKING:
-    from downstream_runs.core.run import RunPlan
 
 POLL_SECONDS = 0.2
 VISIBLE = "CUDA_VISIBLE_DEVICES"

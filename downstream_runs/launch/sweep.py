@@ -9,19 +9,17 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs.core import official, records, results
+from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_path, atomic_write_text, sha256_file
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric, Result
-    from downstream_runs.core.task import TaskSpec
 
 
 def finish(row: grid.Row) -> Result:

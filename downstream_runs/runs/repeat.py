@@ -6,9 +6,11 @@ import argparse
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs import recipes, tasks
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.results import Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
@@ -19,10 +21,6 @@ from downstream_runs.runs.verify import GOOD, WRONG, Check, printed
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
-
-if TYPE_CHECKING:
-    from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.core.results import Result
 
 
 def repeat(

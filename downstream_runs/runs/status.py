@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs.core import queue, records, results
 from downstream_runs.core.corpus import shortfall
+from downstream_runs.core.results import Result
 from downstream_runs.core.run_folder import (
     EVENTS,
     LOCK,
@@ -35,9 +36,6 @@ from upstream_arm.common.errors import ReportError, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import columns
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Result
 
 STATES = ("done", "running", "waiting", "failed", "stopped")
 BETWEEN_SECONDS = 30.0

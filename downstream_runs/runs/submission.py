@@ -13,20 +13,16 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs import tasks
 from downstream_runs.core import results
-from downstream_runs.core.results import LABELS
+from downstream_runs.core.results import LABELS, Result
 from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
+from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Result
-    from downstream_runs.core.task import TaskSpec
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas
 
 from downstream_runs import tasks
 from downstream_runs.core import official, results
+from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import BENCHMARK, ITEMS, RESULT, TRIALS
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.protocols import qbe
 from downstream_runs.scoring import eer, trials
 from downstream_runs.scoring.names import ScoringError
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric, Result
-    from downstream_runs.core.task import TaskSpec
 
 GOOD, WRONG = 0, 1
 SHARES = ("numerator", "denominator")
