@@ -31,12 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
     add("--recipe", default="superb", help="superb (the default) or paper")
-    add(
-        "--features-precision",
-        default="fp16",
-        choices=("fp16", "bf16", "fp32"),
-        help="of stored frames (default: fp16)",
-    )
+    precisions = ("fp16", "bf16", "fp32")
+    add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
 
 
 def run(options: argparse.Namespace) -> int:

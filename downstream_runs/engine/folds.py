@@ -1,4 +1,4 @@
-"""A task of several folds: each a run of its own, and the mean over all of them as the task's result."""
+"""The result of a task of several folds, each a run of its own: the mean over all of them."""
 
 from __future__ import annotations
 
@@ -8,39 +8,16 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from downstream_runs.core import results
 from downstream_runs.core.results import Metric, Result
-from downstream_runs.core.run import RunPlan, resolve_config, run_dir
-from downstream_runs.core.run_folder import RESULT, RunFolder
-from downstream_runs.engine import result_builder, session
+from downstream_runs.core.run import RunPlan, resolve_config
+from downstream_runs.core.run_folder import RESULT
+from downstream_runs.engine import result_builder
 from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.files import sha256_file
 
 
-def run(plan: RunPlan, *, rerun: str = "missing", with_demo: bool = False) -> Result:
-    """Do what is missing of a run, and leave in its folder why it failed if it does.
-
-    with_demo: make the task's synthetic corpus first. Errors as in `session.run`.
-    """
-    with RunFolder(run_dir(plan)).attempt():
-        if with_demo:
-            plan.task.corpus.make_demo(plan.data)
-        return _run(plan, rerun)
-
-
-def _run(plan: RunPlan, rerun: str) -> Result:
-    """Do what is missing of a run, all its folds where the plan names none; returns the task's result.
-
-    The number of a task with folds is the mean of the folds' numbers; there is none before all are done.
-    """
-    if not plan.task.folds or plan.fold is not None:
-        return session.run(plan, rerun=rerun)
-    found = [session.run(dataclasses.replace(plan, fold=fold), rerun=rerun) for fold in plan.folds]
-    folder = run_dir(plan)
-    return results.write_unless_same(folder / RESULT, _mean(plan, found, folder))
-
-
-def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
+def mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
+    """The result of the folds `found`, which lie in `folder`."""
     folds, first = plan.folds, found[0]
     every = [metric for result in found for metric in result.metrics]
     metrics: list[Metric] = []
@@ -48,14 +25,14 @@ def _mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
         single = [metric for metric in every if metric.role == "headline" and metric.name == name]
         of_folds = list(zip(folds, single, strict=True))
         each = "; ".join(f"{fold}: {metric.selection}" for fold, metric in of_folds)
-        mean = dataclasses.replace(
+        over_all = dataclasses.replace(
             single[0],
             value=in_order(metric.value for metric in single) / len(single),
             counts={f"{fold}_{key}": number for fold, one in of_folds for key, number in one.counts.items()},
             split=f"{single[0].split} of {', '.join(folds)}",
             selection=f"mean over {len(folds)} folds; in each: {each}",
         )
-        metrics.append(mean)  # and each fold's number for information
+        metrics.append(over_all)  # and each fold's number for information
         metrics += [
             dataclasses.replace(one, split=f"{one.split} of {fold}", official=False, role="information")
             for fold, one in of_folds

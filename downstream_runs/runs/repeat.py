@@ -15,7 +15,7 @@ from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe
-from downstream_runs.engine import folds
+from downstream_runs.engine import session
 from downstream_runs.recipes import BLOCKS
 from downstream_runs.runs.verify import GOOD, WRONG, Check, printed
 from upstream_arm import names
@@ -36,7 +36,7 @@ def repeat(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
     plan = _plan(old, command, features, options, out)
-    new = folds.run(plan, with_demo=command.demo)
+    new = session.run(plan, with_demo=command.demo)
     # The hashes that results had for the corpus before its contents were sampled.
     plans = (read_json(path) or {} for path in out.rglob(PLAN))
     found = printed(_differences(old, new, {str(plan.get("data_listing_sha256") or "") for plan in plans}))

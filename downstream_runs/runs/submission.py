@@ -125,7 +125,14 @@ def _read(folder: Path) -> Run:
     run = Run(folder, results.read(folder / RESULT))
     if SWEEP not in run.result.artefacts:
         return run
-    rate, digest = _chosen_rate(folder)
+    summary = read_json(folder / SWEEP) or {}
+    try:
+        one = next(one for one in summary["tried"] if one["lr"] == summary["chosen"])
+        rate, digest = folder / one["run"], str(one["content_sha256"])
+    except (KeyError, TypeError, StopIteration):
+        raise UsageError(
+            f"{folder / SWEEP} does not name the learning rate that was chosen; run the same command again"
+        ) from None
     if not (rate / RESULT).is_file():
         return run  # the sweep has links to what the chosen run's number needs
     run = Run(rate, results.read(rate / RESULT))
@@ -135,18 +142,6 @@ def _read(folder: Path) -> Run:
             "chooses again"
         )
     return run
-
-
-def _chosen_rate(folder: Path) -> tuple[Path, str]:
-    """Folder and content hash of the run that a sweep has chosen."""
-    summary = read_json(folder / SWEEP) or {}
-    try:
-        one = next(one for one in summary["tried"] if one["lr"] == summary["chosen"])
-        return folder / one["run"], str(one["content_sha256"])
-    except (KeyError, TypeError, StopIteration):
-        raise UsageError(
-            f"{folder / SWEEP} does not name the learning rate that was chosen; run the same command again"
-        ) from None
 
 
 def _members(run: Run, task: TaskSpec, labelled: bool) -> dict[str, Path]:

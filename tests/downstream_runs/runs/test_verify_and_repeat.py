@@ -142,9 +142,9 @@ def test_another_result_is_said(
     wer = next(metric for metric in old.metrics if metric.name == "cer" and metric.split == "test-clean")
     other = dataclasses.replace(wer, value=50.0, counts={"errors": 1, "length": 2})
     rewrite(path, metrics=tuple(other if metric is wer else metric for metric in old.metrics))
-    from downstream_runs.engine import folds
+    from downstream_runs.engine import session
 
-    monkeypatch.setattr(folds, "run", lambda plan, with_demo: old)
+    monkeypatch.setattr(session, "run", lambda plan, with_demo: old)
     assert cli.main(["repeat", str(path), "--out", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH cer of test-clean was 50.0, is " in out and "another result" in out
