@@ -43,10 +43,12 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | Non
             for number, run in list(active.items()):
                 if run.process.is_alive():
                     continue
-                outcome = run.outcome()
-                ended[number] = outcome
+                run.process.join()
+                code, seconds = run.process.exitcode or 0, time.monotonic() - run.started
+                last = worker.last_line(run.log)
+                ended[number] = worker.Outcome(plans[number], code, last, run.log, seconds)
                 slots.append(active.pop(number).devices)
-                worker.report(number, plans, outcome)
+                worker.report(number, plans, ended[number])
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         for run in active.values():
@@ -59,18 +61,12 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | Non
 
 @dataclass
 class _Active:
-    plan: RunPlan
+    """A run that has been started."""
+
     process: Any
     log: Path
     devices: Devices
     started: float
-
-    def outcome(self) -> worker.Outcome:
-        self.process.join()
-        seconds = time.monotonic() - self.started
-        return worker.Outcome(
-            self.plan, self.process.exitcode or 0, worker.last_line(self.log), self.log, seconds
-        )
 
 
 def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
@@ -80,7 +76,7 @@ def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
         target=_child, args=(plan, rerun, demo, log, devices, os.getpid())
     )
     process.start()
-    return _Active(plan, process, log, devices, time.monotonic())
+    return _Active(process, log, devices, time.monotonic())
 
 
 def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, parent: int) -> None:

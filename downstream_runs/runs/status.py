@@ -47,29 +47,6 @@ PARTIAL, FAILED = "On a part of the corpus", "Failed"
 COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
 
 
-PAGE = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-{%- if seconds %}<meta http-equiv="refresh" content="{{ seconds }}">{% endif %}<title>SUPERB runs</title>
-<style>
-body {font: 15px/1.4 sans-serif; margin: 2em} table {border-collapse: collapse}
-th, td {text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}
-.done td:nth-child(4) {color: #060} .failed td:nth-child(4) {color: #a00}
-.running td:nth-child(4) {color: #04a}
-</style></head><body>
-<h1>SUPERB runs</h1><p>{{ totals or "no runs" }}, in {{ out }}, at {{ now }}</p>
-<table><thead><tr>{% for name in columns %}<th>{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for run in runs -%}
-<tr class="{{ run.state }}">{% for cell in run.cells(out) %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor -%}
-</tbody></table>
-{%- for title, sentences in lists.items() if sentences %}<h2>{{ title }}</h2><ul>
-{%- for one in sentences %}<li>{{ one }}</li>{% endfor %}</ul>{% endfor %}
-</body></html>
-"""
-"""A template of jinja2's."""
-
-
 @dataclass(frozen=True)
 class Status:
     """One run.
@@ -203,18 +180,15 @@ def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> st
     """The same as a page that needs nothing beside it; a browser reads it again every so many `seconds`."""
     import jinja2  # takes a while to import
 
-    return (
-        jinja2.Environment(autoescape=True)
-        .from_string(PAGE)
-        .render(
-            runs=found,
-            out=out,
-            now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-            totals=totals(found),
-            columns=COLUMNS,
-            lists=_sentences(found, out),
-            seconds=None if seconds is None else max(round(seconds), 1),
-        )
+    page = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
+    return jinja2.Template(page, autoescape=True).render(
+        runs=found,
+        out=out,
+        now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        totals=totals(found),
+        columns=COLUMNS,
+        lists=_sentences(found, out),
+        seconds=None if seconds is None else max(round(seconds), 1),
     )
 
 
