@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import zlib
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,29 +67,16 @@ class BatchOrder:
 
 
 def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) -> Iterator[Any]:
-    """The batches in their order; items that `cache` has are not read again: they draw no random numbers."""
-    numbers = range(order.skip, len(order.batches))
+    """The batches in their order; items that `cache` has are not read again."""
     if cache is None:
+        numbers = range(order.skip, len(order.batches))
         jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
-        yield from _start(order, BatchReader, jobs, reading.workers)
+        whole = BatchReader(order.loader.dataset, order.loader.collate_fn)
+        yield from _start(order, whole, jobs, reading.workers)
         return
-    # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
-    keys = [[(batch[0],)] if len(batch) == 1 else batch for batch in order.batches]
-    unknown = {number: [key for key in keys[number] if key not in cache] for number in numbers}
-    jobs = [(order.seed(reading.seed, number), unknown[number]) for number in numbers if unknown[number]]
-    new = _start(order, ItemReader, jobs, reading.workers)
-    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
-    for number in numbers:
-        read_now = iter(next(new) if unknown[number] else ())
-        contents = []
-        for key in keys[number]:
-            if key in unknown[number]:
-                content, drew = next(read_now)
-                again = functools.partial(reader.content, key)
-                contents.append(content if drew else cache.keep(key, content, again))
-            else:
-                contents.append(cache[key])
-        yield contents[0] if len(contents) == 1 else order.loader.collate_fn(contents)
+    # s3prl's ctc tasks have an item for a bucket of files, and each file is in many buckets.
+    by_file = hasattr(order.loader.dataset, "files")
+    yield from (_read_by_file if by_file else _read_new)(order, reading, cache)
 
 
 def read_plain(
@@ -100,12 +88,52 @@ def read_plain(
     )
 
 
-def _start(order: BatchOrder, reader: Any, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """Reading begins in the states that follow the order; processes are seeded from those before it."""
     restore_random_states(dict(order.before))
     seed = int(torch.empty((), dtype=torch.int64).random_())
     restore_random_states(dict(order.after))
-    return prefetch.in_order(reader(order.loader.dataset, order.loader.collate_fn), jobs, workers, seed)
+    return prefetch.in_order(read, jobs, workers, seed)
+
+
+def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
+    """As `read`, without reading what is in the cache: such items draw no random numbers."""
+    reader = ItemReader(order.loader.dataset)
+    numbers = range(order.skip, len(order.batches))
+    unknown = {number: [index for index in order.batches[number] if index not in cache] for number in numbers}
+    jobs = [(order.seed(reading.seed, number), unknown[number]) for number in numbers if unknown[number]]
+    new = _start(order, reader, jobs, reading.workers)
+    for number in numbers:
+        read_now = iter(next(new) if unknown[number] else ())
+        contents = []
+        for index in order.batches[number]:
+            if index in unknown[number]:
+                content, drew = next(read_now)
+                again = functools.partial(reader.content, index)
+                contents.append(content if drew else cache.keep(index, content, again))
+            else:
+                contents.append(cache[index])
+        yield order.loader.collate_fn(contents)
+
+
+def _read_by_file(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
+    """As `read`, reading each file once, for the first batch that it is in."""
+    dataset = order.loader.dataset
+    numbers = range(order.skip, len(order.batches))
+    unknown: dict[int, list[str]] = {}
+    known = set(cache)
+    for number in numbers:
+        files = dict.fromkeys(file for index in order.batches[number] for file in dataset.files(index))
+        unknown[number] = [file for file in files if file not in known]
+        known.update(unknown[number])
+    jobs = [unknown[number] for number in numbers if unknown[number]]
+    new = _start(order, lambda files: [dataset.read(file) for file in files], jobs, reading.workers)
+    for number in numbers:
+        waves = zip(unknown[number], next(new) if unknown[number] else (), strict=True)
+        fresh = {file: cache.keep_file(file, wave, dataset.read) for file, wave in waves}
+        with dataset.given(ChainMap(fresh, cache)):
+            batch = order.loader.collate_fn([dataset[index] for index in order.batches[number]])
+        yield batch
 
 
 def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
