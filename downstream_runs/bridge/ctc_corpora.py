@@ -23,8 +23,8 @@ from typing import Any
 
 from downstream_runs.bridge import s3prl_folder
 from downstream_runs.bridge.stand_ins import supply_module
-from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 Example = tuple[Path, list[int]]
 
