@@ -3,7 +3,7 @@
 A torch file holds pickles, small programs that may name any function and call it. torch's own reader
 (`torch.load` with `weights_only=True`) builds tensors and plain values alone and refuses every other name.
 For what training programs leave in a checkpoint beside its weights, such as optimisers and configurations
-(`_STAND_INS`, `_LEFT_BEHIND`), it is given something empty to build, and nothing of their modules is imported.
+(`_STAND_INS`, `_LEFT_BEHIND`), it gets something empty to build, and nothing of their modules is imported.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def damaged(path: Path, what: str) -> UpstreamError:
 
 
 def _check_zip(path: Path) -> bool:
-    """Whether a file is a zip whose tensors can be read in place; UpstreamError for one that is not torch's."""
+    """Whether a file is a zip with tensors to be read in place; UpstreamError for one that is not torch's."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return False
