@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from upstream_arm.common.arguments import Parser
-from upstream_arm.common.errors import UsageError
+from upstream_arm.common.errors import UsageError, say, tell
 
 # What a command needs is imported by it: `--help` and `table` need no numpy.
 
@@ -21,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return tell(error)
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -30,9 +30,7 @@ def _score(options: argparse.Namespace) -> int:
 
     text, notes = score(options.rows)
     print(text, end="")
-    for note in notes:
-        print(note, file=sys.stderr)
-    return 0
+    return _told(notes, ())
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -49,7 +47,7 @@ def _report(options: argparse.Namespace) -> int:
 def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
     for kind, sentences in (("note", notes), ("error", problems)):
         for sentence in sentences:
-            print(f"{kind}: {sentence}", file=sys.stderr)
+            say(f"{kind}: {sentence}", 0)
     return 2 if problems else 0
 
 
@@ -61,11 +59,10 @@ def _compare(options: argparse.Namespace) -> int:
     systems, problems = compare.with_items(compare.find(options.system, collection))
     if len(systems) < 2:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
-    to_text = {"markdown": render.to_markdown, "latex": render.to_latex, "csv": render.to_csv}[options.format]
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
         tables.append(compare.tests_table([systems]))
-    print("\n".join(map(to_text, tables)), end="")
+    print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])
 
 
@@ -95,77 +92,70 @@ def _table(options: argparse.Namespace) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "the paper's Table 1 with our results below it"
-    text = (
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], about: str, text: str, **settings: Any
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=text)
+        made.set_defaults(run=run, **settings)
+        if run in (_table, _report):
+            places = "a result.json, or a folder to search for them (default: runs/)"
+            made.add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
+        return made
+
+    table = command(
+        "table",
+        _table,
+        "the paper's Table 1 with our results below it",
         "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
-        "labels, selection rules and deviations from the protocol."
+        "labels, selection rules and deviations from the protocol.",
     )
-    _add_table(commands.add_parser("table", help=about, description=text))
-    about = "overall, superb_s and superb_r of any rows"
-    text = (
+    choice = table.add_mutually_exclusive_group()
+    tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
+    choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
+    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
+    _add_format(table, "markdown", "csv")
+    score = command(
+        "score",
+        _score,
+        "overall, superb_s and superb_r of any rows",
         "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
-        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r."
+        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r.",
     )
-    _add_score(commands.add_parser("score", help=about, description=text))
-    about = "any systems side by side, with differences and tests"
-    text = (
+    columns = (
+        "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
+        "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
+    )
+    score.add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
+    compare = command(
+        "compare",
+        _compare,
+        "any systems side by side, with differences and tests",
         "Print systems side by side, each with its difference to the first, and paired tests between runs of "
-        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model."
+        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
     )
-    _add_compare(commands.add_parser("compare", help=about, description=text))
+    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
+    where = "where our results are; may be given again (default: runs/)"
+    compare.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
+    _add_format(compare, "markdown", "latex", "csv")
     for name, about, text in (
         ("paper", "Tables 1 to 4 of the paper with our block", "Tables 1 to 4 of arXiv 2305.11685"),
         ("build", "every table and figure, and one page of all", "every table, figure and one page"),
     ):
         text = f"Write {text}, from published rows and, in blocks of their own, our results."
-        report = commands.add_parser(name, help=about, description=text)
-        _add_report(report)
-        report.set_defaults(whole=name == "build")
+        report = command(name, _report, about, text, whole=name == "build")
+        where = "where runs are, as in every command (default: runs)"
+        report.add_argument("--out", type=Path, metavar="DIR", help=where)
+        to = Path("reports", "out")
+        report.add_argument(
+            "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
+        )
     return parser
 
 
-def _add_table(parser: argparse.ArgumentParser) -> None:
-    _add_places(parser)
-    choice = parser.add_mutually_exclusive_group()
-    tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
-    choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
-    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
-    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    parser.set_defaults(run=_table)
-
-
-def _add_score(parser: argparse.ArgumentParser) -> None:
-    columns = (
-        "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
-        "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
-    )
-    parser.add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
-    parser.set_defaults(run=_score)
-
-
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
-    where = "where our results are; may be given again (default: runs/)"
-    parser.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
-    formats = ("markdown", "latex", "csv")
-    parser.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
-    parser.set_defaults(run=_compare)
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    _add_places(parser)
-    where = "where runs are, as in every command (default: runs)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
-    to = Path("reports") / "out"
-    parser.add_argument(
-        "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
-    )
-    parser.set_defaults(run=_report)
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    places = "a result.json, or a folder to search for them (default: runs/)"
-    parser.add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
+def _add_format(parser: argparse.ArgumentParser, default: str, *others: str) -> None:
+    formats = (default, *others)
+    parser.add_argument("--format", choices=formats, default=default, help="default: %(default)s")
 
 
 def _run() -> int:

@@ -69,7 +69,7 @@ def _measured(
     testable: list[System] = []
     problems = list(collection.problems)
     for system in collection.systems:
-        items, wrong = items_of(system)
+        items, wrong = items_of(system.runs)
         around[system.name] = intervals(items)
         testable += [system] if items else []
         problems += wrong

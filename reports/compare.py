@@ -53,7 +53,7 @@ def with_items(systems: Sequence[System]) -> tuple[list[System], list[str]]:
     """The systems with the test items of those of ours, and what is wrong with these."""
     filled, problems = [], []
     for system in systems:
-        items, wrong = items_of(system)
+        items, wrong = items_of(system.runs)
         filled.append(dataclasses.replace(system, items=items))
         problems += wrong
     return filled, problems
@@ -66,39 +66,33 @@ def values_table(systems: Sequence[System]) -> Table:
         names = (system.name, f"Δ {system.name}") if place else (system.name,)
         heads += [Head(name, system.source.split(":")[0]) for name in names]
     lines = [
-        _line(
-            column.header,
-            [column.in_unit(one.values[key]) if key in one.values else None for one in systems],
-            column.digits,
-            systems,
-        )
+        (column.header, [column.in_unit(one.values[key]) if key in one.values else None for one in systems])
         for key, column in BY_KEY.items()
-        if any(key in one.values for one in systems)
     ]
+    digits = {column.header: column.digits for column in BY_KEY.values()}
     common = scores.shared(*(one.values for one in systems))
     whole = not any(scores.missing(one.values) for one in systems)
     if whole:
-        lines.append(_line(OVERALL, [scores.overall(one.values) for one in systems], 2, systems))
+        lines.append((OVERALL, [scores.overall(one.values) for one in systems]))
     elif common:
         means = [scores.partial_mean(one.values, common) for one in systems]
-        lines.append(_line(f"Partial mean over {len(common)} of 11 ↑", means, 2, systems))
+        lines.append((f"Partial mean over {len(common)} of 11 ↑", [*means]))
+    subtracted = [comparable(systems[0], system) for system in systems]
+
+    def cells(name: str, values: Sequence[float | None]) -> tuple[Cell, ...]:
+        base, row = values[0], [text(name)]
+        for place, value in enumerate(values):
+            row.append(number(value, digits.get(name, 2)))
+            if place and (base is None or value is None or not subtracted[place]):
+                row.append(EMPTY)
+            elif place:
+                row.append(_signed((value or 0) - (base or 0), digits.get(name, 2)))
+        return tuple(row)
+
+    rows = tuple(cells(name, values) for name, values in lines if any(value is not None for value in values))
     title = "Comparison: " + ", ".join(system.name for system in systems)
-    block = Block("Values and differences", tuple(lines), warning=blocks.warning(systems))
+    block = Block("Values and differences", rows, warning=blocks.warning(systems))
     return made("compare", title, of_cells(heads), [block], _notes(systems, common, whole))
-
-
-def _line(
-    name: str, values: Sequence[float | None], digits: int, systems: Sequence[System]
-) -> tuple[Cell, ...]:
-    """The name, the first value, then of each other system its value and its difference to the first."""
-    base, cells = values[0], [text(name), number(values[0], digits)]
-    for value, system in zip(values[1:], systems[1:], strict=True):
-        cells.append(number(value, digits))
-        if base is None or value is None or not comparable(systems[0], system):
-            cells.append(EMPTY)
-        else:
-            cells.append(_signed(value - base, digits))
-    return tuple(cells)
 
 
 def _signed(value: float, digits: int) -> Cell:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from downstream_runs.core.results import Result
-from reports.items import ScoredItems
 from reports.table import Cell
+
+if TYPE_CHECKING:
+    from reports.items import ScoredItems
 
 OURS = "ours"
 

@@ -288,6 +288,7 @@ def check_fit(state: Mapping[str, Tensor], config: StudentConfig, path: Path) ->
         name, differing = nearest_preset(state)
         more = f" and {len(wrong) - _SHOWN} more" if wrong[_SHOWN:] else ""
         raise UpstreamError(
-            f"the weights of {path} do not fit the student's configuration: {', '.join(wrong[:_SHOWN])}{more}; "
-            f"give the training yaml that it was made with (the preset {name} has {differing} differences)"
+            f"the weights of {path} do not fit the student's configuration: {', '.join(wrong[:_SHOWN])}"
+            f"{more}; give the training yaml that it was made with (the preset {name} has {differing} "
+            "differences)"
         )

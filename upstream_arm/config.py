@@ -201,7 +201,7 @@ def check_keys(block: Mapping[str, Any], known: Collection[str], needed: Iterabl
     unknown = sorted(str(key) for key in block if key not in known)
     if unknown:
         raise UpstreamError(
-            f"{what} has the unknown key {unknown[0]!r}, expected only {', '.join(known)}; remove or correct it"
+            f"{what} has the unknown key {unknown[0]!r}, expected only {', '.join(known)}; correct it"
         )
     lacking = [key for key in needed if key not in block]
     if lacking:

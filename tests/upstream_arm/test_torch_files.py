@@ -104,7 +104,7 @@ def archive(folder: Path, code: bytes, **storages: bytes) -> Path:
     ],
 )
 def test_every_way_to_name_a_function(code: bytes, tmp_path: Path) -> None:
-    with pytest.raises(UpstreamError, match="asks for|damaged"):
+    with pytest.raises(UpstreamError, match=r"asks for|damaged"):
         read_torch(archive(tmp_path, code))
 
 
