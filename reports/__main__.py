@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError, say, tell
@@ -89,73 +88,70 @@ def _table(options: argparse.Namespace) -> int:
     return _told(collection.notes, collection.problems)
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], about: str, text: str, **settings: Any
-    ) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=text)
-        made.set_defaults(run=run, **settings)
-        if run in (_table, _report):
-            places = "a result.json, or a folder to search for them (default: runs/)"
-            made.add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
-        return made
-
-    table = command(
-        "table",
+#: Name of a command -> what runs it, what it is for, and what it does.
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
+    "table": (
         _table,
         "the paper's Table 1 with our results below it",
         "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
         "labels, selection rules and deviations from the protocol.",
-    )
-    choice = table.add_mutually_exclusive_group()
-    tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
-    choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
-    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
-    _add_format(table, "markdown", "csv")
-    score = command(
-        "score",
+    ),
+    "score": (
         _score,
         "overall, superb_s and superb_r of any rows",
         "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
         "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r.",
-    )
-    columns = (
-        "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
-        "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
-    )
-    score.add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
-    compare = command(
-        "compare",
+    ),
+    "compare": (
         _compare,
         "any systems side by side, with differences and tests",
         "Print systems side by side, each with its difference to the first, and paired tests between runs of "
         "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+    ),
+    "paper": (
+        _report,
+        "Tables 1 to 4 of the paper with our block",
+        "Write Tables 1 to 4 of arXiv 2305.11685, with our results in blocks of their own.",
+    ),
+    "build": (
+        _report,
+        "every table and figure, and one page of all",
+        "Write every table, figure and one page, with our results in blocks of their own.",
+    ),
+}
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made = {}
+    for name, (run, about, text) in _COMMANDS.items():
+        made[name] = commands.add_parser(name, help=about, description=text)
+        made[name].set_defaults(run=run, whole=name == "build")
+    for name in ("table", "paper", "build"):
+        places = "a result.json, or a folder to search for them (default: runs/)"
+        made[name].add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
+    choice = made["table"].add_mutually_exclusive_group()
+    tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
+    choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
+    choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
+    columns = (
+        "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
+        "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
     )
-    compare.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
+    made["score"].add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
+    example = 'for example armhubert "HuBERT BASE"'
+    made["compare"].add_argument("system", nargs="+", metavar="SYSTEM", help=example)
     where = "where our results are; may be given again (default: runs/)"
-    compare.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
-    _add_format(compare, "markdown", "latex", "csv")
-    for name, about, text in (
-        ("paper", "Tables 1 to 4 of the paper with our block", "Tables 1 to 4 of arXiv 2305.11685"),
-        ("build", "every table and figure, and one page of all", "every table, figure and one page"),
-    ):
-        text = f"Write {text}, from published rows and, in blocks of their own, our results."
-        report = command(name, _report, about, text, whole=name == "build")
+    made["compare"].add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
+    for name, formats in (("table", ("markdown", "csv")), ("compare", ("markdown", "latex", "csv"))):
+        made[name].add_argument("--format", choices=formats, default="markdown", help="default: markdown")
+    for name in ("paper", "build"):
         where = "where runs are, as in every command (default: runs)"
-        report.add_argument("--out", type=Path, metavar="DIR", help=where)
-        to = Path("reports", "out")
-        report.add_argument(
-            "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
-        )
+        made[name].add_argument("--out", type=Path, metavar="DIR", help=where)
+        to, where = Path("reports", "out"), "where it is written (default: %(default)s)"
+        made[name].add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
     return parser
-
-
-def _add_format(parser: argparse.ArgumentParser, default: str, *others: str) -> None:
-    formats = (default, *others)
-    parser.add_argument("--format", choices=formats, default=default, help="default: %(default)s")
 
 
 def _run() -> int:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_path
-from upstream_arm.common.reading import open_regular
 from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.config_yaml import from_authors, load_yaml
 from upstream_arm.names import SWITCHES
@@ -147,23 +146,27 @@ def choose_config(
 
 def _is_safetensors(path: Path) -> bool:
     """Whether a file is safetensors; if not it may be torch's. UpstreamError if it can be neither."""
+    if not path.exists():
+        raise UpstreamError(f"{path} does not exist, expected a student's checkpoint; check the path")
+    if not path.is_file():
+        raise UpstreamError(f"{path} is not a file, expected a student's checkpoint; give the file itself")
     try:
-        with open_regular(path) as file:
+        with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise UpstreamError(
-            f"{path} cannot be read ({error.strerror}), expected a student's checkpoint; check the path"
-        ) from None
+        raise UpstreamError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
-    if head[8:9] == b"{":
+    if len(head) > 8 and head[8:9] == b"{":
         return True
-    what = f"no checkpoint (it begins with {head[:16]!r})"
+    if not head:
+        raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
+    what, advice = f"not a checkpoint (it begins with {head[:16]!r})", "give the right file"
     if head.startswith(b"version https://git-lfs"):
-        what = "a git-lfs pointer and not what it points to"
+        what, advice = "a git-lfs pointer", "run 'git lfs pull', or download what it points to"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        what = "a web page"
-    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; download the file itself")
+        what, advice = "a web page", "download the file itself, not the page that shows it"
+    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; {advice}")
 
 
 _Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], tuple[str, ...]]
@@ -172,16 +175,16 @@ _Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], 
 def _torch_file(path: Path) -> _Content:
     """Weights by name, the configuration in the authors' Lightning files, the file's remarks and labels."""
     content = read_torch(path)
-    lightning = isinstance(content, Mapping) and "state_dict" in content
+    if not isinstance(content, Mapping) or not content:
+        raise UpstreamError(
+            f"{path} holds no weights by name, expected a student's checkpoint; give another file"
+        )
+    lightning = "state_dict" in content
     state = content["state_dict"] if lightning else content
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
-        what = (
-            f"the entries {', '.join(map(repr, [*content][:5]))}"
-            if isinstance(content, Mapping)
-            else "others"
-        )
+        keys = ", ".join(repr(key) for key in list(content)[:5])
         raise UpstreamError(
-            f"{path} holds no weights by name ({what}), expected a student's; give another file"
+            f"{path} holds no student (its entries are {keys}), expected weights; give another file"
         )
     if not lightning:
         return state, None, {}, ()
@@ -190,9 +193,10 @@ def _torch_file(path: Path) -> _Content:
     for key in ("cfg", "distiller"):  # their whole training yaml
         block = block.get(key) if isinstance(block, Mapping) else None
     try:
-        return state, from_authors(block) if isinstance(block, Mapping) else None, remarks, ()
+        config = from_authors(block) if isinstance(block, Mapping) else None
     except UpstreamError as error:
         raise UpstreamError(f"{path}: {error}") from None
+    return state, config, remarks, ()
 
 
 def _safetensors(path: Path) -> _Content:
@@ -208,14 +212,14 @@ def _safetensors(path: Path) -> _Content:
         raise damaged(path, f"its labels are {labels!r}")
     if FORMAT_KEY not in metadata:
         return state, None, metadata, tuple(labels)
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise UpstreamError(
+            f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; update this package"
+        )
     try:
-        if metadata[FORMAT_KEY] != FORMAT:
-            raise ValueError(f"student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}")
         return state, from_mapping(json.loads(metadata[CONFIG_KEY])), metadata, tuple(labels)
     except (KeyError, TypeError, ValueError) as error:
-        raise UpstreamError(
-            f"{path} has no readable configuration ({error}); convert it again with this version"
-        ) from None
+        raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
 
 
 def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
@@ -223,12 +227,17 @@ def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
         tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
-    if not any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
-        return tensors
-    own = {key: value for key, value in tensors.items() if key.startswith(STUDENT_PREFIX)}
-    if not own:
-        raise UpstreamError(f"{path} holds only a teacher's weights, expected a student's; give another file")
-    return {key.removeprefix(STUDENT_PREFIX): value for key, value in own.items()}
+    if any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
+        tensors = {
+            key.removeprefix(STUDENT_PREFIX): value
+            for key, value in tensors.items()
+            if key.startswith(STUDENT_PREFIX)
+        }
+        if not tensors:
+            raise UpstreamError(
+                f"{path} holds only a teacher's weights, expected a student's; give another file"
+            )
+    return tensors
 
 
 def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
@@ -276,19 +285,31 @@ def nearest_preset(state: Mapping[str, Tensor]) -> tuple[str, int]:
 def check_fit(state: Mapping[str, Tensor], config: StudentConfig, path: Path) -> None:
     """Make sure that the weights are exactly those of the configuration.
 
-    UpstreamError names the first that are not and the preset that fits.
+    UpstreamError names the first missing, surplus and misshaped weights and the preset that fits.
     """
     expected, own = expected_shapes(config), _shapes(state)
-    wrong = [
-        f"{key} is {own.get(key, 'missing')}, expected {expected.get(key, 'none')}"
-        for key in {**expected, **own}
-        if own.get(key) != expected.get(key)
-    ]
-    if wrong:
-        name, differing = nearest_preset(state)
-        more = f" and {len(wrong) - _SHOWN} more" if wrong[_SHOWN:] else ""
-        raise UpstreamError(
-            f"the weights of {path} do not fit the student's configuration: {', '.join(wrong[:_SHOWN])}"
-            f"{more}; give the training yaml that it was made with (the preset {name} has {differing} "
-            "differences)"
+    problems = {
+        "missing": [key for key in expected if key not in own],
+        "unexpected": [key for key in own if key not in expected],
+        "misshaped": [
+            f"{key} is {own[key]}, expected {shape}"
+            for key, shape in expected.items()
+            if own.get(key, shape) != shape
+        ],
+    }
+    if not any(problems.values()):
+        return
+    name, differing = nearest_preset(state)
+    advice = f"they fit the preset {name}, so give its training yaml or choose {name}"
+    if differing:
+        advice = (
+            f"no preset fits either (nearest is {name}, {differing} differences), so give the training yaml "
+            "that the checkpoint was made with"
         )
+    told = "; ".join(f"{label} {_first(items)}" for label, items in problems.items() if items)
+    raise UpstreamError(f"the weights of {path} do not fit the student's configuration: {told}; {advice}")
+
+
+def _first(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if items[_SHOWN:] else ""
+    return ", ".join(items[:_SHOWN]) + more

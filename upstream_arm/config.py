@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
@@ -66,12 +66,7 @@ class StudentConfig:
     repeats: int | None = None  # None for the paper's students, whose layers have weights of their own
 
     def __post_init__(self) -> None:
-        for name, is_right, expected in _requirements(self):
-            if not is_right:
-                raise UpstreamError(
-                    f"{name} is {getattr(self, name)!r}, expected {expected}; correct it in the model's "
-                    "configuration"
-                )
+        _check(self)
 
     @property
     def layers(self) -> int:
@@ -94,20 +89,24 @@ class StudentConfig:
 
         UpstreamError for an unknown switch or value, and for `repeats` of a student that is not unfolded.
         """
-        changes: dict[str, Any] = {}
-        for name, value in switches.items():
-            if name not in SWITCHES:
-                raise UpstreamError(f"there is no switch {name!r}, expected {' or '.join(SWITCHES)}")
-            if value is not None and str(value) not in SWITCHES[name]:
-                known = ", ".join(SWITCHES[name])
-                raise UpstreamError(f"the switch {name} is {value!r}, expected one of {known}; correct it")
-            if value not in (None, SWITCHES["repeats"][0]):
-                changes[name] = int(value) if name == "repeats" else value
-        if "repeats" in changes and self.repeats is None:
-            raise UpstreamError(
-                "the switch repeats is for unfolded students, and this one's layers have weights of their "
-                "own; leave it out"
-            )
+        unknown = sorted(set(switches) - set(SWITCHES))
+        if unknown:
+            raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(SWITCHES)}")
+        changes = {
+            name: value for name, value in switches.items() if value not in (None, SWITCHES["repeats"][0])
+        }
+        if "repeats" in changes:
+            if self.repeats is None:
+                raise UpstreamError(
+                    "the switch repeats is for unfolded students, and this one's layers have weights of "
+                    "their own; leave it out"
+                )
+            if str(changes["repeats"]) not in SWITCHES["repeats"]:
+                raise UpstreamError(
+                    f"repeats is {changes['repeats']!r}, expected {SWITCHES['repeats'][1]} to "
+                    f"{SWITCHES['repeats'][-1]}; correct it"
+                )
+            changes["repeats"] = int(str(changes["repeats"]))
         return self.replace(**changes)
 
     def replace(self, **changes: Any) -> StudentConfig:
@@ -131,31 +130,40 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _requirements(config: StudentConfig) -> Iterator[tuple[str, bool, str]]:
-    """Field, whether its value is right, and what is expected; later ones build on those before."""
+def _check(config: StudentConfig) -> None:
+    def refuse(name: str, expected: str) -> None:
+        value = getattr(config, name)
+        raise UpstreamError(
+            f"{name} is {value!r}, expected {expected}; correct it in the model's configuration"
+        )
+
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        yield name, _is_count(getattr(config, name)), "a positive whole number"
+        if not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number")
     for name in ("projection_dim", "repeats"):
-        value: Any = getattr(config, name)
-        yield name, value is None or _is_count(value), "a positive whole number or nothing"
+        if getattr(config, name) is not None and not _is_count(getattr(config, name)):
+            refuse(name, "a positive whole number or nothing")
     for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
         value = getattr(config, name)
-        yield name, type(value) in (int, float) and 0 <= value < 1, "a number from 0 up to 1"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+            refuse(name, "a number from 0 up to 1")
     for name in ("reuse_softmax", "batching"):
-        yield name, getattr(config, name) in SWITCHES[name], " or ".join(SWITCHES[name])
+        if getattr(config, name) not in SWITCHES[name]:
+            refuse(name, " or ".join(SWITCHES[name]))
     for name in ("heads", "conv_pos_groups"):
-        number = getattr(config, name)
-        yield "embed_dim", config.embed_dim % number == 0, f"a width that is divisible by {name} {number}"
-    yield "layer_grad_scale", isinstance(config.layer_grad_scale, bool), "true or false"
+        if config.embed_dim % getattr(config, name):
+            refuse("embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+    if not isinstance(config.layer_grad_scale, bool):
+        refuse("layer_grad_scale", "true or false")
     triples = all(len(layer) == 3 and all(map(_is_count, layer)) for layer in config.conv_layers)
-    whole = bool(config.conv_layers) and triples
-    yield "conv_layers", whole, "triples of positive numbers (out channels, kernel, stride)"
-    last = config.conv_layers[-1][0]
-    yield "embed_dim", last == config.embed_dim, f"{last}, the channels of the last convolution"
-    pattern = config.reuse_pattern
-    flags = bool(pattern) and all(isinstance(entry, bool) for entry in pattern)
-    yield "reuse_pattern", flags, "a list of true and false, one a block"
-    yield "reuse_pattern", pattern[0], "true first: no layer before the first computes a map to reuse"
+    if not config.conv_layers or not triples:
+        refuse("conv_layers", "triples of positive numbers (out channels, kernel, stride)")
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse("embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
+    if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
+        refuse("reuse_pattern", "a list of true and false, one a block")
+    if not config.reuse_pattern[0]:
+        refuse("reuse_pattern", "true first: no layer before the first computes a map to reuse")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:
@@ -178,17 +186,20 @@ def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool
 
 def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     """Read our own form, as `to_mapping` writes it; UpstreamError for unknown, missing or wrong keys."""
-    fields = dataclasses.fields(StudentConfig)
-    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
-    check_keys(mapping, [field.name for field in fields], needed, "the student's configuration")
-    values = dict(mapping)
-    layers: Any = values["conv_layers"]
-    layers = parse_list(layers, "conv_layers") if isinstance(layers, str) else layers
-    if not isinstance(layers, (list, tuple)) or any(not isinstance(layer, (list, tuple)) for layer in layers):
+    fields = {field.name: field for field in dataclasses.fields(StudentConfig)}
+    unknown = sorted(set(mapping) - set(fields))
+    if unknown:
         raise UpstreamError(
-            f"conv_layers is {layers!r}, expected a list of (out channels, kernel, stride); correct it"
+            f"the student's configuration has the unknown key {unknown[0]!r}, expected only "
+            f"{', '.join(fields)}; remove or correct it"
         )
-    values["conv_layers"] = tuple(map(tuple, layers))
+    missing = [
+        name for name, field in fields.items() if name not in mapping and field.default is dataclasses.MISSING
+    ]
+    if missing:
+        raise UpstreamError(f"the student's configuration lacks the key {missing[0]!r}; add it")
+    values = dict(mapping)
+    values["conv_layers"] = read_conv_layers(values["conv_layers"], "conv_layers")
     pattern = values["reuse_pattern"]
     if not isinstance(pattern, (str, list, tuple)):
         raise UpstreamError(f"reuse_pattern is {pattern!r}, expected a name or a list; correct it")
@@ -196,16 +207,14 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     return StudentConfig(**values)
 
 
-def check_keys(block: Mapping[str, Any], known: Collection[str], needed: Iterable[str], what: str) -> None:
-    """UpstreamError for a key of `block` that is not known, or one that it needs and lacks."""
-    unknown = sorted(str(key) for key in block if key not in known)
-    if unknown:
+def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
+    """Convolutions from a list, or a list expression, under the setting `key`."""
+    layers: Any = parse_list(value, key) if isinstance(value, str) else value
+    if not isinstance(layers, (list, tuple)) or any(not isinstance(layer, (list, tuple)) for layer in layers):
         raise UpstreamError(
-            f"{what} has the unknown key {unknown[0]!r}, expected only {', '.join(known)}; correct it"
+            f"{key} is {value!r}, expected a list of (out channels, kernel, stride); correct it"
         )
-    lacking = [key for key in needed if key not in block]
-    if lacking:
-        raise UpstreamError(f"{what} lacks the key {lacking[0]!r}; add it")
+    return tuple(cast(ConvLayer, tuple(layer)) for layer in layers)
 
 
 def parse_list(text: str, key: str) -> list[Value]:
@@ -216,7 +225,7 @@ def parse_list(text: str, key: str) -> list[Value]:
     """
     try:
         value = _read(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         value = 0
     if not isinstance(value, list):
         raise UpstreamError(
@@ -226,25 +235,27 @@ def parse_list(text: str, key: str) -> list[Value]:
     return value
 
 
-def _read(node: ast.expr) -> Any:
-    """The value of an expression; ValueError or TypeError for other kinds of expressions."""
-    match node:
-        case ast.Constant(value=int() as value):
-            return value
-        case ast.UnaryOp(op=ast.USub()):
-            return -_read(node.operand)
-        case ast.List():
-            return [_read(item) for item in node.elts]
-        case ast.Tuple():
-            return tuple(_read(item) for item in node.elts)
-        case ast.BinOp(op=ast.Add()):
-            left, right = _read(node.left), _read(node.right)
-            if isinstance(left, list) and len(left) + len(right) <= MAX_ITEMS:
-                return left + right
-        case ast.BinOp(op=ast.Mult()):
-            items, times = sorted(
-                (_read(node.left), _read(node.right)), key=lambda side: isinstance(side, int)
-            )
-            if len(items) * times <= MAX_ITEMS:
-                return items * times
+def _read(node: ast.expr) -> Value:
+    """The value of an expression; ValueError for other kinds of expressions."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+        return node.value  # type: ignore[return-value]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _read(node.operand)
+        if type(value) is int:
+            return -value
+    if isinstance(node, ast.List):
+        return [_read(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_read(item) for item in node.elts)
+    if isinstance(node, ast.BinOp):
+        left, right = _read(node.left), _read(node.right)
+        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+            both = left + right
+            if len(both) <= MAX_ITEMS:
+                return both
+        if isinstance(node.op, ast.Mult):
+            if type(left) is int:
+                left, right = right, left
+            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
+                return left * right
     raise ValueError

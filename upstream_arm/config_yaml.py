@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.common.reading import read_text
-from upstream_arm.config import StudentConfig, check_keys, from_mapping, reuse_pattern
+from upstream_arm.config import StudentConfig, from_mapping, read_conv_layers, reuse_pattern
 
 # authors' key -> our field
 _RENAMED = {
     "encoder_embed_dim": "embed_dim",
     "encoder_ffn_embed_dim": "ffn_dim",
     "encoder_attention_heads": "heads",
-    "conv_feature_layers": "conv_layers",
-    "pred_head_final_dim": "projection_dim",
     **{name: name for name in ("conv_pos", "conv_pos_groups", "layer_grad_scale", "dropout_input")},
     **{name: name for name in ("dropout", "attention_dropout", "activation_dropout")},
 }
@@ -70,10 +67,18 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
     UpstreamError for an unknown key, a missing one whose fall-back would change the model, or a value that is
     another architecture.
     """
-    known = [*_RENAMED, *_FIXED, *_IGNORED, "encoder_layers", "reuse_pattern"]
-    check_keys(
-        block, known, _NEEDED, "the distiller block (where the authors' code would take another model)"
-    )
+    known = {*_RENAMED, *_FIXED, *_IGNORED, *_NEEDED, "reuse_pattern"}
+    unknown = sorted(str(key) for key in block if key not in known)
+    if unknown:
+        raise UpstreamError(
+            f"the distiller block has the unknown key {unknown[0]!r}; correct its spelling or remove it"
+        )
+    for key in _NEEDED:
+        if key not in block:
+            raise UpstreamError(
+                f"the distiller block lacks {key!r}, and the authors' code would silently use another model; "
+                "add it as the released yaml has it"
+            )
     for key, expected in _FIXED.items():
         if block.get(key, expected) != expected:
             raise UpstreamError(
@@ -91,7 +96,12 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
             "layer; correct the yaml"
         )
     values = {ours: block[theirs] for theirs, ours in _RENAMED.items() if theirs in block}
-    return from_mapping({**values, "reuse_pattern": pattern})
+    return StudentConfig(
+        conv_layers=read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
+        reuse_pattern=pattern,
+        projection_dim=block["pred_head_final_dim"],
+        **values,
+    )
 
 
 def load_yaml(path: Path | str) -> StudentConfig:
@@ -103,16 +113,20 @@ def load_yaml(path: Path | str) -> StudentConfig:
 
     path = Path(path)
     try:
-        document = yaml.safe_load(read_text(path))
-        for key, read in (("distiller", from_authors), ("student", from_mapping)):
-            block = document.get(key) if isinstance(document, Mapping) else None
-            if isinstance(block, Mapping):
-                return read(block)
-    except UpstreamError as error:
-        raise UpstreamError(f"{path}: {error}") from None
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
+    if isinstance(document, Mapping):
+        for key, read in (("distiller", from_authors), ("student", from_mapping)):
+            block = document.get(key)
+            if isinstance(block, Mapping):
+                try:
+                    return read(block)
+                except UpstreamError as error:
+                    raise UpstreamError(f"{path}: {error}") from None
     raise UpstreamError(
         f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
         "give one that has"
