@@ -103,14 +103,13 @@ def _notes(systems: Sequence[System], common: Sequence[str], whole: bool) -> lis
     notes = [f"{system.name}: {system.source}." for system in systems]
     notes.append(f"Δ: the value minus that of {systems[0].name}.")
     notes.append("Percent; QbE as a fraction. A difference without a test settles nothing.")
-    if not whole:
-        for system in systems:
-            absent = scores.missing(system.values)
-            if absent:
-                notes.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
-        if common:
-            names = ", ".join(BY_KEY[key].name for key in common)
-            notes.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
+    for system in systems:
+        absent = scores.missing(system.values)
+        if absent:
+            notes.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
+    if common and not whole:
+        names = ", ".join(BY_KEY[key].name for key in common)
+        notes.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
     ours = [system for system in systems if system.runs]
     if ours:
         used = [column for key, column in BY_KEY.items() if any(key in system.cells for system in ours)]
@@ -126,15 +125,11 @@ def _notes(systems: Sequence[System], common: Sequence[str], whole: bool) -> lis
 def comparable(first: System, other: System) -> bool:
     """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one.
 
-    Two on parts of a corpus only if they are the same parts.
+    Two on parts of a corpus only if no task was run on other data by the one than by the other.
     """
-    return _kind(first) == _kind(other) and not (PARTIAL in first.labels and _other_parts(first, other))
-
-
-def _other_parts(first: System, other: System) -> bool:
-    """Whether any task was run on other data by the one than by the other."""
     one, two = ({result.task: result.corpus.hash for _, result in each.runs} for each in (first, other))
-    return any(one[task] != two[task] for task in one.keys() & two.keys())
+    other_parts = any(one[task] != two[task] for task in one.keys() & two.keys())
+    return _kind(first) == _kind(other) and not (PARTIAL in first.labels and other_parts)
 
 
 def _kind(system: System) -> frozenset[str]:
@@ -206,18 +201,15 @@ def _tested(first: System, other: System, key: str, outcome: Comparison | str) -
         return _signed(percent, 2) if column is None else _signed(column.in_unit(percent), column.digits)
 
     around, matched = outcome.interval, outcome.matched_pairs
-    ends = [] if around is None else [signed(around.low), signed(around.high)]
+    ends = [] if around is None else [signed(around.low).text, signed(around.high).text]
+    # A column of p-values needs no "p =".
+    shown = [p_text(p).removeprefix("p ").removeprefix("= ") for p in (outcome.p, matched or 0.0)]
     return (
         *pair,
         signed(outcome.difference),
-        text(" to ".join(end.text for end in ends)),
-        Cell(_bare(outcome.p), outcome.p),
-        EMPTY if matched is None else text(_bare(matched)),
+        text(" to ".join(ends)),
+        Cell(shown[0], outcome.p),
+        EMPTY if matched is None else text(shown[1]),
         text(outcome.verdict(first.name, other.name)),
         text(outcome.method),
     )
-
-
-def _bare(p: float) -> str:
-    """A p-value for a column of them: "0.012" or "< 0.001"."""
-    return p_text(p).removeprefix("p ").removeprefix("= ")

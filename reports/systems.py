@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from downstream_runs.core.results import Result
 from reports.table import Cell
@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 OURS = "ours"
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """Parameters and SUPERB's MACs of a preset, as `python -m upstream_arm profile` counts them."""
 
-    preset: str
     params: int
     macs: int
 

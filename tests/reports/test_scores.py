@@ -16,7 +16,7 @@ from reports.__main__ import main
 from reports.systems import System
 from upstream_arm.common.errors import ReportError
 
-SYSTEMS = {system.name: system.values for system in published.systems()}
+SYSTEMS = {system.name: system.values for system in published.rows("systems")}
 HUBERT = SYSTEMS["HuBERT BASE"]
 
 
