@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.upstreams import model_files
 from downstream_runs.upstreams.model_files import ModelFiles
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.download import quiet_retries
 
 COMMIT = re.compile("[0-9a-f]{40}")
