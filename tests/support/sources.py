@@ -53,7 +53,7 @@ TINY: dict[str, Any] = {
 
 
 def model(folder: Path, kind: str = "hubert", seed: int = 0) -> Path:
-    """A model of transformers with random weights, as `save_pretrained` writes it; skips without the package."""
+    """A model of transformers with random weights, as `save_pretrained` writes it."""
     transformers = pytest.importorskip(
         "transformers", reason="transformers is not installed (the extra `hf`)"
     )
