@@ -60,6 +60,8 @@ def evaluate(
     out: str | os.PathLike[str] = "runs",
     ckpt: str | os.PathLike[str] | None = None,
     seed: int | None = None,
+    states: str | None = None,
+    layer: int | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
@@ -77,6 +79,8 @@ def evaluate(
         recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
+    states, layer: what of the upstream's output is used, and which layer of that alone, as `--states` and
+        `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -94,7 +98,7 @@ def evaluate(
     """
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
-    named |= {"seed": seed, "device": None if device == "auto" else device}
+    named |= {"seed": seed, "device": None if device == "auto" else device, "states": states, "layer": layer}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]

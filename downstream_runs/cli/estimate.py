@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import switches_of, task_names
+from downstream_runs.cli.plans import states_of, switches_of, task_names
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
@@ -74,6 +74,7 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
 
     # As for a demo: an estimate needs the architecture, not the weights.
     chosen = weights.choose(options.upstream, options.ckpt, demo=True)
+    states, layer = states_of(options, chosen.name)
     plan = RunPlan(
         task=task,
         recipe=options.recipe,
@@ -84,6 +85,8 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
         model_config=options.model_config,
         switches=switches_of(options, chosen.name),
         device=options.device,
+        states=states,
+        layer=layer,
     )
     bridge.apply()
     upstream, device = components.build_upstream(plan)

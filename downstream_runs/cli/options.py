@@ -30,6 +30,18 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
             choices=values,
             help=f"of this project's students (default: {values[0]}); the README says what it does",
         )
+    add(
+        "--states",
+        metavar="NAME",
+        help="what of the upstream's output is used, s3prl's -s: hidden_states (the default of most: all "
+        "layers, summed with trained weights), last_hidden_state, paper, or another key that it gives",
+    )
+    add(
+        "--layer",
+        type=int,
+        metavar="N",
+        help="one layer of these alone, s3prl's -l; negative ones from the end",
+    )
     add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
 
 

@@ -16,7 +16,7 @@ from downstream_runs.cli import overrides
 from downstream_runs.core import demo
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root
-from upstream_arm import names
+from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
+    states, layer = states_of(options, upstream.name)
     out = data_root.out_folder(options.out)
     plan = RunPlan(
         task=task,
@@ -89,6 +90,8 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         command=(PROGRAM, *options.words),
         features=features_of(options),
         partial=options.partial,
+        states=states,
+        layer=layer,
     )
     resolve_config(plan)
     return plan
@@ -101,6 +104,20 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
     if chosen and upstream not in names.names():
         option = "--" + next(iter(chosen)).replace("_", "-")
         raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    return chosen
+
+
+def states_of(options: argparse.Namespace, upstream: str) -> tuple[str, int | None]:
+    """What is taken of the upstream's output: as the options say, else as its published row was made.
+
+    A note tells where that row was made from something else.
+    """
+    chosen: tuple[str, int | None] = (options.states or published_states.STATES, options.layer)
+    if options.states is None and options.layer is None:
+        chosen = published_states.default(upstream)
+    remark = published_states.remark(upstream, *chosen)
+    if remark is not None:
+        print(f"note: {upstream}: {remark}", file=sys.stderr)
     return chosen
 
 

@@ -1,8 +1,9 @@
 """The file that a finished run leaves, `result.json`: its schema, and the documentation of that schema.
 
-Every key documented below is in every file. Where a value does not apply it is `null` if its text says so,
-else an empty list or object. `read` refuses a file with a key too few or too many: a file is exactly of
-SCHEMA_VERSION or is not used. Any change of the keys or of their meaning raises SCHEMA_VERSION.
+Every key documented below is in every file, but for those of LATER, which are only where they say something.
+Where a value does not apply it is `null` if its text says so, else an empty list or object. `read` refuses a
+file with a key too few or too many: a file is exactly of SCHEMA_VERSION or is not used. Any other change of
+the keys or of their meaning raises SCHEMA_VERSION.
 
 `content_sha256` shows an edit by hand; it is no signature, and whoever edits on purpose can renew it.
 """
@@ -25,6 +26,7 @@ from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.reading import read_text
+from upstream_arm.published_states import STATES
 
 SCHEMA_VERSION = 1
 AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
@@ -44,6 +46,9 @@ LABELS: dict[str, str] = {
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
+
+#: Keys that came later, and what each means by not being there: files of before stay as they are.
+LATER: Mapping[str, Any] = {"states": STATES, "layer": None}
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
 ERROR_RATES = frozenset({"wer", "cer", "per"})
@@ -142,6 +147,8 @@ class Result:
     upstream_switches: options that change what the upstream computes (precision, attention path); may be
         empty.
     upstream_parameters: how many parameters the upstream has; null when nobody counted them.
+    states: the key of the upstream's output that the features are, s3prl's `-s`.
+    layer: the one layer of them that was taken, s3prl's `-l`; null for the weighted sum over all.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -169,6 +176,8 @@ class Result:
     upstream_checkpoint_sha256: str | None
     upstream_switches: Mapping[str, Any]
     upstream_parameters: int | None = None
+    states: str = STATES
+    layer: int | None = None
     device: str
     wall_seconds: float
     corpus: Corpus
@@ -181,7 +190,7 @@ class Result:
         check_fields(self)
         if self.schema_version != SCHEMA_VERSION:
             raise ReportError(f"schema_version is {self.schema_version}, {SCHEMA_VERSION} was expected")
-        _filled(self, "upstream", "task", "recipe", "command", "device")
+        _filled(self, "upstream", "task", "recipe", "command", "device", "states")
         self._check_names()
         self._check_hashes()
         for name in ("steps", "wall_seconds", "upstream_parameters"):
@@ -249,6 +258,7 @@ def write(path: Path, result: Result) -> Result:
     Checks it once more before, because its mappings could have been changed since (ReportError).
     """
     content = dataclasses.asdict(dataclasses.replace(result, content_sha256=""))
+    content = {key: value for key, value in content.items() if key not in LATER or value != LATER[key]}
     content["content_sha256"] = _content_hash(content)
     atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return dataclasses.replace(result, content_sha256=content["content_sha256"])
@@ -273,10 +283,10 @@ def _from_content(content: Any) -> Result:
         given = "it has no schema_version" if version is None else f"schema_version is {version!r}"
         raise ReportError(f"{given}, a result of schema version {SCHEMA_VERSION} was expected")
     # Keys first, so that a file of another program is not called edited.
-    missing = {field.name for field in dataclasses.fields(Result)} - content.keys()
+    missing = {field.name for field in dataclasses.fields(Result)} - content.keys() - LATER.keys()
     if not missing and content["content_sha256"] != _content_hash(content):
         raise ReportError("the file was edited by hand: its content does not give its content_sha256")
-    result: Result = from_mapping(Result, content, "the result")
+    result: Result = from_mapping(Result, {**LATER, **content}, "the result")
     return result
 
 

@@ -22,6 +22,7 @@ from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.words import shown
+from upstream_arm.published_states import STATES
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
@@ -43,6 +44,8 @@ class RunPlan:
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     command: what the user typed, as arguments; `sys.argv` if empty.
     features: whether the upstream's features are stored and used again.
+    states: the key of the upstream's output that the features are (s3prl's `-s`).
+    layer: the one layer of them that is taken (s3prl's `-l`), from the end where negative; None for all.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
     """
@@ -65,6 +68,8 @@ class RunPlan:
     features: FeatureOptions = field(default_factory=FeatureOptions)
     group: str = ""
     partial: bool = False
+    states: str = STATES
+    layer: int | None = None
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -133,7 +138,8 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     config = resolve_config(whole) if config is None or plan.fold is not None else config
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
-    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
+    parts = {**files, **plan.switches, **stored, **taken_of(plan)}
+    digest = _hash_json({"config": config_hash(plan, config), **parts})
     upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
@@ -171,8 +177,15 @@ def identity(
         "seed": plan.seed,
         "precision": plan.precision,
         "features": _stored(plan.features),
+        **taken_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
     }
+
+
+def taken_of(plan: RunPlan) -> dict[str, Any]:
+    """What is taken of the upstream's output, where it is not s3prl's default."""
+    chosen = {"states": plan.states, "layer": plan.layer}
+    return {key: value for key, value in chosen.items() if value not in (STATES, None)}
 
 
 def _stored(features: FeatureOptions) -> str:
@@ -197,7 +210,8 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     """UsageError that names what differs if the run in `folder` was started with another plan."""
     # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
     # are the same.
-    named = dict.fromkeys([*wanted, *(key for key in ("labels", "partial") if key in stored)])
+    optional = ("labels", "partial", "states", "layer")
+    named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
     differ = [
         key for key in named if key not in ("settings", "weights") and stored.get(key) != wanted.get(key)
     ]

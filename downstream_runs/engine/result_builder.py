@@ -23,6 +23,7 @@ from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
+from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 
@@ -120,6 +121,8 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         upstream_checkpoint_sha256=sha256,
         upstream_switches=_switches(plan, upstream),
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        states=plan.states,
+        layer=plan.layer,
         device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
@@ -170,6 +173,7 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
         for key, value in sorted(plan.overrides.items())
     ]
     sentences += official.deviations(plan.task, run.config)
+    sentences += _taken(plan)
     sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
@@ -184,6 +188,16 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
     return tuple(dict.fromkeys([*sentences, *run.deviations]))
+
+
+def _taken(plan: RunPlan) -> tuple[str, ...]:
+    """A sentence where neither the task's protocol nor the upstream's published row has these features."""
+    published = published_states.of(plan.upstream)
+    usual = (plan.states, plan.layer) == (published_states.STATES, None)
+    if usual or (published is not None and published.is_from(plan.states, plan.layer)):
+        return ()
+    chosen = published_states.in_words(plan.states, plan.layer)
+    return (f"features are {chosen}, not the weighted sum over all hidden_states",)
 
 
 def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:

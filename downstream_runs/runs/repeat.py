@@ -78,6 +78,8 @@ def _plan(
         features=features,
         partial=given.partial,
         fold=_fold(old, task.folds, task.fold_key),
+        states=old.states,
+        layer=old.layer,
     )
 
 

@@ -298,7 +298,11 @@ class Plain(nn.Module):
         return {"hidden_states": dict(enumerate(states)) if self.several else states}
 
 
-FIRST = SimpleNamespace(weights=torch.tensor([1.0, -torch.inf]))  # the first layer alone
+FIRST = SimpleNamespace(  # of two layers the first alone
+    weights=torch.tensor([1.0, -torch.inf]),
+    downsample_rate=10,
+    _select_feature=lambda output: output["hidden_states"],
+)
 weighting.take_over(FIRST)
 
 
@@ -312,7 +316,7 @@ def wave(samples: int, start: float = 1.0) -> Tensor:
 
 def source(upstream: nn.Module, crops: bool = False, **chosen: Any) -> FeatureExtractor:
     return FeatureExtractor(
-        upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), 10, crops
+        upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), FIRST, crops
     )
 
 
