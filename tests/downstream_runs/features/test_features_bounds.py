@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from s3prl.upstream.interfaces import Featurizer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -301,8 +302,10 @@ class Plain(nn.Module):
 FIRST = SimpleNamespace(  # of two layers the first alone
     weights=torch.tensor([1.0, -torch.inf]),
     downsample_rate=10,
-    _select_feature=lambda output: output["hidden_states"],
+    feature_selection="hidden_states",
+    layer_selection=None,
 )
+FIRST._select_feature = functools.partial(Featurizer._select_feature, FIRST)
 weighting.take_over(FIRST)
 
 
