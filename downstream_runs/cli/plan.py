@@ -16,6 +16,7 @@ from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.launch import batch, grid, sweep
+from downstream_runs.recipes import rates
 from downstream_runs.runs import status
 from upstream_arm import names
 from upstream_arm.common.errors import DONE, UsageError
@@ -145,6 +146,9 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
         if not options.demo:
             yield from _corpus(plan)
         yield f"{plan.task.name} needs: {'a synthetic corpus, ' if options.demo else ''}{where} {plan.data}"
+    for row in {(row.plan.upstream, row.plan.task.name): row for row in rows}.values():
+        for rate in rates.of_upstream(row.plan.upstream, row.plan.task.name):
+            yield f"{row.plan.task.name}'s learning rate as published for {rate.line()}"
     for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
         if plan.ckpt is not None:
             yield f"{upstream} needs: {plan.ckpt}"

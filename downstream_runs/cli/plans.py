@@ -40,7 +40,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
 
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
-    rows = []
+    rows: list[Row] = []
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
             rates = _rates(tasks.get(name), options)
@@ -49,7 +49,20 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
                 rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
+    for said in dict.fromkeys(filter(None, map(_doubt, rows))):
+        print(f"note: {said}", file=sys.stderr)
     return tuple(rows)
+
+
+def _doubt(row: Row) -> str | None:
+    """A sentence if the recipe's own learning rate is known to be a poor one for the upstream."""
+    from downstream_runs.recipes import rates
+
+    plan = row.plan
+    recipe = plan.task.recipes[plan.recipe]
+    if row.rates or "optimizer.lr" in plan.overrides or not recipe.is_full or plan.task.train_split is None:
+        return None
+    return rates.doubt(plan.upstream, plan.task.name, recipe.config["optimizer"]["lr"])
 
 
 def plan_of(options: argparse.Namespace) -> RunPlan:
