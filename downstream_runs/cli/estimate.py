@@ -27,7 +27,7 @@ COLUMNS = ("task", "off h", "stored h", "extract", "train", "evaluate", "store G
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The upstream, the tasks, and how features are stored."""
     add = parser.add_argument
-    add("upstream", metavar="UPSTREAM", help="a name that `list` shows")
+    add("upstream", metavar="UPSTREAM", help="as for a run: a name that `list` shows, ...")
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
     add("--recipe", default="superb", help="superb (the default) or paper")
@@ -73,7 +73,7 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     from downstream_runs.upstreams import weights
 
     # As for a demo: an estimate needs the architecture, not the weights.
-    chosen = weights.choose(options.upstream, options.ckpt, demo=True)
+    chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
     states, layer = states_of(options, chosen.name)
     plan = RunPlan(
         task=task,
@@ -87,6 +87,9 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
         device=options.device,
         states=states,
         layer=layer,
+        source=chosen.source,
+        revision=chosen.revision,
+        trust_remote_code=chosen.trust_remote_code,
     )
     bridge.apply()
     upstream, device = components.build_upstream(plan)

@@ -24,6 +24,11 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local")
     add("--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none")
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that a model of transformers brings with it (default: refuse such a model)",
+    )
     for switch, values in names.SWITCHES.items():
         add(
             f"--{switch.replace('_', '-')}",
@@ -51,7 +56,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "upstream",
         metavar="UPSTREAM",
-        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base; hf:ORG/NAME[@REVISION], a model of the "
+        "Hugging Face hub; ./folder, one that save_pretrained wrote; py:FILE.py:NAME[:KEY=VALUE]..., a "
+        "function or class of your own; or several with commas",
     )
     add("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
     add("--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml")

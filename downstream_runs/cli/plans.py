@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,13 +80,13 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    out = data_root.out_folder(options.out)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
     states, layer = states_of(options, upstream.name)
-    out = data_root.out_folder(options.out)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
@@ -105,6 +106,9 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         partial=options.partial,
         states=states,
         layer=layer,
+        source=upstream.source,
+        revision=upstream.revision,
+        trust_remote_code=upstream.trust_remote_code,
     )
     resolve_config(plan)
     return plan
@@ -155,8 +159,11 @@ def task_names(text: str) -> tuple[str, ...]:
 
 
 def split(text: str, what: str) -> tuple[str, ...]:
-    """Names that are separated by commas, each once; UsageError for an empty one."""
-    parts = [part.strip() for part in text.split(",")]
+    """Names that are separated by commas, each once; UsageError for an empty one.
+
+    Commas within [] or {}, such as in an option of an upstream, separate nothing.
+    """
+    parts = [part.strip() for part in re.split(r",(?![^\[{]*[\]}])", text)]
     if not all(parts):
         raise UsageError(f"{text!r} has an empty {what}; separate names by single commas")
     return tuple(dict.fromkeys(parts))

@@ -15,18 +15,21 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.core.run_folder import SWEEP_SUFFIX
+from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import sha256_file
+from upstream_arm.common.files import read_json, sha256_file
 from upstream_arm.common.words import shown
 from upstream_arm.published_states import STATES
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 PRECISIONS = ("fp32", "bf16", "fp16")
+SOURCE_KEYS = ("source", "revision", "trust_remote_code")
+UNPINNED = ("settings", "weights", "source")
+"""Keys of `plan.json` that tell of others: each is pinned by a hash."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class RunPlan:
     layer: the one layer of them that is taken (s3prl's `-l`), from the end where negative; None for all.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
+    source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
+    revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
+    trust_remote_code: whether code that came with the weights is run.
     """
 
     task: TaskSpec
@@ -70,6 +76,9 @@ class RunPlan:
     partial: bool = False
     states: str = STATES
     layer: int | None = None
+    source: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -138,15 +147,37 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     config = resolve_config(whole) if config is None or plan.fold is not None else config
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
-    parts = {**files, **plan.switches, **stored, **taken_of(plan)}
+    pinned = {} if plan.source is None else {"revision": plan.revision}
+    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan)}
     digest = _hash_json({"config": config_hash(plan, config), **parts})
-    upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
+    upstream = _safe(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
     earlier = plan.out / _before(upstream) / below
     if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(earlier.name + SWEEP_SUFFIX).is_dir()):
         folder = earlier
     return folder if plan.fold is None else folder / plan.fold
+
+
+def begun_revision(out: Path, upstream: str, source: str) -> str | None:
+    """What the first run of an upstream's source in `out` was pinned to; None where there is none."""
+    folder = out / _safe(upstream)
+    # Also in folders of folds and of learning rates.
+    paths = [
+        path
+        for depth in ("*/*", "*/*/*", "*/*/rates/*", "*/*/rates/*/*")
+        for path in folder.glob(f"{depth}/{PLAN}")
+    ]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+        begun = read_json(path) or {}
+        if begun.get("source") == source and begun.get("revision"):
+            return str(begun["revision"])
+    return None
+
+
+def _safe(upstream: str) -> str:
+    """The name of an upstream's folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", upstream)
 
 
 def _before(upstream: str) -> str:
@@ -160,7 +191,7 @@ def identity(
 ) -> dict[str, Any]:
     """What `plan.json` holds: everything that must stay the same for a run to be continued.
 
-    Beside it `weights`, the words for what `ckpt` is the hash of.
+    Beside it `weights`, the words for what `ckpt` is the hash of, and `source`, where `revision` was found.
     """
     return {
         "task": plan.task.name,
@@ -179,6 +210,7 @@ def identity(
         "features": _stored(plan.features),
         **taken_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
+        **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
     }
 
 
@@ -212,9 +244,7 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     # are the same.
     optional = ("labels", "partial", "states", "layer")
     named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
-    differ = [
-        key for key in named if key not in ("settings", "weights") and stored.get(key) != wanted.get(key)
-    ]
+    differ = [key for key in named if key not in UNPINNED and stored.get(key) != wanted.get(key)]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):
         differ.remove("upstream")  # an earlier version's name; `ckpt` says that the weights are the same
     if not differ:

@@ -58,12 +58,15 @@ def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
     plan, upstream = run.plan, run.components.upstream
     doubt = None
     try:
-        code = provenance.identity(upstream.module, getattr(hub, plan.upstream))
+        entry = getattr(hub, plan.upstream) if plan.source is None else None  # its code is in the revision
+        code = provenance.identity(upstream.module, entry)
     except provenance.Unknown as error:
         code, doubt = "unknown", str(error)
     files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
     switches = dict(getattr(upstream, "switches", None) or {})
     parts = [plan.upstream, *files, run.components.upstream_sha256, switches, code]
+    if plan.source is not None:
+        parts.append(plan.revision)
     parts += [taken] if (taken := taken_of(plan)) else []
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest(), doubt

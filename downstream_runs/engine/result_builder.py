@@ -22,7 +22,7 @@ from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import weights
+from downstream_runs.upstreams import sources, weights
 from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
@@ -121,6 +121,10 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         upstream_checkpoint_sha256=sha256,
         upstream_switches=_switches(plan, upstream),
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        upstream_source=plan.source,
+        upstream_revision=plan.revision,
+        upstream_remote_code=plan.trust_remote_code,
+        upstream_weights_sha256=sources.weights_sha256(plan) or run.components.upstream_sha256,
         states=plan.states,
         layer=plan.layer,
         device=_device_name(run.components.device),

@@ -80,6 +80,9 @@ def _plan(
         fold=_fold(old, task.folds, task.fold_key),
         states=old.states,
         layer=old.layer,
+        source=old.upstream_source,
+        revision=old.upstream_revision,
+        trust_remote_code=old.upstream_remote_code,
     )
 
 

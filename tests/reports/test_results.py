@@ -45,19 +45,10 @@ def test_every_key_is_in_every_file_and_documented(tmp_path: Path, make: Make) -
     content = json.loads(path.read_text())
     for cls, keys in ((Result, content), (Metric, content["metrics"][0]), (Corpus, content["corpus"])):
         names = [field.name for field in dataclasses.fields(cls)]
-        assert sorted(keys) == sorted(set(names) - (set(results.LATER) if cls is Result else set()))
+        assert sorted(keys) == sorted(names)
         # getdoc takes the indentation away, as Python 3.13 does before.
         documented = re.findall(r"^((?:\w+, )*\w+): ", inspect.getdoc(cls) or "", re.MULTILINE)
         assert set(names) <= set(", ".join(documented).split(", ")), names
-
-
-def test_a_later_key_is_there_where_it_says_something(tmp_path: Path, make: Make) -> None:
-    path = tmp_path / "result.json"
-    written = results.write(path, make(states="paper", layer=2))
-    assert {"states", "layer"} <= json.loads(path.read_text()).keys()
-    assert results.read(path) == written and (written.states, written.layer) == ("paper", 2)
-    fields = {field.name: field.default for field in dataclasses.fields(Result)}
-    assert {name: fields[name] for name in results.LATER} == results.LATER
 
 
 def test_a_failed_write_leaves_the_old_file(
