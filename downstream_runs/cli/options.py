@@ -78,6 +78,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    add(
+        "--quantize",
+        choices=("int8",),
+        help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
+    )
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)

@@ -106,6 +106,7 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         partial=options.partial,
         states=states,
         layer=layer,
+        quantize=options.quantize,
         source=upstream.source,
         revision=upstream.revision,
         trust_remote_code=upstream.trust_remote_code,

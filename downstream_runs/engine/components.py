@@ -158,6 +158,10 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
     upstream: Any = CheckedUpstream(sources.build(plan), plan.upstream, plan.states, plan.layer)
+    if plan.quantize is not None:
+        from downstream_runs.upstreams.quantized import quantize
+
+        upstream.quantized = quantize(upstream.module, plan.upstream, device)
     upstream.to(device)
     return upstream, device
 

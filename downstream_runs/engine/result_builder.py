@@ -43,6 +43,8 @@ def run_labels(
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
     labels += getattr(upstream, "labels", ())
+    if plan.quantize is not None:
+        labels.append(plan.quantize)
     if plan.task.train_split is not None:
         full = plan.task.recipes["superb"].config["runner"]["total_steps"]
         if config["runner"]["total_steps"] < full:
@@ -127,6 +129,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         upstream_weights_sha256=sources.weights_sha256(plan) or run.components.upstream_sha256,
         states=plan.states,
         layer=plan.layer,
+        quantize=upstream.quantized,
         device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
@@ -178,6 +181,11 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
     ]
     sentences += official.deviations(plan.task, run.config)
     sentences += _taken(plan)
+    if plan.quantize is not None:
+        sentences.append(
+            f"dynamic {plan.quantize}: weights of the upstream's linear layers are rounded to it for each "
+            "output, their inputs for each frame"
+        )
     sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")

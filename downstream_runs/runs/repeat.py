@@ -80,6 +80,7 @@ def _plan(
         fold=_fold(old, task.folds, task.fold_key),
         states=old.states,
         layer=old.layer,
+        quantize=None if old.quantize is None else old.quantize.kind,
         source=old.upstream_source,
         revision=old.upstream_revision,
         trust_remote_code=old.upstream_remote_code,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from downstream_runs.core.results import Quantized
 from upstream_arm.common.errors import UsageError
 from upstream_arm.published_states import STATES
 
@@ -26,6 +27,7 @@ class CheckedUpstream:
     Attributes:
         module: the upstream itself.
         states, layer: what is taken of its output, as RunPlan has them.
+        quantized: what quantizing made of it, if it was.
 
     Raises UsageError, naming the upstream and the fault, if it is no module of torch, or if an output is not
     a dict with `states`: tensors `[batch, frame, feature]` of one shape, as many at each call, with the
@@ -41,6 +43,7 @@ class CheckedUpstream:
         self.module: Any = upstream
         self._name = name
         self.states, self.layer = states, layer
+        self.quantized: Quantized | None = None
         self._layers: tuple[int, int] | None = None  # their number and their width, once known
 
     def __getattr__(self, name: str) -> Any:
