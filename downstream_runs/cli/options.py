@@ -83,6 +83,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         choices=("int8",),
         help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
     )
+    add(
+        "--efficiency",
+        action="store_true",
+        help="also measure what the upstream costs, for `table --efficiency`: MACs, real-time factor, peak "
+        "memory; takes as long as 5 minutes of audio at most",
+    )
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)

@@ -107,6 +107,7 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         states=states,
         layer=layer,
         quantize=options.quantize,
+        efficiency=options.efficiency,
         source=upstream.source,
         revision=upstream.revision,
         trust_remote_code=upstream.trust_remote_code,

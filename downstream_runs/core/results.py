@@ -60,6 +60,7 @@ ADDED = (
     "states",
     "layer",
     "quantize",
+    "efficiency",
 )
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
@@ -160,6 +161,28 @@ class Quantized:
         _filled(self, "layers", "bytes", "float_bytes", "machine")
 
 
+@dataclass(frozen=True)
+class Efficiency:
+    """What an upstream costs by itself.
+
+    parameters: all, shared ones once.
+    macs: multiply-accumulates of SUPERB's 32 utterances; null where they cannot be counted.
+    rtf: real-time factor, seconds of computation for a second of audio.
+    peak_memory: bytes of its weights and buffers and of the most that its tensors take while it encodes.
+    machine: what rtf and peak_memory were measured on.
+    """
+
+    parameters: int
+    macs: int | None
+    rtf: float
+    peak_memory: int
+    machine: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _filled(self, "machine")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One task, run and scored with one upstream. Raises ReportError for values that the schema excludes.
@@ -193,6 +216,7 @@ class Result:
     states: the key of the upstream's output that the features are, s3prl's `-s`.
     layer: the one layer of them that was taken, s3prl's `-l`; null for the weighted sum over all.
     quantize: what quantizing made of the upstream, see Quantized; null where it was left as it is.
+    efficiency: what the upstream costs, see Efficiency; null where the run did not measure it.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -227,6 +251,7 @@ class Result:
     states: str = STATES
     layer: int | None = None
     quantize: Quantized | None = None
+    efficiency: Efficiency | None = None
     device: str
     wall_seconds: float
     corpus: Corpus

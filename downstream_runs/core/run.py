@@ -51,6 +51,7 @@ class RunPlan:
     states: the key of the upstream's output that the features are (s3prl's `-s`).
     layer: the one layer of them that is taken (s3prl's `-l`), from the end where negative; None for all.
     quantize: `int8` for dynamic int8 of the upstream's linear layers, on the CPU.
+    efficiency: whether the run also measures what its upstream costs, which decides no other number.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
     source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
@@ -79,6 +80,7 @@ class RunPlan:
     states: str = STATES
     layer: int | None = None
     quantize: str | None = None
+    efficiency: bool = False
     source: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False

@@ -22,7 +22,7 @@ from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import sources, weights
+from downstream_runs.upstreams import efficiency, sources, weights
 from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
@@ -130,6 +130,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         states=plan.states,
         layer=plan.layer,
         quantize=upstream.quantized,
+        efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
         device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
