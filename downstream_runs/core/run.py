@@ -157,7 +157,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     pinned = {} if plan.source is None else {"revision": plan.revision}
     parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan)}
     digest = _hash_json({"config": config_hash(plan, config), **parts})
-    upstream = _safe(plan.upstream)
+    upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
     earlier = plan.out / _before(upstream) / below
@@ -168,7 +168,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
 
 def begun_revision(out: Path, upstream: str, source: str) -> str | None:
     """What the first run of an upstream's source in `out` was pinned to; None where there is none."""
-    folder = out / _safe(upstream)
+    folder = out / upstream_folder(upstream)
     # Also in folders of folds and of learning rates.
     paths = [
         path
@@ -182,8 +182,8 @@ def begun_revision(out: Path, upstream: str, source: str) -> str | None:
     return None
 
 
-def _safe(upstream: str) -> str:
-    """The name of an upstream's folder."""
+def upstream_folder(upstream: str) -> str:
+    """The name of the folder of an upstream's runs."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", upstream)
 
 

@@ -100,6 +100,14 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
         for _, result in system.runs[:1]
         if weights(result)
     ]
+    lines += [
+        f"{system.name}: {result.upstream_source} at {result.upstream_revision}"
+        + (", with code of its own" if result.upstream_remote_code else "")
+        + f", SHA-256 of the weights {result.upstream_weights_sha256 or 'not known'}."
+        for system in systems
+        for _, result in system.runs[:1]
+        if result.upstream_source is not None
+    ]
     lines += _features(systems, tasks)
     lines += [f"{system.name}: {_quantized(q)}" for system in systems if (q := system.runs[0][1].quantize)]
     # No deviation: s3prl leaves out the same.
