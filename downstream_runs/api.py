@@ -60,6 +60,7 @@ def evaluate(
     out: str | os.PathLike[str] = "runs",
     ckpt: str | os.PathLike[str] | None = None,
     seed: int | None = None,
+    batching: str | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
@@ -77,6 +78,8 @@ def evaluate(
         recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
+    batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
+        s3prl does, the default of upstreams that are not this project's.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -94,7 +97,7 @@ def evaluate(
     """
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
-    named |= {"seed": seed, "device": None if device == "auto" else device}
+    named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]

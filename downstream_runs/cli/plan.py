@@ -198,8 +198,9 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue
-        student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
-        if mode == "disk" or (mode == "auto" and student and task.pooled):
+        usual = "exact" if plan.upstream in names.names() else names.STOCK
+        exact = plan.switches.get("batching", usual) == "exact"
+        if mode == "disk" or (mode == "auto" and exact and task.pooled):
             what, gb = costs.store_gb(task, plan.features.precision)
             stores[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
     return stores

@@ -14,6 +14,7 @@ from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
+from upstream_arm import names
 from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
 from upstream_arm.common.words import near, shown
 
@@ -156,7 +157,7 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
-    upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream)
+    upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream, batching=plan.switches.get("batching"))
     upstream.to(device)
     return upstream, device
 
@@ -216,8 +217,9 @@ def _upstream(plan: RunPlan) -> Any:
         raise UsageError(
             f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
         )
+    switches = plan.switches if plan.upstream in names.names() else {}  # CheckedUpstream serves others
     try:
-        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
+        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **switches)
     except (MemoryError, UpstreamError):  # ours says itself what is wrong
         raise
     except Exception as error:  # an upstream may raise anything

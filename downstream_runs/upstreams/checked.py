@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from downstream_runs.upstreams import alone
 from upstream_arm.common.errors import UsageError
 
 STATES = "hidden_states"
+EXACT = "exact"  # the value of `batching` with which an utterance's features do not depend on its batch
 SAMPLE_RATE = 16_000
 TOLERATED_FRAMES = 5
 """s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
@@ -25,13 +27,16 @@ class CheckedUpstream:
 
     Attributes:
         module: the upstream itself.
+        switches: the settings that change the arithmetic, for result files: its own, and `batching` if given.
+        alone: whether each utterance is encoded by itself: `batching` is exact, and the module does not see
+            to that.
 
     Raises UsageError, naming the upstream and the fault, if it is no module of torch, or if an output is not
     a dict with `hidden_states`: tensors `[batch, frame, feature]` of one shape, as many at each call, with
     the frames that `get_downsample_rates` promises.
     """
 
-    def __init__(self, upstream: Any, name: str) -> None:
+    def __init__(self, upstream: Any, name: str, *, batching: str | None = None) -> None:
         if not isinstance(upstream, nn.Module):
             raise UsageError(
                 f"upstream {name} gave a {type(upstream).__name__}, expected a torch.nn.Module that takes a "
@@ -39,6 +44,11 @@ class CheckedUpstream:
             )
         self.module: Any = upstream
         self._name = name
+        own = dict(getattr(upstream, "switches", None) or {})
+        self.alone = batching == EXACT != own.get("batching")
+        given = {} if batching is None else {"batching": batching}
+        self.switches = {**own, **given} if self.alone else {**given, **own}
+        self._rates: dict[str, float] = {}
         self._layers: tuple[int, int] | None = None  # their number and their width, once known
 
     def __getattr__(self, name: str) -> Any:
@@ -53,10 +63,27 @@ class CheckedUpstream:
 
     def __call__(self, wavs: Sequence[Tensor]) -> Any:
         """The upstream's output for waveforms `[sample]`."""
+        if self.alone:
+            outputs = [self._checked([wav]) for wav in wavs]
+            longest = max(map(len, wavs))
+            return alone.together(outputs, lambda key: round(longest / self._rate(key, wavs[0])))
+        return self._checked(wavs)
+
+    def _checked(self, wavs: Sequence[Tensor]) -> Any:
         output = self.module(wavs)
         if not torch.compiler.is_compiling():
             self._check(output, wavs)
         return output
+
+    def _rate(self, key: str, like: Tensor) -> float:
+        """Samples a frame: as the upstream says, or of one second, as s3prl's featurizer takes it then."""
+        promised = getattr(self.module, "get_downsample_rates", None)
+        if promised is not None:
+            return float(promised(key))
+        if key not in self._rates:
+            second = self.module([like.new_zeros(SAMPLE_RATE)])
+            self._rates[key] = round(SAMPLE_RATE / alone.frames(second[key]))
+        return self._rates[key]
 
     def _check(self, output: Any, wavs: Sequence[Tensor]) -> None:
         if not isinstance(output, Mapping) or STATES not in output:
