@@ -61,6 +61,8 @@ def evaluate(
     ckpt: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     batching: str | None = None,
+    states: str | None = None,
+    layer: int | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
@@ -80,6 +82,8 @@ def evaluate(
     ckpt: the weights' file of a named upstream that takes one.
     batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
         s3prl does, the default of upstreams that are not this project's.
+    states, layer: what of the upstream's output is used, and which layer of that alone, as `--states` and
+        `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -98,6 +102,7 @@ def evaluate(
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
     named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
+    named |= {"states": states, "layer": layer}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]

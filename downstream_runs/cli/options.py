@@ -27,9 +27,14 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     add(
         "--batching",
         choices=(*names.SWITCHES["batching"], names.STOCK),
-        help="exact: an utterance's features do not depend on its batch (the default of this project's "
-        "students; any other upstream then encodes each by itself); stock: as s3prl does (the default of "
-        "others); released: of this project's students",
+        help="exact: an utterance's features do not depend on its batch (the default of students and models "
+        "of transformers; any other upstream then encodes each by itself); stock: as s3prl does (the default "
+        "of others); released: of this project's students",
+    )
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that a model of transformers brings with it (default: refuse such a model)",
     )
     for switch, values in names.SWITCHES.items():
         if switch == "batching":
@@ -39,6 +44,18 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
             choices=values,
             help=f"of this project's students (default: {values[0]}); the README says what it does",
         )
+    add(
+        "--states",
+        metavar="NAME",
+        help="what of the upstream's output is used, s3prl's -s: hidden_states (the default of most: all "
+        "layers, summed with trained weights), last_hidden_state, paper, or another key that it gives",
+    )
+    add(
+        "--layer",
+        type=int,
+        metavar="N",
+        help="one layer of these alone, s3prl's -l; negative ones from the end",
+    )
     add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
 
 
@@ -48,7 +65,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "upstream",
         metavar="UPSTREAM",
-        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base; hf:ORG/NAME[@REVISION], a model of the "
+        "Hugging Face hub; ./folder, one that save_pretrained wrote; py:FILE.py:NAME[:KEY=VALUE]..., a "
+        "function or class of your own; or several with commas",
     )
     add("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
     add("--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml")

@@ -16,8 +16,9 @@ from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run import resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.launch import batch, grid, sweep
+from downstream_runs.recipes import rates
 from downstream_runs.runs import status
-from upstream_arm import names
+from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
@@ -145,6 +146,9 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
         if not options.demo:
             yield from _corpus(plan)
         yield f"{plan.task.name} needs: {'a synthetic corpus, ' if options.demo else ''}{where} {plan.data}"
+    for row in {(row.plan.upstream, row.plan.task.name): row for row in rows}.values():
+        for rate in rates.of_upstream(row.plan.upstream, row.plan.task.name):
+            yield f"{row.plan.task.name}'s learning rate as published for {rate.line()}"
     for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
         if plan.ckpt is not None:
             yield f"{upstream} needs: {plan.ckpt}"
@@ -198,8 +202,7 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue
-        usual = "exact" if plan.upstream in names.names() else names.STOCK
-        exact = plan.switches.get("batching", usual) == "exact"
+        exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
         if mode == "disk" or (mode == "auto" and exact and task.pooled):
             what, gb = costs.store_gb(task, plan.features.precision)
             stores[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)

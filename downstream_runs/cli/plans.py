@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from downstream_runs.cli import overrides
 from downstream_runs.core import demo
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root
-from upstream_arm import names
+from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
 
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
-    rows = []
+    rows: list[Row] = []
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
             rates = _rates(tasks.get(name), options)
@@ -49,7 +50,20 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
                 rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
+    for said in dict.fromkeys(filter(None, map(_doubt, rows))):
+        print(f"note: {said}", file=sys.stderr)
     return tuple(rows)
+
+
+def _doubt(row: Row) -> str | None:
+    """A sentence if the recipe's own learning rate is known to be a poor one for the upstream."""
+    from downstream_runs.recipes import rates
+
+    plan = row.plan
+    recipe = plan.task.recipes[plan.recipe]
+    if row.rates or "optimizer.lr" in plan.overrides or not recipe.is_full or plan.task.train_split is None:
+        return None
+    return rates.doubt(plan.upstream, plan.task.name, recipe.config["optimizer"]["lr"])
 
 
 def plan_of(options: argparse.Namespace) -> RunPlan:
@@ -66,12 +80,13 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    out = data_root.out_folder(options.out)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     if upstream.note:
         print(f"note: {upstream.note}", file=sys.stderr)
-    out = data_root.out_folder(options.out)
+    states, layer = states_of(options, upstream.name)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
@@ -89,6 +104,11 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         command=(PROGRAM, *options.words),
         features=features_of(options),
         partial=options.partial,
+        states=states,
+        layer=layer,
+        source=upstream.source,
+        revision=upstream.revision,
+        trust_remote_code=upstream.trust_remote_code,
     )
     resolve_config(plan)
     return plan
@@ -106,6 +126,20 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
         values = names.SWITCHES[switch] if own else ("exact", names.STOCK)
         if value not in values:
             raise UsageError(f"{option} is {value}, and {upstream} has {' or '.join(values)}")
+    return chosen
+
+
+def states_of(options: argparse.Namespace, upstream: str) -> tuple[str, int | None]:
+    """What is taken of the upstream's output: as the options say, else as its published row was made.
+
+    A note tells where that row was made from something else.
+    """
+    chosen: tuple[str, int | None] = (options.states or published_states.STATES, options.layer)
+    if options.states is None and options.layer is None:
+        chosen = published_states.default(upstream)
+    remark = published_states.remark(upstream, *chosen)
+    if remark is not None:
+        print(f"note: {upstream}: {remark}", file=sys.stderr)
     return chosen
 
 
@@ -130,8 +164,11 @@ def task_names(text: str) -> tuple[str, ...]:
 
 
 def split(text: str, what: str) -> tuple[str, ...]:
-    """Names that are separated by commas, each once; UsageError for an empty one."""
-    parts = [part.strip() for part in text.split(",")]
+    """Names that are separated by commas, each once; UsageError for an empty one.
+
+    Commas within [] or {}, such as in an option of an upstream, separate nothing.
+    """
+    parts = [part.strip() for part in re.split(r",(?![^\[{]*[\]}])", text)]
     if not all(parts):
         raise UsageError(f"{text!r} has an empty {what}; separate names by single commas")
     return tuple(dict.fromkeys(parts))

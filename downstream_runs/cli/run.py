@@ -13,6 +13,7 @@ from downstream_runs.cli.plans import rows_of
 from downstream_runs.core import demo, outcome
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import RESULT
+from downstream_runs.upstreams import sources
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 
@@ -43,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     launch = _launch(options)
     rows = rows_of(options)
     several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    for row in rows:
+        sources.fetch(row.plan)
     split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
     return _run_many(rows, launch, options) if several or split else _run_one(rows[0].plan, options)
 

@@ -78,6 +78,11 @@ def _plan(
         features=features,
         partial=given.partial,
         fold=_fold(old, task.folds, task.fold_key),
+        states=old.states,
+        layer=old.layer,
+        source=old.upstream_source,
+        revision=old.upstream_revision,
+        trust_remote_code=old.upstream_remote_code,
     )
 
 

@@ -11,6 +11,7 @@ from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
 from reports.systems import System
 from reports.table import EMPTY, Block, Head, TableColumn, grouped_notes, listed
+from upstream_arm import published_states
 
 #: The metric of steps without a gradient.
 SKIPPED = "skipped_steps"
@@ -99,6 +100,7 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
         for _, result in system.runs[:1]
         if weights(result)
     ]
+    lines += _features(systems, tasks)
     # No deviation: s3prl leaves out the same.
     lines += [
         f"{system.name} ({result.task}): {metric.counts['skipped']} of {metric.counts['steps']} steps had no "
@@ -115,6 +117,17 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
     elif systems:
         lines.append(f"{title} none.")
     return lines
+
+
+def _features(systems: Sequence[System], tasks: set[str]) -> list[str]:
+    """How the features of ours stand to those of the published rows, where they are not s3prl's default."""
+    about: dict[str, dict[str, None]] = {}
+    for system in systems:
+        for result in results([system]):
+            said = published_states.remark(result.upstream, result.states, result.layer)
+            if said is not None and result.task in tasks:
+                about.setdefault(said, {})[system.name] = None
+    return grouped_notes({said: list(names) for said, names in about.items()})
 
 
 def _deviations(systems: Sequence[System], tasks: set[str]) -> dict[str, list[str]]:
