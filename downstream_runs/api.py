@@ -61,6 +61,7 @@ def evaluate(
     ckpt: str | os.PathLike[str] | None = None,
     trust_remote_code: bool = False,
     seed: int | None = None,
+    batching: str | None = None,
     states: str | None = None,
     layer: int | None = None,
     device: str = "auto",
@@ -82,6 +83,8 @@ def evaluate(
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
     trust_remote_code: run the code that a model of transformers brings with it.
+    batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
+        s3prl does, the default of upstreams that are not this project's.
     states, layer: what of the upstream's output is used, and which layer of that alone, as `--states` and
         `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
@@ -104,6 +107,7 @@ def evaluate(
     named |= {
         "trust-remote-code": trust_remote_code or None,
         "seed": seed,
+        "batching": batching,
         "states": states,
         "layer": layer,
         "device": None if device == "auto" else device,

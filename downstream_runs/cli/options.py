@@ -25,11 +25,20 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     add("--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local")
     add("--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none")
     add(
+        "--batching",
+        choices=(*names.SWITCHES["batching"], names.STOCK),
+        help="exact: an utterance's features do not depend on its batch (the default of students and models "
+        "of transformers; any other upstream then encodes each by itself); stock: as s3prl does (the default "
+        "of others); released: of this project's students",
+    )
+    add(
         "--trust-remote-code",
         action="store_true",
         help="run the code that a model of transformers brings with it (default: refuse such a model)",
     )
     for switch, values in names.SWITCHES.items():
+        if switch == "batching":
+            continue
         add(
             f"--{switch.replace('_', '-')}",
             choices=values,

@@ -18,7 +18,7 @@ from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.recipes import rates
 from downstream_runs.runs import status
-from upstream_arm import names
+from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
@@ -204,8 +204,8 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue
-        student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
-        if mode == "disk" or (mode == "auto" and student and task.pooled):
+        exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
+        if mode == "disk" or (mode == "auto" and exact and task.pooled):
             what, gb = costs.store_gb(task, plan.features.precision)
             stores[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
     return stores

@@ -57,7 +57,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
 
 
 def _notes(row: Row) -> Iterator[str]:
-    """Where a row departs from what was published for its upstream: in features, or in a poor learning rate."""
+    """Where a row departs from what was published for its upstream: other features, a poor learning rate."""
     from downstream_runs.recipes import rates
 
     plan = row.plan
@@ -125,12 +125,17 @@ def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPla
 
 
 def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
-    """The settings of this project's students that were given; UsageError for another upstream."""
+    """The switches that were given; UsageError for one, or a value, that this upstream does not have."""
+    own = upstream in names.names()
     given = {switch: getattr(options, switch) for switch in names.SWITCHES}
     chosen = {switch: value for switch, value in given.items() if value is not None}
-    if chosen and upstream not in names.names():
-        option = "--" + next(iter(chosen)).replace("_", "-")
-        raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    for switch, value in chosen.items():
+        option = "--" + switch.replace("_", "-")
+        if not own and switch != "batching":
+            raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+        values = names.SWITCHES[switch] if own else ("exact", names.STOCK)
+        if value not in values:
+            raise UsageError(f"{option} is {value}, and {upstream} has {' or '.join(values)}")
     return chosen
 
 

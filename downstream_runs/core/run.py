@@ -38,7 +38,8 @@ class RunPlan:
     """One run: a task's recipe on one upstream.
 
     ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
-    switches: further settings for an upstream that takes them, e.g. `batching` of this project's students.
+    switches: settings that change what the upstream computes: those of this project's students, and
+        `batching` of any (exact: each utterance by itself; stock: as s3prl does).
     data: the corpus folder.
     partial: whether the corpus may be a part of the official one. It says nothing of the run where the corpus
         is whole: what is part of the run's identity is the data that there is.

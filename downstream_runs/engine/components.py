@@ -157,7 +157,8 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
-    upstream: Any = CheckedUpstream(sources.build(plan), plan.upstream, plan.states, plan.layer)
+    built, batching = sources.build(plan), plan.switches.get("batching")
+    upstream: Any = CheckedUpstream(built, plan.upstream, plan.states, plan.layer, batching=batching)
     if plan.quantize is not None:
         from downstream_runs.upstreams.quantized import quantize
 

@@ -181,6 +181,8 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
         for key, value in sorted(plan.overrides.items())
     ]
     sentences += official.deviations(plan.task, run.config)
+    if run.components.upstream.alone:
+        sentences.append("each utterance is encoded alone (--batching exact); s3prl encodes it in a batch")
     sentences += _taken(plan)
     if plan.quantize is not None:
         sentences.append(

@@ -159,8 +159,8 @@ class _Searches:
     def _fill(self) -> int:
         if not self._filled:
             components = self._run.components
-            # s3prl's own upstreams collect their hidden states in themselves.
-            with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
+            # s3prl's own upstreams collect their hidden states in themselves, also where each is alone.
+            with one_each(components.device, stateless=is_batch_free(components.upstream.module)) as many:
                 self._filled = self.store.fill(_compute(self._run, self.store), self._run.bar, many)
             self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from downstream_runs.core.results import Quantized
+from downstream_runs.upstreams import alone
 from upstream_arm.common.errors import UsageError
 from upstream_arm.published_states import STATES
 
+EXACT = "exact"  # the value of `batching` with which an utterance's features do not depend on its batch
 SAMPLE_RATE = 16_000
 TOLERATED_FRAMES = 5
 """s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
@@ -26,6 +28,9 @@ class CheckedUpstream:
 
     Attributes:
         module: the upstream itself.
+        switches: the settings that change the arithmetic, for result files: its own, and `batching` if given.
+        alone: whether each utterance is encoded by itself: `batching` is exact, and the module does not see
+            to that.
         states, layer: what is taken of its output, as RunPlan has them.
         quantized: what quantizing made of it, if it was.
 
@@ -34,7 +39,15 @@ class CheckedUpstream:
     frames that `get_downsample_rates` promises; or if it has no such layer.
     """
 
-    def __init__(self, upstream: Any, name: str, states: str = STATES, layer: int | None = None) -> None:
+    def __init__(
+        self,
+        upstream: Any,
+        name: str,
+        states: str = STATES,
+        layer: int | None = None,
+        *,
+        batching: str | None = None,
+    ) -> None:
         if not isinstance(upstream, nn.Module):
             raise UsageError(
                 f"upstream {name} gave a {type(upstream).__name__}, expected a torch.nn.Module that takes a "
@@ -42,6 +55,11 @@ class CheckedUpstream:
             )
         self.module: Any = upstream
         self._name = name
+        own = dict(getattr(upstream, "switches", None) or {})
+        self.alone = batching == EXACT != own.get("batching")
+        given = {} if batching is None else {"batching": batching}
+        self.switches = {**own, **given} if self.alone else {**given, **own}
+        self._rates: dict[str, float] = {}
         self.states, self.layer = states, layer
         self.quantized: Quantized | None = None
         self._layers: tuple[int, int] | None = None  # their number and their width, once known
@@ -58,10 +76,27 @@ class CheckedUpstream:
 
     def __call__(self, wavs: Sequence[Tensor]) -> Any:
         """The upstream's output for waveforms `[sample]`."""
+        if self.alone:
+            outputs = [self._checked([wav]) for wav in wavs]
+            longest = max(map(len, wavs))
+            return alone.together(outputs, lambda key: round(longest / self._rate(key, wavs[0])))
+        return self._checked(wavs)
+
+    def _checked(self, wavs: Sequence[Tensor]) -> Any:
         output = self.module(wavs)
         if not torch.compiler.is_compiling():
             self._check(output, wavs)
         return output
+
+    def _rate(self, key: str, like: Tensor) -> float:
+        """Samples a frame: as the upstream says, or of one second, as s3prl's featurizer takes it then."""
+        promised = getattr(self.module, "get_downsample_rates", None)
+        if promised is not None:
+            return float(promised(key))
+        if key not in self._rates:
+            second = self.module([like.new_zeros(SAMPLE_RATE)])
+            self._rates[key] = round(SAMPLE_RATE / alone.frames(second[key]))
+        return self._rates[key]
 
     def _check(self, output: Any, wavs: Sequence[Tensor]) -> None:
         key = self.states
