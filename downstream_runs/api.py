@@ -85,8 +85,7 @@ def evaluate(
     trust_remote_code: run the code that a model of transformers brings with it.
     batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
         s3prl does, the default of upstreams that are not this project's.
-    states, layer: what of the upstream's output is used, and which layer of that alone, as `--states` and
-        `--layer` on the command line.
+    states, layer: what of the upstream's output is used, as `--states` and `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
