@@ -103,14 +103,8 @@ def evaluate(
     """
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
-    named |= {
-        "trust-remote-code": trust_remote_code or None,
-        "seed": seed,
-        "batching": batching,
-        "states": states,
-        "layer": layer,
-        "device": None if device == "auto" else device,
-    }
+    named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
+    named |= {"states": states, "layer": layer, "trust-remote-code": trust_remote_code or None}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]
