@@ -35,6 +35,9 @@ SWITCHES = MappingProxyType(
     }
 )
 
+# `batching` of upstreams that are no students: as s3prl does, or "exact".
+STOCK = "stock"
+
 VARIANTS = ("_local", "_url", "_custom", "_random")
 
 

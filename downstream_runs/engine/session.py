@@ -163,7 +163,7 @@ def _logged(folder: Path) -> Iterator[None]:
 
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
     path = folder / PLAN
-    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt))
+    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt), plan.revision)
     wanted = json.loads(json.dumps(identity(plan, config, data, told)))
     if path.exists():
         stored = read_json(path)
