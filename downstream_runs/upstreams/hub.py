@@ -118,7 +118,7 @@ def _fetched(repository: str, revision: str) -> model_files.Get:
 @contextlib.contextmanager
 def _plain_errors(repository: str, revision: str) -> Iterator[None]:
     """The errors of the hub's client, which are also those of its HTTP library, as one sentence each."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     named = text(repository, revision if revision != "main" else None)
     try:
@@ -135,7 +135,8 @@ def _plain_errors(repository: str, revision: str) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise UsageError(f"{repository} has no revision {revision}: name a branch, tag or commit") from None
     except Exception as error:
-        reason = textwrap.shorten(str(error.__cause__ or error), 160, placeholder=" ...")
+        told = textwrap.shorten(str(error.__cause__ or error), 160, placeholder=" ...")
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else told
         raise UsageError(
             f"{named} is not on this machine and cannot be fetched ({reason or type(error).__name__}): type "
             f"`{PROGRAM} fetch {named}` where there is a network, or name a folder with its files"
