@@ -82,7 +82,7 @@ class CheckedUpstream:
             return alone.together(outputs, lambda key: round(longest / self._rate(key, wavs[0])))
         return self._checked(wavs)
 
-    def layers(self, wavs: Sequence[Tensor]) -> list[Tensor]:
+    def used_layers(self, wavs: Sequence[Tensor]) -> list[Tensor]:
         """The layers `[batch, frame, feature]` that are used of the output for waveforms."""
         return self._check(self(wavs), wavs)
 

@@ -91,7 +91,7 @@ class Probe:
     def encode(self, wavs: Sequence[Tensor]) -> Tensor:
         """The layers that are used, `[layer, batch, frame, feature]`."""
         with torch.no_grad():
-            return torch.stack(self._upstream.layers([wav.to(self.device) for wav in wavs])).float()
+            return torch.stack(self._upstream.used_layers([wav.to(self.device) for wav in wavs])).float()
 
     def alone(self, wav: Tensor) -> Tensor:
         """The layers that are used of one utterance, `[layer, frame, feature]`."""
@@ -131,7 +131,7 @@ class Probe:
     def shared_layers(self) -> tuple[tuple[int, int], ...]:
         """Pairs of layers that are one tensor: a change of one in place shows in the other."""
         with torch.no_grad():
-            states = self._upstream.layers([speech(LENGTHS[2], 9).to(self.device)])
+            states = self._upstream.used_layers([speech(LENGTHS[2], 9).to(self.device)])
         places = [(state.data_ptr(), state.shape, state.stride()) for state in states]
         first = [places.index(place) for place in places]
         return tuple((earlier, later) for later, earlier in enumerate(first) if earlier < later)
@@ -182,7 +182,7 @@ class Probe:
             for parameter in frozen:
                 parameter.requires_grad_(True)
             with torch.enable_grad():
-                states = self._upstream.layers([speech(LENGTHS[1], 7).to(self.device)])
+                states = self._upstream.used_layers([speech(LENGTHS[1], 7).to(self.device)])
                 total = torch.stack([state.float().sum() for state in states]).sum()
                 if not total.requires_grad:
                     return None
