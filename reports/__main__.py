@@ -41,7 +41,7 @@ def _report(options: argparse.Namespace) -> int:
     from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
-    paths, collection = build.write(places, options.to, whole=options.whole)
+    paths, collection = build.write(places, options.to, whole=options.whole, costs=options.efficiency)
     print(build.summary(paths, collection, options.to))
     return _told(collection.notes, collection.problems)
 
@@ -83,12 +83,13 @@ def _table(options: argparse.Namespace) -> int:
     tasks = f" for {', '.join(options.task)}" if options.task else ""
     none = f"No results of ours{tasks} were found in {places}: {store.MAKE_ONE} makes one."
     if options.format == "csv":
-        print(paper.as_csv(ours, asked), end="")
+        print(paper.as_csv(ours, asked, options.efficiency), end="")
         remark = blocks.warning(ours) if ours else none
         if remark:
             print(remark, file=sys.stderr)
     else:
-        print(render.to_markdown(paper.table1(ours, asked, runs=True)), end="" if ours else f"\n{none}\n")
+        table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
+        print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
     return _told(collection.notes, collection.problems)
 
 
@@ -131,6 +132,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
     choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
+    _add_efficiency(parser)
     parser.set_defaults(run=_table)
 
 
@@ -160,7 +162,13 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
     )
+    _add_efficiency(parser)
     parser.set_defaults(run=_report)
+
+
+def _add_efficiency(parser: argparse.ArgumentParser) -> None:
+    told = "also MACs, and real-time factor and peak memory where a run measured its upstream (--efficiency)"
+    parser.add_argument("--efficiency", action="store_true", help=told)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

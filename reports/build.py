@@ -28,16 +28,18 @@ SHOWN = 4
 _KINDS = {".md": "Markdown", ".tex": "LaTeX", ".csv": "CSV", ".svg": "SVG", ".png": "PNG"}
 
 
-def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path], Collection]:
+def write(
+    places: Sequence[Path], out: Path, *, whole: bool, costs: bool = False
+) -> tuple[list[Path], Collection]:
     """Write Tables 1 to 4, or the `whole` report; returns the files and what was found.
 
-    Equal inputs give equal bytes.
+    costs: with what the upstreams cost. Equal inputs give equal bytes.
     """
     collection, around, testable = _measured(gather(places))
     ours = collection.systems
-    tables = paper.tables(ours)
+    tables = paper.tables(ours, costs)
     if whole:
-        tables += [overview.systems(ours, around), overview.leaderboard()]
+        tables += [overview.systems(ours, around, costs), overview.leaderboard()]
         own = (overview.selection(ours), overview.runs(ours, around), _tests(testable))
         tables += [table for table in own if table is not None]
     contents = {

@@ -186,6 +186,7 @@ def _details(result: Result) -> dict[str, str]:
         "recipe": result.recipe,
         "seed": str(result.seed),
         "checkpoint": (result.upstream_checkpoint_sha256 or "none")[:12],
+        "revision": (result.upstream_revision or "none")[:12],
         "switches": json.dumps(result.upstream_switches, sort_keys=True),
         "features": in_words(result.states, result.layer),
     }

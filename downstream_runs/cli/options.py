@@ -86,7 +86,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
-    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    _add_arithmetic(parser)
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)
@@ -104,6 +104,23 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
+    """How the upstream computes, and what that costs."""
+    add = parser.add_argument
+    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    add(
+        "--quantize",
+        choices=("int8",),
+        help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
+    )
+    add(
+        "--efficiency",
+        action="store_true",
+        help="also measure what the upstream costs, for `table --efficiency`: MACs, real-time factor, peak "
+        "memory; takes as long as 5 minutes of audio at most",
     )
 
 

@@ -152,6 +152,8 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
     for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
         if plan.ckpt is not None:
             yield f"{upstream} needs: {plan.ckpt}"
+        if plan.source is not None:
+            yield f"{upstream} needs: {plan.source} at {plan.revision}"
 
 
 def _corpus(plan: RunPlan) -> Iterator[str]:

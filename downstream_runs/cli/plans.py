@@ -9,7 +9,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
     rows: list[Row] = []
+    told: set[str] = set()
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
             rates = _rates(tasks.get(name), options)
@@ -49,28 +50,33 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
                 given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
-                rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
-    for said in dict.fromkeys(filter(None, map(_doubt, rows))):
+                rows.append(Row(plan_of(argparse.Namespace(**given), told), rates if len(rates) > 1 else ()))
+    for said in dict.fromkeys(note for row in rows for note in _notes(row)):
         print(f"note: {said}", file=sys.stderr)
     return tuple(rows)
 
 
-def _doubt(row: Row) -> str | None:
-    """A sentence if the recipe's own learning rate is known to be a poor one for the upstream."""
+def _notes(row: Row) -> Iterator[str]:
+    """Where a row departs from what was published for its upstream: other features, a poor learning rate."""
     from downstream_runs.recipes import rates
 
     plan = row.plan
+    remark = published_states.remark(plan.upstream, plan.states, plan.layer)
+    if remark is not None:
+        yield f"{plan.upstream}: {remark}"
     recipe = plan.task.recipes[plan.recipe]
-    if row.rates or "optimizer.lr" in plan.overrides or not recipe.is_full or plan.task.train_split is None:
-        return None
-    return rates.doubt(plan.upstream, plan.task.name, recipe.config["optimizer"]["lr"])
+    own_rate = not row.rates and "optimizer.lr" not in plan.overrides
+    if own_rate and recipe.is_full and plan.task.train_split is not None:
+        doubt = rates.doubt(plan.upstream, plan.task.name, recipe.config["optimizer"]["lr"])
+        if doubt is not None:
+            yield doubt
 
 
-def plan_of(options: argparse.Namespace) -> RunPlan:
+def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPlan:
     """The run of one upstream, one task and the first seed, learning rates apart.
 
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
-    folders that cannot be used.
+    folders that cannot be used. told: the notes that were printed before, to which a new one is added.
     """
     from downstream_runs import recipes, tasks
     from downstream_runs.core.run import RunPlan, resolve_config
@@ -84,8 +90,10 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
-    if upstream.note:
+    if upstream.note and upstream.note not in (told or ()):
         print(f"note: {upstream.note}", file=sys.stderr)
+        if told is not None:
+            told.add(upstream.note)
     states, layer = states_of(options, upstream.name)
     plan = RunPlan(
         task=task,
@@ -106,6 +114,8 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         partial=options.partial,
         states=states,
         layer=layer,
+        quantize=options.quantize,
+        efficiency=options.efficiency,
         source=upstream.source,
         revision=upstream.revision,
         trust_remote_code=upstream.trust_remote_code,
@@ -130,17 +140,10 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
 
 
 def states_of(options: argparse.Namespace, upstream: str) -> tuple[str, int | None]:
-    """What is taken of the upstream's output: as the options say, else as its published row was made.
-
-    A note tells where that row was made from something else.
-    """
-    chosen: tuple[str, int | None] = (options.states or published_states.STATES, options.layer)
+    """What is taken of the upstream's output: as the options say, else as its published row was made."""
     if options.states is None and options.layer is None:
-        chosen = published_states.default(upstream)
-    remark = published_states.remark(upstream, *chosen)
-    if remark is not None:
-        print(f"note: {upstream}: {remark}", file=sys.stderr)
-    return chosen
+        return published_states.default(upstream)
+    return options.states or published_states.STATES, options.layer
 
 
 def features_of(options: argparse.Namespace) -> FeatureOptions:

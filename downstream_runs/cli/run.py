@@ -13,7 +13,6 @@ from downstream_runs.cli.plans import rows_of
 from downstream_runs.core import demo, outcome
 from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import RESULT
-from downstream_runs.upstreams import sources
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 
@@ -41,6 +40,8 @@ def run_parser(epilog: str | None = None) -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    from downstream_runs.upstreams import sources
+
     launch = _launch(options)
     rows = rows_of(options)
     several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"

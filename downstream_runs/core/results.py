@@ -34,6 +34,9 @@ AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
 #: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.
 PARTIAL, PARTIAL_TEXT = "partial", "the corpus is partial: "
 
+#: The label of results with quantized upstreams.
+INT8 = "int8"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -41,6 +44,7 @@ LABELS: dict[str, str] = {
     "untrained": "the upstream has random weights",
     "untrained-teacher": "the upstream was distilled from a teacher with random weights",
     "shortened": "trained for fewer steps than the recipe says",
+    INT8: "the upstream's linear layers were quantized to int8",
     PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
@@ -55,6 +59,8 @@ ADDED = (
     "upstream_weights_sha256",
     "states",
     "layer",
+    "quantize",
+    "efficiency",
 )
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
@@ -131,6 +137,52 @@ class Corpus:
         _check_sha256(self.hash, "hash")
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """What quantizing made of an upstream.
+
+    kind: `int8`, dynamic.
+    layers: how many linear layers it has, all of which were quantized.
+    bytes, float_bytes: of parameters and buffers, after and before.
+    rtf, float_rtf: seconds of computation for a second of audio on `machine`, after and before.
+    machine: the processor in words, with the number of threads.
+    """
+
+    kind: Literal["int8"]
+    layers: int
+    bytes: int
+    float_bytes: int
+    rtf: float
+    float_rtf: float
+    machine: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _filled(self, "layers", "bytes", "float_bytes", "machine")
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """What an upstream costs by itself.
+
+    parameters: all, shared ones once.
+    macs: multiply-accumulates of SUPERB's 32 utterances; null where they cannot be counted.
+    rtf: real-time factor, seconds of computation for a second of audio.
+    peak_memory: bytes of its weights and buffers and of the most that its tensors take while it encodes.
+    machine: what rtf and peak_memory were measured on.
+    """
+
+    parameters: int
+    macs: int | None
+    rtf: float
+    peak_memory: int
+    machine: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _filled(self, "machine")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One task, run and scored with one upstream. Raises ReportError for values that the schema excludes.
@@ -163,6 +215,8 @@ class Result:
         other; null when nobody looked.
     states: the key of the upstream's output that the features are, s3prl's `-s`.
     layer: the one layer of them that was taken, s3prl's `-l`; null for the weighted sum over all.
+    quantize: what quantizing made of the upstream, see Quantized; null where it was left as it is.
+    efficiency: what the upstream costs, see Efficiency; null where the run did not measure it.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -196,6 +250,8 @@ class Result:
     upstream_weights_sha256: str | None = None
     states: str = STATES
     layer: int | None = None
+    quantize: Quantized | None = None
+    efficiency: Efficiency | None = None
     device: str
     wall_seconds: float
     corpus: Corpus

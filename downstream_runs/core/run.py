@@ -15,6 +15,7 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.results import INT8
 from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
@@ -50,6 +51,8 @@ class RunPlan:
     features: whether the upstream's features are stored and used again.
     states: the key of the upstream's output that the features are (s3prl's `-s`).
     layer: the one layer of them that is taken (s3prl's `-l`), from the end where negative; None for all.
+    quantize: `int8` for dynamic int8 of the upstream's linear layers, on the CPU.
+    efficiency: whether the run also measures what its upstream costs, which decides no other number.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
     source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
@@ -77,6 +80,8 @@ class RunPlan:
     partial: bool = False
     states: str = STATES
     layer: int | None = None
+    quantize: str | None = None
+    efficiency: bool = False
     source: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
@@ -97,6 +102,8 @@ class RunPlan:
             raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
+        if self.quantize not in (None, INT8):
+            raise UsageError(f"--quantize {shown(self.quantize)} is unknown, expected {INT8}")
         if self.devices < 1:
             raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
@@ -151,7 +158,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     pinned = {} if plan.source is None else {"revision": plan.revision}
     parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan)}
     digest = _hash_json({"config": config_hash(plan, config), **parts})
-    upstream = _safe(plan.upstream)
+    upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
     earlier = plan.out / _before(upstream) / below
@@ -162,7 +169,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
 
 def begun_revision(out: Path, upstream: str, source: str) -> str | None:
     """What the first run of an upstream's source in `out` was pinned to; None where there is none."""
-    folder = out / _safe(upstream)
+    folder = out / upstream_folder(upstream)
     # Also in folders of folds and of learning rates.
     paths = [
         path
@@ -176,8 +183,8 @@ def begun_revision(out: Path, upstream: str, source: str) -> str | None:
     return None
 
 
-def _safe(upstream: str) -> str:
-    """The name of an upstream's folder."""
+def upstream_folder(upstream: str) -> str:
+    """The name of the folder of an upstream's runs."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", upstream)
 
 
@@ -216,8 +223,8 @@ def identity(
 
 
 def taken_of(plan: RunPlan) -> dict[str, Any]:
-    """What is taken of the upstream's output, where it is not s3prl's default."""
-    chosen = {"states": plan.states, "layer": plan.layer}
+    """What of the upstream's output is taken, and how it is quantized, where it is not as s3prl has it."""
+    chosen = {"states": plan.states, "layer": plan.layer, "quantize": plan.quantize}
     return {key: value for key, value in chosen.items() if value not in (STATES, None)}
 
 
@@ -243,7 +250,7 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     """UsageError that names what differs if the run in `folder` was started with another plan."""
     # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
     # are the same.
-    optional = ("labels", "partial", "states", "layer")
+    optional = ("labels", "partial", "states", "layer", "quantize")
     named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
     differ = [key for key in named if key not in UNPINNED and stored.get(key) != wanted.get(key)]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):

@@ -159,6 +159,10 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     seed_everything(plan.seed)
     built, batching = sources.build(plan), plan.switches.get("batching")
     upstream: Any = CheckedUpstream(built, plan.upstream, plan.states, plan.layer, batching=batching)
+    if plan.quantize is not None:
+        from downstream_runs.upstreams.quantized import quantize
+
+        upstream.quantized = quantize(upstream.module, plan.upstream, device)
     upstream.to(device)
     return upstream, device
 

@@ -22,7 +22,7 @@ from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import sources, weights
+from downstream_runs.upstreams import efficiency, sources, weights
 from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
@@ -43,6 +43,8 @@ def run_labels(
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
     labels += getattr(upstream, "labels", ())
+    if plan.quantize is not None:
+        labels.append(plan.quantize)
     if plan.task.train_split is not None:
         full = plan.task.recipes["superb"].config["runner"]["total_steps"]
         if config["runner"]["total_steps"] < full:
@@ -127,6 +129,8 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         upstream_weights_sha256=sources.weights_sha256(plan) or run.components.upstream_sha256,
         states=plan.states,
         layer=plan.layer,
+        quantize=upstream.quantized,
+        efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
         device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
@@ -180,6 +184,11 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
     if run.components.upstream.alone:
         sentences.append("each utterance is encoded alone (--batching exact); s3prl encodes it in a batch")
     sentences += _taken(plan)
+    if plan.quantize is not None:
+        sentences.append(
+            f"dynamic {plan.quantize}: weights of the upstream's linear layers are rounded to it for each "
+            "output, their inputs for each frame"
+        )
     sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")

@@ -59,6 +59,8 @@ def name(plan: RunPlan) -> str:
     words = [f"{plan.upstream} {plan.task.name}"]
     if (plan.states, plan.layer) != (STATES, None):
         words.append(in_words(plan.states, plan.layer))
+    if plan.quantize is not None:
+        words.append(plan.quantize)
     if RATE in plan.overrides:
         words.append(f"lr {plan.overrides[RATE]:g}")
     if plan.fold is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from downstream_runs.core import queue
 from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.runs import status, submission
 from upstream_arm.common.errors import UsageError
@@ -157,7 +158,10 @@ def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[
     found = []
     for run in status.find(out) if out.is_dir() else ():
         upstream, task, *_ = run.folder.relative_to(out).parts
-        by_name = options.what == upstream and options.task in (None, task)
+        by_name = upstream_folder(options.what.removeprefix("hf:")) == upstream and options.task in (
+            None,
+            task,
+        )
         own_real = out.resolve() / run.folder.relative_to(out)
         within = wanted in (run.folder, *run.folder.parents) or real in (own_real, *own_real.parents)
         by_folder = options.task is None and within and real != out.resolve()

@@ -80,6 +80,8 @@ def _plan(
         fold=_fold(old, task.folds, task.fold_key),
         states=old.states,
         layer=old.layer,
+        quantize=None if old.quantize is None else old.quantize.kind,
+        efficiency=old.efficiency is not None,
         source=old.upstream_source,
         revision=old.upstream_revision,
         trust_remote_code=old.upstream_remote_code,

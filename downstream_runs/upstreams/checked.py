@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from downstream_runs.core.results import Quantized
 from downstream_runs.upstreams import alone, tensors
 from upstream_arm.common.errors import SuperbError, UsageError, sentence
 from upstream_arm.published_states import STATES
@@ -33,6 +34,7 @@ class CheckedUpstream:
         alone: whether each utterance is encoded by itself: `batching` is exact, and the module does not see
             to that.
         states, layer: what is taken of its output, as RunPlan has them.
+        quantized: what quantizing made of it, if it was.
 
     Raises UsageError, naming the upstream and the fault, if it is no module of torch, or if an output is not
     a dict with `states`: tensors `[batch, frame, feature]` of one shape, as many at each call, with the
@@ -62,6 +64,7 @@ class CheckedUpstream:
         self.switches = {**own, **given} if self.alone else {**given, **own}
         self._rates: dict[str, float] = {}
         self.states, self.layer = states, layer
+        self.quantized: Quantized | None = None
         self._layers: tuple[int, int] | None = None  # their number and their width, once known
 
     def __getattr__(self, name: str) -> Any:

@@ -13,11 +13,11 @@ import statistics
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.generators import random_states, restore_random_states
+from downstream_runs.core.results import Efficiency
 from downstream_runs.upstreams.checked import SAMPLE_RATE
 from upstream_arm.common.processes import cores
 
@@ -28,22 +28,6 @@ if TYPE_CHECKING:
 SECONDS = 10
 CALLS = 3
 """Timed calls, of which the median counts; one more goes before them."""
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """The costs of an upstream.
-
-    parameters: all, shared ones once. macs: of SUPERB's 32 utterances, None where they cannot be counted.
-    rtf: real-time factor, seconds of computation for a second of audio. peak_memory: bytes of its weights and
-    buffers and of the most that its tensors take while it encodes. machine: what rtf was measured on.
-    """
-
-    parameters: int
-    macs: int | None
-    rtf: float
-    peak_memory: int
-    machine: str
 
 
 def measure(module: nn.Module) -> Efficiency:

@@ -93,15 +93,6 @@ def in_folder(folder: Path, trust_remote_code: bool) -> ModelFiles:
     return find(get, str(folder), trust_remote_code, lambda: folder.glob("*.py"))
 
 
-def check_pickles(model: ModelFiles) -> None:
-    """UpstreamError if a file of weights that torch wrote is damaged, or holds anything that could run."""
-    for path in model.weights:
-        if path.suffix == ".bin":
-            from upstream_arm.torch_files import read_torch
-
-            read_torch(path)
-
-
 def _weights(get: Get, where: str) -> tuple[Path, ...]:
     for name in WEIGHTS:
         if whole := get(name):

@@ -155,7 +155,6 @@ def _from_source(plan: RunPlan, source: Source) -> Any:
         from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 
         model = _model(plan, source)
-        model_files.check_pickles(model)
         return TransformersEncoder(model.folder, trust_remote_code=plan.trust_remote_code, **plan.switches)
     _check_unchanged(plan, source, _code_sha256(source))
     made = own_code.plugin(source.place) if source.kind == "plugin" else own_code.load(*_file(source))

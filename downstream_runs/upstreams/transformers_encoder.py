@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.upstreams.transformers_folder import SAMPLE_RATE, load
+from downstream_runs.upstreams.transformers_folder import SAMPLE_RATE, load, told
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.expert import prepare
@@ -66,7 +66,11 @@ class TransformersEncoder(nn.Module):
         self.model: Any = loaded.model
         self.extractor = loaded.extractor
         _without_dropped_layers(self.model)
-        self.facts = self._measured(loaded.family, loaded.dtype)
+        self.family = loaded.family
+        with told(self.folder):
+            steps = self.family.steps(self.model.config, self.extractor)
+            self.shortest, self.stride = receptive_field([(0, kernel, step) for kernel, step in steps])
+            self.facts = self._measured(loaded.dtype)
 
     @property
     def switches(self) -> dict[str, str]:
@@ -75,7 +79,7 @@ class TransformersEncoder(nn.Module):
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples from one frame to the next, whatever the key."""
-        return self.facts.stride
+        return self.stride
 
     def forward(self, wavs: Sequence[Tensor] | Tensor) -> dict[str, Any]:
         """The features of a batch of 16 kHz waveforms, each [sample].
@@ -87,24 +91,22 @@ class TransformersEncoder(nn.Module):
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
         for index, wav in enumerate(checked):
-            if len(wav) < self.facts.shortest:
+            if len(wav) < self.shortest:
                 raise UpstreamError(
                     f"waveform {index} of the batch has {len(wav)} samples, expected at least "
-                    f"{self.facts.shortest}, one frame of {self.facts.architecture}: leave it out or pad it"
+                    f"{self.shortest}, one frame of {self.facts.architecture}: leave it out or pad it"
                 )
-        states = self._together(checked) if self.batching == "stock" else self._apart(checked)
+        # Encoders of windows pad each utterance alike, whatever its mates.
+        together = self.batching == "stock" and not self.family.windows
+        states = self._encode(checked, return_attention_mask=True) if together else self._apart(checked)
         return {"hidden_states": states, "last_hidden_state": states[-1]}
-
-    def _together(self, wavs: Sequence[Tensor]) -> list[Tensor]:
-        """All states of waveforms that are padded to the longest."""
-        return self._encode(wavs, return_attention_mask=True)
 
     def _apart(self, wavs: Sequence[Tensor]) -> list[Tensor]:
         """All states, utterances of one length together."""
         places: dict[int, list[int]] = {}
         for place, wav in enumerate(wavs):
             places.setdefault(len(wav), []).append(place)
-        groups = [self._encode([wavs[place] for place in group]) for group in places.values()]
+        groups = [self._alike([wavs[place] for place in group]) for group in places.values()]
         if len(groups) == 1:
             return groups[0]
         total = max(states[0].shape[1] for states in groups)
@@ -114,15 +116,25 @@ class TransformersEncoder(nn.Module):
             for layer in zip(*groups, strict=True)
         ]
 
+    def _alike(self, wavs: Sequence[Tensor]) -> list[Tensor]:
+        """All states of equally long waveforms; those of windows are cut back to what is no padding."""
+        if not self.family.windows:
+            return self._encode(wavs)
+        pieces = []
+        for start in range(0, len(wavs[0]), self.extractor.n_samples):
+            parts = [wav[start : start + self.extractor.n_samples] for wav in wavs]
+            frames = -(-len(parts[0]) // self.stride)
+            pieces.append([state[:, :frames] for state in self._encode(parts)])
+        return [torch.cat(layer, dim=1) for layer in zip(*pieces, strict=True)]
+
     def _encode(self, wavs: Sequence[Tensor], **options: Any) -> list[Tensor]:
         """transformers' own two calls, and from their output each state [batch, frame, feature]."""
         weight = next(self.model.parameters())
         inputs = self.extractor(
             [wav.detach().float().cpu().numpy() for wav in wavs],
             sampling_rate=SAMPLE_RATE,
-            padding=True,
             return_tensors="pt",
-            **options,
+            **{"padding": True, **self.family.options, **options},
         )
         inputs = {
             name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
@@ -135,15 +147,12 @@ class TransformersEncoder(nn.Module):
         return states
 
     @torch.no_grad()
-    def _measured(self, family: Any, dtype: str) -> EncoderFacts:
+    def _measured(self, dtype: str) -> EncoderFacts:
         """The facts, from the configuration and from three seconds of noise."""
-        config = self.model.config
-        steps = family.steps(config, self.extractor)
-        shortest, stride = receptive_field([(0, kernel, step) for kernel, step in steps])
         samples = PROBE_SECONDS * SAMPLE_RATE
         noise = torch.randn(samples, generator=torch.Generator().manual_seed(0)) / 10
         name = type(self.model).__name__
-        states = self._encode([noise])
+        states = self._alike([noise])
         shapes = {tuple(state.shape[1:]) for state in states}
         if len(shapes) != 1:
             raise UpstreamError(
@@ -151,26 +160,27 @@ class TransformersEncoder(nn.Module):
                 f"{', '.join(map(str, sorted(shapes)))} (frames, features), expected one shape"
             )
         frames, width = shapes.pop()
-        promised = round(samples / stride)
+        promised = round(samples / self.stride)
         if abs(frames - promised) >= TOLERATED_FRAMES:
             raise UpstreamError(
                 f"{self.folder} holds {name}, which gives {frames} frames for {PROBE_SECONDS} s of audio, "
-                f"expected {promised} at the {stride} samples a frame that its configuration promises: correct "
-                "the strides there"
+                f"expected {promised} at the {self.stride} samples a frame that its configuration promises: "
+                "correct the strides there"
             )
         if not torch.isfinite(states[-1]).all():
             raise UpstreamError(f"{self.folder} holds {name}, whose features of noise are not finite")
-        layers = int(getattr(config, "encoder_layers", None) or config.num_hidden_layers)
+        blocks = getattr(self.model.config, "num_hidden_layers", None)
+        own = self.family.encoder is None and blocks == len(states)
         return EncoderFacts(
             architecture=name,
-            layers=layers,
+            layers=len(states) if own else len(states) - 1,
             width=width,
-            stride=stride,
+            stride=self.stride,
             sampling_rate=SAMPLE_RATE,
             normalises=bool(getattr(self.extractor, "do_normalize", False)),
-            cnn_output_included=len(states) == layers + 1,
+            cnn_output_included=not own,
             dtype=dtype,
-            shortest=shortest,
+            shortest=self.shortest,
         )
 
 

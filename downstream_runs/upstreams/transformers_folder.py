@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from downstream_runs.upstreams.transformers_families import FAMILIES, Family
+from downstream_runs.upstreams.transformers_families import FAMILIES, Family, convolutions
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.torch_files import read_torch
 
@@ -26,14 +26,14 @@ UNUSED = ("masked_spec_embed",)
 
 @dataclass(frozen=True)
 class Loaded:
-    """An encoder in evaluation mode and fp32, its feature extractor, its family (None: code of its own).
+    """An encoder in evaluation mode and fp32, its feature extractor, its family.
 
     dtype: of the weights on disk.
     """
 
     model: Any
     extractor: Any
-    family: Family | None
+    family: Family
     dtype: str
 
 
@@ -42,22 +42,32 @@ def load(folder: Path, trust_remote_code: bool = False) -> Loaded:
     config_file = _read(folder, "config.json")
     if not trust_remote_code:
         _refuse_code(folder)
-    family = FAMILIES.get(config_file.get("model_type", ""))
-    own_code = "auto_map" in config_file
-    if family is None and not own_code:
-        raise UpstreamError(
-            f"{folder} holds {_architecture(config_file)}, which gives no hidden states of speech at one rate "
-            f"and width, expected one of {', '.join(sorted(FAMILIES))}: use such a model"
-        )
-    for file in sorted(folder.glob("*.bin")):
-        if file.name.startswith("pytorch_model"):
-            read_torch(file)  # names what it would run, and runs nothing
-    with _told(folder):
+    family = _family(folder, config_file)
+    for file in sorted(folder.glob("pytorch_model*.bin")):
+        read_torch(file)  # names what it would run, and runs nothing
+    with told(folder):
         model, info = _build(folder, family, trust_remote_code)
     _check_weights(folder, model, info)
-    if getattr(model, "adapter", None) is not None:
-        model.adapter = None  # it comes after the layers, at another frame rate
+    _end_with_the_layers(model)
     return Loaded(model, _extractor(folder, trust_remote_code), family, _dtype(folder, config_file))
+
+
+def _family(folder: Path, config_file: dict[str, Any]) -> Family:
+    names = config_file.get("architectures") or [config_file.get("model_type", "no architecture")]
+    if "auto_map" in config_file:
+        if "conv_kernel" not in config_file or "conv_stride" not in config_file:
+            raise UpstreamError(
+                f"{folder} holds {names[0]}, whose config.json has no conv_kernel and conv_stride, expected "
+                "them beside code of the folder's own: they tell how many samples a frame stands for"
+            )
+        return Family(convolutions)
+    family = FAMILIES.get(config_file.get("model_type", ""))
+    if family is None:
+        raise UpstreamError(
+            f"{folder} holds {names[0]}, which is not known here as a speech encoder with hidden states of "
+            f"one width and frame rate, expected one of {', '.join(sorted(FAMILIES))}: use such a model"
+        )
+    return family
 
 
 def transformers() -> Any:
@@ -74,22 +84,41 @@ def transformers() -> Any:
     return transformers
 
 
-def _build(folder: Path, family: Family | None, trust_remote_code: bool) -> tuple[Any, dict[str, Any]]:
+def _build(folder: Path, family: Family, trust_remote_code: bool) -> tuple[Any, dict[str, Any]]:
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "local_files_only": True,
         "output_loading_info": True,
     }
-    if family is None or family.encoder is None:
+    if family.encoder is None:
         kind = transformers().AutoModel
         options["trust_remote_code"] = trust_remote_code
     else:
-        transformers()
+        config = transformers().AutoConfig.from_pretrained(folder, local_files_only=True)
+        options["config"] = getattr(config, family.part) if family.part else config
+        options["key_mapping"] = {family.prefix: ""}
         module, _, name = family.encoder.rpartition(".")
         kind = getattr(importlib.import_module(f"transformers.models.{module}"), name)
-        options["key_mapping"] = {family.prefix: ""}
     model, info = kind.from_pretrained(folder, **options)
     return model.eval(), info
+
+
+def _end_with_the_layers(model: Any) -> None:
+    """Take away what comes after the layers and their norm, such as an adapter to another frame rate."""
+    if getattr(model, "adapter", None) is not None:
+        model.adapter = None
+    if getattr(model, "intermediate_ffn", None) is not None:
+        model.intermediate_ffn = _Nothing()
+    if hasattr(model, "inner_layer_norm"):  # SeamlessM4T's, of its adapter's output
+        model.inner_layer_norm = nn.Identity()
+
+
+class _Nothing(nn.Module):
+    """Adds nothing."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Zeros of the shape of the input."""
+        return torch.zeros_like(states)
 
 
 def _extractor(folder: Path, trust_remote_code: bool) -> Any:
@@ -133,13 +162,8 @@ def _refuse_code(folder: Path) -> None:
             )
 
 
-def _architecture(config_file: dict[str, Any]) -> str:
-    names = config_file.get("architectures") or [config_file.get("model_type", "no architecture")]
-    return str(names[0])
-
-
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def told(folder: Path) -> Iterator[None]:
     """What transformers raises, in one sentence."""
     try:
         yield
@@ -147,8 +171,8 @@ def _told(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # whatever the files hold comes out of several libraries
         raise UpstreamError(
-            f"{folder} holds no encoder that transformers can load ({_reason(error)}): check that it is whole "
-            "and that its config.json and weights belong together"
+            f"{folder} holds no encoder that transformers can load and run ({_reason(error)}): check that it "
+            "is whole and that its configurations and weights belong together"
         ) from None
 
 
@@ -157,13 +181,22 @@ def _reason(error: Exception) -> str:
 
 
 def _check_weights(folder: Path, model: nn.Module, info: dict[str, Any]) -> None:
-    """Refuse an encoder with weights that are random, or not finite."""
+    """Refuse an encoder with weights that are random or not finite, or with fewer layers than the file."""
     missing = sorted(name for name in info["missing_keys"] if name.rpartition(".")[2] not in UNUSED)
     if missing:
         raise UpstreamError(
             f"{folder} lacks {len(missing)} weights of a {type(model).__name__} ({missing[0]} is the first), "
             "which would be random: give a whole checkpoint"
         )
+    for key in info["unexpected_keys"]:
+        stack, _, rest = key.removeprefix(f"{model.base_model_prefix}.").partition("layers.")
+        layers = dict(model.named_modules()).get(f"{stack}layers")
+        number = rest.partition(".")[0]
+        if isinstance(layers, nn.ModuleList) and number.isdecimal() and int(number) >= len(layers):
+            raise UpstreamError(
+                f"{folder} has weights of more layers than the {len(layers)} of its config.json ({key} is "
+                "one), expected as many: correct config.json"
+            )
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise UpstreamError(

@@ -196,3 +196,13 @@ def test_what_was_published_is_the_default_of_our_names_alone(monkeypatch: pytes
     assert default("distilhubert") == (STATES, None), "s3prl's own name keeps what s3prl takes"
     row = of("distilhubert")
     assert row is not None and in_words(*row.equal[0]) == "layer 2 of hidden_states"
+
+
+def test_a_run_measures_its_upstream_where_it_is_asked_to(corpus: Path, tmp_path: Path) -> None:
+    plain, measuring = (plan(corpus, tmp_path, (STATES, None), efficiency=asked) for asked in (False, True))
+    assert run_dir(plain) == run_dir(measuring), "it decides no other number"
+    result = run(measuring)
+    assert result.efficiency is not None and result.efficiency.parameters == result.upstream_parameters
+    assert result.efficiency.macs and result.efficiency.rtf > 0 and result.efficiency.machine
+    assert results.read(run_dir(plain) / "result.json") == result
+    assert run(plain, rerun="always").efficiency is None
