@@ -35,6 +35,14 @@ SWITCHES = MappingProxyType(
     }
 )
 
+# Entries for files of other papers' authors -> the family's name. These students have one switch, `batching`.
+PEERS = MappingProxyType(
+    {
+        "dphubert_local": "DPHuBERT",
+        "dpwavlm_local": "DPWavLM",
+    }
+)
+
 VARIANTS = ("_local", "_url", "_custom", "_random")
 
 
@@ -53,4 +61,4 @@ def is_released_name(name: str) -> bool:
 def names() -> tuple[str, ...]:
     """Every upstream name that `upstream_arm.s3prl_hub` adds to s3prl's hub."""
     stems = (*ALIASES, *RELEASED)
-    return tuple(stem + variant for stem in stems for variant in ("", *VARIANTS))
+    return (*(stem + variant for stem in stems for variant in ("", *VARIANTS)), *PEERS)
