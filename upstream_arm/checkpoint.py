@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from upstream_arm import families
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.common.files import atomic_path
 from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.config_yaml import from_authors, load_yaml
@@ -204,10 +204,8 @@ def _torch_file(path: Path) -> _Content:
         return state, None, {}, ()
     remarks = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
     block = training_settings(content)
-    try:
+    with about(path):
         config = from_authors(block) if block is not None else None
-    except UpstreamError as error:
-        raise UpstreamError(f"{path}: {error}") from None
     return state, config, remarks, ()
 
 

@@ -40,6 +40,11 @@ PEERS = MappingProxyType(
     {
         "dphubert_local": "DPHuBERT",
         "dpwavlm_local": "DPWavLM",
+        "starhubert_local": "STaRHuBERT",
+        "fithubert_local": "FitHuBERT",
+        "distilhubert_local": "DistilHuBERT",
+        "lighthubert_small_local": "LightHuBERT small",
+        "lighthubert_base_local": "LightHuBERT base",
     }
 )
 

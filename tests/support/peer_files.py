@@ -20,6 +20,11 @@ GOLDENS = {
     "dphubert": ("dphubert_local", "pth", "dphubert+final"),
     "dphubert_large": ("dphubert_local", "pth", "dphubert_large+final"),
     "dpwavlm": ("dpwavlm_local", "pth", "dpwavlm+final"),
+    "starhubert": ("starhubert_local", "ckpt", "starhubert-tiny"),
+    "starhubert_proj": ("starhubert_local", "ckpt", "starhubert-tiny_proj"),
+    "fithubert": ("fithubert_local", "ckpt", "fithubert-tiny"),
+    "distilhubert": ("distilhubert_local", "ckpt", "distilhubert-tiny"),
+    "lighthubert": ("lighthubert_small_local", "pt", "lighthubert"),  # of full size: no smaller one can be
 }
 
 
@@ -66,6 +71,15 @@ def content(golden: str) -> dict[str, Any]:
             "config": json.loads(config.read_text()),
             "distill_linear_projs": projections,
         }
+    if golden == "distilhubert":
+        return {
+            "Optimizer": {},
+            "Step": 200_000,
+            "Config": json.loads(config.read_text()),
+            "Distiller": state,
+        }
+    if golden == "lighthubert":
+        return {"cfg": {"model": json.loads(config.read_text())}, "model": state}
     settings = yaml.safe_load((DATA / f"{golden}.yaml").read_text())
     bait = torch.zeros(32)
     return {

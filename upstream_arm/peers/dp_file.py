@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from upstream_arm.checkpoint import student_weights
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.config import read_conv_layers
 from upstream_arm.peers.dp import DPConfig, DPStudent
 from upstream_arm.peers.family import Family, PeerFile
@@ -58,7 +58,7 @@ _PRUNES = (
 _GATES = "hard_concrete"
 
 
-def _stored(name: str) -> str:
+def _stored(name: str, _: DPConfig) -> str:
     for ours, theirs in _NAMES:
         name = re.sub(ours, theirs, name)
     return name
@@ -74,17 +74,19 @@ def _config(file: PeerFile) -> DPConfig:
     if gates or any(given.get(key) for key in _PRUNES):
         found = f"it holds the gate {gates[0]}" if gates else "its configuration says that it is being pruned"
         raise UpstreamError(
-            f"the pruning of this model is not finished ({found}), expected a final model; finish it with "
+            f"the pruning of {file.path} is not finished ({found}), expected a final model; finish it with "
             "the authors' code"
         )
-    wavlm = _WAVLM[0] in given
     try:
-        return _described(given, wavlm)
+        with about(file.path):
+            return _described(given, wavlm=_WAVLM[0] in given)
     except KeyError as error:
-        raise UpstreamError(f"its configuration lacks {error}; use the authors' file as it is") from None
+        raise UpstreamError(
+            f"the configuration in {file.path} lacks {error}; use the authors' file as it is"
+        ) from None
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise UpstreamError(
-            f"its configuration cannot be read ({error}); use the authors' file as it is"
+            f"the configuration in {file.path} cannot be read ({error}); use the authors' file as it is"
         ) from None
 
 

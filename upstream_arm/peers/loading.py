@@ -12,14 +12,23 @@ from upstream_arm.checkpoint import is_safetensors, misfit, read_content, shapes
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.expert import UpstreamExpert
+from upstream_arm.peers.distil import DISTILHUBERT
 from upstream_arm.peers.dp_file import DPHUBERT, DPWAVLM
 from upstream_arm.peers.family import Family, PeerFile
+from upstream_arm.peers.fit import FITHUBERT
+from upstream_arm.peers.light import LIGHTHUBERT_BASE, LIGHTHUBERT_SMALL
 from upstream_arm.peers.model import Peer
+from upstream_arm.peers.star import STARHUBERT
 
 FAMILIES = MappingProxyType(
     {
         "dphubert_local": DPHUBERT,
         "dpwavlm_local": DPWAVLM,
+        "starhubert_local": STARHUBERT,
+        "fithubert_local": FITHUBERT,
+        "distilhubert_local": DISTILHUBERT,
+        "lighthubert_small_local": LIGHTHUBERT_SMALL,
+        "lighthubert_base_local": LIGHTHUBERT_BASE,
     }
 )
 
@@ -45,14 +54,11 @@ def load_peer(
 
 
 def _build(family: Family, file: PeerFile, batching: str | None) -> Peer:
-    try:
-        config = family.config(file).with_switches(batching=batching)
-    except UpstreamError as error:
-        raise UpstreamError(f"{file.path}: {error}") from None
+    config = family.config(file).with_switches(batching=batching)
     with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
         student = family.build(config)
     weights = family.weights(file, config)
-    stored = {name: family.stored(name) for name in student.state_dict()}
+    stored = {name: family.stored(name, config) for name in student.state_dict()}
     expected = {stored[name]: tuple(tensor.shape) for name, tensor in student.state_dict().items()}
     if told := misfit(shapes(weights), expected):
         raise UpstreamError(

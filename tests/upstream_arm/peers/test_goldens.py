@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from upstream_arm.peers.dp import position_buckets
 
 TOLERANCE = 5e-5
 EVERY = 4  # of the features, in the data that travel with the project
-SMALL = list(peer_files.GOLDENS)
+SMALL = [name for name in peer_files.GOLDENS if name != "lighthubert"]
 
 Peers = Callable[..., UpstreamExpert]
 
@@ -94,3 +95,46 @@ def test_the_authors_own_file(shared_dir: Path, peer_wavs: list[torch.Tensor], n
 
 
 FOLDERS = {"starhubert_proj": ("starhubert", "tiny_proj")}
+
+
+def test_the_state_of_published_rows(golden_peer: Peers, peer_wavs: list[torch.Tensor]) -> None:
+    chosen = {name: golden_peer(name).published_states for name in SMALL}
+    assert chosen.pop("distilhubert") == ("hidden_states", 2)
+    assert chosen.pop("fithubert") == ("last_hidden_state", None)
+    assert {*chosen.values()} == {("hidden_states", None)}
+    with torch.no_grad():
+        distil = golden_peer("distilhubert")(peer_wavs[:1])
+        fit = golden_peer("fithubert")(peer_wavs[:1])
+    assert torch.equal(distil["paper"], distil["hidden_states"][2])
+    assert len(fit["hidden_states"]) == 1 and fit["last_hidden_state"] is fit["hidden_states"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "parameters"), [("small", 26_872_960), ("base", 66_890_880)])
+def test_lighthubert(
+    request: pytest.FixtureRequest, tmp_path: Path, peer_wavs: list[torch.Tensor], size: str, parameters: int
+) -> None:
+    """At full size: no smaller supernet can be. The outputs of base are among the shared goldens."""
+    outputs = peer_files.DATA / "lighthubert.npz"
+    if size == "base":
+        folder = request.getfixturevalue("shared_dir") / "golden_peers"
+        outputs = folder / "lighthubert" / "base_outputs_every_48th.npz"
+    model = json.loads((peer_files.DATA / "lighthubert.json").read_text())
+    path = peer_files.write(
+        "lighthubert", tmp_path, cfg={"model": {**model, "pruner_supernet": f"configs/{size}.yaml"}}
+    )
+    with np.load(outputs) as arrays:
+        expected = {key.partition("_")[0]: torch.from_numpy(arrays[key]) for key in arrays.files}
+    for batching in ("exact", "released"):
+        expert = getattr(hub, f"lighthubert_{size}_local")(ckpt=str(path), batching=batching)
+        assert sum(weight.numel() for weight in expert.parameters()) == parameters
+        with torch.no_grad():
+            batch = torch.stack(expert(peer_wavs)["hidden_states"])[..., ::48]
+            alone = torch.stack(expert(peer_wavs[:1])["hidden_states"])[..., ::48]
+        assert_near(alone[:, 0], expected["single0"])
+        if batching == "released":
+            assert_near(batch, expected["batch"])
+        else:
+            for index in range(3):
+                one = expected[f"single{index}"]
+                assert_near(batch[:, index, : one.shape[1]], one)
