@@ -142,11 +142,16 @@ def refuse(config: StudentConfig, name: str, expected: str) -> NoReturn:
     raise UpstreamError(f"{name} is {value}, expected {expected}; correct it in the model's configuration")
 
 
+def check_count(config: StudentConfig, name: str) -> None:
+    """UpstreamError if a field is no positive whole number."""
+    if not _is_count(getattr(config, name)):
+        refuse(config, name, "a positive whole number")
+
+
 def check_values(config: StudentConfig) -> None:
     """UpstreamError for a value that no encoder can have, whatever its other ones are."""
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        if not _is_count(getattr(config, name)):
-            refuse(config, name, "a positive whole number")
+        check_count(config, name)
     for name in ("projection_dim", "repeats"):
         if getattr(config, name) is not None and not _is_count(getattr(config, name)):
             refuse(config, name, "a positive whole number or nothing")

@@ -14,7 +14,8 @@ from typing import Any
 
 from upstream_arm import families
 from upstream_arm.common.errors import UpstreamError, about
-from upstream_arm.config import StudentConfig, from_mapping, read_conv_layers, reuse_pattern
+from upstream_arm.common.words import shown
+from upstream_arm.config import MAX_ITEMS, StudentConfig, from_mapping, read_conv_layers, reuse_pattern
 
 # authors' key -> our field
 RENAMED = {
@@ -128,8 +129,10 @@ def read_block(block: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
                 f"give the yaml of {dialect.student}"
             )
     layers = block["encoder_layers"]
-    if type(layers) is not int or layers < 1:
-        raise UpstreamError(f"encoder_layers is {layers!r}, expected a positive whole number; correct it")
+    if type(layers) is not int or not 1 <= layers <= MAX_ITEMS:
+        raise UpstreamError(
+            f"encoder_layers is {shown(layers)}, expected a whole number from 1 to {MAX_ITEMS}; correct it"
+        )
     values = {ours: block[theirs] for theirs, ours in RENAMED.items() if theirs in block}
     return {
         "conv_layers": read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from upstream_arm.checkpoint import student_weights
 from upstream_arm.common.errors import about
+from upstream_arm.config import check_count
 from upstream_arm.config_yaml import RENAMED, SIZES, Dialect, read_block
 from upstream_arm.peers.family import Family, PeerFile
 from upstream_arm.peers.model import Peer, PeerConfig
@@ -36,6 +37,12 @@ class DistilConfig(PeerConfig):
     tasks: int = 3  # layers of the teacher that it predicts
     front_norm: bool = False
     cnn_state: bool = True
+
+    def __post_init__(self) -> None:
+        """UpstreamError for values that no such student can have."""
+        super().__post_init__()
+        for name in ("tasks", "projection_dim"):
+            check_count(self, name)
 
 
 class SplitLinear(nn.Module):
@@ -79,7 +86,6 @@ def _config(file: PeerFile) -> DistilConfig:
         return DistilConfig(
             reuse_pattern=(True,) * block["encoder_layers"],
             projection_dim=block["final_dim"],
-            projects=values["conv_layers"][-1][0] != block["encoder_embed_dim"],
             dropout_input=0.0,
             tasks=block["n_tasks"],
             **values,

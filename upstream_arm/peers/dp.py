@@ -44,8 +44,8 @@ class DPConfig(PeerConfig):
                 refuse(self, name, "true or false")
         if not self.kept_heads:
             return
-        heads = [head for kept in self.kept_heads for head in kept]
-        if len(self.kept_heads) != self.blocks or not {*heads} <= {*range(self.heads)}:
+        known = all(type(head) is int and 0 <= head < self.heads for kept in self.kept_heads for head in kept)
+        if len(self.kept_heads) != self.blocks or not known:
             refuse(self, "kept_heads", f"a list of heads below {self.heads} for each of {self.blocks} layers")
         if len(self.ffn_dims) != self.blocks or any(type(ffn) is not int or ffn < 0 for ffn in self.ffn_dims):
             refuse(self, "ffn_dims", f"a width for each of {self.blocks} layers")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from upstream_arm.checkpoint import student_weights
 from upstream_arm.common.errors import UpstreamError, about
+from upstream_arm.common.words import shown
 from upstream_arm.config import read_conv_layers
 from upstream_arm.peers.dp import DPConfig, DPStudent
 from upstream_arm.peers.family import Family, PeerFile
@@ -84,7 +85,7 @@ def _config(file: PeerFile) -> DPConfig:
         raise UpstreamError(
             f"the configuration in {file.path} lacks {error}; use the authors' file as it is"
         ) from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UpstreamError(
             f"the configuration in {file.path} cannot be read ({error}); use the authors' file as it is"
         ) from None
@@ -93,22 +94,27 @@ def _config(file: PeerFile) -> DPConfig:
 def _described(given: dict[str, Any], wavlm: bool) -> DPConfig:
     """The shape by the configuration; errors of Python's own for what has not its types."""
     attends, feeds, widths = (given[key] for key in _LISTS)
+    if given["encoder_num_layers"] != len(attends):
+        raise ValueError(f"it is of {shown(given['encoder_num_layers'])} layers and lists {len(attends)}")
     width = given["encoder_embed_dim"]
     further: dict[str, Any] = {}
     if wavlm:
         remaining, totals, buckets, furthest = (given[key] for key in _WAVLM)
         heads = totals[0]
+        if any(total != heads for total in totals):
+            raise ValueError("its layers had different numbers of heads")
         further = {"buckets": buckets, "max_distance": furthest, "head_dim": width // heads}
     else:
         numbers, head_dim = (given[key] for key in _HUBERT)
-        remaining = [range(number) for number in numbers]
         heads = width // head_dim
+        remaining = [range(min(number, heads + 1)) for number in numbers]  # one too many is refused
         further = {"head_dim": head_dim}
     return DPConfig(
         conv_layers=read_conv_layers(given["extractor_conv_layer_config"], "extractor_conv_layer_config"),
         ffn_dim=max(1, *widths),
+        projects=True,
         heads=heads,
-        reuse_pattern=(True,) * given["encoder_num_layers"],
+        reuse_pattern=(True,) * len(attends),
         projection_dim=None,
         kept_heads=tuple(tuple(own) if use else () for own, use in zip(remaining, attends, strict=True)),
         ffn_dims=tuple(own if use else 0 for own, use in zip(widths, feeds, strict=True)),

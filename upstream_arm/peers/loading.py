@@ -48,15 +48,22 @@ def load_peer(
     content = read_content(path)
     families.refuse_other(content, path, entry)
     file = PeerFile(path, content, None if model_config is None else Path(model_config))
-    student = _build(family, file, batching)
+    student = build(family, file, batching)
     expert = UpstreamExpert(student, path, sha256_file(path), published_states=family.published_states)
     return expert.eval()
 
 
-def _build(family: Family, file: PeerFile, batching: str | None) -> Peer:
+def build(family: Family, file: PeerFile, batching: str | None) -> Peer:
+    """The student of a file that was read; UpstreamError if its weights are not those that it describes."""
     config = family.config(file).with_switches(batching=batching)
-    with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
-        student = family.build(config)
+    try:
+        with torch.device("meta"):  # neither time nor random numbers are spent on initial weights
+            student = family.build(config)
+    except (RuntimeError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise UpstreamError(
+            f"{file.path} describes a model that cannot be built ({reason}); use the authors' file as it is"
+        ) from None
     weights = family.weights(file, config)
     stored = {name: family.stored(name, config) for name in student.state_dict()}
     expected = {stored[name]: tuple(tensor.shape) for name, tensor in student.state_dict().items()}

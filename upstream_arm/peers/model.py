@@ -26,7 +26,9 @@ class PeerConfig(StudentConfig):
 
     normalises: bool = False  # each waveform to mean 0 and variance 1 over its own samples
     front_norm: bool = True  # a LayerNorm over the convolutions' channels
-    projects: bool = True  # a linear map from these channels to the encoder's width
+    projects: bool | None = (
+        None  # a linear map to the encoder's width; None: where the channels are not as many
+    )
     cnn_state: bool = False  # the first of the hidden states is the front end's output
     layer_grad_scale: bool = False
 
@@ -54,7 +56,8 @@ class Peer(nn.Module):
         channels, width = config.conv_layers[-1][0], config.embed_dim
         self.feature_extractor = front_end or FrontEnd(config.conv_layers)
         self.layer_norm = nn.LayerNorm(channels) if config.front_norm else nn.Identity()
-        self.post_extract_proj = nn.Linear(channels, width) if config.projects else nn.Identity()
+        projects = channels != width if config.projects is None else config.projects
+        self.post_extract_proj = nn.Linear(channels, width) if projects else nn.Identity()
         self.dropout_input = nn.Dropout(config.dropout_input)
         self.encoder = encoder or Encoder(config)
 

@@ -30,9 +30,8 @@ def from_authors(block: Mapping[str, Any]) -> PeerConfig:
 
 def plain_config(values: Mapping[str, Any], layers: int, projection_dim: int | None = None) -> PeerConfig:
     """The shape by these fields of a block; every layer computes its own attention map."""
-    projects = values["conv_layers"][-1][0] != values["embed_dim"]
     own = {key: value for key, value in values.items() if key != "layer_grad_scale"}  # of gradients alone
-    return PeerConfig(reuse_pattern=(True,) * layers, projection_dim=projection_dim, projects=projects, **own)
+    return PeerConfig(reuse_pattern=(True,) * layers, projection_dim=projection_dim, **own)
 
 
 def _config(file: PeerFile) -> PeerConfig:

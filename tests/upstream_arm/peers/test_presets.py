@@ -50,7 +50,6 @@ def star(name: str) -> Peer:
                 ffn_dim=own.ffn_dim,
                 reuse_pattern=own.reuse_pattern,
                 projection_dim=None,
-                projects=False,
             )
         )
 
