@@ -22,7 +22,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from downstream_runs.core.jsontypes import check_fields, from_mapping, json_value
+from downstream_runs.core.efficiency import Efficiency, Quantized
+from downstream_runs.core.jsontypes import check_fields, filled, from_mapping, json_value
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
@@ -99,7 +100,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name", "split", "selection")
+        filled(self, "name", "split", "selection")
         counted = {"errors", "length"} <= self.counts.keys()
         if self.name in ERROR_RATES and not counted:
             raise ReportError(f"{self.name} comes without its counts, 'errors' and 'length' were expected")
@@ -137,54 +138,8 @@ class Corpus:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name")
+        filled(self, "name")
         _check_sha256(self.hash, "hash")
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What quantizing made of an upstream.
-
-    kind: `int8`, dynamic.
-    layers: how many linear layers it has, all of which were quantized.
-    bytes, float_bytes: of parameters and buffers, after and before.
-    rtf, float_rtf: seconds of computation for a second of audio on `machine`, after and before.
-    machine: the processor in words, with the number of threads.
-    """
-
-    kind: Literal["int8"]
-    layers: int
-    bytes: int
-    float_bytes: int
-    rtf: float
-    float_rtf: float
-    machine: str
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        _filled(self, "layers", "bytes", "float_bytes", "machine")
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """What an upstream costs by itself.
-
-    parameters: all, shared ones once.
-    macs: multiply-accumulates of SUPERB's 32 utterances; null where they cannot be counted.
-    rtf: real-time factor, seconds of computation for a second of audio.
-    peak_memory: bytes of its weights and buffers and of the most that its tensors take while it encodes.
-    machine: what rtf and peak_memory were measured on.
-    """
-
-    parameters: int
-    macs: int | None
-    rtf: float
-    peak_memory: int
-    machine: str
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        _filled(self, "machine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +223,7 @@ class Result:
         check_fields(self)
         if self.schema_version != SCHEMA_VERSION:
             raise ReportError(f"schema_version is {self.schema_version}, {SCHEMA_VERSION} was expected")
-        _filled(self, "upstream", "task", "recipe", "command", "device", "states")
+        filled(self, "upstream", "task", "recipe", "command", "device", "states")
         self._check_names()
         self._check_hashes()
         for name in ("steps", "wall_seconds", "upstream_parameters"):
@@ -399,12 +354,6 @@ def _sha256(value: Any) -> str:
     except ValueError:
         raise ReportError("a number is not finite, finite numbers were expected") from None
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _filled(instance: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(instance, name):
-            raise ReportError(f"{name} is empty, a value was expected")
 
 
 def _check_sha256(value: str, where: str) -> None:

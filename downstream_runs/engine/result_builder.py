@@ -91,14 +91,8 @@ def _chosen(run: TrainedRun) -> tuple[Selection, Mapping[str, Any]]:
 
 def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    plan, data, upstream, device = run.plan, run.data, run.components.upstream, run.components.device
-    # The file of the upstream's weights, as given or as the upstream says; s3prl's own name none.
-    url = plan.ckpt if plan.ckpt is not None and "://" in plan.ckpt else None
-    path = plan.ckpt if url is None else None
-    path = path or getattr(upstream, "checkpoint_path", None)
-    checkpoint = None if path is None else str(Path(path).resolve())
-    switches = dict(getattr(upstream, "switches", None) or {}) | ({"ckpt_url": url} if url else {})
-    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    plan, data, device = run.plan, run.data, run.components.device
+    upstream = _upstream(run)
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
@@ -109,7 +103,6 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
     packages = {name: version for name, version in versions.items() if version is not None}
     return Result(
-        upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=run.labels,
@@ -121,6 +114,32 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         steps=run.steps,
         packages=packages,
         git_commit=_git_commit(),
+        **upstream,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        wall_seconds=round(wall_seconds, 3),
+        corpus=Corpus(
+            name=_corpus_name(plan, data),
+            root=str(data.root),
+            counts={run.name(split): number for split, number in data.utterances.items()},
+            hash=data.sha256,
+        ),
+        artefacts={name: sha256_file(run.folder / name) for name in names},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _upstream(run: TrainedRun) -> dict[str, Any]:
+    """What `result.json` says of the upstream."""
+    plan, upstream = run.plan, run.components.upstream
+    # The file of the upstream's weights, as given or as the upstream says; s3prl's own name none.
+    url = plan.ckpt if plan.ckpt is not None and "://" in plan.ckpt else None
+    path = plan.ckpt if url is None else None
+    path = path or getattr(upstream, "checkpoint_path", None)
+    checkpoint = None if path is None else str(Path(path).resolve())
+    switches = dict(getattr(upstream, "switches", None) or {}) | ({"ckpt_url": url} if url else {})
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    return dict(
+        upstream=weights.honest(plan.upstream, sha256),
         upstream_checkpoint=checkpoint,
         upstream_checkpoint_sha256=sha256,
         upstream_switches=switches,
@@ -133,16 +152,6 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         layer=plan.layer,
         quantize=upstream.quantized,
         efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        wall_seconds=round(wall_seconds, 3),
-        corpus=Corpus(
-            name=_corpus_name(plan, data),
-            root=str(data.root),
-            counts={run.name(split): number for split, number in data.utterances.items()},
-            hash=data.sha256,
-        ),
-        artefacts={name: sha256_file(run.folder / name) for name in names},
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
 
