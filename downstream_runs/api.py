@@ -144,7 +144,7 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
 
     search = store.find([Path(place)])
     if search.problems:
-        raise ReportError(search.problems[0][1])
+        raise ReportError(search.problems[0])
     return _frame(search.results)
 
 

@@ -33,8 +33,10 @@ def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path]
 
     Equal inputs give equal bytes.
     """
-    collection, around, testable = _measured(gather(places))
+    collection = gather(places)
     ours = collection.systems
+    around, testable, problems = _measured(ours)
+    collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
     tables = paper.tables(ours)
     if whole:
         tables += [overview.systems(ours, around), overview.leaderboard()]
@@ -43,7 +45,7 @@ def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path]
     contents = {
         f"tables/{table.key}.{ending}": to_text(table).encode()
         for table in tables
-        for ending, to_text in (("md", render.to_markdown), ("tex", render.to_latex), ("csv", render.to_csv))
+        for ending, to_text in zip(("md", "tex", "csv"), render.FORMATS.values(), strict=True)
     }
     document = render.to_latex_document([table.key for table in tables])
     contents[f"tables/{'all' if whole else 'paper'}.tex"] = document.encode()
@@ -58,22 +60,20 @@ def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path]
     return [out / name for name in contents], collection
 
 
-def _measured(
-    collection: Collection,
-) -> tuple[Collection, dict[str, Mapping[str, Interval]], list[System]]:
-    """The collection with what is wrong with test items, the intervals, and the systems that have items.
+def _measured(systems: Sequence[System]) -> tuple[dict[str, Mapping[str, Interval]], list[System], list[str]]:
+    """The intervals by name, the systems that have test items, and what is wrong with these.
 
     Nothing keeps the items: they are by far the largest part of all runs.
     """
     around: dict[str, Mapping[str, Interval]] = {}
     testable: list[System] = []
-    problems = list(collection.problems)
-    for system in collection.systems:
-        items, wrong = items_of(system)
+    problems: list[str] = []
+    for system in systems:
+        items, wrong = items_of(system.runs)
         around[system.name] = intervals(items)
         testable += [system] if items else []
         problems += wrong
-    return dataclasses.replace(collection, problems=tuple(problems)), around, testable
+    return around, testable, problems
 
 
 def _tests(systems: Sequence[System]) -> Table | None:
@@ -89,16 +89,14 @@ def _tests(systems: Sequence[System]) -> Table | None:
 
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     """What was made and where, in a few lines."""
-    number = len(collection.systems)
-    runs_read = sum(len(system.runs) for system in collection.systems)
-    lines = ["no results of ours: published rows only"]
-    if number:
-        lines = [f"{runs_read} results of ours in {number} rows"]
+    read = sum(len(system.runs) for system in collection.systems)
+    lines = [f"{read} results of ours in {len(collection.systems)} rows"]
+    if not collection.systems:
+        lines = ["no results of ours: published rows only"]
     counts = Counter(path.suffix for path in paths)
     kinds = [f"{counts[ending]} {kind}" for ending, kind in _KINDS.items() if counts[ending]]
     lines.append(f"{', '.join(kinds)} files in {out}/")
-    if out / PAGE in paths:
-        lines.append(f"open {out / PAGE} in a browser")
+    lines += [f"open {path} in a browser" for path in paths if path.name == PAGE]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,9 @@ def escape(text: str) -> str:
         letters.append(known or "?")
     return "".join(letters)
 
+
+#: Name of `--format` -> how a table is written.
+FORMATS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv}
 
 # HTML
 

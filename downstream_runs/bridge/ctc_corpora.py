@@ -97,14 +97,24 @@ class LibriPhoneDataset(_Buckets):
         **others: Any,
     ) -> None:
         from downstream_runs.corpora import lexicon as lexicons
+        from downstream_runs.corpora import librispeech, transcripts
 
-        known = frozenset(tokenizer._vocab2idx)
-        words = lexicons.read([Path(file) for file in lexicon], known)
-        files = [file for part in split for file in _librispeech_files(Path(path), part)]
-        transcripts = _librispeech_transcripts({file.parent for file in files})
+        words = lexicons.read([Path(file) for file in lexicon], frozenset(tokenizer._vocab2idx))
+        files = [file.path for part in split for file in librispeech.audio_files(Path(path), part)]
+        if not files:
+            raise UsageError(
+                f"{path} holds no *.flac in {' and '.join(split)}; check the corpus, then run again"
+            )
+        spoken = transcripts.read({file.parent for file in files})
+        without = [file for file in files if file.stem not in spoken]
+        if without:
+            raise UsageError(
+                f"{without[0]} has no line in its chapter's .trans.txt; restore it, then run again"
+            )
+        lexicons.require_words([(file.stem, spoken[file.stem]) for file in files], words, lexicon)
         examples = []
         for file in files:
-            phones = lexicons.phones(_transcript(file, transcripts), words, file)
+            phones = [phone for word in spoken[file.stem].split() for phone in words[word]]
             examples.append((file, tokenizer.encode(" ".join(phones))))
         super().__init__(examples, bucket_size, ascending)
 
@@ -174,33 +184,6 @@ class _Known:
 
     def numpy(self) -> Any:
         return self.wave
-
-
-def _librispeech_files(root: Path, part: str) -> list[Path]:
-    """The files that the corpus's check counts and hashes, and no others."""
-    from downstream_runs.corpora import librispeech
-
-    found = [file.path for file in librispeech.audio_files(root, part)]
-    if not found:
-        raise UsageError(f"{root / part} holds no *.flac; check the path of the corpus, then run again")
-    return found
-
-
-def _librispeech_transcripts(chapters: Iterable[Path]) -> dict[str, str]:
-    transcripts = {}
-    for chapter in sorted(chapters):
-        listing = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
-        for line in listing.read_text(encoding="utf-8").split("\n") if listing.is_file() else ():
-            name, _, words = line.partition(" ")
-            transcripts[name] = words
-    return transcripts
-
-
-def _transcript(file: Path, transcripts: Mapping[str, str]) -> str:
-    name = file.name.split(".")[0]
-    if name not in transcripts:
-        raise UsageError(f"{file} has no line in its chapter's .trans.txt; restore that line, then run again")
-    return transcripts[name]
 
 
 def install() -> None:

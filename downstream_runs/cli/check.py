@@ -61,7 +61,7 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
     if partial and task.folds_of is not None:
         override(config, task.fold_key, task.folds_of(data)[0])
     try:
-        prepared = task.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
     except UsageError as error:
         about = task.corpus
         yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
@@ -77,16 +77,17 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
-    from downstream_runs.corpora.audio import AudioProblem, decode_any
+    from downstream_runs.audio import AudioProblem
+    from downstream_runs.corpora.audio import form
 
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            form = decode_any(path)
+            found = form(path, decoded=True)
         except AudioProblem as problem:
-            return Finding(str(problem), False, "get that file again")
-        forms.add(f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}")
+            return Finding(problem.what, False, "get that file again")
+        forms.add(f"{found.rate:,} Hz with {found.channels} channel{'s'[: found.channels - 1]}")
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")

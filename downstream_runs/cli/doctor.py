@@ -138,7 +138,7 @@ def librispeech(option: Path | None) -> Finding:
             where = f"no folder is named by --data, {data_root.VARIABLE} or {data_root.FILE_NAME}"
             raise UsageError(where)
         asr = tasks.get("asr")
-        corpus = asr.look(data.path, None, asr.recipes["superb"].config)
+        corpus = asr.corpus.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
         return Finding(f"LibriSpeech: {error}", False, remedy)
     labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import fcntl
-import importlib
 import json
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +113,7 @@ class Corpus(abc.ABC):
     """The corpus of a task, as the task's part of s3prl needs it.
 
     `size`: on the disk, in words. `splits`: of the real corpus under one name a role: train, dev, test, and
-    QbE's documents. `demo`: the module whose `make(folder)` makes the synthetic corpus of this layout.
+    QbE's documents. `demo`: MODULE:FUNCTION, which makes the synthetic corpus of this layout in a folder.
     """
 
     name: str
@@ -149,7 +149,7 @@ class Corpus(abc.ABC):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / ".lock").open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                root: Path = importlib.import_module(self.demo).make(folder)
+                root: Path = pkgutil.resolve_name(self.demo)(folder)
                 return root
         except OSError as error:
             raise UsageError(

@@ -83,7 +83,7 @@ def _run(plan: RunPlan, rerun: str) -> Result:
             if rerun == "always":
                 files.remove()
             files.remove(".*.tmp", f"{CHECKPOINTS}/.*.tmp")  # what a killed process was writing
-            data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
+            data = plan.task.corpus.prepare(plan.data, plan.out / CACHE, config, plan.partial)
             data = contents.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:

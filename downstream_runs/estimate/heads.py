@@ -104,9 +104,9 @@ def build(
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        task.demo(place / "data")
+        task.corpus.make_demo(place / "data")
         given = task.recipe(recipe).copy_config()
-        config = expert_config(given, task.prepare(place / "data", place / "cache", given))
+        config = expert_config(given, task.corpus.prepare(place / "data", place / "cache", given))
         plan = RunPlan(task=task, recipe=recipe, upstream="", data=place / "data", out=place, seed=SEED)
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)

@@ -50,7 +50,7 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
 
 def look(plan: RunPlan, cache: Path | None) -> Standing:
     """What the plan's corpus is; UsageError for one that cannot be used. No `cache`: nothing is written."""
-    return plan.task.look(plan.data, cache, resolve_config(plan), plan.partial)
+    return plan.task.corpus.look(plan.data, cache, resolve_config(plan), plan.partial)
 
 
 def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:

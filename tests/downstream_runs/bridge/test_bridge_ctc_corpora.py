@@ -91,14 +91,14 @@ def test_equal_lengths_do_not_depend_on_the_file_system(
 
 def test_what_is_missing_is_named(libri: dict[str, Any]) -> None:
     root = Path(libri["path"])
-    with pytest.raises(UsageError, match=r"nowhere holds no \*.flac"):
+    with pytest.raises(UsageError, match=r"holds no \*.flac in nowhere"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **{**libri, "split": ["nowhere"]})
     (root / "part" / "2" / "1" / "2-1-0007.flac").write_bytes(b"")
     with pytest.raises(UsageError, match=r"2-1-0007.flac has no line"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **libri)
     with (root / "part" / "2" / "1" / "2-1.trans.txt").open("a") as listing:
         listing.write("2-1-0007 WUG\n")
-    with pytest.raises(UsageError, match=r"2-1-0007.flac: the lexicon has no word 'WUG'"):
+    with pytest.raises(UsageError, match=r"WUG in 2-1-0007"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **libri)
 
 

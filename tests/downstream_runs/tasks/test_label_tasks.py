@@ -218,7 +218,7 @@ def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Pat
         results[name] = session.run(one)
         ours[name] = run_dir(one)
         config = resolve_config(one)
-        data = one.task.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
+        data = one.task.corpus.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
         stock = data.added_to(config)
         stock["runner"]["max_keep"] = 1
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(stock))
