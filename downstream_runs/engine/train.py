@@ -56,9 +56,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
                 trainer.backwards += 1
                 if trainer.backwards % runner["gradient_accumulate_steps"]:
                     continue
-                trainer.optimization.step(run.journal, trainer.step + 1, trainer.step_names)
-                trainer.step_names = []
-                trainer.step += 1
+                trainer.update()
                 progress.update(1)
                 progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 evaluated = trainer.is_evaluated()
@@ -215,6 +213,12 @@ class Trainer:
         for key, items in records.items():
             self.records[key] += items
         return value
+
+    def update(self) -> None:
+        """Change the weights by the gradients that were added up."""
+        self.optimization.step(self.run.journal, self.step + 1, self.step_names)
+        self.step_names = []
+        self.step += 1
 
     # What follows a step
 
