@@ -95,15 +95,11 @@ def build(
     upstream: nn.Module,
     device: torch.device,
     place: Path,
-    *,
-    summed: bool = False,
-    specaug: bool = True,
 ) -> Head:
     """The head of `task` for an upstream's features, in the order in which s3prl builds its parts.
 
-    place: a folder for the demo corpus and what s3prl writes. summed: leave out the weighted sum of the
-    hidden states, so that a step takes summed features. What s3prl and the corpora print goes to
-    `place`/log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
+    place: a folder for the demo corpus and what s3prl writes; what s3prl and the corpora print goes to
+    its log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
     """
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
@@ -116,7 +112,5 @@ def build(
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)
         parts.train()
-        trained = [parts.downstream] if summed else [parts.featurizer, parts.downstream]
-        optimizer = make_optimizer(trained, config)
-        masks = components.make_specaug(config) if specaug else None
-    return Head(task, config, parts, optimizer, masks)
+        optimizer = make_optimizer([parts.featurizer, parts.downstream], config)
+        return Head(task, config, parts, optimizer, components.make_specaug(config))
