@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.results import Result, read
 from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, RESULT, RunFolder, is_fold
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.program import PROGRAM
 
 RUNS = Path("runs")
 MAKE_ONE = f"{PROGRAM} armhubert asr --demo"

@@ -31,12 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
     add("--recipe", default="superb", help="superb (the default) or paper")
-    add(
-        "--features-precision",
-        default="fp16",
-        choices=("fp16", "bf16", "fp32"),
-        help="of stored frames (default: fp16)",
-    )
+    precisions = ("fp16", "bf16", "fp32")
+    add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     shape = measured.shape
     print(f"estimate for {name}, {shape.layers} layers x {shape.features}, recipe {options.recipe}, ", end="")
     print("hours on this machine")
-    print("\n".join(columns(list(_cells(rows, options.recipe)), right=())))
+    print("\n".join(columns(list(_cells(rows)), right=())))
     print("\n".join(_notes(rows, measured, precision)))
     return DONE
 
@@ -90,15 +86,13 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     return upstream, device, chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else "")
 
 
-def _cells(rows: Sequence[Prediction], recipe: str) -> Iterator[tuple[str, ...]]:
-    from downstream_runs.core import costs
+def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:
     from downstream_runs.estimate import predict
 
     yield COLUMNS
     for row in rows:
         hours = map(_hours, (row.off, row.stored, row.extraction, row.training, row.evaluation))
-        disk = costs.run_gb(row.task, row.task.recipes[recipe])
-        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
+        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{row.task.cost.run_gb:.1f}")
     if len(rows) > 1:
         off, stored, size = predict.totals(rows)
         yield ("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", "")

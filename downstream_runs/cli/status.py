@@ -12,11 +12,10 @@ WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the runs are, and how they are shown."""
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)"
-    )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)")
+    add("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
+    add(
         "--watch",
         type=float,
         nargs="?",

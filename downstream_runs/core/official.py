@@ -6,15 +6,12 @@ name folders of the corpus, `data_keys` say how they are divided or cut, `fixed_
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.task import Selection, TaskSpec
 
 OTHER_DATA = "other-data"
 """The label of a run whose data settings are not the official ones."""
@@ -67,23 +64,9 @@ def read(task: TaskSpec, config: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
-def selection(task: TaskSpec, config: Mapping[str, Any]) -> Selection | None:
-    """The task's rule, its split called by what was read."""
-    rule = task.selection
-    if rule is None:
-        return None
-    return dataclasses.replace(rule, split=read(task, config).get(rule.split, rule.split))
-
-
-def named(task: TaskSpec, config: Mapping[str, Any]) -> TaskSpec:
-    """The task with its rule as `selection` gives it."""
-    return dataclasses.replace(task, selection=selection(task, config))
-
-
-def original(task: TaskSpec, config: Mapping[str, Any], name: str) -> str:
-    """The test split of s3prl's that is called `name`; `name` itself where none is."""
-    names = read(task, config)
-    return next((split for split in task.test_splits if names.get(split, split) == name), name)
+def name(task: TaskSpec, config: Mapping[str, Any], split: str) -> str:
+    """What one of s3prl's splits is called."""
+    return read(task, config).get(split, split)
 
 
 def deviations(task: TaskSpec, config: Mapping[str, Any]) -> tuple[str, ...]:

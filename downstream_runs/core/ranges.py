@@ -140,11 +140,11 @@ def _wrong(key: str, value: object, wanted: object) -> UsageError:
     return UsageError(f"{key} is {shown(value)}, expected {wanted}")
 
 
-def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _settings(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting as (dotted key, value); UsageError for a key that is no name."""
     for name, value in config.items():
-        if not WORD.fullmatch(name):
-            raise UsageError(f"{shown(prefix + name)} is no name of a setting")
+        if not isinstance(name, str) or not WORD.fullmatch(name):
+            raise UsageError(f"{shown(f'{prefix}{name}')} is no name of a setting, which is a word")
         if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{name}.")
         else:

@@ -9,6 +9,7 @@ SCHEMA_VERSION or is not used. Any change of the keys or of their meaning raises
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,9 +22,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from downstream_runs.core.jsontypes import check_fields, from_mapping, json_value
-from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import read_text
 
 SCHEMA_VERSION = 1
@@ -96,6 +97,9 @@ class Metric:
                 f"{self.name} is {self.value!r} {self.unit}, but {errors} errors in a length of {length} "
                 f"give {expected!r}"
             )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.{2 if self.unit == 'percent' else 4}f}"
 
 
 @dataclass(frozen=True)
@@ -252,6 +256,15 @@ def write(path: Path, result: Result) -> Result:
     content["content_sha256"] = _content_hash(content)
     atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return dataclasses.replace(result, content_sha256=content["content_sha256"])
+
+
+def write_unless_same(path: Path, result: Result) -> Result:
+    """`write`, unless a result is there that was made from the same files: it keeps its date and its hash."""
+    with contextlib.suppress(ReportError):
+        written = read(path)
+        if written.artefacts == result.artefacts:
+            return written
+    return write(path, result)
 
 
 def read(path: Path) -> Result:

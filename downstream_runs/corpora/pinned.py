@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,6 @@ VARIABLE = "SUPERB_S3PRL"
 """Names a clone of s3prl's git repository, for machines that reach no network."""
 
 _SECONDS = 30
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,12 @@ class PinnedFile:
 
 
 def blob_id(path: Path) -> str:
-    """The id that git gives a file's content: SHA-1 over `blob SIZE`, a zero byte and the bytes."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    """The id that git gives a file's content, see `bytes_id`."""
+    return bytes_id(path.read_bytes())
 
 
 def bytes_id(data: bytes) -> str:
-    """The id that git gives a file of that content."""
+    """The id that git gives a content: SHA-1 over `blob SIZE`, a zero byte and the bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -111,7 +107,7 @@ def _download(file: PinnedFile, url: str, path: Path) -> None:
 
 
 def _fetch(url: str, path: Path, name: str) -> None:
-    """Write what `url` gives to `path`; OSError if the connection ends before the announced length."""
+    """Write what `url` gives to `path`; an answer that ends too soon shows in the id of the file."""
     from urllib.request import urlopen
 
     from tqdm import tqdm
@@ -119,9 +115,5 @@ def _fetch(url: str, path: Path, name: str) -> None:
     with urlopen(url, timeout=_SECONDS) as answer, path.open("wb") as out:
         announced = answer.headers.get("Content-Length", "")
         total = int(announced) if announced.isdigit() else None
-        with tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=None) as bar:
-            while block := answer.read(_BLOCK):
-                out.write(block)
-                bar.update(len(block))
-        if total is not None and out.tell() != total:
-            raise OSError(f"the connection ended after {out.tell():,} of {total:,} bytes")
+        with tqdm.wrapattr(out, "write", total=total, desc=name, disable=None) as counted:
+            shutil.copyfileobj(answer, counted)

@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from downstream_runs import bridge
 from downstream_runs.core.corpus import PreparedData
@@ -22,10 +25,6 @@ from downstream_runs.core.task import TaskSpec
 from downstream_runs.engine import components
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.optimization import make_optimizer
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 SEED = DEFAULT_SEED
 BATCHES_KEPT = 24
@@ -84,8 +83,6 @@ class Head:
 
     def update(self) -> None:
         """Clip the gradients and step, as after the last batch of a step."""
-        import torch
-
         parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.config["runner"]["gradient_clipping"])
         self.optimizer.step()
@@ -111,9 +108,9 @@ def build(
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        task.demo(place / "data")
+        task.corpus.make_demo(place / "data")
         given = task.recipe(recipe).copy_config()
-        config = expert_config(given, task.prepare(place / "data", place / "cache", given))
+        config = expert_config(given, task.corpus.prepare(place / "data", place / "cache", given))
         plan = RunPlan(task=task, recipe=recipe, upstream="", data=place / "data", out=place, seed=SEED)
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)

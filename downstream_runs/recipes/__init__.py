@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.settings import OPEN_BLOCKS, fitted, leaves
 from downstream_runs.core.task import Recipe, TaskSpec
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 FOLDER = Path(__file__).parent

@@ -54,7 +54,7 @@ def demos(tmp_path_factory: pytest.TempPathFactory, label_demos: Path) -> Callab
     def make(name: str) -> Path:
         if name in ("ks", "ic", "er"):
             return label_demos
-        tasks.get(name).demo(rest)
+        tasks.get(name).corpus.make_demo(rest)
         return rest
 
     return make
@@ -87,7 +87,9 @@ def copy(demos: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
 
 def see(name: str, data: Path, place: Path) -> Seen:
     task = tasks.get(name)
-    prepared = contents.sampled(task.prepare(data, place / "cache", task.recipes["demo"].copy_config()))
+    prepared = contents.sampled(
+        task.corpus.prepare(data, place / "cache", task.recipes["demo"].copy_config())
+    )
     return Seen(prepared.utterances, prepared.sha256, dict(data_sets(name, prepared, place)))
 
 

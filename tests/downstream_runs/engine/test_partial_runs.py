@@ -68,7 +68,7 @@ def _er(folder: Path, request: pytest.FixtureRequest) -> None:
 
 def _qbe(folder: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("espeakng_loader")
-    tasks.get("qbe").demo(folder)
+    tasks.get("qbe").corpus.make_demo(folder)
 
 
 CASES = [
@@ -176,7 +176,7 @@ def test_a_corpus_that_was_completed_is_another_run(
     out = tmp_path / "runs"
     assert cli.main(command("asr", corpus, out, "--partial")) == 0
     for part, utterances in noise.SPLITS.items():
-        monkeypatch.setitem(librispeech.OFFICIAL, part, utterances)  # type: ignore[arg-type]
+        monkeypatch.setitem(librispeech.CORPUS.official, part, utterances)  # type: ignore[arg-type]
     for more in ((), ("--partial",)):
         capsys.readouterr()
         assert cli.main(command("asr", corpus, out, *more)) == 2
