@@ -175,20 +175,34 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
-    upstream: Any = CheckedUpstream(sources.build(plan), plan.upstream)
+    built, batching = sources.build(plan), plan.switches.get("batching")
+    upstream: Any = CheckedUpstream(built, plan.upstream, plan.states, plan.layer, batching=batching)
+    if plan.quantize is not None:
+        from downstream_runs.upstreams.quantized import quantize
+
+        upstream.quantized = quantize(upstream.module, plan.upstream, device)
     upstream.to(device)
     return upstream, device
+
+
+def make_featurizer(plan: RunPlan, upstream: Any, device: torch.device) -> Any:
+    """s3prl's featurizer of what the plan takes of the upstream's output, on the device."""
+    from s3prl.upstream.interfaces import Featurizer
+
+    return Featurizer(
+        upstream=upstream,
+        feature_selection=plan.states,
+        layer_selection=plan.layer,
+        upstream_device=device,
+        normalize=False,
+    ).to(device)
 
 
 def attach(
     plan: RunPlan, upstream: Any, config: Mapping[str, Any], folder: Path, device: torch.device
 ) -> Components:
     """Featurizer and downstream expert for an upstream that is on the device."""
-    from s3prl.upstream.interfaces import Featurizer
-
-    featurizer = Featurizer(
-        upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
-    ).to(device)
+    featurizer = make_featurizer(plan, upstream, device)
     expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
     with _changed_settings(plan, f"the model of {plan.task.name}"):
         downstream = expert.DownstreamExpert(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.run import RunPlan
 from downstream_runs.upstreams import hub, model_files, names, own_code
+from upstream_arm import names as students
 from upstream_arm.common.errors import SuperbError, UsageError
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
@@ -114,6 +115,13 @@ def build(plan: RunPlan) -> nn.Module:
     return module
 
 
+def usual_batching(plan: RunPlan) -> str:
+    """`batching` where none is given: exact of students and of models of transformers, else as s3prl does."""
+    source = None if plan.source is None else parse(plan.source)
+    exact = plan.upstream in students.names() if source is None else source.kind in ("hf", "folder")
+    return "exact" if exact else students.STOCK
+
+
 def fetch(plan: RunPlan) -> None:
     """Have what a run needs of the Hugging Face hub on this machine, before other processes ask for it."""
     source = None if plan.source is None else parse(plan.source)
@@ -138,7 +146,8 @@ def _from_hub(plan: RunPlan) -> Any:
         raise UsageError(
             f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
         )
-    return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
+    switches = plan.switches if plan.upstream in students.names() else {}  # s3prl's entries have none
+    return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **switches)
 
 
 def _from_source(plan: RunPlan, source: Source) -> Any:
