@@ -148,7 +148,8 @@ class TestFolder:
         (tmp_path / "parts" / "preprocessor_config.json").write_text("{}")
         assert len(list((tmp_path / "parts").glob("model-*.safetensors"))) > 1
         plan = plan_of(str(tmp_path / "parts"), tmp_path / "runs")
-        assert sources.weights_sha256(plan) != sources.weights_sha256(plan_of(str(folder), tmp_path / "runs"))
+        whole = plan_of(str(folder), tmp_path / "runs")
+        assert sources.build(plan).files_sha256 != sources.build(whole).files_sha256
         next((tmp_path / "parts").glob("model-*.safetensors")).unlink()
         assert "which model.safetensors.index.json lists" in refused(str(tmp_path / "parts"))
 
