@@ -31,7 +31,12 @@ from upstream_arm.common.words import near
 if TYPE_CHECKING:
     from torch import nn
 
-HF = re.compile(r"hf:(?P<repository>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+NAME = r"\w(?:[\w.-]{0,94}\w)?"
+HF = re.compile(
+    # What the hub allows: elsewhere its client raises errors of many kinds.
+    rf"hf:(?!.*(?:--|\.\.|\.git(?:@|$)))(?P<repository>{NAME}(?:/{NAME})?)(?:@(?P<revision>\w[\w./-]*))?",
+    re.ASCII,
+)
 PY = re.compile(r"py:(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)(?P<options>(?::[A-Za-z_]\w*=.*)?)")
 FORMS = "hf:ORG/NAME, hf:ORG/NAME@REVISION, ./folder, py:FILE.py:NAME or py:FILE.py:NAME:KEY=VALUE"
 

@@ -100,7 +100,11 @@ class TestWritten:
         ("text", "said"),
         [
             ("hf:", "expected hf:ORG/NAME"),
-            ("hf:a/b/c", "expected hf:ORG/NAME"),
+            *((f"hf:{text}", "expected hf:ORG/NAME") for text in ("a/b/c", "../b", "a..b/c", "a--b", "-a/b")),
+            *(
+                (f"hf:{text}", "expected hf:ORG/NAME")
+                for text in ("a/b.git", "a/b@", "a/b@../../c", "a/" + 97 * "b")
+            ),
             ("py:a.py", "expected py:FILE.py:NAME"),
             ("py:a.txt:make", "expected py:FILE.py:NAME"),
             ("py:a.py:make:64", "expected py:FILE.py:NAME"),
