@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.cli import overrides
-from downstream_runs.core import demo
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.run_folder import DEMO_DATA
 from downstream_runs.corpora import data_root
 from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.feature_options import FeatureOptions
@@ -99,7 +99,7 @@ def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPla
         task=task,
         recipe=recipe.name,
         upstream=upstream.name,
-        data=out / demo.FOLDER if options.demo else _data(task, options.data),
+        data=out / DEMO_DATA if options.demo else _data(task, options.data),
         out=out,
         ckpt=upstream.ckpt,
         model_config=options.model_config,

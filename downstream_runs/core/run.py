@@ -236,7 +236,7 @@ def _stored(features: FeatureOptions) -> str:
 def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """`wanted` as it would have been written when the run of `stored` was begun.
 
-    Before contents were sampled (`corpora.contents`), names and sizes were all that a run knew of its corpus.
+    Before contents were sampled (`corpora.audio`), names and sizes were all that a run knew of its corpus.
     """
     if "data_listing_sha256" in stored:
         return dict(wanted)

@@ -28,32 +28,21 @@ FILES = (
 )
 """The files in the order in which s3prl reads them; ids from the tree of commit ec8064b5."""
 
-_VOWELS = frozenset(
-    ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-)
-_CONSONANTS = frozenset(
-    (
-        *("B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N"),
-        *("NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"),
-    )
-)
+_VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+_CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+
+BARE_PHONES: tuple[str, ...] = tuple(sorted(f"{_VOWELS} {_CONSONANTS}".split()))
+"""ARPAbet's 39 phones without stress."""
 
 PHONES: tuple[str, ...] = (
     "SIL",
     "SPN",
-    *(
-        f"{base}{stress}"
-        for base in sorted(_VOWELS | _CONSONANTS)
-        for stress in (("0", "1", "2") if base in _VOWELS else ("",))
-    ),
+    *(f"{bare}{stress}" for bare in BARE_PHONES for stress in ("012" if bare in _VOWELS.split() else ("",))),
 )
 """The 71 phones that SUPERB's head spells with: silence, noise and ARPAbet with stress, in s3prl's order.
 
 A phone's place decides its output in the head; s3prl's tokenizer puts `<pad> <eos> <unk>` before them.
 """
-
-BARE_PHONES: tuple[str, ...] = tuple(sorted(_VOWELS | _CONSONANTS))
-"""ARPAbet's 39 phones without stress."""
 
 VOCABULARY = "phonemes.txt"
 """A made corpus whose phones are others lists them in this file of its lexicon folder, one a line."""
@@ -122,20 +111,8 @@ def read(files: Sequence[Path], known: Collection[str]) -> dict[str, tuple[str, 
     return words
 
 
-def phones(transcript: str, words: Mapping[str, Sequence[str]], place: object) -> list[str]:
-    """The phones of a transcript; UsageError naming `place` and the word that the lexicon lacks."""
-    found: list[str] = []
-    for word in transcript.split():
-        if word not in words:
-            raise UsageError(
-                f"{place}: the lexicon has no word {word!r}; use s3prl's own lexicon or add the word to yours"
-            )
-        found += words[word]
-    return found
-
-
 def require_words(
-    transcripts: Iterable[tuple[str, str]], words: Mapping[str, Sequence[str]], files: Sequence[Path]
+    transcripts: Iterable[tuple[str, str]], words: Mapping[str, Sequence[str]], files: Iterable[object]
 ) -> None:
     """UsageError naming the first words of the transcripts `(utterance, words)` that the lexicon lacks."""
     missing: dict[str, str] = {}
@@ -143,14 +120,13 @@ def require_words(
         for word in transcript.split():
             if not words.get(word):
                 missing.setdefault(word, utterance)
-    if not missing:
-        return
-    shown = ", ".join(f"{word} in {utterance}" for word, utterance in list(missing.items())[:5])
-    raise UsageError(
-        f"{len(missing):,} words of the transcripts have no phones ({shown}"
-        f"{', ...' if len(missing) > 5 else ''}) in {' and '.join(str(file) for file in files)}; "
-        "add them there, or use s3prl's own lexicon"
-    )
+    if missing:
+        shown = ", ".join(f"{word} in {utterance}" for word, utterance in list(missing.items())[:5])
+        raise UsageError(
+            f"{len(missing):,} words of the transcripts have no phones ({shown}"
+            f"{', ...' if len(missing) > 5 else ''}) in {' and '.join(map(str, files))}; "
+            "add them there, or use s3prl's own lexicon"
+        )
 
 
 def texts_of(words: Mapping[str, Sequence[str]]) -> dict[str, str]:

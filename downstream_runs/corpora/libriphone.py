@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import lexicon, librispeech, texts, transcripts
-from downstream_runs.corpora.checks import Listing, Request
+from downstream_runs.corpora import checks, lexicon, librispeech, texts, transcripts
+from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.corpora.lexicon import Lexicon
 from downstream_runs.corpora.librispeech import Parts
 from upstream_arm.common.files import sha256_file
@@ -21,20 +20,14 @@ _Content = tuple[Parts, Lexicon | None]
 
 def _listed(request: Request) -> Listing[_Content]:
     corpus = request.config["downstream_expert"]["corpus"]
-    parts = {split: corpus[split] for split in ("train", "dev", "test")}
-    listing = librispeech.list_parts(request, parts)
-    found = None
-    if request.cache is not None and not listing.problems:
-        found = lexicon.find(request.data.expanduser(), request.root, request.cache)
-    return Listing(
-        listing.root,
-        listing.counts,
-        listing.audio,
-        (parts, found),
-        listing.problems,
-        labels=found.labels if found else (),
-        deviations=found.deviations if found else (),
+    listing: Listing[Any] = librispeech.list_parts(
+        request, {split: corpus[split] for split in ("train", "dev", "test")}
     )
+    if request.cache is None or listing.problems:
+        return dataclasses.replace(listing, content=(listing.content, None))
+    found = lexicon.find(request.data.expanduser(), request.root, request.cache)
+    content = listing.content, found
+    return dataclasses.replace(listing, content=content, labels=found.labels, deviations=found.deviations)
 
 
 def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any]) -> PreparedData:
@@ -50,34 +43,20 @@ def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any])
     for part in listing.audio:
         lexicon.require_words(spoken[part].items(), words, found.files)
     phones = "".join(f"{phone}\n" for phone in found.phones)
-    vocabulary = texts.write(cache / f"phonemes-{_hash(found.phones)[:12]}.txt", phones)
-    return PreparedData(
-        root=listing.root,
-        settings={
-            "corpus.path": str(listing.root),
+    # All that decides a run but the samples.
+    names = sorted(listing.audio)
+    files = [file.line for part in names for file in listing.audio[part]]
+    said = [f"{name}\t{line}\n" for part in names for name, line in sorted(spoken[part].items())]
+    lexicons = [f"{sha256_file(file)}\n" for file in found.files]
+    return listing.prepared(
+        texts.digest([*files, *said, *lexicons, phones]),
+        {
+            "corpus.path": listing.root,
             "corpus.lexicon": [str(file) for file in found.files],
-            "text.vocab_file": str(vocabulary),
+            "text.vocab_file": texts.write(cache / f"phonemes-{texts.digest([phones])[:12]}.txt", phones),
         },
-        utterances={split: sum(listing.counts[part] for part in names) for split, names in parts.items()},
-        sha256=_content_hash(listing, spoken, found),
+        utterances=librispeech.utterances(listing, parts),
     )
 
 
-def _hash(lines: Iterable[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
-
-
-def _content_hash(listing: Listing[_Content], spoken: Mapping[str, Mapping[str, str]], found: Lexicon) -> str:
-    """Over utterances, sizes, transcripts, lexicon and phones: all that decides a run but the samples."""
-    parts = sorted(listing.audio)
-    audio = [f"{file.name}\t{file.size}" for part in parts for file in listing.audio[part]]
-    words = [f"{name}\t{line}" for part in parts for name, line in sorted(spoken[part].items())]
-    return _hash([*audio, *words, *(sha256_file(file) for file in found.files), *found.phones])
-
-
-CORPUS = dataclasses.replace(
-    librispeech.CORPUS,
-    demo="downstream_runs.corpora.demo.libriphone",
-    listed=_listed,
-    written=_written,
-)
+CORPUS = CheckedCorpus(**checks.facts("libriphone"), listed=_listed, written=_written)

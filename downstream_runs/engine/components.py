@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.generators import seed_everything
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
 from upstream_arm.common.errors import RunFailed, UsageError, sentence
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
@@ -95,6 +95,24 @@ class Components:
                 f"s3prl cannot make batches of split {split}: {type(error).__name__}: {error}; "
                 f"look at the corpus with `{PROGRAM} check`"
             ) from error
+
+    def log_records(
+        self, split: str, records: Any, step: int, batch_ids: list[int], total: int
+    ) -> dict[str, float]:
+        """Have s3prl's expert log what it recorded of so many batches in all; the scalars by its names."""
+        import torch
+
+        log = ScalarLog()
+        with torch.no_grad():
+            self.downstream.log_records(
+                split,
+                records=records,
+                logger=log,
+                global_step=step,
+                batch_ids=batch_ids,
+                total_batch_num=total,
+            )
+        return log.scalars
 
     def layer_weights(self) -> list[float] | None:
         """The featurizer's weights over the hidden states, summing to 1; None if there is one layer only."""

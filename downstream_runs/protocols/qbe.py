@@ -27,12 +27,6 @@ from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
-from downstream_runs.engine.components import make_featurizer
-from downstream_runs.features.cache import FRAMES
-from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.options import is_batch_free
-from downstream_runs.protocols.layers import LayerStore, one_each
-from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_csv, atomic_write_text
@@ -42,6 +36,7 @@ if TYPE_CHECKING:
 
     from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
+    from downstream_runs.protocols.layers import LayerStore
     from downstream_runs.scoring.mtwv import TermWeightedValue
 
 MTWV = MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None)
@@ -108,6 +103,7 @@ class _Searches:
 
     def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
         from downstream_runs.engine.feature_setup import upstream_identity
+        from downstream_runs.protocols.layers import LayerStore
 
         self._run, self._corpus = run, corpus
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
@@ -145,6 +141,8 @@ class _Searches:
         return path
 
     def _search(self, layer: int, split: str, path: Path) -> None:
+        from downstream_runs.protocols.search import Search, in_order
+
         layers = self._fill()
         if layer >= layers:
             raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
@@ -157,6 +155,9 @@ class _Searches:
         partial.unlink(missing_ok=True)
 
     def _fill(self) -> int:
+        from downstream_runs.features.options import is_batch_free
+        from downstream_runs.protocols.layers import one_each
+
         if not self._filled:
             components = self._run.components
             # s3prl's own upstreams collect their hidden states in themselves, also where each is alone.
@@ -170,6 +171,10 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
     """The frames `[layer, frame, feature]` of a recording that s3prl reads, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
+
+    from downstream_runs.engine.components import make_featurizer
+    from downstream_runs.features.cache import FRAMES
+    from downstream_runs.features.extractor import FeatureExtractor
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))

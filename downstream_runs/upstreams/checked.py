@@ -6,19 +6,20 @@ s3prl itself finds out late and in its own words: an assertion of its featurizer
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.core.results import Quantized
-from downstream_runs.upstreams import alone
-from upstream_arm.common.errors import UsageError
+from downstream_runs.core.efficiency import Quantized
+from downstream_runs.upstreams import alone, tensors
+from upstream_arm.common.errors import SuperbError, UsageError, sentence
 from upstream_arm.published_states import STATES
 
 EXACT = "exact"  # the value of `batching` with which an utterance's features do not depend on its batch
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = tensors.SAMPLE_RATE
 TOLERATED_FRAMES = 5
 """s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
 
@@ -29,6 +30,7 @@ class CheckedUpstream:
     Attributes:
         module: the upstream itself.
         switches: the settings that change the arithmetic, for result files: its own, and `batching` if given.
+        arrived_training: whether it came in training mode.
         alone: whether each utterance is encoded by itself: `batching` is exact, and the module does not see
             to that.
         states, layer: what is taken of its output, as RunPlan has them.
@@ -54,6 +56,7 @@ class CheckedUpstream:
                 "list of waveforms; let its function return one"
             )
         self.module: Any = upstream
+        self.arrived_training = upstream.training
         self._name = name
         own = dict(getattr(upstream, "switches", None) or {})
         self.alone = batching == EXACT != own.get("batching")
@@ -82,10 +85,29 @@ class CheckedUpstream:
             return alone.together(outputs, lambda key: round(longest / self._rate(key, wavs[0])))
         return self._checked(wavs)
 
+    def used_layers(self, wavs: Sequence[Tensor]) -> list[Tensor]:
+        """The layers `[batch, frame, feature]` that are used of the output for waveforms."""
+        return self._check(self(wavs), wavs)
+
     def _checked(self, wavs: Sequence[Tensor]) -> Any:
-        output = self.module(wavs)
-        if not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return self.module(wavs)
+        if self._layers is not None:
+            output = self.module(wavs)
             self._check(output, wavs)
+            return output
+        before = [wav.clone() for wav in wavs]
+        try:
+            output = self.module(wavs)
+        except (SuperbError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # an upstream may raise anything
+            reason = sentence(" ".join(str(error).split())) or "no reason given"
+            raise UsageError(
+                f"upstream {self._name} cannot encode a list of {len(before)} waveforms of up to "
+                f"{max(map(len, before))} samples: {type(error).__name__}: {reason}; correct its forward"
+            ) from error
+        self._tell(tensors.first_fault(self._check(output, wavs), wavs, before))
         return output
 
     def _rate(self, key: str, like: Tensor) -> float:
@@ -98,7 +120,8 @@ class CheckedUpstream:
             self._rates[key] = round(SAMPLE_RATE / alone.frames(second[key]))
         return self._rates[key]
 
-    def _check(self, output: Any, wavs: Sequence[Tensor]) -> None:
+    def _check(self, output: Any, wavs: Sequence[Tensor]) -> list[Tensor]:
+        """The layers that are used of an output, all as they should be."""
         key = self.states
         if not isinstance(output, Mapping):
             raise self._fault(f"returns a {type(output).__name__}", f"a dict with {key}")
@@ -116,7 +139,10 @@ class CheckedUpstream:
                     "a tensor [batch, frame, feature]",
                     _instead(output),
                 )
-        self._check_shapes([tuple(states[number].shape) for number in layers], wavs)
+        used = [states[number] for number in layers]
+        self._tell(tensors.fault(used, wavs))
+        self._check_shapes([tuple(state.shape) for state in used], wavs)
+        return used
 
     def _taken(self, count: int) -> range:
         """The numbers of the layers that are used, of so many."""
@@ -155,6 +181,12 @@ class CheckedUpstream:
         if rates is None:
             return  # s3prl measures the rate from the first output
         rate = rates(self.states)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+            raise self._fault(
+                f"has {rate!r} as its get_downsample_rates({self.states!r})",
+                "the number of samples from one frame to the next",
+                "correct that",
+            )
         expected = round(samples / rate)
         if abs(frames - expected) >= TOLERATED_FRAMES:
             raise self._fault(
@@ -162,6 +194,10 @@ class CheckedUpstream:
                 f"{expected} at {rate} samples a frame, which is what its get_downsample_rates says",
                 "cut its padding off, or correct the rate",
             )
+
+    def _tell(self, fault: tensors.Fault | None) -> None:
+        if fault is not None:
+            raise self._fault(fault.found, fault.expected, fault.then)
 
     def _fault(self, found: str, expected: str, then: str = "correct its forward") -> UsageError:
         return UsageError(f"upstream {self._name} {found}, expected {expected}: {then}")
@@ -188,7 +224,8 @@ def _are(states: Sequence[Any]) -> bool:
 def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)}"
-    return f"an empty {type(value).__name__}" if value in ([], ()) else f"a {type(value).__name__}"
+    empty = isinstance(value, (list, tuple)) and not value
+    return f"an empty {type(value).__name__}" if empty else f"a {type(value).__name__}"
 
 
 def weights_sha256(module: nn.Module) -> str:

@@ -16,8 +16,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs.core.efficiency import Efficiency
 from downstream_runs.core.generators import random_states, restore_random_states
-from downstream_runs.core.results import Efficiency
 from downstream_runs.upstreams.checked import SAMPLE_RATE
 from upstream_arm.common.processes import cores
 

@@ -7,7 +7,7 @@ works and nothing about an upstream; they carry the label "demo".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,33 +28,46 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
-"""To be raised with every change of what is said or by whom: an older corpus is then made anew."""
-
 OTHERS = ("bird", "dog", "five", "house", "marvin", "wow")
 
 VOICES: Mapping[str, Sequence[Voice]] = made.voices("speech_commands")
 
-NOISES = ("pink_noise", "white_noise")
-NOISE_SECONDS = 3
-TEST_SILENCES = 3
+
+def make(folder: Path) -> Path:
+    """Make both folders of the corpus in `folder` and return that of the words."""
+    root = _words(folder)
+    _test(folder)
+    return root
 
 
-def make(folder: Path, seed: int = 0) -> Path:
-    """Make both folders of the corpus in `folder` and return that of the words, see `made.make`; `seed` draws
-    the noise."""
-    facts = {"version": VERSION, "seed": seed}
-    for number, (name, files) in enumerate({TRAIN_FOLDER: _words(), TEST_FOLDER: _test()}.items()):
-        plan = dict(files)
-        made.make(folder / name, facts, "sixteen words", lambda: _content(plan, (seed, number)))  # noqa: B023
-    return folder.expanduser().absolute() / TRAIN_FOLDER
+@made.corpus(TRAIN_FOLDER, "sixteen words", seed=made.SEED)
+def _words() -> made.Content:
+    plan: dict[str, Line | int] = {
+        f"{word}/{speaker(split, number)}_nohash_0.wav": Line(word, voice)
+        for split in ("train", "dev")
+        for number, voice in enumerate(VOICES[split])
+        for word in (*COMMANDS, *OTHERS)
+    }
+    return _content({**plan, f"{NOISE}/pink_noise.wav": 3, f"{NOISE}/white_noise.wav": 3}, 0)
 
 
-def _content(plan: Mapping[str, Line | int], seed: tuple[int, ...]) -> made.Content:
-    """Words, each in a second of its own, and noise of so many seconds."""
+@made.corpus(TEST_FOLDER, "sixteen words", seed=made.SEED)
+def _test() -> made.Content:
+    plan: dict[str, Line | int] = {}
+    for number, voice in enumerate(VOICES["test"]):
+        name = speaker("test", number)
+        plan |= {f"{word}/{name}_nohash_0.wav": Line(word, voice) for word in COMMANDS}
+        plan |= {f"{UNKNOWN}/{name}_nohash_{n}.wav": Line(word, voice) for n, word in enumerate(OTHERS[:3])}
+    return _content({**plan, **{f"{SILENCE}/silence_{index}.wav": 1 for index in range(3)}}, 1)
+
+
+def _content(plan: Mapping[str, Line | int], stream: int) -> made.Content:
+    """Words, each in a second of its own, and noise of so many seconds; `stream` of random numbers."""
     spoken = iter(synthesise([line for line in plan.values() if isinstance(line, Line)]))
     waves = {
-        name: one_second(next(spoken)) if isinstance(line, Line) else _noise(name, line, (*seed, index))
+        name: one_second(next(spoken))
+        if isinstance(line, Line)
+        else _noise(name, line, (made.SEED, stream, index))
         for index, (name, line) in enumerate(plan.items())
     }
     return made.Content(waves, {"utterances": len(plan)})
@@ -68,26 +81,6 @@ def speaker(split: str, number: int) -> str:
         if part(f"{name}_nohash_0.wav") == wanted:
             return name
     raise AssertionError("a tenth of all names is in each part")
-
-
-def _words() -> Iterator[tuple[str, Line | int]]:
-    for split in ("train", "dev"):
-        for number, voice in enumerate(VOICES[split]):
-            for word in (*COMMANDS, *OTHERS):
-                yield f"{word}/{speaker(split, number)}_nohash_0.wav", Line(word, voice)
-    for name in NOISES:
-        yield f"{NOISE}/{name}.wav", NOISE_SECONDS
-
-
-def _test() -> Iterator[tuple[str, Line | int]]:
-    for number, voice in enumerate(VOICES["test"]):
-        name = speaker("test", number)
-        for word in COMMANDS:
-            yield f"{word}/{name}_nohash_0.wav", Line(word, voice)
-        for index, word in enumerate(OTHERS[:3]):
-            yield f"{UNKNOWN}/{name}_nohash_{index}.wav", Line(word, voice)
-    for index in range(TEST_SILENCES):
-        yield f"{SILENCE}/silence_{index}.wav", 1
 
 
 def one_second(wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -237,7 +237,7 @@ def test_how_a_run_ends_badly(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(plan: RunPlan, *, rerun: str) -> Any:
+    def fail(plan: RunPlan, *, rerun: str, with_demo: bool) -> Any:
         raise raised
 
     monkeypatch.setattr(engine, "run", fail)
@@ -251,7 +251,7 @@ def test_a_run_shows_its_row_and_says_what_was_made(
 ) -> None:
     called: list[tuple[RunPlan, str]] = []
     shown: list[str] = []
-    monkeypatch.setattr(engine, "run", lambda plan, *, rerun: called.append((plan, rerun)))
+    monkeypatch.setattr(engine, "run", lambda plan, *, rerun, with_demo: called.append((plan, rerun)))
     monkeypatch.setattr(run, "_table", lambda *results: shown.extend(results) or 0)
     assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
     [(found, rerun)] = called

