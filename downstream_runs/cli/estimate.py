@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import switches_of, task_names
+from downstream_runs.cli.plans import states_of, switches_of, task_names
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -26,7 +26,7 @@ COLUMNS = ("task", "off h", "stored h", "extract", "train", "evaluate", "store G
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The upstream, the tasks, and how features are stored."""
     add = parser.add_argument
-    add("upstream", metavar="UPSTREAM", help="a name that `list` shows")
+    add("upstream", metavar="UPSTREAM", help="as for a run: a name that `list` shows, ...")
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
     about = "superb (the default) or paper, which are for whole corpora"
@@ -65,7 +65,8 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     from downstream_runs.upstreams import weights
 
     # As for a demo: an estimate needs the architecture, not the weights.
-    chosen = weights.choose(options.upstream, options.ckpt, demo=True)
+    chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
+    states, layer = states_of(options, chosen.name)
     plan = RunPlan(
         task=task,
         recipe=options.recipe,
@@ -76,6 +77,11 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
         model_config=options.model_config,
         switches=switches_of(options, chosen.name),
         device=options.device,
+        states=states,
+        layer=layer,
+        source=chosen.source,
+        revision=chosen.revision,
+        trust_remote_code=chosen.trust_remote_code,
     )
     bridge.apply()
     upstream, device = components.build_upstream(plan)

@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "clean": "delete runs",
     "repeat": "run a result again and compare",
     "verify": "recompute a result's scores",
-    "fetch": "download a released checkpoint",
+    "fetch": "download a released checkpoint, or a model of the Hugging Face hub",
     "distill": "make a student from a teacher (--demo for its speech)",
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
@@ -47,7 +47,6 @@ COMMANDS: Mapping[str, str] = {
 """Name of a command, which is that of its file -> what it does."""
 
 MODULES: Mapping[str, str] = {
-    "fetch": "upstream_arm.download",
     "distill": "upstream_arm.distillation.command",
 }
 """Commands that are not a file of this folder."""

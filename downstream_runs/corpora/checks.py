@@ -69,6 +69,11 @@ class Listing(Generic[Content]):
         """All audio."""
         return [file for files in self.audio.values() for file in files]
 
+    @property
+    def by_name(self) -> dict[str, AudioFile]:
+        """All audio by its names."""
+        return {file.name: file for file in self.files}
+
     def prepared(self, sha256: str, settings: Mapping[str, object], **others: Any) -> PreparedData:
         """What `written` gives: the hash, what s3prl must be told, and what differs from the listing."""
         return PreparedData(

@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.corpora import folders, texts
@@ -34,25 +33,6 @@ _SPEAKER = re.compile(r"id\d{5}")
 
 Groups = Mapping[str, Mapping[str, Path]]
 """The folders of speakers, by the archive that they are of."""
-
-
-@dataclass(frozen=True)
-class Archives:
-    """The speakers of both archives, and all of their files by `idNNNNN/<video>/NNNNN.wav`.
-
-    partial: whether the corpus is a part of the official one. cache: for lists and links; None: none may be
-    written.
-    """
-
-    groups: Groups
-    audio: Mapping[str, Sequence[AudioFile]]
-    partial: bool
-    cache: Path | None
-
-    @property
-    def by_name(self) -> dict[str, AudioFile]:
-        """All files by their names."""
-        return {file.name: file for files in self.audio.values() for file in files}
 
 
 def part(speaker: str) -> str:
@@ -87,8 +67,8 @@ def recordings(members: Mapping[str, Path]) -> list[AudioFile]:
     return sorted(found, key=lambda file: file.name)
 
 
-def read_archives(corpus: CheckedCorpus, request: Request) -> Archives:
-    """What there is of both archives; UsageError where it cannot be used as the request has it."""
+def list_archives(corpus: CheckedCorpus, request: Request) -> tuple[Listing[Groups], bool]:
+    """What there is of both archives, and whether it is a part; UsageError where it cannot be used."""
     groups: dict[str, dict[str, Path]] = {"dev": {}, "test": {}}
     for speaker, folder in speakers(request.root).items():
         groups[part(speaker)][speaker] = folder
@@ -102,9 +82,8 @@ def read_archives(corpus: CheckedCorpus, request: Request) -> Archives:
             for folder, lies in lying
             if lies
         ]
-    standing = corpus.standing(Listing(request.root, files, groups, problems), request.partial)
-    cache = None if request.cache is None else cache_of(request.cache)
-    return Archives(groups, files, bool(standing.partial), cache)
+    listing: Listing[Groups] = Listing(request.root, files, groups, problems)
+    return listing, bool(corpus.standing(listing, request.partial).partial)
 
 
 def cache_of(cache: Path) -> Path:
@@ -141,8 +120,8 @@ def view(groups: Groups, cache: Path) -> Path:
 
 
 def find_list(
-    root: Path,
-    archives: Archives,
+    request: Request,
+    partial: bool,
     names: Sequence[str],
     site: str,
     pinned: PinnedFile,
@@ -154,20 +133,21 @@ def find_list(
     `site` of the corpus's site, where none can be had. None where it would have to be downloaded without a
     cache.
     """
+    root = request.root
     present = [folder / name for folder in (root, root.parent) for name in names if (folder / name).is_file()]
     for path in present:
         if labels(root) or is_official(path):
             return path
-    if present and archives.partial:
+    if present and partial:
         return present[0]
     there = f" ({present[0]} is another one)" if present else ""
     missing = f"{root / site} is not there{there}"
     if labels(root):
         raise UsageError(f"{missing}; delete {root} and make the {' and '.join(labels(root))} corpus again")
-    if archives.cache is None:
+    if request.cache is None:
         return None
     try:
-        return obtain(pinned, archives.cache)
+        return obtain(pinned, cache_of(request.cache))
     except UsageError as error:
         raise UsageError(
             f"{missing}, and s3prl's copy could not be had ({error}); download {META}/{site} to {root}"
@@ -180,7 +160,7 @@ def list_fields(path: Path) -> list[tuple[str, list[str]]]:
     return [(place, line.split()) for place, line in found if line.strip()]
 
 
-def require_listed(archives: Archives, names: Sequence[str], source: Path) -> list[AudioFile]:
+def require_listed(archives: Listing[Groups], names: Sequence[str], source: Path) -> list[AudioFile]:
     """The files of `names`, in their order; UsageError names the first that is not there."""
     known = archives.by_name
     absent = [name for name in names if name not in known]

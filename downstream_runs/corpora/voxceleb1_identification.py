@@ -40,10 +40,11 @@ def read_list(path: Path) -> dict[str, list[str]]:
                 f"{place} is {' '.join(fields)!r}, expected such as '1 id10003/na8-QEFmj44/00003.wav' with "
                 f"1, 2 or 3 in front; restore it from {META}"
             )
-        if fields[1] in seen:
-            raise UsageError(f"{place} gives {fields[1]} a second time; restore the list")
-        seen.add(fields[1])
-        splits[_SPLITS[fields[0]]].append(fields[1])
+        split, name = _SPLITS[fields[0]], fields[1]
+        if name in seen:
+            raise UsageError(f"{place} gives {name} a second time; restore the list")
+        seen.add(name)
+        splits[split].append(name)
     return splits
 
 
@@ -52,12 +53,12 @@ def require_classes(splits: Splits, source: Path) -> None:
 
     s3prl has a class for number - 10001, of 1,251 classes, and each must be trained on.
     """
-    trained = {name[:7] for name in splits["train"]}
+    trained, again = {name[:7] for name in splits["train"]}, f"restore it from {META}/{SPLIT_LIST[0]}"
     for split, names in splits.items():
         if not names:
             raise UsageError(
                 f"{source} has no utterance for {split} that is there, expected lines of 1 (train), 2 (dev) "
-                f"and 3 (test); restore it from {META}/{SPLIT_LIST[0]}, or name the utterances that there are"
+                f"and 3 (test); {again}, or name the utterances that there are"
             )
         for name in names:
             if not 10001 <= int(name[2:7]) <= 11251:
@@ -67,8 +68,7 @@ def require_classes(splits: Splits, source: Path) -> None:
                 )
             if name[:7] not in trained:
                 raise UsageError(
-                    f"{source} has {name} in {split}, and nothing of its speaker in train; "
-                    f"restore it from {META}/{SPLIT_LIST[0]}"
+                    f"{source} has {name} in {split}, and nothing of its speaker in train; {again}"
                 )
 
 
@@ -89,12 +89,12 @@ def _listed(request: Request) -> Listing[tuple[Groups, Splits]]:
 
     A part of the corpus has its own files of the list, and in dev and test only trained speakers.
     """
-    root, archives = request.root, voxceleb1.read_archives(CORPUS, request)
-    source = voxceleb1.find_list(root, archives, SPLIT_LIST, SPLIT_LIST[0], PINNED)
+    root, (archives, partial) = request.root, voxceleb1.list_archives(CORPUS, request)
+    source = voxceleb1.find_list(request, partial, SPLIT_LIST, SPLIT_LIST[0], PINNED)
     if source is None:
-        return Listing(root, archives.audio, (archives.groups, {}))
+        return Listing(root, archives.audio, (archives.content, {}))
     splits = read_list(source)
-    if archives.partial:
+    if partial:
         known = archives.by_name
         splits = {split: [name for name in names if name in known] for split, names in splits.items()}
         trained = {name[:7] for name in splits["train"]}
@@ -104,7 +104,7 @@ def _listed(request: Request) -> Listing[tuple[Groups, Splits]]:
     return Listing(
         root,
         files,
-        (archives.groups, splits),
+        (archives.content, splits),
         deviations=other_list(root, source),
         again=f"restore the list of speaker identification from {META}",
     )

@@ -107,7 +107,8 @@ def build(
         task.corpus.make_demo(place / "data")
         given = task.recipe(recipe).copy_config()
         config = expert_config(given, task.corpus.prepare(place / "data", place / "cache", given))
-        plan = RunPlan(task=task, recipe=recipe, upstream="", data=place / "data", out=place, seed=SEED)
+        taken = {key: getattr(upstream, key) for key in ("states", "layer") if hasattr(upstream, key)}
+        plan = RunPlan(task, recipe, "", place / "data", place, seed=SEED, **taken)
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)
         parts.train()

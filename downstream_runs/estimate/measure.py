@@ -20,6 +20,7 @@ from torch import nn
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
+from upstream_arm.published_states import STATES
 
 SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
@@ -113,13 +114,18 @@ class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
     def __init__(self, upstream: nn.Module, device: torch.device) -> None:
+        import torch
+
         self.upstream, self.device = upstream, device
         self._rates: dict[tuple[int, int], float] = {}
-        states = self._pass(1, SAMPLE_RATE)["hidden_states"]
+        self.key = getattr(upstream, "states", STATES)
+        layer = getattr(upstream, "layer", None)
+        states = self._pass(1, SAMPLE_RATE)[self.key]
+        states = [states] if isinstance(states, torch.Tensor) else states
         listed = list(states.values()) if isinstance(states, dict) else list(states)
         given: Any = getattr(upstream, "get_downsample_rates", None)
-        rate = given("hidden_states") if given else round(SAMPLE_RATE / listed[0].shape[1])
-        self.shape = Shape(len(listed), listed[0].shape[-1], rate)
+        rate = given(self.key) if given else round(SAMPLE_RATE / listed[0].shape[1])
+        self.shape = Shape(len(listed) if layer is None else 1, listed[0].shape[-1], rate)
 
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""
@@ -171,7 +177,7 @@ def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, 
     paired = [torch.empty(length * shape.rate, device=device) for length in lengths]
 
     def backward() -> None:
-        hidden = {"hidden_states": [state] * shape.layers}
+        hidden = {head.parts.featurizer.feature_selection: [state] * shape.layers}
         head.backward(head.parts.featurizer(paired, hidden), others)
 
     return head.accumulate * timed(backward, device) + timed(head.update, device)

@@ -14,6 +14,7 @@ from downstream_runs import tasks
 from downstream_runs.corpora import audio, pinned, voxceleb1
 from downstream_runs.corpora import voxceleb1_identification as identification
 from downstream_runs.corpora import voxceleb1_verification as verification
+from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
 
 
@@ -175,12 +176,12 @@ def test_only_superbs_trials_serve_a_real_corpus(tmp_path: Path, monkeypatch: py
         raise UsageError("no network")
 
     monkeypatch.setattr(voxceleb1, "obtain", refuse)
-    archives = voxceleb1.Archives({}, {}, False, tmp_path / "cache")
+    request = Request(tmp_path, tmp_path, tmp_path / "cache", {}, False)
 
     def find() -> Path | None:
         return voxceleb1.find_list(
-            tmp_path,
-            archives,
+            request,
+            False,
             verification.TRIAL_LIST,
             "veri_test.txt",
             verification.PINNED,

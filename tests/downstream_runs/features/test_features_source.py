@@ -54,7 +54,8 @@ def taken(made: object) -> object:
 def source(
     expert: torch.nn.Module, choice: StoredKind, folder: Path | None = None, seldom: bool = False
 ) -> FeatureExtractor:
-    return FeatureExtractor(expert, choice, FeatureCache(folder, f"someone {choice}"), 320, seldom)
+    cache = FeatureCache(folder, f"someone {choice}")
+    return FeatureExtractor(expert, choice, cache, featurizer(expert), seldom)
 
 
 CPU = torch.device("cpu")
@@ -252,7 +253,7 @@ def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> 
     choice = StoredKind("disk", "pooled", "fp32")
     source(expert, choice, tmp_path).features(taken(made), waves(), CPU)
     held = FeatureCache(tmp_path, f"someone {choice}", held=10**9)
-    again = FeatureExtractor(expert, choice, held, 320, False)
+    again = FeatureExtractor(expert, choice, held, made, False)
     first = again.features(taken(made), waves(), CPU)
     for file in tmp_path.rglob("*.safetensors"):
         file.unlink()
