@@ -15,6 +15,7 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.results import INT8
 from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
