@@ -7,7 +7,6 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from torch import nn
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
+from downstream_runs.upstreams.checked import SAMPLE_RATE
+from downstream_runs.upstreams.efficiency import timed
 from upstream_arm.published_states import STATES
 
-SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
 STEP_SECONDS = 8.0
@@ -100,22 +100,10 @@ def measure(
     )
 
 
-def timed(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call, to its end on the device."""
-    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
-
-
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
     def __init__(self, upstream: nn.Module, device: torch.device) -> None:
-        import torch
-
         self.upstream, self.device = upstream, device
         self._rates: dict[tuple[int, int], float] = {}
         self.key = getattr(upstream, "states", STATES)
