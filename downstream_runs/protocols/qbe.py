@@ -19,7 +19,6 @@ import copy
 import gzip
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,15 +48,10 @@ MTWV_ENGLISH = MetricSpec(
     official=False,
 )
 DEV, EVAL = SPLITS
+Values = tuple["TermWeightedValue", "TermWeightedValue"]
+"""One layer on one split: MTWV by the official command's rule, and on the English part alone."""
+
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
-
-
-@dataclass(frozen=True)
-class Values:
-    """One layer on one split: MTWV by the official command's rule, and on the English part alone."""
-
-    official: TermWeightedValue
-    english: TermWeightedValue
 
 
 def test(run: TrainedRun) -> tuple[Metric, ...]:
@@ -105,7 +99,7 @@ class _Searches:
         from downstream_runs.engine.feature_setup import upstream_identity
         from downstream_runs.protocols.layers import LayerStore
 
-        self._run, self._corpus = run, corpus
+        self._run = run
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
@@ -141,17 +135,14 @@ class _Searches:
         return path
 
     def _search(self, layer: int, split: str, path: Path) -> None:
-        from downstream_runs.protocols.search import Search, in_order
+        from downstream_runs.protocols.search import Search
 
         layers = self._fill()
         if layer >= layers:
             raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
         partial = self._folder / f"{split}-{layer:02d}.partial.npy"
         device = self._run.components.device
-        queries = [query.name for query in self._corpus.queries[split]]
-        documents = [document.name for document in self._corpus.documents]
-        found = Search(self.store, layer, split, device, partial).scores(self._run.bar)
-        stdlist.write(path, in_order(found, queries, documents))
+        stdlist.write(path, Search(self.store, layer, split, device, partial).scores(self._run.bar))
         partial.unlink(missing_ok=True)
 
     def _fill(self) -> int:
@@ -201,27 +192,27 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
 def _values(corpus: Quesst14, split: str, path: Path) -> Values:
     """Scored as read from the file, with its 4 decimals: that is what the official tool gets."""
     system = stdlist.read(path)
-    return Values(
-        mtwv.score(corpus.truth[split], system.scores, system.accepted),
-        mtwv.score(corpus.searched(split), system.scores, system.accepted),
+    official, english = (
+        mtwv.score(truth, system.scores, system.accepted)
+        for truth in (corpus.truth[split], corpus.searched(split))
     )
+    return official, english
 
 
 def _best(dev: Sequence[Values]) -> int:
     """The layer with the highest MTWV on dev; of equal ones the first."""
-    return max(range(len(dev)), key=lambda layer: dev[layer].official.rate)
+    return max(range(len(dev)), key=lambda layer: dev[layer][0].rate)
 
 
 def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
     """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first."""
     best = _best(dev)
     how = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
-    rows = (
-        (MTWV, EVAL, chosen.official),
-        (MTWV_ENGLISH, EVAL, chosen.english),
-        (MTWV, DEV, dev[best].official),
-        (MTWV_ENGLISH, DEV, dev[best].english),
-    )
+    rows = [
+        (spec, split, value)
+        for split, values in ((EVAL, chosen), (DEV, dev[best]))
+        for spec, value in zip((MTWV, MTWV_ENGLISH), values, strict=True)
+    ]
     return tuple(
         spec.measured(
             Score(spec.name, value.rate, {key: getattr(value, key) for key in COUNTED}),
@@ -241,7 +232,7 @@ def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
         *((DEV, layer, one) for layer, one in enumerate(dev)),
         (EVAL, _best(dev), chosen),
     ]:
-        official, english = values.official, values.english
+        official, english = values
         rows.append((split, layer, official.rate, official.threshold, english.rate, english.threshold))
     atomic_write_csv(path, rows)
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream_runs.corpora import fluent_commands as fluent
-from downstream_runs.corpora import lexicon
+from downstream_runs.corpora import libriphone as lexicon
 from downstream_runs.corpora import snips as audio_snips
 from downstream_runs.corpora import speech_commands as keywords
 from downstream_runs.corpora.demo import made
@@ -70,7 +70,7 @@ Numbers measured with it carry the label "demo".
 """,
 )
 def _lexicon() -> made.Content:
-    return made.Content({}, {}, lexicon.texts_of(pronunciations(vocabulary())))
+    return made.Content({}, {}, lexicon.lexicon_texts(pronunciations(vocabulary())))
 
 
 def vocabulary() -> frozenset[str]:
