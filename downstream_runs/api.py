@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core import demo, outcome
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +18,12 @@ if TYPE_CHECKING:
 
     from downstream_runs.core.results import Result
     from downstream_runs.core.run import RunPlan
+
+COLUMNS = (
+    *("upstream", "task", "recipe", "seed", "metric", "value", "unit", "split", "role", "official"),
+    *("selection", "labels", "deviations", "steps", "checkpoint_sha256", "wall_seconds", "created", "path"),
+)
+"""Of a table of results."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,19 @@ def evaluate(
     recipe: str | None = None,
     out: str | os.PathLike[str] = "runs",
     ckpt: str | os.PathLike[str] | None = None,
+    trust_remote_code: bool = False,
     seed: int | None = None,
+    batching: str | None = None,
+    states: str | None = None,
+    layer: int | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
 ) -> Results:
     """Train and score tasks on a frozen upstream, or go on with what is there; progress goes to stderr.
 
-    upstream: a name, as `./run_superb.sh list` shows them, or a module in the way of s3prl's upstreams:
+    upstream: a name, as `./run_superb.sh list` shows them, another source as on the command line
+        (`hf:ORG/NAME`, `./folder`, `py:FILE.py:NAME`), or a module in the way of s3prl's upstreams:
         called with a list of waveforms `[sample]` at 16 kHz it gives `{"hidden_states": [tensor [batch,
         frame, feature], ...]}`, and `get_downsample_rates(key)` is the number of samples a frame. A module
         is not changed, but is moved to the device. Set `untrained = True` on it if its weights are random.
@@ -77,6 +87,10 @@ def evaluate(
         recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
+    trust_remote_code: run the code that a model of transformers brings with it.
+    batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
+        s3prl does, the default of upstreams that are not this project's.
+    states, layer: what of the upstream's output is used, as `--states` and `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -94,7 +108,8 @@ def evaluate(
     """
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
-    named |= {"seed": seed, "device": None if device == "auto" else device}
+    named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
+    named |= {"states": states, "layer": layer, "trust-remote-code": trust_remote_code or None}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]
@@ -139,7 +154,7 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
 
     search = store.find([Path(place)])
     if search.problems:
-        raise ReportError(search.problems[0][1])
+        raise ReportError(search.problems[0])
     return _frame(search.results)
 
 
@@ -164,13 +179,8 @@ def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
     from downstream_runs import engine
     from downstream_runs.core.run_folder import RESULT
 
-    results = []
-    for plan in plans:
-        with outcome.recorded(engine.run_dir(plan)):
-            if with_demo:
-                demo.make(plan.task, plan.data)
-            results.append(engine.run(plan))
-    return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
+    results = tuple(engine.run(plan, with_demo=with_demo) for plan in plans)
+    return Results(results, tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
 def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
@@ -178,26 +188,13 @@ def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
 
     rows = [
         {
-            "upstream": result.upstream,
-            "task": result.task,
-            "recipe": result.recipe,
-            "seed": result.seed,
+            **vars(result),
+            **vars(metric),
             "metric": metric.name,
-            "value": metric.value,
-            "unit": metric.unit,
-            "split": metric.split,
-            "role": metric.role,
-            "official": metric.official,
-            "selection": metric.selection,
-            "labels": result.labels,
-            "deviations": result.deviations,
-            "steps": result.steps,
             "checkpoint_sha256": result.upstream_checkpoint_sha256,
-            "wall_seconds": result.wall_seconds,
-            "created": result.created,
             "path": str(path),
         }
         for path, result in results
         for metric in result.metrics
     ]
-    return pandas.DataFrame(rows, columns=list(rows[0]) if rows else None)
+    return pandas.DataFrame(rows, columns=list(COLUMNS) if rows else None)

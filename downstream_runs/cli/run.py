@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
-from downstream_runs.core import demo, outcome
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import RESULT
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
@@ -40,9 +39,13 @@ def run_parser(epilog: str | None = None) -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    from downstream_runs.upstreams import sources
+
     launch = _launch(options)
     rows = rows_of(options)
     several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    for row in rows:
+        sources.fetch(row.plan)
     split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
     return _run_many(rows, launch, options) if several or split else _run_one(rows[0].plan, options)
 
@@ -68,11 +71,8 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
     from downstream_runs import engine
 
+    engine.run(plan, rerun=options.rerun, with_demo=options.demo)
     folder = engine.run_dir(plan)
-    with outcome.recorded(folder):
-        if options.demo:
-            demo.make(plan.task, plan.data)
-        engine.run(plan, rerun=options.rerun)
     result = folder / RESULT
     code = _table(str(result))
     print(f"\nresult: {result}\nrun:    {folder}")
@@ -85,15 +85,15 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
     skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
-    good = [str(row.result) for row in ended if row.result is not None]
+    good = [str(one.row.folder() / RESULT) for one in ended if not one.reason]
     if good:
         _table(*good)
-    bad = [row for row in ended if row.result is None]
-    for row in bad:
-        print(f"{grid.name(row.row.plan)}: {row.reason}" + (f" (log: {row.log})" if row.log else ""))
-    for one in rows:
-        if one.plan.task.name in skipped:
-            print(f"{grid.name(one.plan)}: skipped: {skipped[one.plan.task.name]}")
+    bad = [one for one in ended if one.reason]
+    for one in bad:
+        print(f"{grid.name(one.row.plan)}: {one.reason}" + (f" (log: {one.log})" if one.log else ""))
+    for row in rows:
+        if row.plan.task.name in skipped:
+            print(f"{grid.name(row.plan)}: skipped: {skipped[row.plan.task.name]}")
     print(f"\n{len(good)} of {len(rows)} runs have results, under {options.out}")
     return WRONG_USE if not usable else FAILED if bad or skipped else DONE
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import fcntl
 import json
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from upstream_arm.common.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,21 @@ class Corpus(abc.ABC):
         """Check the corpus below `data` and write what s3prl needs to `cache`; the rest as for `look`."""
 
     def make_demo(self, folder: Path) -> Path:
-        """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root."""
-        root: Path = pkgutil.resolve_name(self.demo)(folder)
-        return root
+        """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root.
+
+        Tasks share corpora, so one process at a time. UsageError where it cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                root: Path = pkgutil.resolve_name(self.demo)(folder)
+                return root
+        except OSError as error:
+            raise UsageError(
+                f"the demo's corpus cannot be made in {folder.absolute()} ({error.strerror or error}): work "
+                "in a folder that can be written, with 1 GB of room, or give --out one"
+            ) from error
 
     @property
     def hours(self) -> float:

@@ -111,3 +111,10 @@ def json_value(value: Any, where: str) -> Any:
 
 def _wrong(value: Any, expected: str, where: str) -> ReportError:
     return ReportError(f"{where} is {shown(value, 60)}, {expected} was expected")
+
+
+def filled(instance: Any, *names: str) -> None:
+    """Raise ReportError where one of these fields is empty or 0."""
+    for name in names:
+        if not getattr(instance, name):
+            raise ReportError(f"{name} is empty, a value was expected")

@@ -146,8 +146,8 @@ def sampled(data: PreparedData) -> PreparedData:
     louder or with less noise, keep all that, and a finished run would be handed back as if it were of them.
     So the first 64 KiB of 256 files, spread evenly over the corpus, are hashed too. Times of change say
     nothing here: a copy has new ones. Not seen is a change that keeps names and sizes and touches none of
-    these files, or only what comes after the first two seconds of 16-bit speech. The hash that it had stays
-    as `listing_sha256`. UsageError for a file that cannot be read.
+    these files, or only what comes after the first two seconds of 16-bit speech. The former hash stays as
+    `listing_sha256`. UsageError for a file that cannot be read.
     """
     if not data.audio:
         return data

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.core import program
+from upstream_arm.common import program
 from upstream_arm.common.errors import UsageError
 
 CHECKOUT = program.FOLDER

@@ -26,6 +26,8 @@ from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import torch
+
 from downstream_runs.core.generators import seed_reading
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed
@@ -90,19 +92,16 @@ class _Reading:
                 raise EOFError
             found = self.inbox.recv()
         except (EOFError, OSError):
-            raise self._ended() from None
+            self.process.join(END_SECONDS)
+            how = processes.how_it_ended(self.process.exitcode)
+            raise RunFailed(
+                f"a process that reads batches {how}; start the same command again, it goes on from its last "
+                "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers "
+                "takes less memory"
+            ) from None
         if isinstance(found, _Failure):
             raise found.error from _Trace(found.trace)
         return found
-
-    def _ended(self) -> RunFailed:
-        self.process.join(END_SECONDS)
-        how = processes.how_it_ended(self.process.exitcode)
-        return RunFailed(
-            f"a process that reads batches {how}; start the same command again, it goes on from its last "
-            "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers takes "
-            "less memory"
-        )
 
     def stop(self) -> None:
         self.process.kill()
@@ -132,8 +131,6 @@ def _main(read: Read, jobs: Sequence[Any], seed: int, inbox: Any, outbox: Any, p
     # A terminal signals every process of a run; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    import torch
-
     torch.set_num_threads(1)
     seed_reading(seed)
     # Its end of the pipe is closed when nobody asks any more.
@@ -154,20 +151,19 @@ def _message(read: Read, job: Any) -> tuple[bytes, bool]:
     """What a job gives, to be sent, or its error; and whether it is no error."""
     try:
         return _packed(read(job)), True
-    except MemoryError:
-        sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
-        return _packed(_Failure(RunFailed(sentence), "")), False
     except Exception as error:
-        return _packed(_Failure(_portable(error), traceback.format_exc())), False
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or what it says where it cannot be sent to another process."""
+        failure = _Failure(error, traceback.format_exc())
+        if isinstance(error, MemoryError):
+            sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
+            failure = _Failure(RunFailed(sentence), "")
     try:
-        sent = ForkingPickler.loads(ForkingPickler.dumps(error))
+        sent = type(ForkingPickler.loads(ForkingPickler.dumps(failure.error)))
     except Exception:  # an error's class may do anything
         sent = None
-    return error if type(sent) is type(error) else RuntimeError(f"{type(error).__name__}: {error}")
+    if sent is not type(failure.error):  # what it says is sent in its place
+        text = f"{type(failure.error).__name__}: {failure.error}"
+        failure = _Failure(RuntimeError(text), failure.trace)
+    return _packed(failure), False
 
 
 def _packed(content: Any) -> bytes:
@@ -180,8 +176,6 @@ class _Packer(pickle.Pickler):
     """Sends tensors as numpy's arrays: pickle's way to send one takes the whole of which it is a part."""
 
     def reducer_override(self, value: Any) -> Any:
-        import torch
-
         if type(value) is torch.Tensor and not value.requires_grad and value.is_contiguous():
             with contextlib.suppress(TypeError, RuntimeError):  # numpy has no such type
                 return torch.from_numpy, (value.numpy(),)

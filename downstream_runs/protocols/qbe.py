@@ -68,17 +68,17 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
     path = search.eval(_best(dev))
     chosen = _values(corpus, EVAL, path)
-    _write_layers(run.folder / LAYERS, dev, chosen)
+    _write_layers(run.folder / LAYERS, dev, chosen, run.plan.layer)
     _write_trials(run.folder / TRIALS, corpus, path)
     search.store.remove()
-    return _metrics(dev, chosen)
+    return _metrics(dev, chosen, run.plan.layer)
 
 
-def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]:
+def again(root: Path, folder: Path, partial: bool = False, only: int | None = None) -> tuple[Metric, ...]:
     """All metrics once more, from the scores that a run kept in `folder` and the corpus's ground truth.
 
-    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`. UsageError if the corpus,
-    or a file of scores, is absent or damaged.
+    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`; only: the layer of a run
+    with `--layer`. UsageError if the corpus, or a file of scores, is absent or damaged.
     """
     corpus = quesst14.load(root, partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
@@ -89,7 +89,7 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
             "--rerun always"
         )
     dev = [_values(corpus, DEV, path) for path in files]
-    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK))
+    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK), only)
 
 
 class _Searches:
@@ -151,8 +151,8 @@ class _Searches:
 
         if not self._filled:
             components = self._run.components
-            # s3prl's own upstreams collect their hidden states in themselves.
-            with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
+            # s3prl's own upstreams collect their hidden states in themselves, also where each is alone.
+            with one_each(components.device, stateless=is_batch_free(components.upstream.module)) as many:
                 self._filled = self.store.fill(_compute(self._run, self.store), self._run.bar, many)
             self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled
@@ -162,15 +162,15 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
     """The frames `[layer, frame, feature]` of a recording that s3prl reads, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
-    from s3prl.upstream.interfaces import Featurizer
 
+    from downstream_runs.engine.components import make_featurizer
     from downstream_runs.features.cache import FRAMES
     from downstream_runs.features.extractor import FeatureExtractor
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))
-    rate = Featurizer(upstream, "hidden_states", device).downsample_rate
-    extractor = FeatureExtractor(upstream, store.stored, store.cache, rate, crops=False)
+    featurizer = make_featurizer(run.plan, upstream, device)
+    extractor = FeatureExtractor(upstream, store.stored, store.cache, featurizer, crops=False)
 
     def compute(recording: Recording) -> torch.Tensor:
         own = copy.copy(dataset)  # other threads read other recordings
@@ -204,10 +204,15 @@ def _best(dev: Sequence[Values]) -> int:
     return max(range(len(dev)), key=lambda layer: dev[layer][0].rate)
 
 
-def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
-    """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first."""
+def _metrics(dev: Sequence[Values], chosen: Values, only: int | None) -> tuple[Metric, ...]:
+    """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first.
+
+    only: the one layer that was searched, where the user named it.
+    """
     best = _best(dev)
     how = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
+    if only is not None:
+        how = f"layer {only}, as --layer says; no other was searched"
     rows = [
         (spec, split, value)
         for split, values in ((EVAL, chosen), (DEV, dev[best]))
@@ -224,7 +229,7 @@ def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
     )
 
 
-def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
+def _write_layers(path: Path, dev: Sequence[Values], chosen: Values, only: int | None) -> None:
     rows: list[tuple[object, ...]] = [
         ("split", "layer", "mtwv", "threshold", "mtwv_english", "threshold_english")
     ]
@@ -233,7 +238,8 @@ def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
         (EVAL, _best(dev), chosen),
     ]:
         official, english = values
-        rows.append((split, layer, official.rate, official.threshold, english.rate, english.threshold))
+        number = layer if only is None else only
+        rows.append((split, number, official.rate, official.threshold, english.rate, english.threshold))
     atomic_write_csv(path, rows)
 
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora.markers import SAMPLE, notice_of
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 NAMES = {
     "librispeech": "ASR: utterances.tsv and its flac files as LibriSpeech",

@@ -198,14 +198,27 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
     assert not found.out.exists()
 
 
-def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
+def test_switches_reach_the_upstreams_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
     from downstream_runs.core.run import run_dir
 
     plain = plan("armhubert", "asr", "--demo")
     switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")
     assert (plain.switches, switched.switches) == ({}, {"batching": "released", "reuse_softmax": "single"})
     assert run_dir(plain) != run_dir(switched)
-    assert "fbank is none" in error(capsys, "fbank", "asr", "--demo", "--batching", "exact")
+    foreign, exact = (plan("fbank", "asr", "--demo", *given) for given in ((), ("--batching", "exact")))
+    assert (foreign.switches, exact.switches) == ({}, {"batching": "exact"})
+    assert run_dir(foreign) != run_dir(exact)
+    for name, option, value, said in (
+        ("fbank", "--reuse-softmax", "single", "fbank is none"),
+        ("fbank", "--batching", "released", "--batching is released, and fbank has exact or stock"),
+        (
+            "armhubert",
+            "--batching",
+            "stock",
+            "and armhubert_random has exact or released",
+        ),
+    ):
+        assert said in error(capsys, name, "asr", "--demo", option, value)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +237,7 @@ def test_how_a_run_ends_badly(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(plan: RunPlan, *, rerun: str) -> Any:
+    def fail(plan: RunPlan, *, rerun: str, with_demo: bool) -> Any:
         raise raised
 
     monkeypatch.setattr(engine, "run", fail)
@@ -238,7 +251,7 @@ def test_a_run_shows_its_row_and_says_what_was_made(
 ) -> None:
     called: list[tuple[RunPlan, str]] = []
     shown: list[str] = []
-    monkeypatch.setattr(engine, "run", lambda plan, *, rerun: called.append((plan, rerun)))
+    monkeypatch.setattr(engine, "run", lambda plan, *, rerun, with_demo: called.append((plan, rerun)))
     monkeypatch.setattr(run, "_table", lambda *results: shown.extend(results) or 0)
     assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
     [(found, rerun)] = called

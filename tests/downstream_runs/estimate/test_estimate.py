@@ -101,8 +101,8 @@ def test_every_task_has_its_corpus() -> None:
     [
         (["armhubert", "kss"], "there is no task 'kss'"),
         (["armhuber", "ks"], "did you mean"),
-        (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
-        (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
+        (["fbank", "ks", "--batching", "released"], "fbank has exact or stock"),
+        (["fbank", "ks", "--recipe", "demo"], "argument --recipe: invalid choice: 'demo'"),
         (["armhubert_local", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
     ],
 )

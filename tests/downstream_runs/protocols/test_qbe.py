@@ -93,7 +93,7 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     items = [trial["item"] for trial in trials]
     assert len(set(items)) == len(items)
     # Reports compute the number again, and resample the three queries that were searched.
-    [(key, found)] = item_files.read(folder / "result.json", result)[0].items()
+    [(key, found)] = item_files.items_of([(folder / "result.json", result)])[0].items()
     assert key == "qbe_mtwv"
     assert item_files.recomputed(found) == pytest.approx(100 * headline.value, abs=1e-9)
     drawn = statistics.draws(found)
@@ -136,6 +136,20 @@ def test_a_killed_run_ends_with_the_same_files(
     run(again)
     for name in ("benchmark.stdlist.xml", "layers.csv", "trials.csv", "layers/dev-01.stdlist.xml.gz"):
         assert (run_dir(again) / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_one_layer_alone(
+    data: Path, whole: Path, tmp_path: Path, upstream: spoken.Layered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(spoken.plan(data, tmp_path, layer=1))
+    headline = result.headline("mtwv")
+    assert result.layer == 1 and headline is not None
+    assert headline.selection == "layer 1, as --layer says; no other was searched"
+    folder = run_dir(spoken.plan(data, tmp_path, layer=1))
+    one, all_ = ((place / "layers.csv").read_text().splitlines() for place in (folder, whole))
+    assert one[1] == all_[2] and one[1].startswith("dev,1,")
+    assert cli.main(["verify", str(folder)]) == 0
+    assert "give: layer 1, as --layer says; no other was searched" in capsys.readouterr().out
 
 
 def test_half_precision_is_a_stated_deviation(data: Path, tmp_path: Path, upstream: spoken.Layered) -> None:

@@ -116,17 +116,20 @@ def test_a_whole_number_for_a_float_is_the_same_recipe(tmp_path: Path) -> None:
         (("optimizer:", "optimiser:"), "'optimiser', did you mean 'optimizer'?"),
         (("  log_step:", "  log_stp:"), "'runner.log_stp', did you mean 'runner.log_step'?"),
         (("  log_step: 100\n", ""), "it lacks runner.log_step"),
-        (("lr: 1.0e-4", "lr: fast"), "optimizer.lr is 'fast', expected a value like 0.0001"),
+        (("lr: 1.0e-4", "lr: fast"), "optimizer.lr is 'fast', expected a number of at least 0"),
         (("lr: 1.0e-4", "lr: [1, 2]"), "optimizer.lr is [1, 2]"),
         (("batch_size: 32", "batch_size: yes"), "downstream_expert.datarc.batch_size is True"),
-        (("batch_size: 32", "batch_size: 2020-01-01"), "expected a value, a block, or a list of values"),
+        (
+            ("batch_size: 32", "batch_size: 2020-01-01"),
+            "datarc.batch_size is datetime.date(2020, 1, 1), expected",
+        ),
         (
             ("batch_size: 32", "batch_size: !!python/object:os.system 1"),
             "tags have no place in a recipe, line",
         ),
         (("batch_size: 32", "batch_size: !!int ''"), "tags have no place"),
         (("batch_size: 32", "batch_size: {a: 1}"), "no setting 'downstream_expert.datarc.batch_size.a'"),
-        (("batch_size: 32", "1: 32"), "has a key that is no word"),
+        (("batch_size: 32", "1: 32"), "datarc.1' is no name of a setting"),
         (("runner:", "runner: &a"), "anchors, aliases and tags"),
         (("runner:", "runner:\n  log_step: 1"), "'log_step' is there twice"),
         (("labels: []", "labels: demo"), "labels is 'demo', expected a list of words"),
@@ -208,12 +211,8 @@ def test_a_recipe_of_another_task_is_refused(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_task_lists_its_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "keyword-spotting"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "superb",
-        "paper",
-        "demo",
-        "sample",
-    ]
+    first, *rest = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert [first, *rest[:4]] == ["superb", "paper", "demo", "sample", "learning"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("proof")
     noise.make_corpus(root / "data")
     options = [part for setting in SHORT for part in ("-o", f"runner.{setting}")]
+    options += ["--states", "last_hidden_state", "--layer", "0", "--efficiency"]
     command = ["fbank", "asr", "--data", str(root / "data"), "--recipe", "demo", "--seed", "5", *options]
     assert cli.main([*command, "--features", "off", "--device", "cpu", "--out", str(root / "out")]) == 0
     (path,) = (root / "out").glob("fbank/asr/*/result.json")
@@ -115,6 +117,8 @@ def test_trials_give_the_eer(tmp_path: Path, made: Path) -> None:
 def test_the_same_again(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "again"
     assert cli.main(["repeat", str(made), "--out", str(out)]) == 0
+    (again,) = map(results.read, out.glob("fbank/asr/*/result.json"))
+    assert (again.states, again.layer) == ("last_hidden_state", 0) and again.efficiency is not None
     assert "the same result" in capsys.readouterr().out
     (path,) = out.glob("fbank/asr/*/result.json")
     assert path.parent.name == made.parent.name and results.read(path).seed == 5
@@ -124,8 +128,8 @@ def test_the_same_again(made: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_result_from_before_contents_were_sampled(made: Path) -> None:
     new = results.read(made)
-    listings = repeat._listings(made.parent)
-    [listing] = listings
+    listing = json.loads((made.parent / "plan.json").read_text())["data_listing_sha256"]
+    listings = {listing}
     old = dataclasses.replace(new, corpus=dataclasses.replace(new.corpus, hash=listing))
     found = next(iter(repeat._differences(old, new, listings)))
     assert found.good and "the same names and sizes; its contents were not looked at" in found.text
@@ -141,9 +145,9 @@ def test_another_result_is_said(
     wer = next(metric for metric in old.metrics if metric.name == "cer" and metric.split == "test-clean")
     other = dataclasses.replace(wer, value=50.0, counts={"errors": 1, "length": 2})
     rewrite(path, metrics=tuple(other if metric is wer else metric for metric in old.metrics))
-    from downstream_runs.engine import folds
+    from downstream_runs.engine import session
 
-    monkeypatch.setattr(folds, "run", lambda plan: old)
+    monkeypatch.setattr(session, "run", lambda plan, with_demo: old)
     assert cli.main(["repeat", str(path), "--out", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH cer of test-clean was 50.0, is " in out and "another result" in out
