@@ -6,9 +6,8 @@ or `wav` alone, as both archives unpack into one folder; `view` shows s3prl any 
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -101,21 +100,12 @@ def view(groups: Groups, cache: Path) -> Path:
     digest = texts.digest(f"{group}\t{speaker}\t{folder}\n" for group, speaker, folder in links)
     target = cache / f"view-{digest[:16]}"
     with texts.writing(target):
-        if target.is_dir():
-            return target
-        cache.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".view-", dir=cache))
-        try:
-            for group, speaker, folder in links:
-                place = making / group / "wav"
-                place.mkdir(parents=True, exist_ok=True)
-                (place / speaker).symlink_to(folder, target_is_directory=True)
-            making.chmod(0o755)
-            # Another run may have made the same view meanwhile; it is the same then.
-            if not target.is_dir():
-                making.rename(target)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+        for group, speaker, folder in links:
+            link = target / group / "wav" / speaker
+            if not link.is_symlink():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # another run makes the same view
+                    link.symlink_to(folder, target_is_directory=True)
     return target
 
 
