@@ -92,14 +92,14 @@ def finish(root: Path, label: str, facts: Mapping[str, Any], files: Sequence[str
 
 def is_whole(root: Path, label: str, facts: Mapping[str, Any]) -> bool:
     """Whether the manifest is there, agrees with `facts`, and every file that it lists still has its hash."""
-    manifest = read_manifest(root, label)
-    if manifest is None or any(manifest.get(key) != value for key, value in facts.items()):
-        return False
+    manifest = read_manifest(root, label) or {}
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return False
     try:
-        return all(sha256_file(root / name) == sha for name, sha in files.items())
+        return all(manifest.get(key) == value for key, value in facts.items()) and all(
+            sha256_file(root / name) == sha for name, sha in files.items()
+        )
     except OSError:
         return False
 

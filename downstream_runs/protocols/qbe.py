@@ -65,8 +65,8 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
         )
     corpus = quesst14.load(run.data.root, bool(run.data.partial))
     search = _Searches(run, corpus)
-    dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
-    path = search.eval(_best(dev))
+    dev = [_values(corpus, DEV, search.scores(layer, DEV)) for layer in range(search.layers)]
+    path = search.scores(_best(dev), EVAL)
     chosen = _values(corpus, EVAL, path)
     _write_layers(run.folder / LAYERS, dev, chosen, run.plan.layer)
     _write_trials(run.folder / TRIALS, corpus, path)
@@ -116,34 +116,30 @@ class _Searches:
             atomic_write_text(path, json.dumps({"layers": self._fill()}) + "\n")
         return int(json.loads(path.read_text(encoding="utf-8"))["layers"])
 
-    def dev(self, layer: int) -> Path:
-        """The scores of a layer on dev."""
-        path = self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
-        if not path.exists():
-            plain = path.with_suffix("")
-            self._search(layer, DEV, plain)
-            # No time in the header: the same scores give the same file.
-            atomic_write_bytes(path, gzip.compress(plain.read_bytes(), mtime=0))
-        path.with_suffix("").unlink(missing_ok=True)
-        return path
-
-    def eval(self, layer: int) -> Path:
-        """The scores of the chosen layer on eval."""
-        path = self._run.folder / BENCHMARK
-        if not path.exists():
-            self._search(layer, EVAL, path)
-        return path
-
-    def _search(self, layer: int, split: str, path: Path) -> None:
+    def scores(self, layer: int, split: str) -> Path:
+        """The scores of a layer on dev, compressed, or those of the chosen layer on eval."""
         from downstream_runs.protocols.search import Search
 
-        layers = self._fill()
-        if layer >= layers:
-            raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
-        partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-        device = self._run.components.device
-        stdlist.write(path, Search(self.store, layer, split, device, partial).scores(self._run.bar))
-        partial.unlink(missing_ok=True)
+        kept = (
+            self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
+            if split == DEV
+            else self._run.folder / BENCHMARK
+        )
+        plain = kept.with_suffix("") if split == DEV else kept
+        if not kept.exists():
+            layers = self._fill()
+            if layer >= layers:
+                raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
+            partial = self._folder / f"{split}-{layer:02d}.partial.npy"
+            device = self._run.components.device
+            stdlist.write(plain, Search(self.store, layer, split, device, partial).scores(self._run.bar))
+            partial.unlink(missing_ok=True)
+            if plain != kept:
+                # No time in the header: the same scores give the same file.
+                atomic_write_bytes(kept, gzip.compress(plain.read_bytes(), mtime=0))
+        if plain != kept:
+            plain.unlink(missing_ok=True)
+        return kept
 
     def _fill(self) -> int:
         from downstream_runs.features.options import is_batch_free
