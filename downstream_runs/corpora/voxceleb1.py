@@ -9,6 +9,7 @@ Identification has one list of all files, which names each one's split: `SPLIT i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -91,12 +92,11 @@ def list_archives(corpus: CheckedCorpus, request: Request) -> tuple[Listing[Grou
     problems = []
     for name in (name for name in groups if not files[f"part {name}"]):
         lying = ((folder, folders.what_lies_there(folder)) for folder in groups[name].values())
-        problems += [
-            f"part {name} has no wav file: {folder} holds {lies}, idNNNNN/<video>/NNNNN.wav of 16 kHz and "
-            "one channel was expected"
-            for folder, lies in lying
-            if lies
-        ]
+        for folder, lies in itertools.islice((pair for pair in lying if pair[1]), 1):
+            problems.append(
+                f"part {name} has no wav file: {folder} holds {lies}, idNNNNN/<video>/NNNNN.wav of 16 kHz and "
+                "one channel was expected"
+            )
     listing: Listing[Groups] = Listing(request.root, files, groups, problems)
     return listing, bool(corpus.standing(listing, request.partial).partial)
 
@@ -135,9 +135,8 @@ def find_list(
 ) -> Path | None:
     """The first official list of these names, in the corpus's folder or the one above it; else s3prl's own.
 
-    A made corpus has lists of its own, and a part may have. UsageError, which names the list
-    `site` of the corpus's site, where none can be had. None where it would have to be downloaded without a
-    cache.
+    A made corpus has lists of its own, and a part may have. UsageError, which names the list `site` of the
+    corpus's site, where none can be had. None where it would have to be downloaded without a cache.
     """
     root = request.root
     present = [folder / name for folder in (root, root.parent) for name in names if (folder / name).is_file()]
@@ -169,12 +168,8 @@ def list_fields(path: Path) -> list[tuple[str, list[str]]]:
 def require_listed(archives: Listing[Groups], names: Sequence[str], source: Path) -> list[AudioFile]:
     """The files of `names`, in their order; UsageError names the first that is not there."""
     known = archives.by_name
-    absent = [name for name in names if name not in known]
-    if absent:
-        raise UsageError(
-            f"{source} lists {absent[0]} (and {len(absent) - 1:,} more) and the corpus has no such file; "
-            "unpack both archives of VoxCeleb1 again, then start this again"
-        )
+    absent = [f"{source} lists {name}, no such file is there" for name in names if name not in known]
+    checks.require_none(absent, "unpack both archives of VoxCeleb1 again, then start this again")
     return [known[name] for name in names]
 
 

@@ -56,7 +56,7 @@ def test_the_hash_follows_files_and_lists(tmp_path: Path) -> None:
             "iden_split.txt",
             "video-1/00001",
             "video-9/00001",
-            r"lists id10008/video-9/00001\.wav \(and 6",
+            r"lists id10008/video-9/00001\.wav, .* \(and 6",
         ),
         ("sid", "iden_split.txt", "1 id10008/video-2/00002", "1 id10008/video-1/00001", "a second time"),
         ("sid", "iden_split.txt", "2 ", "1 ", "has no utterance for dev"),
@@ -129,7 +129,7 @@ def test_a_test_utterance_that_the_head_cannot_take_is_named(tmp_path: Path) -> 
     wav = root / "test/wav" / tiny.name("id10271", 2)
     samples, rate = soundfile.read(wav)
     soundfile.write(wav, samples[:5000], rate)
-    with pytest.raises(UsageError, match=r"id10271/video-2/00002\.wav .* has 4,999 samples left"):
+    with pytest.raises(UsageError, match=r"id10271/video-2/00002\.wav has 4,999 samples left"):
         prepare("asv", tmp_path, tmp_path / "cache")
 
 
