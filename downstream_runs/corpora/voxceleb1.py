@@ -94,8 +94,8 @@ def list_archives(corpus: CheckedCorpus, request: Request) -> tuple[Listing[Grou
         lying = ((folder, folders.what_lies_there(folder)) for folder in groups[name].values())
         for folder, lies in itertools.islice((pair for pair in lying if pair[1]), 1):
             problems.append(
-                f"part {name} has no wav file: {folder} holds {lies}, idNNNNN/<video>/NNNNN.wav of 16 kHz and "
-                "one channel was expected"
+                f"part {name} has no wav file: {folder} holds {lies}, idNNNNN/<video>/NNNNN.wav of 16 kHz "
+                "and one channel was expected"
             )
     listing: Listing[Groups] = Listing(request.root, files, groups, problems)
     return listing, bool(corpus.standing(listing, request.partial).partial)
