@@ -374,6 +374,19 @@ class TestHub:
         repository.refs["v1"] = old
         assert plan_of("hf:tiny/model@v1", out).revision == old
 
+    def test_fetch_brings_what_the_branch_is_now(
+        self, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from downstream_runs.cli.main import main
+
+        repository = hub.repositories["tiny/model"] = Repository()
+        for weights_file in (b"old", b"new"):
+            commit = repository.commit({**FILES, "model.safetensors": weights_file})
+            assert main(["fetch", "hf:tiny/model"]) == 0
+            folder = Path(capsys.readouterr().out.strip())
+            assert folder.name == commit and (folder / "model.safetensors").read_bytes() == weights_file
+            assert plan_of("hf:tiny/model", tmp_path / "runs").revision == commit
+
     def test_only_what_is_needed_is_fetched(self, hub: Hub, tmp_path: Path) -> None:
         index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
         parts = {
