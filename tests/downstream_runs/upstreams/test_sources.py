@@ -416,7 +416,9 @@ class TestHub:
         from huggingface_hub import constants
 
         hub.repositories["tiny/model"] = Repository()
-        hub.repositories["tiny/model"].commit({**FILES, "model.safetensors": b"weights"})
+        # That it has no preprocessor is known without a network too.
+        files = {"config.json": b"{}", "pytorch_model.bin": b"weights"}
+        hub.repositories["tiny/model"].commit(files)
         plan = plan_of("hf:tiny/model", tmp_path / "runs")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         hub.log.clear()
