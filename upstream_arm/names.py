@@ -35,6 +35,9 @@ SWITCHES = MappingProxyType(
     }
 )
 
+# `batching` of upstreams that are no students: as s3prl does, or "exact".
+STOCK = "stock"
+
 # Entries for files of other papers' authors -> the family's name. These students have one switch, `batching`.
 PEERS = MappingProxyType(
     {

@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import textwrap
 
+from downstream_runs.upstreams import own_code, sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
 from upstream_arm import names
 from upstream_arm.common.errors import DONE
@@ -39,6 +40,11 @@ def text() -> str:
         lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
     else:
         lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
+    plugins = own_code.plugins()
+    if plugins:
+        lines += ["", f"Upstreams of installed packages ({own_code.GROUP})"]
+        lines += [f"  {name:<18} {point.value}" for name, point in sorted(plugins.items())]
+    lines += ["", f"Any other: {sources.FORMS}"]
     lines += ["", "Tasks, with their recipes"]
     for name in tasks.names():
         lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")

@@ -39,9 +39,13 @@ def run_parser(epilog: str | None = None) -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    from downstream_runs.upstreams import sources
+
     launch = _launch(options)
     rows = rows_of(options)
     several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    for row in rows:
+        sources.fetch(row.plan)
     split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
     return _run_many(rows, launch, options) if several or split else _run_one(rows[0].plan, options)
 

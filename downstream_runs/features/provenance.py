@@ -50,9 +50,32 @@ def identity(upstream: Any, entry: Any) -> str:
     options = _Options()
     options.add(entry, "entry")
     options.add(upstream, "upstream")
-    code = _code(sorted(options.modules))
-    lines = [f"python {platform.python_version()}", *map(_version, PACKAGES), *options.lines, *code]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    files, packages = _code(sorted(options.modules))
+    code = [*_hashes(files), *map(_version, sorted(packages))]
+    return _sha256_of(
+        [f"python {platform.python_version()}", *map(_version, PACKAGES), *options.lines, *code]
+    )
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 over a Python file and the files that it imports, those of installed packages apart.
+
+    Nothing of it is run. Unknown where one of them cannot be read.
+    """
+    return _sha256_of(_hashes(_files(_followed(path.stem, path))))
+
+
+def of_module(name: str) -> str:
+    """SHA-256 over the code of an imported module: of an installed package, the files of its folder."""
+    return _sha256_of(_hashes(_code([name])[0]))
+
+
+def imported_by(path: Path) -> dict[str, Path]:
+    """The modules that a Python file imports, but for those of installed packages, and their files."""
+    found = {
+        name: getattr(module, "__file__", None) for name, module in _followed(path.stem, path).modules.items()
+    }
+    return {name: Path(file).resolve() for name, file in found.items() if file}
 
 
 class _Options:
@@ -149,8 +172,8 @@ def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
     yield ".kwdefaults", value.__kwdefaults__
 
 
-def _code(modules: Iterable[str]) -> list[str]:
-    """The files of modules and what they import: hashes of contents, and versions of installed packages."""
+def _code(modules: Iterable[str]) -> tuple[set[Path], set[str]]:
+    """The files of modules and of what they import, and the installed packages among that."""
     files: set[Path] = set()
     packages: set[str] = set()
     for name in modules:
@@ -166,12 +189,15 @@ def _code(modules: Iterable[str]) -> list[str]:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
                 files.update(Path(file).resolve().parent.glob("*.py"))
+    return files, packages
+
+
+def _hashes(files: Iterable[Path]) -> list[str]:
+    """Names and hashes of files, without their folders: a checkout may be moved."""
     try:
-        # Without their folders: a checkout may be moved.
-        hashes = sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
+        return sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
     except OSError as error:
         raise Unknown(f"{error.filename} cannot be read: {error.strerror}") from None
-    return [*hashes, *map(_version, sorted(packages))]
 
 
 def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
@@ -228,3 +254,7 @@ def _version(package: str) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _sha256_of(lines: Iterable[str]) -> str:
+    return _sha256("\n".join(lines).encode("utf-8", "surrogateescape"))
