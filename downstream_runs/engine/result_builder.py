@@ -131,6 +131,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         layer=plan.layer,
         quantize=upstream.quantized,
         efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
+        card=run.card,
         device=_device_name(run.components.device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(

@@ -28,6 +28,10 @@ CLEARLY = 10
 """A row is another utterance's if it is so many times nearer to that one than to its own."""
 
 
+class WrongOrder(UsageError):
+    """The rows of a batch are not in the order of its waveforms."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far features are from others, over the frames that both have.
@@ -109,7 +113,7 @@ class Probe:
         return Difference(absolute, relative, relative <= ROUNDING.get(self.device.type, ROUNDING["cuda"]))
 
     def batching(self) -> Batching:
-        """On what of a batch features depend; UsageError if rows are in another order than waveforms."""
+        """On what of a batch features depend; WrongOrder if rows are in another order than waveforms."""
         first, second, third = self._wavs
         batch, turned = self.encode(self._wavs), self.encode([third, first, second])
         rows = [batch[:, index] for index in range(3)]
@@ -201,12 +205,12 @@ class Probe:
         return torch.inf if relative is None else relative
 
     def _check_order(self, rows: Sequence[Tensor]) -> None:
-        """UsageError if a batch's rows are clearly those of others of its waveforms."""
+        """WrongOrder if a batch's rows are clearly those of others of its waveforms."""
         for index, row in enumerate(rows):
             sizes = [self._size(row, one) for one in self.lonely]
             nearest = sizes.index(min(sizes))
             if sizes[index] > CLEARLY * sizes[nearest]:
-                raise UsageError(
+                raise WrongOrder(
                     f"upstream {self._name} gives the features of waveform {nearest} of a batch in row "
                     f"{index}, expected rows in the order of the waveforms: put them back in that order"
                 )
