@@ -107,7 +107,7 @@ def stock(setting: Setting, task: TaskSpec) -> list[str]:
     folder = setting.place / task.name / "stock"
     folder.mkdir(parents=True, exist_ok=True)
     given = recipe(setting, task)
-    config = heads.expert_config(given, task.prepare(setting.data, setting.place / "cache", given))
+    config = heads.expert_config(given, task.corpus.prepare(setting.data, setting.place / "cache", given))
     config["runner"]["max_keep"] = 1
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")

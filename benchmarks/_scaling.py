@@ -61,7 +61,7 @@ def scaled(task: TaskSpec, source: Path, data: Path, longer: int, more: int) -> 
     import numpy as np
     import soundfile
 
-    task.demo(source)
+    task.corpus.make_demo(source)
     root, target = fluent_commands.CORPUS.find(source), data / fluent_commands.FOLDER
     markers.begin(target, markers.DEMO, "longer and more speech of a synthesiser, for a benchmark\n")
     for table in fluent_commands.TABLES.values():

@@ -67,7 +67,7 @@ def _stock(setting: Setting, task: TaskSpec) -> list[str]:
     folder = setting.place / task.name / "stock"
     folder.mkdir(parents=True, exist_ok=True)
     recipe = task.recipes["superb"].copy_config()
-    data = task.prepare(setting.data, setting.place / "cache", recipe)
+    data = task.corpus.prepare(setting.data, setting.place / "cache", recipe)
     given = recipe["downstream_expert"]
     expert = {
         "max_workers": setting.threads,

@@ -36,7 +36,7 @@ def measure(name: str, upstream: str, steps: int, place: Path) -> str:
     """One row of the table."""
     task = tasks.get(name)
     data = place / "data"
-    task.demo(data)
+    task.corpus.make_demo(data)
     log = {"runner.total_steps": steps, "runner.log_step": 1, "runner.eval_step": steps}
     found: dict[str, tuple[float, list[float], float]] = {}
     for settings in (FeatureOptions("off"), FeatureOptions("memory", "fp32")):

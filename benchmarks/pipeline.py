@@ -111,7 +111,7 @@ def _tables(options: argparse.Namespace, chosen: Sequence[TaskSpec], place: Path
     for task in chosen:
         try:
             if options.data is None:
-                task.demo(data)
+                task.corpus.make_demo(data)
             print(_row(setting, task), flush=True)
         except RunFailed as error:
             print(f"{task.name:<5} not measured: {error}", flush=True)

@@ -165,7 +165,7 @@ def prepare(place: Path) -> dict[str, tuple[str, ...]]:
     student = from_seed(SMALL).student
     save_student(student.state_dict(), student.config, place / "tiny.safetensors", {})
     for name in ("ic", "er"):
-        tasks.get(name).demo(place / "data")
+        tasks.get(name).corpus.make_demo(place / "data")
     return {
         "fbank": ("fbank",),
         "student": ("armhubert_local", "--ckpt", str(place / "tiny.safetensors")),

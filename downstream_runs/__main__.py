@@ -62,7 +62,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _run(interrupts: _Interrupts) -> int:
-    from downstream_runs.core.program import shadowed
+    from upstream_arm.common.program import shadowed
 
     problem = shadowed()
     if problem is not None:

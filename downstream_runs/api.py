@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core import demo, outcome
 from upstream_arm.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +18,12 @@ if TYPE_CHECKING:
 
     from downstream_runs.core.results import Result
     from downstream_runs.core.run import RunPlan
+
+COLUMNS = (
+    *("upstream", "task", "recipe", "seed", "metric", "value", "unit", "split", "role", "official"),
+    *("selection", "labels", "deviations", "steps", "checkpoint_sha256", "wall_seconds", "created", "path"),
+)
+"""Of a table of results."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def load_results(place: str | os.PathLike[str] = "runs") -> pandas.DataFrame:
 
     search = store.find([Path(place)])
     if search.problems:
-        raise ReportError(search.problems[0][1])
+        raise ReportError(search.problems[0])
     return _frame(search.results)
 
 
@@ -174,13 +179,8 @@ def _run(plans: Sequence[RunPlan], with_demo: bool) -> Results:
     from downstream_runs import engine
     from downstream_runs.core.run_folder import RESULT
 
-    results = []
-    for plan in plans:
-        with outcome.recorded(engine.run_dir(plan)):
-            if with_demo:
-                demo.make(plan.task, plan.data)
-            results.append(engine.run(plan))
-    return Results(tuple(results), tuple(engine.run_dir(plan) / RESULT for plan in plans))
+    results = tuple(engine.run(plan, with_demo=with_demo) for plan in plans)
+    return Results(results, tuple(engine.run_dir(plan) / RESULT for plan in plans))
 
 
 def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
@@ -188,26 +188,13 @@ def _frame(results: Sequence[tuple[Path, Result]]) -> pandas.DataFrame:
 
     rows = [
         {
-            "upstream": result.upstream,
-            "task": result.task,
-            "recipe": result.recipe,
-            "seed": result.seed,
+            **vars(result),
+            **vars(metric),
             "metric": metric.name,
-            "value": metric.value,
-            "unit": metric.unit,
-            "split": metric.split,
-            "role": metric.role,
-            "official": metric.official,
-            "selection": metric.selection,
-            "labels": result.labels,
-            "deviations": result.deviations,
-            "steps": result.steps,
             "checkpoint_sha256": result.upstream_checkpoint_sha256,
-            "wall_seconds": result.wall_seconds,
-            "created": result.created,
             "path": str(path),
         }
         for path, result in results
         for metric in result.metrics
     ]
-    return pandas.DataFrame(rows, columns=list(rows[0]) if rows else None)
+    return pandas.DataFrame(rows, columns=list(COLUMNS) if rows else None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upstream_arm.common.arguments import Parser
-from upstream_arm.common.errors import UsageError
+from upstream_arm.common.errors import UsageError, say, tell
 
 # What a command needs is imported by it: `--help` and `table` need no numpy.
 
@@ -21,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return tell(error)
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -30,9 +29,7 @@ def _score(options: argparse.Namespace) -> int:
 
     text, notes = score(options.rows)
     print(text, end="")
-    for note in notes:
-        print(note, file=sys.stderr)
-    return 0
+    return _told(notes, ())
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -49,7 +46,7 @@ def _report(options: argparse.Namespace) -> int:
 def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
     for kind, sentences in (("note", notes), ("error", problems)):
         for sentence in sentences:
-            print(f"{kind}: {sentence}", file=sys.stderr)
+            say(f"{kind}: {sentence}", 0)
     return 2 if problems else 0
 
 
@@ -61,11 +58,10 @@ def _compare(options: argparse.Namespace) -> int:
     systems, problems = compare.with_items(compare.find(options.system, collection))
     if len(systems) < 2:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
-    to_text = {"markdown": render.to_markdown, "latex": render.to_latex, "csv": render.to_csv}[options.format]
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
         tables.append(compare.tests_table([systems]))
-    print("\n".join(map(to_text, tables)), end="")
+    print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])
 
 
@@ -93,87 +89,73 @@ def _table(options: argparse.Namespace) -> int:
     return _told(collection.notes, collection.problems)
 
 
+#: Name of a command -> what runs it, what it is for, and what it does.
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
+    "table": (
+        _table,
+        "the paper's Table 1 with our results below it",
+        "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
+        "labels, selection rules and deviations from the protocol.",
+    ),
+    "score": (
+        _score,
+        "overall, superb_s and superb_r of any rows",
+        "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
+        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r.",
+    ),
+    "compare": (
+        _compare,
+        "any systems side by side, with differences and tests",
+        "Print systems side by side, each with its difference to the first, and paired tests between runs of "
+        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+    ),
+    "paper": (
+        _report,
+        "Tables 1 to 4 of the paper with our block",
+        "Write Tables 1 to 4 of arXiv 2305.11685, with our results in blocks of their own.",
+    ),
+    "build": (
+        _report,
+        "every table and figure, and one page of all",
+        "Write every table, figure and one page, with our results in blocks of their own.",
+    ),
+}
+
+
 def _parser() -> Parser:
     parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "the paper's Table 1 with our results below it"
-    text = (
-        "Print Table 1 of arXiv 2305.11685 as published and, in blocks of their own, our results with their "
-        "labels, selection rules and deviations from the protocol."
-    )
-    _add_table(commands.add_parser("table", help=about, description=text))
-    about = "overall, superb_s and superb_r of any rows"
-    text = (
-        "Print the overall score, superb_s and superb_r of each row of a CSV file, as CSV. A row that lacks "
-        "a task has no overall and no superb_s; the task is named. A missing metric counts 0 in superb_r."
-    )
-    _add_score(commands.add_parser("score", help=about, description=text))
-    about = "any systems side by side, with differences and tests"
-    text = (
-        "Print systems side by side, each with its difference to the first, and paired tests between runs of "
-        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model."
-    )
-    _add_compare(commands.add_parser("compare", help=about, description=text))
-    for name, about, text in (
-        ("paper", "Tables 1 to 4 of the paper with our block", "Tables 1 to 4 of arXiv 2305.11685"),
-        ("build", "every table and figure, and one page of all", "every table, figure and one page"),
-    ):
-        text = f"Write {text}, from published rows and, in blocks of their own, our results."
-        report = commands.add_parser(name, help=about, description=text)
-        _add_report(report)
-        report.set_defaults(whole=name == "build")
-    return parser
-
-
-def _add_table(parser: argparse.ArgumentParser) -> None:
-    _add_places(parser)
-    choice = parser.add_mutually_exclusive_group()
+    made = {}
+    for name, (run, about, text) in _COMMANDS.items():
+        made[name] = commands.add_parser(name, help=about, description=text)
+        made[name].set_defaults(run=run, whole=name == "build")
+    for name in ("table", "paper", "build"):
+        places = "a result.json, or a folder to search for them (default: runs/)"
+        made[name].add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
+    choice = made["table"].add_mutually_exclusive_group()
     tasks = "only this task's columns; may be given again (default: the tasks that ours have results for)"
     choice.add_argument("--task", action="append", metavar="TASK", help=tasks)
     choice.add_argument("--all-tasks", action="store_true", help="all eleven columns")
-    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
-    _add_efficiency(parser)
-    parser.set_defaults(run=_table)
-
-
-def _add_score(parser: argparse.ArgumentParser) -> None:
     columns = (
         "columns model, pr_per, asr_wer, ks_acc, qbe_mtwv_x100 (or qbe_mtwv, a fraction), sid_acc, asv_eer, "
         "sd_der, ic_acc, sf_f1, sf_cer, er_acc, in percent"
     )
-    parser.add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
-    parser.set_defaults(run=_score)
-
-
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("system", nargs="+", metavar="SYSTEM", help='for example armhubert "HuBERT BASE"')
-    where = "where our results are; may be given again (default: runs/)"
-    parser.add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
-    formats = ("markdown", "latex", "csv")
-    parser.add_argument("--format", choices=formats, default="markdown", help="default: markdown")
-    parser.set_defaults(run=_compare)
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    _add_places(parser)
-    where = "where runs are, as in every command (default: runs)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
-    to = Path("reports") / "out"
-    parser.add_argument(
-        "--to", type=Path, default=to, metavar="DIR", help=f"where it is written (default: {to})"
-    )
-    _add_efficiency(parser)
-    parser.set_defaults(run=_report)
-
-
-def _add_efficiency(parser: argparse.ArgumentParser) -> None:
+    made["score"].add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
+    example = 'for example armhubert "HuBERT BASE"'
+    made["compare"].add_argument("system", nargs="+", metavar="SYSTEM", help=example)
     told = "also MACs, and real-time factor and peak memory where a run measured its upstream (--efficiency)"
-    parser.add_argument("--efficiency", action="store_true", help=told)
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    places = "a result.json, or a folder to search for them (default: runs/)"
-    parser.add_argument("place", nargs="*", type=Path, metavar="FOLDER_OR_RESULT", help=places)
+    for name in ("table", "paper", "build"):
+        made[name].add_argument("--efficiency", action="store_true", help=told)
+    where = "where our results are; may be given again (default: runs/)"
+    made["compare"].add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
+    for name, formats in (("table", ("markdown", "csv")), ("compare", ("markdown", "latex", "csv"))):
+        made[name].add_argument("--format", choices=formats, default="markdown", help="default: markdown")
+    for name in ("paper", "build"):
+        where = "where runs are, as in every command (default: runs)"
+        made[name].add_argument("--out", type=Path, metavar="DIR", help=where)
+        to, where = Path("reports", "out"), "where it is written (default: %(default)s)"
+        made[name].add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
+    return parser
 
 
 def _run() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections import Counter
@@ -35,8 +36,10 @@ def write(
 
     costs: with what the upstreams cost. Equal inputs give equal bytes.
     """
-    collection, around, testable = _measured(gather(places))
+    collection = gather(places)
     ours = collection.systems
+    around, testable, problems = _measured(ours)
+    collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
     tables = paper.tables(ours, costs)
     if whole:
         tables += [overview.systems(ours, around, costs), overview.leaderboard()]
@@ -45,7 +48,7 @@ def write(
     contents = {
         f"tables/{table.key}.{ending}": to_text(table).encode()
         for table in tables
-        for ending, to_text in (("md", render.to_markdown), ("tex", render.to_latex), ("csv", render.to_csv))
+        for ending, to_text in zip(("md", "tex", "csv"), render.FORMATS.values(), strict=True)
     }
     document = render.to_latex_document([table.key for table in tables])
     contents[f"tables/{'all' if whole else 'paper'}.tex"] = document.encode()
@@ -60,22 +63,20 @@ def write(
     return [out / name for name in contents], collection
 
 
-def _measured(
-    collection: Collection,
-) -> tuple[Collection, dict[str, Mapping[str, Interval]], list[System]]:
-    """The collection with what is wrong with test items, the intervals, and the systems that have items.
+def _measured(systems: Sequence[System]) -> tuple[dict[str, Mapping[str, Interval]], list[System], list[str]]:
+    """The intervals by name, the systems that have test items, and what is wrong with these.
 
     Nothing keeps the items: they are by far the largest part of all runs.
     """
     around: dict[str, Mapping[str, Interval]] = {}
     testable: list[System] = []
-    problems = list(collection.problems)
-    for system in collection.systems:
-        items, wrong = items_of(system)
+    problems: list[str] = []
+    for system in systems:
+        items, wrong = items_of(system.runs)
         around[system.name] = intervals(items)
         testable += [system] if items else []
         problems += wrong
-    return dataclasses.replace(collection, problems=tuple(problems)), around, testable
+    return around, testable, problems
 
 
 def _tests(systems: Sequence[System]) -> Table | None:
@@ -91,16 +92,14 @@ def _tests(systems: Sequence[System]) -> Table | None:
 
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     """What was made and where, in a few lines."""
-    number = len(collection.systems)
-    runs_read = sum(len(system.runs) for system in collection.systems)
-    lines = ["no results of ours: published rows only"]
-    if number:
-        lines = [f"{runs_read} results of ours in {number} rows"]
+    read = sum(len(system.runs) for system in collection.systems)
+    lines = [f"{read} results of ours in {len(collection.systems)} rows"]
+    if not collection.systems:
+        lines = ["no results of ours: published rows only"]
     counts = Counter(path.suffix for path in paths)
     kinds = [f"{counts[ending]} {kind}" for ending, kind in _KINDS.items() if counts[ending]]
     lines.append(f"{', '.join(kinds)} files in {out}/")
-    if out / PAGE in paths:
-        lines.append(f"open {out / PAGE} in a browser")
+    lines += [f"open {path} in a browser" for path in paths if path.name == PAGE]
     return "\n".join(lines)
 
 
@@ -109,29 +108,22 @@ def write_all(folder: Path, contents: Mapping[str, bytes], *, prune: bool) -> No
 
     An unchanged file is left alone. Raises ReportError for what cannot be written.
     """
-    for name, content in contents.items():
-        _write(folder / name, content)
+    earlier: object = []
     if prune:
-        for name in _earlier(folder):
-            if name not in contents and (folder / name).resolve().is_relative_to(folder.resolve()):
-                (folder / name).unlink(missing_ok=True)
-        _write(folder / MANIFEST, (json.dumps(sorted(contents), indent=1) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        if not path.is_file() or path.read_bytes() != content:
-            atomic_write_bytes(path, content)
-    except OSError as error:
-        raise ReportError(
-            f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
-            "another with --to"
-        ) from None
-
-
-def _earlier(folder: Path) -> list[str]:
-    try:
-        names = json.loads(read_text(folder / MANIFEST))
-    except (OSError, ValueError, RecursionError):
-        return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            earlier = json.loads(read_text(folder / MANIFEST))
+        contents = {**contents, MANIFEST: (json.dumps(sorted(contents), indent=1) + "\n").encode()}
+    for name, content in contents.items():
+        path = folder / name
+        try:
+            if not path.is_file() or path.read_bytes() != content:
+                atomic_write_bytes(path, content)
+        except OSError as error:
+            raise ReportError(
+                f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
+                "another with --to"
+            ) from None
+    for name in earlier if isinstance(earlier, list) else []:
+        gone = isinstance(name, str) and name not in contents
+        if gone and (folder / name).resolve().is_relative_to(folder.resolve()):
+            (folder / name).unlink(missing_ok=True)

@@ -53,7 +53,7 @@ def with_items(systems: Sequence[System]) -> tuple[list[System], list[str]]:
     """The systems with the test items of those of ours, and what is wrong with these."""
     filled, problems = [], []
     for system in systems:
-        items, wrong = items_of(system)
+        items, wrong = items_of(system.runs)
         filled.append(dataclasses.replace(system, items=items))
         problems += wrong
     return filled, problems
@@ -66,39 +66,33 @@ def values_table(systems: Sequence[System]) -> Table:
         names = (system.name, f"Δ {system.name}") if place else (system.name,)
         heads += [Head(name, system.source.split(":")[0]) for name in names]
     lines = [
-        _line(
-            column.header,
-            [column.in_unit(one.values[key]) if key in one.values else None for one in systems],
-            column.digits,
-            systems,
-        )
+        (column.header, [column.in_unit(one.values[key]) if key in one.values else None for one in systems])
         for key, column in BY_KEY.items()
-        if any(key in one.values for one in systems)
     ]
+    digits = {column.header: column.digits for column in BY_KEY.values()}
     common = scores.shared(*(one.values for one in systems))
     whole = not any(scores.missing(one.values) for one in systems)
     if whole:
-        lines.append(_line(OVERALL, [scores.overall(one.values) for one in systems], 2, systems))
+        lines.append((OVERALL, [scores.overall(one.values) for one in systems]))
     elif common:
         means = [scores.partial_mean(one.values, common) for one in systems]
-        lines.append(_line(f"Partial mean over {len(common)} of 11 ↑", means, 2, systems))
+        lines.append((f"Partial mean over {len(common)} of 11 ↑", [*means]))
+    subtracted = [comparable(systems[0], system) for system in systems]
+
+    def cells(name: str, values: Sequence[float | None]) -> tuple[Cell, ...]:
+        base, row = values[0], [text(name)]
+        for place, value in enumerate(values):
+            row.append(number(value, digits.get(name, 2)))
+            if place and (base is None or value is None or not subtracted[place]):
+                row.append(EMPTY)
+            elif place:
+                row.append(_signed((value or 0) - (base or 0), digits.get(name, 2)))
+        return tuple(row)
+
+    rows = tuple(cells(name, values) for name, values in lines if any(value is not None for value in values))
     title = "Comparison: " + ", ".join(system.name for system in systems)
-    block = Block("Values and differences", tuple(lines), warning=blocks.warning(systems))
+    block = Block("Values and differences", rows, warning=blocks.warning(systems))
     return made("compare", title, of_cells(heads), [block], _notes(systems, common, whole))
-
-
-def _line(
-    name: str, values: Sequence[float | None], digits: int, systems: Sequence[System]
-) -> tuple[Cell, ...]:
-    """The name, the first value, then of each other system its value and its difference to the first."""
-    base, cells = values[0], [text(name), number(values[0], digits)]
-    for value, system in zip(values[1:], systems[1:], strict=True):
-        cells.append(number(value, digits))
-        if base is None or value is None or not comparable(systems[0], system):
-            cells.append(EMPTY)
-        else:
-            cells.append(_signed(value - base, digits))
-    return tuple(cells)
 
 
 def _signed(value: float, digits: int) -> Cell:
@@ -109,14 +103,13 @@ def _notes(systems: Sequence[System], common: Sequence[str], whole: bool) -> lis
     notes = [f"{system.name}: {system.source}." for system in systems]
     notes.append(f"Δ: the value minus that of {systems[0].name}.")
     notes.append("Percent; QbE as a fraction. A difference without a test settles nothing.")
-    if not whole:
-        for system in systems:
-            absent = scores.missing(system.values)
-            if absent:
-                notes.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
-        if common:
-            names = ", ".join(BY_KEY[key].name for key in common)
-            notes.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
+    for system in systems:
+        absent = scores.missing(system.values)
+        if absent:
+            notes.append(f"{system.name} has no overall score: {', '.join(absent)} missing.")
+    if common and not whole:
+        names = ", ".join(BY_KEY[key].name for key in common)
+        notes.append(f"Partial mean: over the metrics that all of them have ({names}); no overall score.")
     ours = [system for system in systems if system.runs]
     if ours:
         used = [column for key, column in BY_KEY.items() if any(key in system.cells for system in ours)]
@@ -132,15 +125,11 @@ def _notes(systems: Sequence[System], common: Sequence[str], whole: bool) -> lis
 def comparable(first: System, other: System) -> bool:
     """May the two be subtracted? Only with the same labels: a demo run has nothing to do with a real one.
 
-    Two on parts of a corpus only if they are the same parts.
+    Two on parts of a corpus only if no task was run on other data by the one than by the other.
     """
-    return _kind(first) == _kind(other) and not (PARTIAL in first.labels and _other_parts(first, other))
-
-
-def _other_parts(first: System, other: System) -> bool:
-    """Whether any task was run on other data by the one than by the other."""
     one, two = ({result.task: result.corpus.hash for _, result in each.runs} for each in (first, other))
-    return any(one[task] != two[task] for task in one.keys() & two.keys())
+    other_parts = any(one[task] != two[task] for task in one.keys() & two.keys())
+    return _kind(first) == _kind(other) and not (PARTIAL in first.labels and other_parts)
 
 
 def _kind(system: System) -> frozenset[str]:
@@ -212,18 +201,15 @@ def _tested(first: System, other: System, key: str, outcome: Comparison | str) -
         return _signed(percent, 2) if column is None else _signed(column.in_unit(percent), column.digits)
 
     around, matched = outcome.interval, outcome.matched_pairs
-    ends = [] if around is None else [signed(around.low), signed(around.high)]
+    ends = [] if around is None else [signed(around.low).text, signed(around.high).text]
+    # A column of p-values needs no "p =".
+    shown = [p_text(p).removeprefix("p ").removeprefix("= ") for p in (outcome.p, matched or 0.0)]
     return (
         *pair,
         signed(outcome.difference),
-        text(" to ".join(end.text for end in ends)),
-        Cell(_bare(outcome.p), outcome.p),
-        EMPTY if matched is None else text(_bare(matched)),
+        text(" to ".join(ends)),
+        Cell(shown[0], outcome.p),
+        EMPTY if matched is None else text(shown[1]),
         text(outcome.verdict(first.name, other.name)),
         text(outcome.method),
     )
-
-
-def _bare(p: float) -> str:
-    """A p-value for a column of them: "0.012" or "< 0.001"."""
-    return p_text(p).removeprefix("p ").removeprefix("= ")

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, TypeAlias
+
+import numpy as np
 
 #: What a group is called, by task; a task that is not here has speakers.
 GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.
 ITEM_NAMES = {"sd": "recording", "asv": "trial", "qbe": "trial"}
 
-
-class Item(NamedTuple):  # of which there are ten thousands: three times as quick to make as a dataclass
-    """A test item's share of a metric."""
-
-    name: str
-    group: str
-    numerator: float
-    denominator: float
-
-
-class Trial(NamedTuple):
-    """A scored pair; label 1 for a target. number: of trials of this group, label and score that it is."""
-
-    name: str
-    group: str
-    label: int
-    score: float
-    number: int = 1
+#: Column -> `[item]`. Of test items `item`, `group`, and what each adds to the metric, `numerator` and
+#: `denominator`; of trials `item`, `group`, `label` (1 for a target), `score` and `count`, of how many trials
+#: of this group, label and score the row stands for.
+Stratum: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,20 +25,22 @@ class ScoredItems:
 
     key: the column.
     task: its task.
-    items: one tuple for each stratum (one without folds); empty for a metric of trials.
-    trials: the trials, for EER and MTWV only.
+    strata: one without folds; trials are a single one.
     """
 
     key: str
     task: str
-    items: tuple[tuple[Item, ...], ...] = ()
-    trials: tuple[Trial, ...] = ()
+    strata: tuple[Stratum, ...]
+
+    @property
+    def of_trials(self) -> bool:
+        """Whether the metric is computed from trials: EER and MTWV are no quotients."""
+        return "score" in self.strata[0]
 
     @property
     def unit(self) -> str:
         """What is resampled: "speaker", "query", or "utterance" where no group has two items."""
-        groups = [item.group for stratum in self.items for item in stratum]
-        groups += [trial.group for trial in self.trials]
+        groups = np.concatenate([stratum["group"] for stratum in self.strata])
         if len(set(groups)) == len(groups):
             return ITEM_NAMES.get(self.task, "utterance")
         return GROUPS.get(self.task, "speaker")
@@ -61,6 +51,9 @@ def same_items(first: ScoredItems, second: ScoredItems) -> bool:
     return _signature(first) == _signature(second)
 
 
-def _signature(scored: ScoredItems) -> tuple[Mapping[str, object], ...]:
-    strata = ({item.name: item.group for item in stratum} for stratum in scored.items)
-    return (*strata, {trial.name: (trial.group, trial.label, trial.number) for trial in scored.trials})
+def _signature(scored: ScoredItems) -> list[dict[Any, Any]]:
+    names = ("label", "count") if scored.of_trials else ()
+    return [
+        dict(zip(one["item"], zip(one["group"], *(one[name] for name in names), strict=True), strict=True))
+        for one in scored.strata
+    ]

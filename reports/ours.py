@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from downstream_runs.core.results import LABELS, Metric, Result
 from reports import published, scores, store
-from reports.columns import COLUMNS, TASKS, in_percent
+from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
 from reports.systems import OURS, Profile, System
 from reports.table import Cell, number
 from upstream_arm.published_states import in_words
@@ -46,15 +46,13 @@ def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collect
     Raises ReportError for a place that is absent.
     """
     search = store.find(places)
-    notes = [sentence for _, sentence in search.unfinished]
-    notes += [
+    others = [
         f"{path}: the task {result.task!r} has no column in these tables"
         for path, result in search.results
         if result.task not in TASKS
     ]
     usable = [(path, result) for path, result in search.results if result.task in tasks]
-    problems = tuple(sentence for _, sentence in search.problems)
-    return Collection(tuple(systems(usable)), problems, tuple(notes))
+    return Collection(tuple(systems(usable)), search.problems, (*search.unfinished, *others))
 
 
 def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
@@ -88,19 +86,10 @@ def headlines(result: Result) -> dict[str, Metric]:
 
 def dev_selected(metrics: Iterable[Metric], official: Metric) -> Metric | None:
     """The number of the same split whose checkpoint or settings were chosen on dev instead of on test."""
-    return next(
-        (
-            metric
-            for metric in metrics
-            if metric.name == official.name
-            and metric.split == official.split
-            # Where dev was read from the test set, the same choice stands there for both.
-            and metric.selection != official.selection
-            and metric.role == "information"
-            and not metric.official
-        ),
-        None,
-    )
+    of_same = (one for one in metrics if (one.name, one.split) == (official.name, official.split))
+    # Where dev was read from the test set, the same choice stands there for both.
+    others = (one for one in of_same if one.role == "information" and one.selection != official.selection)
+    return next((one for one in others if not one.official), None)
 
 
 def released(result: Result) -> bool:
@@ -135,24 +124,28 @@ def _system(name: str, line: list[tuple[Path, Result]]) -> System:
     runs = tuple(sorted(line, key=lambda item: item[1].task))
     values, cells = {}, {}
     for _, result in runs:
-        metrics = headlines(result)
-        for column in (column for column in COLUMNS if column.key in metrics):
-            metric = metrics[column.key]
-            values[column.key], shown = in_percent(metric), column.show(metric)
+        for key, metric in headlines(result).items():
+            values[key], shown = in_percent(metric), BY_KEY[key].show(metric)
             marks = ("" if metric.official else UNOFFICIAL) + (
                 DEV if dev_selected(result.metrics, metric) else ""
             )
-            cells[column.key] = Cell(shown, float(shown), marks, competes=metric.official)
+            cells[key] = Cell(shown, float(shown), marks, competes=metric.official)
     overall = scores.overall(values)
     if overall is not None:
         cells["overall"] = number(overall, 1)
     # What an earlier version called by a released name is no such one.
     bare = first.upstream == "arm_hubert" or first.upstream in published.profiles()
     upstream = f"{first.upstream}_local" if bare and not released(first) else first.upstream
-    profile = _profile(upstream, params)
-    labels = _labels(first)
     return System(
-        name, OURS, params, cells, values, profile=profile, upstream=upstream, labels=labels, runs=runs
+        name,
+        OURS,
+        params,
+        cells,
+        values,
+        profile=_profile(upstream, params),
+        upstream=upstream,
+        labels=_labels(first),
+        runs=runs,
     )
 
 
@@ -199,24 +192,20 @@ def _names(results: list[Result]) -> list[str]:
         + (f" [{', '.join(_labels(result))}]" if result.labels else "")
         for result in results
     ]
-    same: dict[str, list[dict[str, str]]] = {}
-    for name, result in zip(plain, results, strict=True):
-        same.setdefault(name, []).append(_details(result))
-    identities = Counter(_identity(result) for result in results)
+    identities = Counter(map(_identity, results))
+    seen: Counter[str] = Counter()
     names = []
     for name, result in zip(plain, results, strict=True):
+        same = [_details(other) for other, called in zip(results, plain, strict=True) if called == name]
         telling = {
             key: value
             for key, value in _details(result).items()
-            if any(other[key] != value for other in same[name])
+            if any(other[key] != value for other in same)
         }
         if identities[_identity(result)] > 1:
             telling["made"] = result.created
-        names.append(name + "".join(f", {key} {value}" for key, value in telling.items()))
-    # Runs that nothing tells apart, not even the second they ended in.
-    seen: Counter[str] = Counter()
-    for place, name in enumerate(names):
+        name += "".join(f", {key} {value}" for key, value in telling.items())
+        # Runs that nothing tells apart, not even the second they ended in.
         seen[name] += 1
-        if seen[name] > 1:
-            names[place] = f"{name} ({seen[name]})"
+        names.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
     return names

@@ -8,7 +8,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,8 @@ def _numeric(table: Table, blocks: Sequence[Block]) -> list[bool]:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    around = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}[cell.emphasis]
-    return f"{around.format(_plain(cell.text))} {cell.marks}".rstrip()
+    around = {"best": "**", "second": "<u>", "": ""}[cell.emphasis]
+    return f"{around}{_plain(cell.text)}{around.replace('<', '</')} {cell.marks}".rstrip()
 
 
 def _plain(text: str) -> str:
@@ -158,6 +158,9 @@ def escape(text: str) -> str:
         letters.append(known or "?")
     return "".join(letters)
 
+
+#: Name of `--format` -> how a table is written.
+FORMATS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv}
 
 # HTML
 

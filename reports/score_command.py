@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import published, scores
-from reports.columns import BY_KEY, COLUMNS, Column
+from reports.columns import BY_KEY, COLUMNS, QBE_X100
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import csv_text
 from upstream_arm.common.words import near
 
+METRICS = (*BY_KEY, QBE_X100)
 #: Columns of a rows file that are no metric.
 OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")
 #: Accuracies in percent that chance alone exceeds by far (12, 31 and 4 classes).
@@ -45,93 +46,80 @@ def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], lis
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="", strict=True)
             header = list(reader.fieldnames or ())
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read ({error.strerror}), a CSV file was expected") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ReportError(f"{path} is no CSV in UTF-8 ({error}), rows of models were expected") from None
-    notes = _check_header(path, header)
-    if not rows:
-        raise ReportError(f"{path} has no rows below its header, one model a line was expected")
-    usable = [_row(path, line, row) for line, row in rows]
-    return usable, [*notes, *_small(path, usable)]
-
-
-def _check_header(path: Path, header: list[str]) -> list[str]:
-    metrics = [*BY_KEY, published.QBE_X100]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ReportError(f"{path} has the column {twice[0]!r} twice, each column once was expected")
-    if "model" not in header or not set(metrics) & set(header):
+            rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReportError(f"{path} cannot be read ({reason}), a CSV file in UTF-8 was expected") from None
+    once = len(set(header)) == len(header) and not {"qbe_mtwv", QBE_X100} <= set(header)
+    if "model" not in header or not set(METRICS) & set(header) or not once:
         raise ReportError(
             f"{path} has the columns {', '.join(header) or '(none)'}; 'model' and some of "
-            f"{', '.join(metrics)} were expected"
+            f"{', '.join(METRICS)} were expected, each once, and QbE's MTWV in one form"
         )
-    if {"qbe_mtwv", published.QBE_X100} <= set(header):
-        raise ReportError(f"{path} has both qbe_mtwv and {published.QBE_X100}, one of them was expected")
-    return [
-        f"note: {path}: the column {name!r} is no metric and was passed over{near(name, metrics)}"
+    if not rows:
+        raise ReportError(f"{path} has no rows below its header, one model a line was expected")
+    usable = [(row, _values(where, row)) for where, row in rows]
+    notes = [
+        f"{path}: the column {name!r} is no metric and was passed over{near(name, METRICS)}"
         for name in header
-        if name not in metrics and name not in OTHERS
+        if name not in (*METRICS, *OTHERS)
     ]
+    return usable, notes + _small(path, usable)
 
 
-def _row(path: Path, line: int, row: dict[str, str]) -> tuple[dict[str, str], dict[str, float]]:
-    if "" in row or None in row.values():
-        raise ReportError(f"{path}, line {line}: more or fewer cells than the header has columns")
-    if not row["model"].strip():
-        raise ReportError(f"{path}, line {line}: the model has no name")
+def _values(where: str, row: dict[str, str]) -> dict[str, float]:
+    """The metrics of a row in percent; `where` it stands is for the messages."""
+    if "" in row or None in row.values() or not row["model"].strip():
+        raise ReportError(
+            f"{where}: a model's name and as many cells as the header has columns were expected"
+        )
     values = {}
     for column in COLUMNS:
-        name, factor = column.key, 1.0 if column.unit == "percent" else 100.0
-        if column.key == "qbe_mtwv" and published.QBE_X100 in row:
-            name, factor = published.QBE_X100, 1.0
+        name, factor = column.source(row)
         text = (row.get(name) or "").strip()
-        if text:
-            values[column.key] = _percent(f"{path}, line {line}, {name}", text, factor, column)
-    _check_percent(f"{path}, line {line}", row, values)
-    return row, values
+        if not text:
+            continue
+        try:
+            percent = factor * float(text)
+        except ValueError:
+            percent = math.nan
+        # Insertions push an error rate above 100; nothing that is better when higher can be above it.
+        low, high = (0, math.inf) if column.better == "lower" else (-math.inf, 100)
+        if not math.isfinite(percent) or not low <= percent <= high:
+            bounds = "at least 0" if column.better == "lower" else "at most 100"
+            raise ReportError(
+                f"{where}, {name} is {text!r}, a number (in percent {bounds}) or an empty cell was expected"
+            )
+        values[column.key] = percent
+    _check_percent(where, values)
+    return values
 
 
-def _percent(where: str, text: str, factor: float, column: Column) -> float:
-    try:
-        percent = factor * float(text)
-    except ValueError:
-        percent = math.nan
-    if not math.isfinite(percent):
-        raise ReportError(f"{where} is {text!r}, a number or an empty cell was expected")
-    # Insertions push an error rate above 100; nothing that is better when higher can be above it.
-    lower = column.better == "lower"
-    if percent < 0 if lower else percent > 100:
-        bounds = "at least 0" if lower else "at most 100"
-        raise ReportError(f"{where} is {text!r}, that is {percent:g} percent, {bounds} was expected")
-    return percent
+def _is_small(key: str, percent: float) -> bool:
+    """Whether a value is so small that it may be a fraction in a column of percents."""
+    return BY_KEY[key].unit == "percent" and 0 < percent <= 1
 
 
-def _check_percent(where: str, row: dict[str, str], values: Mapping[str, float]) -> None:
+def _check_percent(where: str, values: Mapping[str, float]) -> None:
     """ReportError for fractions in columns of percents: a whole row of them, or accuracies below chance."""
-    rates = {key: value for key, value in values.items() if BY_KEY[key].unit == "percent"}
-    small = [key for key, value in rates.items() if 0 < value <= 1]
-    wrong = small if small and len(small) == len(rates) else [key for key in small if key in NEVER_BELOW_ONE]
+    small = [key for key, value in values.items() if _is_small(key, value)]
+    whole = len(small) == sum(BY_KEY[key].unit == "percent" for key in values)
+    wrong = small if whole else [key for key in small if key in NEVER_BELOW_ONE]
     if wrong:
-        key = wrong[0]
-        also = f" (and so are {', '.join(wrong[1:])})" if wrong[1:] else ""
         raise ReportError(
-            f"{where}, {key} is {row[key].strip()}, which is a fraction{also}; percents were expected, here "
-            f"{100 * values[key]:g}: multiply by 100"
+            f"{where}: {', '.join(f'{key} {values[key]:g}' for key in wrong)} look like fractions; percents "
+            f"were expected, here {100 * values[wrong[0]]:g}: multiply by 100"
         )
 
 
 def _small(path: Path, rows: Sequence[tuple[dict[str, str], dict[str, float]]]) -> list[str]:
     """A note for each column in which a value is so small that it may be a fraction."""
-    first: dict[str, dict[str, str]] = {}
+    first: dict[str, str] = {}
     for row, values in rows:
-        for key, value in values.items():
-            if BY_KEY[key].unit == "percent" and 0 < value <= 1:
-                first.setdefault(key, row)
+        for key in (key for key, value in values.items() if _is_small(key, value)):
+            first.setdefault(key, f"{key} of {row['model']} is {row[key].strip()}")
     return [
-        f"note: {path}: {key} of {first[key]['model']} is {first[key][key].strip()} and was read as "
-        "percent; a fraction has to be multiplied by 100"
+        f"{path}: {first[key]} and was read as percent; a fraction has to be multiplied by 100"
         for key in BY_KEY
         if key in first
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reports.columns import BY_KEY, COLUMNS, TASKS
 from upstream_arm.common.errors import ReportError
@@ -17,16 +17,14 @@ Values = Mapping[str, float]
 KEYS = tuple(BY_KEY)
 
 
-@dataclass(frozen=True)
-class ReferencePoint:
+class ReferencePoint(NamedTuple):
     """What 0 and 1000 of superb_s mean for a metric, in percent."""
 
     fbank: float
     sota: float
 
 
-@dataclass(frozen=True)
-class Leaderboard:
+class Leaderboard(NamedTuple):
     """The systems that superb_r counts against; the same system has another rank on another board.
 
     name: what is printed beside a rank ("SUPERB leaderboard, 20 displayed rows and FBANK").

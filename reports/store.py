@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.results import Result, read
 from downstream_runs.core.run_folder import OUTCOME, PLAN, RATES, RESULT, RunFolder, is_fold
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.program import PROGRAM
 
 RUNS = Path("runs")
 MAKE_ONE = f"{PROGRAM} armhubert asr --demo"
@@ -22,18 +23,17 @@ class Search:
     """What a search found.
 
     results: (file, result), sorted by file.
-    problems: (file, sentence) for each result file that cannot be used, sorted by file.
-    unfinished: (folder, sentence) for each run that has folds but not yet the mean of all of them, and for
-    each that failed, with the reason.
+    problems: a sentence for each result file that cannot be used, sorted by file.
+    unfinished: a sentence for each run that has folds but not yet the mean of all of them, and for each that
+    failed, with the reason; sorted by folder.
     """
 
     results: tuple[tuple[Path, Result], ...]
-    problems: tuple[tuple[Path, str], ...]
-    unfinished: tuple[tuple[Path, str], ...] = ()
+    problems: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(NamedTuple):
     """A folder below a place: the names of its folds, sorted, and of its files."""
 
     path: Path
@@ -61,25 +61,19 @@ def walk(place: Path, rates: bool = False) -> Iterator[Folder]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        below = [entry for entry in entries if _is_folder(entry)]
-        names = frozenset(entry.name for entry in entries) - {entry.name for entry in below}
-        folds = tuple(sorted(entry.name for entry in below if is_fold(entry.name)))
-        yield Folder(path, folds, names)
-        for entry in below if PLAN not in names else ():
-            name = entry.name
-            if is_fold(name) or name.startswith(".") or name == "tmp" or name.endswith(".tmp"):
+        # A link to itself is an error for the entry, and no folder for os.path.
+        is_folder = [os.path.isdir(one.path) if one.is_symlink() else one.is_dir() for one in entries]
+        below = [entry.name for entry, inside in zip(entries, is_folder, strict=True) if inside]
+        names = frozenset(entry.name for entry in entries).difference(below)
+        yield Folder(path, tuple(sorted(filter(is_fold, below))), names)
+        for name in below if PLAN not in names else ():
+            passed_over = is_fold(name) or name.startswith(".") or name == "tmp" or name.endswith(".tmp")
+            if passed_over or (name == RATES and not rates):
                 continue
-            if name == RATES and not rates:
-                continue
-            if not entry.is_symlink():
+            if not (path / name).is_symlink():
                 waiting.append(path / name)
-            elif not path.resolve().is_relative_to(Path(entry.path).resolve()):
+            elif not path.resolve().is_relative_to((path / name).resolve()):
                 linked.append(path / name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # A link to itself is an error for the entry, and no folder for os.path.
-    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def find(places: Sequence[Path] = ()) -> Search:
@@ -98,8 +92,8 @@ def find(places: Sequence[Path] = ()) -> Search:
         try:
             results.append((path, read(path)))
         except ReportError as error:
-            problems.append((path, str(error)))
-    return Search(tuple(results), tuple(problems), tuple(sorted(unfinished.items())))
+            problems.append(str(error))
+    return Search(tuple(results), tuple(problems), tuple(unfinished[path] for path in sorted(unfinished)))
 
 
 def _files(place: Path, unfinished: dict[Path, str]) -> Iterator[Path]:

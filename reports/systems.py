@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from downstream_runs.core.results import Result
-from reports.items import ScoredItems
 from reports.table import Cell
+
+if TYPE_CHECKING:
+    from reports.items import ScoredItems
 
 OURS = "ours"
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """Parameters and SUPERB's MACs of a preset, as `python -m upstream_arm profile` counts them."""
 
-    preset: str
     params: int
     macs: int
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import shown
@@ -66,7 +66,13 @@ class StudentConfig:
     repeats: int | None = None  # None for the paper's students, whose layers have weights of their own
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_values(self)
+        _check_fit(self)
+
+    @property
+    def attention_width(self) -> int:
+        """Width of queries, keys and values, all heads side by side."""
+        return self.embed_dim
 
     @property
     def layers(self) -> int:
@@ -130,40 +136,54 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _check(config: StudentConfig) -> None:
-    def refuse(name: str, expected: str) -> None:
-        value = getattr(config, name)
-        raise UpstreamError(
-            f"{name} is {value!r}, expected {expected}; correct it in the model's configuration"
-        )
+def refuse(config: StudentConfig, name: str, expected: str) -> NoReturn:
+    """Raise UpstreamError for the value of a field."""
+    value = shown(getattr(config, name))
+    raise UpstreamError(f"{name} is {value}, expected {expected}; correct it in the model's configuration")
 
+
+def check_count(config: StudentConfig, name: str) -> None:
+    """UpstreamError if a field is no positive whole number."""
+    if not _is_count(getattr(config, name)):
+        refuse(config, name, "a positive whole number")
+
+
+def check_values(config: StudentConfig) -> None:
+    """UpstreamError for a value that no encoder can have, whatever its other ones are."""
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        if not _is_count(getattr(config, name)):
-            refuse(name, "a positive whole number")
+        check_count(config, name)
     for name in ("projection_dim", "repeats"):
         if getattr(config, name) is not None and not _is_count(getattr(config, name)):
-            refuse(name, "a positive whole number or nothing")
+            refuse(config, name, "a positive whole number or nothing")
     for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            refuse(name, "a number from 0 up to 1")
+            refuse(config, name, "a number from 0 up to 1")
     for name in ("reuse_softmax", "batching"):
         if getattr(config, name) not in SWITCHES[name]:
-            refuse(name, " or ".join(SWITCHES[name]))
-    for name in ("heads", "conv_pos_groups"):
-        if config.embed_dim % getattr(config, name):
-            refuse("embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+            refuse(config, name, " or ".join(SWITCHES[name]))
     if not isinstance(config.layer_grad_scale, bool):
-        refuse("layer_grad_scale", "true or false")
+        refuse(config, "layer_grad_scale", "true or false")
     triples = all(len(layer) == 3 and all(map(_is_count, layer)) for layer in config.conv_layers)
     if not config.conv_layers or not triples:
-        refuse("conv_layers", "triples of positive numbers (out channels, kernel, stride)")
-    if config.conv_layers[-1][0] != config.embed_dim:
-        refuse("embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
+        refuse(config, "conv_layers", "triples of positive numbers (out channels, kernel, stride)")
+    check_divisible(config, "conv_pos_groups")
     if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
-        refuse("reuse_pattern", "a list of true and false, one a block")
+        refuse(config, "reuse_pattern", "a list of true and false, one a block")
     if not config.reuse_pattern[0]:
-        refuse("reuse_pattern", "true first: no layer before the first computes a map to reuse")
+        refuse(config, "reuse_pattern", "true first: no layer before the first computes a map to reuse")
+
+
+def check_divisible(config: StudentConfig, name: str) -> None:
+    """UpstreamError if the encoder's width cannot be divided into so many heads or groups."""
+    if config.embed_dim % getattr(config, name):
+        refuse(config, "embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+
+
+def _check_fit(config: StudentConfig) -> None:
+    check_divisible(config, "heads")
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse(config, "embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:

@@ -1,1 +1,13 @@
 """Decoding and effects of audio files, over libsndfile and soxr."""
+
+from upstream_arm.common.errors import UsageError
+
+RESTORE = "restore that file from the corpus"
+
+
+class AudioProblem(UsageError):
+    """A file that cannot be used; `what` names it and says what was found, without what to do about it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; {RESTORE}, then run again")
+        self.what = what

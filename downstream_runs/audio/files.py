@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from upstream_arm.common.errors import UsageError
+from downstream_runs.audio import AudioProblem
 
 # A streamed WAV file declares one of these lengths because its writer did not know the real one.
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF})
@@ -21,20 +21,25 @@ FLOATS = frozenset({"FLOAT", "DOUBLE"})
 
 @contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
-    """Open `path` for reading; UsageError when it is absent, not audio, or shorter than its header says."""
+    """Open `path` for reading.
+
+    AudioProblem when it is absent, empty, not audio, or shorter than its header says, and where it cannot be
+    decoded.
+    """
     file = Path(path)
-    if not file.is_file():
-        raise UsageError(
-            f"{file}: there is no such audio file; check the corpus folder that you gave, then run again"
-        )
-    lost = missing_bytes(file)
-    if lost:
-        raise _damaged(file, f"it ends {lost} bytes before the length in its header")
     try:
+        if not file.stat().st_size:
+            raise AudioProblem(f"{file} is empty (0 bytes)")
+        if lost := missing_bytes(file):
+            raise AudioProblem(f"{file} is cut short: it ends {lost:,} bytes before the length in its header")
         with soundfile.SoundFile(file) as audio:
             yield audio
+    except OSError as error:
+        raise AudioProblem(f"{file} cannot be read ({(error.strerror or str(error)).lower()})") from None
     except soundfile.SoundFileError as error:
-        raise _damaged(file, str(error).rsplit(": ", 1)[-1].rstrip(".")) from error
+        # Without the path, which the sentence names already.
+        reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+        raise AudioProblem(f"{file} is no audio, damaged or cut short ({reason})") from None
 
 
 def read_frames(
@@ -46,31 +51,26 @@ def read_frames(
     audio.seek(min(frame_offset, audio.frames))
     data: np.ndarray = audio.read(wanted, dtype=dtype, always_2d=True)
     if len(data) != wanted:
-        raise _damaged(Path(audio.name), f"{len(data)} of {wanted} frames could be decoded")
+        raise AudioProblem(
+            f"{audio.name} is cut short: {len(data):,} of the {wanted:,} samples that its header promises "
+            "could be decoded"
+        )
     if audio.subtype in FLOATS:
         require_finite(audio.name, data)
     return data
 
 
 def require_finite(file: str | os.PathLike[str], samples: np.ndarray) -> None:
-    """UsageError naming `file` if one of its samples, `[time]` or `[time, channel]`, is NaN or infinite.
+    """AudioProblem if one of the samples of `file`, `[time]` or `[time, channel]`, is NaN or infinite.
 
     A head answers such audio with NaN, whose largest class is the first one: an error rate counts that.
     """
     if np.isfinite(samples).all():
         return
     bad = np.flatnonzero(~np.isfinite(samples.reshape(len(samples), -1)).all(axis=1))
-    raise UsageError(
+    raise AudioProblem(
         f"{file}: {len(bad):,} of {len(samples):,} samples are no finite numbers (NaN or infinite; the first "
-        f"is sample {bad[0]:,}), samples between -1 and 1 were expected: restore this file from the corpus, "
-        "then run again"
-    )
-
-
-def _damaged(file: Path, found: str) -> UsageError:
-    return UsageError(
-        f"{file}: not a whole audio file ({found}); expected WAV, FLAC or another format of libsndfile: "
-        "copy this file again from the corpus, then run again"
+        f"is sample {bad[0]:,}), samples between -1 and 1 were expected"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from upstream_arm.common.errors import RunFailed, UsageError, say
+from upstream_arm.common.program import installed
 from upstream_arm.common.words import near
 
 USAGE = """\
@@ -47,12 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def version_of(package: str) -> str:
     """The name of a package and its installed version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} (not installed)"
+    return f"{package} {installed(package) or '(not installed)'}"
 
 
 def _check_script(name: str) -> None:

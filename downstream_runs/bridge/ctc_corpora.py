@@ -12,19 +12,25 @@ three differences, each of which would make a run silently another one:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.bridge import s3prl_folder
 from downstream_runs.bridge.stand_ins import supply_module
-from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 Example = tuple[Path, list[int]]
 
 PACKAGE = "s3prl.downstream.ctc.corpus"
+DATA = "s3prl.downstream.ctc.data"
+SAMPLE_RATE = 16_000
 
 
 class _Buckets:
@@ -53,6 +59,29 @@ class _Buckets:
         last = first + self.bucket_size
         return list(zip(self.file_list[first:last], self.text[first:last], strict=True))
 
+    def files(self, index: int) -> list[str]:
+        """The files of item `index`, which s3prl reads when it puts a batch together."""
+        item = self[index]
+        return [str(file) for file, _ in (item if isinstance(item, list) else [item])]
+
+    @staticmethod
+    def read(file: str) -> Any:
+        """The samples `[sample]` of a file, as s3prl's own reader gives them."""
+        import torchaudio
+
+        return torchaudio.load(file)[0].reshape(-1).numpy()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def given(waves: Mapping[str, Any]) -> Iterator[None]:
+        """Within it, s3prl takes these waveforms, or what stands for them, and reads no file of theirs."""
+        reader = sys.modules[DATA].torchaudio
+        reader.given = waves
+        try:
+            yield
+        finally:
+            reader.given = {}
+
 
 class LibriPhoneDataset(_Buckets):
     """LibriSpeech's utterances with their phones, each word by its first pronunciation in the lexicon."""
@@ -67,15 +96,25 @@ class LibriPhoneDataset(_Buckets):
         ascending: bool = False,
         **others: Any,
     ) -> None:
-        from downstream_runs.corpora import lexicon as lexicons
+        from downstream_runs.corpora import libriphone as lexicons
+        from downstream_runs.corpora import librispeech, transcripts
 
-        known = frozenset(tokenizer._vocab2idx)
-        words = lexicons.read([Path(file) for file in lexicon], known)
-        files = [file for part in split for file in _librispeech_files(Path(path), part)]
-        transcripts = _librispeech_transcripts({file.parent for file in files})
+        words = lexicons.read_lexicon([Path(file) for file in lexicon], frozenset(tokenizer._vocab2idx))
+        files = [file.path for part in split for file in librispeech.audio_files(Path(path), part)]
+        if not files:
+            raise UsageError(
+                f"{path} holds no *.flac in {' and '.join(split)}; check the corpus, then run again"
+            )
+        spoken = transcripts.read({file.parent for file in files})
+        without = [file for file in files if file.stem not in spoken]
+        if without:
+            raise UsageError(
+                f"{without[0]} has no line in its chapter's .trans.txt; restore it, then run again"
+            )
+        lexicons.require_words([(file.stem, spoken[file.stem]) for file in files], words, lexicon)
         examples = []
         for file in files:
-            phones = lexicons.phones(_transcript(file, transcripts), words, file)
+            phones = [phone for word in spoken[file.stem].split() for phone in words[word]]
             examples.append((file, tokenizer.encode(" ".join(phones))))
         super().__init__(examples, bucket_size, ascending)
 
@@ -113,31 +152,38 @@ class SnipsDataset(_Buckets):
         super().__init__(examples, bucket_size, ascending)
 
 
-def _librispeech_files(root: Path, part: str) -> list[Path]:
-    """The files that the corpus's check counts and hashes, and no others."""
-    from downstream_runs.corpora import librispeech
+class _Reader:
+    """Stands for torchaudio in s3prl's loader. given: waveforms of files that are not to be read."""
 
-    found = [file.path for file in librispeech.audio_files(root, part)]
-    if not found:
-        raise UsageError(f"{root / part} holds no *.flac; check the path of the corpus, then run again")
-    return found
+    def __init__(self, torchaudio: Any) -> None:
+        self._torchaudio = torchaudio
+        self.given: Mapping[str, Any] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torchaudio, name)
 
-def _librispeech_transcripts(chapters: Iterable[Path]) -> dict[str, str]:
-    transcripts = {}
-    for chapter in sorted(chapters):
-        listing = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
-        for line in listing.read_text(encoding="utf-8").split("\n") if listing.is_file() else ():
-            name, _, words = line.partition(" ")
-            transcripts[name] = words
-    return transcripts
+    def load(self, path: str) -> tuple[Any, int]:
+        """As torchaudio's; s3prl's loader makes no use of the rate."""
+        if path in self.given:
+            return _Known(self.given[path]), SAMPLE_RATE
+        audio: tuple[Any, int] = self._torchaudio.load(path)
+        return audio
 
 
-def _transcript(file: Path, transcripts: Mapping[str, str]) -> str:
-    name = file.name.split(".")[0]
-    if name not in transcripts:
-        raise UsageError(f"{file} has no line in its chapter's .trans.txt; restore that line, then run again")
-    return transcripts[name]
+@dataclass(frozen=True)
+class _Known:
+    """A known waveform `[sample]`, with the three methods of a tensor that s3prl's loader calls."""
+
+    wave: Any
+
+    def reshape(self, *_shape: int) -> _Known:
+        return self
+
+    def size(self, _dim: int) -> int:
+        return len(self.wave)
+
+    def numpy(self) -> Any:
+        return self.wave
 
 
 def install() -> None:
@@ -148,20 +194,29 @@ def install() -> None:
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
         if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
             supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
-    _keep_workers(importlib.import_module("s3prl.downstream.ctc.data"))
+    _keep(importlib.import_module(DATA))
 
 
-def _keep_workers(data: Any) -> None:
-    """Hand `load_dataset` a copy of its settings.
+def _keep(data: Any) -> None:
+    """Hand `load_dataset` a copy of its settings, and a data set that it made before from the same ones.
 
-    It takes `num_workers` out of the ones that it gets: the first loader then has the configured number of
-    processes, every later one s3prl's default of 12, and the configuration in its checkpoints lacks the key.
+    It takes `num_workers` out of the settings: the first loader then has the configured number of processes,
+    every later one s3prl's default of 12, and the configuration in its checkpoints lacks the key. And it
+    reads all transcripts for each loader, twice at the start and once an epoch; a data set never changes.
     """
-    stock = data.load_dataset
+    stock, create = data.load_dataset, data.create_dataset
     if stock.__module__ == __name__:
         return
+    made: dict[str, tuple[Any, tuple[Any, int]]] = {}
 
     def load_dataset(split: str, tokenizer: Any, corpus: Mapping[str, Any]) -> Any:
         return stock(split, tokenizer, dict(corpus))
 
-    data.load_dataset = load_dataset
+    def create_dataset(split: str, tokenizer: Any, **settings: Any) -> tuple[Any, int]:
+        key = json.dumps([split, settings], sort_keys=True, default=str)
+        if key not in made or made[key][0] is not tokenizer:
+            made[key] = tokenizer, create(split, tokenizer, **settings)
+        return made[key][1]
+
+    data.load_dataset, data.create_dataset = load_dataset, create_dataset
+    data.torchaudio = _Reader(data.torchaudio)

@@ -10,18 +10,18 @@ another version of CUDA, which its import refuses. Only that import decides here
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import installed
 
 NAMES = ("torch", "torchaudio")
 
 
 def problem() -> str | None:
     """None if both can be imported, else one sentence that ends with the command to run."""
-    versions = [_version(name) for name in NAMES]
+    versions = [installed(name) for name in NAMES]
     absent = [name for name, version in zip(NAMES, versions, strict=True) if version is None]
     if absent:
         return (
@@ -47,13 +47,6 @@ def check() -> None:
     found = problem()
     if found is not None:
         raise UsageError(found)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _install(*wanted: str) -> str:

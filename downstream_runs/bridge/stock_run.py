@@ -16,8 +16,8 @@ from typing import Any
 
 from downstream_runs import bridge
 from downstream_runs.bridge import overrides
-from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 # The options of s3prl's run_downstream.py that take part in the checks, and its short ones, so that
 # their values are not taken for something else.

@@ -6,17 +6,14 @@ import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs.cli.findings import Finding, show
-from downstream_runs.core import costs
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
+from downstream_runs.core.settings import override
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import data_root
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.corpus import PreparedData
-    from downstream_runs.core.task import TaskSpec
 
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""
@@ -24,16 +21,15 @@ DECODED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The tasks, and where their corpora are."""
-    parser.add_argument("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the corpora")
-    parser.add_argument(
+    add = parser.add_argument
+    add("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    add("--data", type=Path, metavar="DIR", help="folder of the corpora")
+    add(
         "--partial",
         action="store_true",
-        help="take a part of a corpus as it is, as a run with --partial does",
+        help="take a part of a corpus as a run with --partial does",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept"
-    )
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,8 +46,12 @@ def run(options: argparse.Namespace) -> int:
         good = show(corpus(task, root.path, options.out, options.partial)) and good
         steps = task.recipes["superb"].config.get("runner", {}).get("total_steps")
         trained = f"{steps:,} steps" if steps else "no training"
-        print(f"     cost: recipe superb: {trained}; {costs.hours(task)}")
-        print(f"     disk: corpus {task.corpus.size}; {costs.disk(task)}")
+        hours = f"about {task.cost.hours} h on one H100 with stock s3prl (published by a user)"
+        hours = hours if task.cost.hours else "no published figure"
+        print(f"     cost: recipe superb: {trained}; {hours}")
+        search = f"{task.cost.search_gb:.0f} GB until it ends, for 12 layers of 768"
+        takes = search if task.cost.search_gb else f"{task.cost.run_gb} GB"
+        print(f"     disk: corpus {task.corpus.size}; a run takes about {takes}")
     return DONE if good else WRONG_USE
 
 
@@ -59,17 +59,12 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
     """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault."""
     config = task.recipes["superb"].copy_config()
     if partial and task.folds_of is not None:
-        *parents, last = task.fold_key.split(".")
-        block = config
-        for name in parents:
-            block = block[name]
-        block[last] = task.folds_of(data)[0]
+        override(config, task.fold_key, task.folds_of(data)[0])
     try:
-        prepared = task.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
     except UsageError as error:
         about = task.corpus
-        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
-        yield Finding(str(error), False, remedy)
+        yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
         return
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(f"{prepared.root}: {counts} utterances")
@@ -82,16 +77,17 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
-    from downstream_runs.corpora.audio import AudioProblem, decode_any
+    from downstream_runs.audio import AudioProblem
+    from downstream_runs.corpora.audio import form
 
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            form = decode_any(path)
+            found = form(path, decoded=True)
         except AudioProblem as problem:
-            return Finding(str(problem), False, "get that file again")
-        forms.add(f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}")
+            return Finding(problem.what, False, "get that file again")
+        forms.add(f"{found.rate:,} Hz with {found.channels} channel{'s'[: found.channels - 1]}")
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.metadata
 import io
 import os
 import platform
@@ -15,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from downstream_runs.cli.findings import Finding, show
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.corpora import data_root
 from upstream_arm.common.errors import DONE, FAILED, UsageError
+from upstream_arm.common.program import PROGRAM, installed
 
 OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
@@ -33,12 +32,9 @@ INSTALL = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `doctor`."""
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
-    )
+    add = parser.add_argument
+    add("--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,9 +42,8 @@ def run(options: argparse.Namespace) -> int:
     good = show(for_demo(data_root.out_folder(options.out)))
     print("and beside the demo:", flush=True)
     show(for_corpora(options.data))
-    print(
-        f"The demo can run: {PROGRAM} armhubert asr --demo" if good else "The demo cannot run yet: see above."
-    )
+    can = f"The demo can run: {PROGRAM} armhubert asr --demo"
+    print(can if good else "The demo cannot run yet: see above.")
     return DONE if good else FAILED
 
 
@@ -56,9 +51,8 @@ def for_demo(out: Path) -> Iterator[Finding]:
     """What every run needs, the quick and basic things first."""
     python = f"Python {platform.python_version()} at {sys.executable}"
     oldest = ".".join(map(str, OLDEST_PYTHON))
-    yield Finding(
-        python, sys.version_info[:2] >= OLDEST_PYTHON, f"set SUPERB_PYTHON to a Python {oldest} or later"
-    )
+    good = sys.version_info[:2] >= OLDEST_PYTHON
+    yield Finding(python, good, f"set SUPERB_PYTHON to a Python {oldest} or later")
     yield torch_pair()
     yield s3prl()
     reason = why_not(lambda: importlib.import_module("espeakng_loader"))
@@ -72,14 +66,6 @@ def for_corpora(data: Path | None) -> Iterator[Finding]:
     yield gpu()
     yield librispeech(data)
     yield checkpoint()
-
-
-def installed(package: str) -> str | None:
-    """The version of an installed package, without importing it; None if there is none."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def why_not(load: Callable[[], object]) -> str | None:
@@ -125,7 +111,7 @@ def s3prl() -> Finding:
 
 def gpu() -> Finding:
     """The CUDA devices that torch sees."""
-    if installed("torch") is None or why_not(lambda: importlib.import_module("torch")):
+    if why_not(lambda: importlib.import_module("torch")):
         return Finding("GPU: unknown without torch", False, INSTALL)
     import torch
 
@@ -143,16 +129,16 @@ def gpu() -> Finding:
 
 def librispeech(option: Path | None) -> Finding:
     """Whether the corpus of three tasks is there and complete; `check` looks at all corpora."""
+    from downstream_runs import tasks
+
     remedy = f"unpack {', '.join(SPLITS)} of openslr.org/12, and name their folder with --data DIR"
     try:
         data = data_root.data_root(option)
         if data is None:
             where = f"no folder is named by --data, {data_root.VARIABLE} or {data_root.FILE_NAME}"
-            return Finding(f"LibriSpeech: {where}", False, remedy)
-        from downstream_runs import tasks
-
+            raise UsageError(where)
         asr = tasks.get("asr")
-        corpus = asr.look(data.path, None, asr.recipes["superb"].config)
+        corpus = asr.corpus.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
         return Finding(f"LibriSpeech: {error}", False, remedy)
     labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""
@@ -170,16 +156,16 @@ def checkpoint() -> Finding:
         return Finding("checkpoint: huggingface_hub is not installed", False, INSTALL)
     there = [name for name in names.RELEASED if download.cached(name) is not None]
     what = ", ".join(there) or "no released one"
-    remedy = f"{PROGRAM} fetch armhubert"
-    return Finding(f"checkpoint: {what} in the Hugging Face cache", bool(there), remedy)
+    return Finding(f"checkpoint: {what} in the Hugging Face cache", bool(there), f"{PROGRAM} fetch armhubert")
 
 
 def disk(out: Path) -> Finding:
     """Whether runs can be written, with room for the demo's."""
     folder = next(parent for parent in (out, *out.parents) if parent.exists())
     if not os.access(folder, os.W_OK):
-        remedy = "name another place for runs with --out DIR"
-        return Finding(f"disk: {folder} cannot be written to", False, remedy)
+        return Finding(
+            f"disk: {folder} cannot be written to", False, "name another place for runs with --out DIR"
+        )
     free = shutil.disk_usage(folder).free
     what = f"disk: {free / 1e9:.0f} GB free at {folder}"
     return Finding(what, free >= DEMO_BYTES, "name a place with 1 GB or more with --out DIR")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import states_of, switches_of, task_names
-from upstream_arm.common.errors import DONE, UsageError
+from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from downstream_runs.estimate.measure import Measurement
     from downstream_runs.estimate.predict import Prediction
 
-RECIPES = ("superb", "paper")
 COLUMNS = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run GB")
 
 
@@ -30,13 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("upstream", metavar="UPSTREAM", help="as for a run: a name that `list` shows, ...")
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
-    add("--recipe", default="superb", help="superb (the default) or paper")
-    add(
-        "--features-precision",
-        default="fp16",
-        choices=("fp16", "bf16", "fp32"),
-        help="of stored frames (default: fp16)",
-    )
+    about = "superb (the default) or paper, which are for whole corpora"
+    add("--recipe", default="superb", choices=("superb", "paper"), help=about)
+    precisions = ("fp16", "bf16", "fp32")
+    add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,10 +40,6 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs import tasks
 
     chosen = [tasks.get(name) for name in task_names(options.task)]
-    if options.recipe not in RECIPES:
-        raise UsageError(
-            f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
-        )
     upstream, device, name = built_upstream(options, chosen[0])
     from tqdm import tqdm
 
@@ -60,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     shape = measured.shape
     print(f"estimate for {name}, {shape.layers} layers x {shape.features}, recipe {options.recipe}, ", end="")
     print("hours on this machine")
-    print("\n".join(columns(list(_cells(rows, options.recipe)), right=())))
+    print("\n".join(columns(list(_cells(rows)), right=())))
     print("\n".join(_notes(rows, measured, precision)))
     return DONE
 
@@ -96,15 +88,13 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     return upstream, device, chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else "")
 
 
-def _cells(rows: Sequence[Prediction], recipe: str) -> Iterator[tuple[str, ...]]:
-    from downstream_runs.core import costs
+def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:
     from downstream_runs.estimate import predict
 
     yield COLUMNS
     for row in rows:
         hours = map(_hours, (row.off, row.stored, row.extraction, row.training, row.evaluation))
-        disk = costs.run_gb(row.task, row.task.recipes[recipe])
-        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{disk:.1f}")
+        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{row.task.cost.run_gb:.1f}")
     if len(rows) > 1:
         off, stored, size = predict.totals(rows)
         yield ("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", "")

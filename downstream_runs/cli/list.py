@@ -6,11 +6,11 @@ import argparse
 import importlib.metadata
 import textwrap
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.upstreams import own_code, sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
 from upstream_arm import names
 from upstream_arm.common.errors import DONE
+from upstream_arm.common.program import PROGRAM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from downstream_runs.core.program import PROGRAM
 from upstream_arm.common.arguments import check_words, run_command
 from upstream_arm.common.errors import (
     INTERRUPTED,
@@ -20,6 +19,7 @@ from upstream_arm.common.errors import (
     say,
     tell,
 )
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 COMMANDS: Mapping[str, str] = {
@@ -142,8 +142,8 @@ def _distill_words(arguments: Sequence[str]) -> Sequence[str]:
     if "--data" in arguments:
         raise UsageError("--demo and --data both name a corpus: give one of the two")
     from downstream_runs import tasks
-    from downstream_runs.core import demo
+    from downstream_runs.core import run_folder
 
-    data = Path("runs") / demo.FOLDER
-    demo.make(tasks.get("asr"), data)
+    data = Path("runs") / run_folder.DEMO_DATA
+    tasks.get("asr").corpus.make_demo(data)
     return [*(word for word in arguments if word != "--demo"), "--data", str(data)]

@@ -110,7 +110,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
     """How the upstream computes, and what that costs."""
     add = parser.add_argument
-    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    precisions = ("fp32", "bf16", "fp16")
+    add("--precision", default="fp32", choices=precisions, help="of the upstream (default: fp32)")
     add(
         "--quantize",
         choices=("int8",),
@@ -161,16 +162,12 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     add(
         "--features",
         default="auto",
-        metavar="MODE",
+        choices=("off", "memory", "disk", "auto"),
         help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
         "(the default): stored where no number changes but for rounding in fp32",
     )
-    add(
-        "--features-precision",
-        default="fp16",
-        metavar="TYPE",
-        help="of stored frames: fp16 (the default), bf16 or fp32",
-    )
+    precisions = ("fp16", "bf16", "fp32")
+    add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
     add(
         "--features-gb",
         type=float,

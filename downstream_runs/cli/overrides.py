@@ -5,9 +5,10 @@ Nothing is evaluated. Only the standard library is imported up here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from upstream_arm.common.errors import UsageError
@@ -33,33 +34,20 @@ def read(texts: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def parse(text: str) -> Any:
     """A value as JSON has it: `True`, `None`, `('a',)` and `[a, b]` become what they would be in JSON."""
-    for reader in (json.loads, _python, _yaml):
-        try:
-            # Through JSON: tuples become lists, and what JSON does not have, such as sets, stays text.
-            return json.loads(json.dumps(reader(text)))
-        except (ValueError, TypeError, RecursionError):
-            continue
-    return text
-
-
-def _python(text: str) -> Any:
     from downstream_runs.bridge.overrides import parse_value
 
-    with warnings.catch_warnings():  # of an odd escape in a text
-        warnings.simplefilter("ignore")
-        value = parse_value(text)
-    if isinstance(value, str) and value == text:
-        raise ValueError(text)  # a word, which YAML may know as a list
-    return value
+    readers: list[Callable[[str], Any]] = [json.loads, parse_value]
+    unreadable: tuple[type[Exception], ...] = (ValueError, TypeError, RecursionError)
+    if text.startswith(("[", "{")):  # of unquoted words; other words of YAML, such as `no`, stay words
+        import yaml
 
-
-def _yaml(text: str) -> Any:
-    """Lists and mappings of unquoted words; other words of YAML, such as `no`, stay words."""
-    if not text.startswith(("[", "{")):
-        raise ValueError(text)
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError(text) from None
+        readers.append(yaml.safe_load)
+        unreadable = (*unreadable, yaml.YAMLError)
+    for reader in readers:
+        with contextlib.suppress(*unreadable), warnings.catch_warnings():  # of an odd escape in a text
+            warnings.simplefilter("ignore")
+            value = reader(text)
+            if value != text:
+                # Through JSON: tuples become lists, and what JSON does not have, such as sets, stays text.
+                return json.loads(json.dumps(value))
+    return text

@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
-from downstream_runs.core import costs
 from downstream_runs.core.corpus import shortfall
-from downstream_runs.core.run import resolve_config, run_dir
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.recipes import rates
 from downstream_runs.runs import status
@@ -22,11 +21,17 @@ from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
-if TYPE_CHECKING:
-    from downstream_runs.core.run import RunPlan
-
 add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
+
+SHORT_RUN_GB = 0.03
+"""Of the disk, at most, for a run of a recipe that is not meant for a whole corpus."""
+FRAMES_GB_AN_HOUR = 3.3
+"""Stored frames of 12 x 768 values in fp16, 50 a second; twice that in fp32."""
+POOLED_GB = 74e-6
+"""A stored utterance of a task whose head takes the mean over frames: two vectors of 12 x 768 in fp32."""
+FILTERBANK_SHARE = 0.06
+"""What s3prl's fbank and mfcc take of that: up to 240 values at 100 frames a second."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,11 @@ class Line:
     """
 
     name: str
-    steps: str
-    state: str
-    hours: tuple[float, float] | None
-    after: tuple[int, ...]
     folder: Path
+    state: str
+    steps: str = ""
+    hours: tuple[float, float] | None = None
+    after: tuple[int, ...] = ()
     gb: float = 0.0
     searching: float = 0.0
 
@@ -57,15 +62,15 @@ class Line:
 def run(options: argparse.Namespace) -> int:
     """Print the plan as a table, then what all of it needs and takes."""
     rows = rows_of(options)
-    every = list(lines(rows))
-    left = [line for line in every if line.steps and line.state != "done"]
+    every = lines(rows)
+    runs = [line for line in every if line.steps]
+    left = [line for line in runs if line.state != "done"]
     out = options.out.expanduser().absolute()
     table = [COLUMNS, *((str(number), *line.cells(out)) for number, line in enumerate(every, 1))]
     print("\n".join(columns(table, right=())), end="\n\n")
-    done = sum(line.state == "done" for line in every if line.steps)
     for sentence in (
         *_needs(rows, options),
-        f"{done} of {done + len(left)} runs are done",
+        f"{len(runs) - len(left)} of {len(runs)} runs are done",
         *_rest(left),
         *_disk(rows, left, options.jobs or 1),
         "nothing was written; without `plan` it is done",
@@ -74,62 +79,59 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def lines(rows: Sequence[grid.Row]) -> Iterator[Line]:
+def lines(rows: Sequence[grid.Row]) -> list[Line]:
     """Runs, then the means and choices made of them, in the order in which they can be done."""
-    count = 0
+    every: list[Line] = []
     for row in rows:
         members = []
         for plan in row.members():
             units = grid.folds(plan)
-            for unit in units:
-                count += 1
-                yield _run(unit, len(units))
-            members.append(count)
+            every += [_run(unit, len(units)) for unit in units]
             if plan.task.folds:
-                after = tuple(range(count - len(units) + 1, count + 1))
-                count += 1
-                members[-1] = count
-                name = f"{grid.name(plan)}: mean over {len(units)} folds"
-                yield Line(name, "", _made(run_dir(plan)), None, after, run_dir(plan))
+                after = tuple(range(len(every) - len(units) + 1, len(every) + 1))
+                every.append(_made(f"{grid.name(plan)}: mean over {len(units)} folds", run_dir(plan), after))
+            members.append(len(every))
         if row.rates:
-            count += 1
             name = f"{grid.name(row.plan)}: best of {len(row.rates)} learning rates on dev"
-            yield Line(name, "", _made(row.folder()), None, tuple(members), row.folder())
+            every.append(_made(name, row.folder(), tuple(members)))
+    return every
+
+
+def _made(name: str, folder: Path, after: tuple[int, ...]) -> Line:
+    return Line(name, folder, "done" if (folder / RESULT).exists() else "to do", after=after)
 
 
 def _run(plan: RunPlan, folds: int) -> Line:
-    folder = run_dir(plan)
-    total = resolve_config(plan).get("runner", {}).get("total_steps") if plan.task.train_split else None
-    steps = f"{total:,}" if total else "no training"
-    recipe = plan.task.recipes[plan.recipe]
-    gb = costs.run_gb(plan.task, recipe) / folds
-    searching = costs.search_gb(plan.task, recipe) * costs.width(plan.upstream)
-    hours = _hours(plan, total, folds)
-    return Line(grid.name(plan), steps, _state(plan, folder), hours, (), folder, gb, searching)
+    folder, state, task = run_dir(plan), "to do", plan.task
+    if (folder / PLAN).exists():
+        run = status.of_run(folder)
+        how = "diverged" if run.state != "done" and sweep.diverged(plan) else run.state
+        state = how if run.state == "done" else f"{how} at {run.step:,}"
+    total = resolve_config(plan).get("runner", {}).get("total_steps") if task.train_split else None
+    full = task.recipes[plan.recipe].is_full
+    return Line(
+        grid.name(plan),
+        folder,
+        state,
+        steps=f"{total:,}" if total else "no training",
+        hours=_hours(plan, total, folds) if total and full else None,
+        gb=(task.cost.run_gb if full else SHORT_RUN_GB) / folds,
+        searching=task.cost.search_gb * _width(plan.upstream) if full else 0.0,
+    )
 
 
-def _state(plan: RunPlan, folder: Path) -> str:
-    if not (folder / PLAN).exists():
-        return "to do"
-    run = status.of_run(folder)
-    if run.state == "done":
-        return "done"
-    return f"{'diverged' if sweep.diverged(plan) else run.state} at {run.step:,}"
-
-
-def _made(folder: Path) -> str:
-    return "done" if (folder / RESULT).exists() else "to do"
-
-
-def _hours(plan: RunPlan, total: int | None, folds: int) -> tuple[float, float] | None:
+def _hours(plan: RunPlan, total: int, folds: int) -> tuple[float, float] | None:
     """Stock s3prl's published hours for the task, in proportion to the steps; a task's folds share them."""
-    published = plan.task.cost.hours
     full = plan.task.recipes["superb"].config.get("runner", {}).get("total_steps")
-    if not published or not total or not full or not plan.task.recipes[plan.recipe].is_full:
+    if not plan.task.cost.hours or not full:
         return None
-    low, high = (float(number) for number in (published.split("-") * 2)[:2])
-    share = total / full / folds
-    return low * share, high * share
+    low, high = (float(number) for number in (plan.task.cost.hours.split("-") * 2)[:2])
+    return low * total / full / folds, high * total / full / folds
+
+
+def _width(upstream: str) -> float:
+    """The size of an upstream's features in units of 12 layers of 768 values at 50 frames a second."""
+    return FILTERBANK_SHARE if upstream.startswith(("fbank", "mfcc")) else 1.0
 
 
 def _span(hours: tuple[float, float]) -> str:
@@ -140,12 +142,18 @@ def _span(hours: tuple[float, float]) -> str:
 def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[str]:
     """Each run prepares its corpus, computes or reads features, trains, selects, tests and scores."""
     yield "each run: prepare the corpus -> features -> train -> select on dev -> test -> score -> result.json"
-    plans = {row.plan.task.name: row.plan for row in rows}
-    for plan in plans.values():
-        where = "made on first use in" if options.demo else f"{plan.task.corpus.name}, expected in"
-        if not options.demo:
-            yield from _corpus(plan)
-        yield f"{plan.task.name} needs: {'a synthetic corpus, ' if options.demo else ''}{where} {plan.data}"
+    for name, plan in {row.plan.task.name: row.plan for row in rows}.items():
+        if options.demo:
+            yield f"{name} needs: a synthetic corpus, made on first use in {plan.data}"
+            continue
+        try:
+            standing = batch.look(plan, None)
+        except (UsageError, OSError) as error:
+            yield f"{name} would be skipped: {error}"
+        else:
+            if standing.partial:
+                yield f"{name}: {shortfall(standing.partial)}; labelled {', '.join(standing.labels)}"
+        yield f"{name} needs: {plan.task.corpus.name}, expected in {plan.data}"
     for row in {(row.plan.upstream, row.plan.task.name): row for row in rows}.values():
         for rate in rates.of_upstream(row.plan.upstream, row.plan.task.name):
             yield f"{row.plan.task.name}'s learning rate as published for {rate.line()}"
@@ -154,17 +162,6 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
             yield f"{upstream} needs: {plan.ckpt}"
         if plan.source is not None:
             yield f"{upstream} needs: {plan.source} at {plan.revision}"
-
-
-def _corpus(plan: RunPlan) -> Iterator[str]:
-    """What is wrong with a task's corpus, or how much there is of a partial one."""
-    try:
-        standing = batch.look(plan, None)
-    except (UsageError, OSError) as error:
-        yield f"{plan.task.name} would be skipped: {error}"
-        return
-    if standing.partial:
-        yield f"{plan.task.name}: {shortfall(standing.partial)}; labelled {', '.join(standing.labels)}"
 
 
 def _rest(left: Sequence[Line]) -> Iterator[str]:
@@ -206,6 +203,19 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
             continue
         exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
         if mode == "disk" or (mode == "auto" and exact and task.pooled):
-            what, gb = costs.store_gb(task, plan.features.precision)
-            stores[f"{plan.upstream}'s stored features, {what}"] = gb * costs.width(plan.upstream)
+            what, gb = _store(task, plan.features.precision)
+            stores[f"{plan.upstream}'s stored features, {what}"] = gb * _width(plan.upstream)
     return stores
+
+
+def _store(task: TaskSpec, precision: str) -> tuple[str, float]:
+    """What stored features are of, as tasks share them, and GB for 12 layers of 768.
+
+    Training crops that are random come only once and are not stored, so dev and test alone count there.
+    """
+    random = task.random_share == 1.0
+    splits = [split for name, split in task.corpus.splits.items() if name != "train" or not random]
+    if task.pooled:
+        return f"pooled {task.name}", sum(split.utterances for split in splits) * POOLED_GB
+    hours = sum(split.hours for split in splits)
+    return f"frames of {task.corpus.name}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)

@@ -15,9 +15,8 @@ from upstream_arm.common.errors import DONE
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A task, and one of its recipes."""
     parser.add_argument("task", metavar="TASK", help="e.g. asr")
-    parser.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", help="a name, or a FILE.yaml of your own, to check it"
-    )
+    about = "a name, or a FILE.yaml of your own, to check it"
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=about)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.cli.plans import features_of
 from downstream_runs.cli.run import run_parser
-from downstream_runs.core.program import NAMES, PROGRAM
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import NAMES, PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result

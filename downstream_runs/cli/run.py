@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
-from downstream_runs.core import demo, outcome
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run_folder import RESULT
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
@@ -72,11 +71,8 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
     from downstream_runs import engine
 
+    engine.run(plan, rerun=options.rerun, with_demo=options.demo)
     folder = engine.run_dir(plan)
-    with outcome.recorded(folder):
-        if options.demo:
-            demo.make(plan.task, plan.data)
-        engine.run(plan, rerun=options.rerun)
     result = folder / RESULT
     code = _table(str(result))
     print(f"\nresult: {result}\nrun:    {folder}")
@@ -89,15 +85,15 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
     skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
-    good = [str(row.result) for row in ended if row.result is not None]
+    good = [str(one.row.folder() / RESULT) for one in ended if not one.reason]
     if good:
         _table(*good)
-    bad = [row for row in ended if row.result is None]
-    for row in bad:
-        print(f"{grid.name(row.row.plan)}: {row.reason}" + (f" (log: {row.log})" if row.log else ""))
-    for one in rows:
-        if one.plan.task.name in skipped:
-            print(f"{grid.name(one.plan)}: skipped: {skipped[one.plan.task.name]}")
+    bad = [one for one in ended if one.reason]
+    for one in bad:
+        print(f"{grid.name(one.row.plan)}: {one.reason}" + (f" (log: {one.log})" if one.log else ""))
+    for row in rows:
+        if row.plan.task.name in skipped:
+            print(f"{grid.name(row.plan)}: skipped: {skipped[row.plan.task.name]}")
     print(f"\n{len(good)} of {len(rows)} runs have results, under {options.out}")
     return WRONG_USE if not usable else FAILED if bad or skipped else DONE
 

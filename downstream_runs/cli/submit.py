@@ -13,24 +13,14 @@ from upstream_arm.common.errors import DONE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The upstream, and which of its runs are taken."""
-    parser.add_argument("upstream", metavar="UPSTREAM", help="as in the runs, e.g. armhubert")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
-    )
-    parser.add_argument("--recipe", default="superb", metavar="NAME", help="runs to take (default: superb)")
-    parser.add_argument(
-        "--run",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="take this run for its task, whatever its recipe; may be given for each task",
-    )
-    parser.add_argument(
-        "--labelled",
-        action="store_true",
-        help="take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so",
-    )
+    add = parser.add_argument
+    add("upstream", metavar="UPSTREAM", help="as in the runs, e.g. armhubert")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
+    add("--recipe", default="superb", metavar="NAME", help="runs to take (default: superb)")
+    about = "take this run for its task, whatever its recipe; may be given for each task"
+    add("--run", type=Path, action="append", default=[], metavar="DIR", help=about)
+    about = "take labelled runs (demo, shortened, partial, ...) too; the zip's name and README say so"
+    add("--labelled", action="store_true", help=about)
 
 
 def run(options: argparse.Namespace) -> int:

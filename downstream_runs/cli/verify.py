@@ -11,12 +11,8 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The result, and where its corpus is."""
     parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="QbE's corpus, whose ground truth is needed, where it has moved",
-    )
+    about = "QbE's corpus, whose ground truth is needed, where it has moved"
+    parser.add_argument("--data", type=Path, metavar="DIR", help=about)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
-import importlib
+import fcntl
 import json
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from upstream_arm.common.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class PreparedData:
     `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
     `datarc.libri_root` or `loaderrc.train_dir`.
     `audio`: the files that a run may read, in an order that the corpus alone decides.
-    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.contents`); empty before
+    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.audio`); empty before
     they were looked at.
     `labels`, `deviations` and `partial` say how it differs from the official corpus, see `Standing`.
     `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.
@@ -110,7 +113,7 @@ class Corpus(abc.ABC):
     """The corpus of a task, as the task's part of s3prl needs it.
 
     `size`: on the disk, in words. `splits`: of the real corpus under one name a role: train, dev, test, and
-    QbE's documents. `demo`: the module whose `make(folder)` makes the synthetic corpus of this layout.
+    QbE's documents. `demo`: MODULE:FUNCTION, which makes the synthetic corpus of this layout in a folder.
     """
 
     name: str
@@ -138,9 +141,21 @@ class Corpus(abc.ABC):
         """Check the corpus below `data` and write what s3prl needs to `cache`; the rest as for `look`."""
 
     def make_demo(self, folder: Path) -> Path:
-        """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root."""
-        root: Path = importlib.import_module(self.demo).make(folder)
-        return root
+        """Make the synthetic corpus in `folder`, which `prepare` then finds as `data`; returns its root.
+
+        Tasks share corpora, so one process at a time. UsageError where it cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                root: Path = pkgutil.resolve_name(self.demo)(folder)
+                return root
+        except OSError as error:
+            raise UsageError(
+                f"the demo's corpus cannot be made in {folder.absolute()} ({error.strerror or error}): work "
+                "in a folder that can be written, with 1 GB of room, or give --out one"
+            ) from error
 
     @property
     def hours(self) -> float:

@@ -13,41 +13,10 @@ from typing import Any
 
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and torch (all devices), as s3prl does before a run and before each evaluation."""
-    import numpy as np
     import torch
 
-    random.seed(seed)
-    np.random.seed(seed)
+    seed_reading(seed)
     torch.manual_seed(seed)
-
-
-def random_states() -> dict[str, Any]:
-    """The states of every random generator, in types that torch.load(weights_only=True) reads."""
-    import numpy as np
-    import torch
-
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    version, internal, gauss = random.getstate()
-    return {
-        "python": [version, list(internal), gauss],
-        "numpy": [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
-        "torch": torch.get_rng_state(),
-        "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` took; states of devices that this machine lacks are left out."""
-    import numpy as np
-    import torch
-
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def seed_reading(seed: int) -> None:
@@ -63,20 +32,45 @@ def seed_reading(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-@contextlib.contextmanager
-def seeded_reading(seed: int | None) -> Iterator[None]:
-    """Read within it under that seed, as if nothing had been drawn; None: from the generators as they are."""
+def random_states(cuda: bool = True) -> dict[str, Any]:
+    """The states of every random generator, in types that torch.load(weights_only=True) reads."""
     import numpy as np
     import torch
 
+    numpys: Any = np.random.get_state(legacy=True)
+    kind, keys, *rest = numpys
+    version, internal, gauss = random.getstate()
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, keys.tolist(), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": list(torch.cuda.get_rng_state_all()) if cuda and torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put back what `random_states` took; states of devices that this machine lacks are left out."""
+    import numpy as np
+    import torch
+
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+@contextlib.contextmanager
+def seeded_reading(seed: int | None) -> Iterator[None]:
+    """Read within it under that seed, as if nothing had been drawn; None: from the generators as they are."""
     if seed is None:
         yield
         return
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    states = random_states(cuda=False)
     seed_reading(seed)
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        restore_random_states(states)

@@ -6,84 +6,67 @@ name folders of the corpus, `data_keys` say how they are divided or cut, `fixed_
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from downstream_runs.core.settings import leaves
+from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.core.task import Selection, TaskSpec
 
 OTHER_DATA = "other-data"
 """The label of a run whose data settings are not the official ones."""
 
 EVALUATED = "runner.eval_dataloaders"
-_MISSING = object()
 
 
 def require(task: TaskSpec, config: Mapping[str, Any]) -> None:
     """UsageError for a setting that cannot be changed, and for one that names no usable folders or splits."""
+    own, official = _settings(task, config)
     for key in task.fixed_keys:
-        found, official = _value(config, key), _official(task, key)
-        if found != official:
+        if own.get(key) != official.get(key):
             raise UsageError(
-                f"{key} is {found!r}, {official!r} was expected: {task.name}'s numbers are defined for that "
-                "alone; leave it out"
+                f"{key} is {own.get(key)!r}, {official.get(key)!r} was expected: {task.name}'s numbers are "
+                "defined for that alone; leave it out"
             )
     if task.check is not None:
         task.check(config, task.recipes["superb"].config)
     for key in task.split_keys.values():
-        names = _value(config, key)
+        names = own[key]
         plain = all(isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) for name in names)
         if not names or not plain or len(set(names)) != len(names):
             raise UsageError(
                 f"{key} is {names!r}, expected a list of folders of the corpus, each once, such as "
-                f"{_official(task, key)!r}"
+                f"{official[key]!r}"
             )
-    evaluated = _value(config, EVALUATED)
     known = (*task.dev_splits, *task.test_splits)
     needed = () if task.selection is None else (task.selection.split,)
-    if evaluated is not _MISSING and not set(needed) <= set(evaluated) <= set(known):
+    if EVALUATED in own and not set(needed) <= set(own[EVALUATED]) <= set(known):
         raise UsageError(
-            f"{EVALUATED} is {evaluated!r}, expected a list of {' and '.join(known)}"
+            f"{EVALUATED} is {own[EVALUATED]!r}, expected a list of {' and '.join(known)}"
             + (f" with {needed[0]}, on which the checkpoint is chosen" if needed else "")
         )
 
 
 def labels(task: TaskSpec, config: Mapping[str, Any]) -> tuple[str, ...]:
     """`("other-data",)` where a setting of the data is not the official one."""
+    own, official = _settings(task, config)
     keys = (*task.split_keys.values(), *task.data_keys)
-    return (OTHER_DATA,) if any(_value(config, key) != _official(task, key) for key in keys) else ()
+    return (OTHER_DATA,) if any(own.get(key) != official.get(key) for key in keys) else ()
 
 
 def read(task: TaskSpec, config: Mapping[str, Any]) -> dict[str, str]:
     """What s3prl's splits are called in all that is written: another name where other folders were read."""
-    names = {}
-    for split, key in task.split_keys.items():
-        folders = _value(config, key)
-        names[split] = split if folders == _official(task, key) else " + ".join(folders)
-    return names
+    own, official = _settings(task, config)
+    return {
+        split: split if own[key] == official[key] else " + ".join(own[key])
+        for split, key in task.split_keys.items()
+    }
 
 
-def selection(task: TaskSpec, config: Mapping[str, Any]) -> Selection | None:
-    """The task's rule, its split called by what was read."""
-    rule = task.selection
-    if rule is None:
-        return None
-    return dataclasses.replace(rule, split=read(task, config).get(rule.split, rule.split))
-
-
-def named(task: TaskSpec, config: Mapping[str, Any]) -> TaskSpec:
-    """The task with its rule as `selection` gives it."""
-    return dataclasses.replace(task, selection=selection(task, config))
-
-
-def original(task: TaskSpec, config: Mapping[str, Any], name: str) -> str:
-    """The test split of s3prl's that is called `name`; `name` itself where none is."""
-    names = read(task, config)
-    return next((split for split in task.test_splits if names.get(split, split) == name), name)
+def name(task: TaskSpec, config: Mapping[str, Any], split: str) -> str:
+    """What one of s3prl's splits is called."""
+    return read(task, config).get(split, split)
 
 
 def deviations(task: TaskSpec, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -95,12 +78,6 @@ def deviations(task: TaskSpec, config: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _official(task: TaskSpec, key: str) -> Any:
-    return _value(task.recipes["superb"].config, key)
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
-    return value
+def _settings(task: TaskSpec, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's settings and the official ones, by dotted keys."""
+    return dict(leaves(config)), dict(leaves(task.recipes["superb"].config))

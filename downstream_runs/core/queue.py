@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import getpass
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from downstream_runs.core import records, run_folder
-from upstream_arm.common.errors import UsageError
 
 JOBS = Path(run_folder.JOBS)
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})
@@ -44,19 +42,11 @@ class Job:
         return "" if states is None or self.end.exists() else states.get(self.name, "")
 
 
-def require_slurm(hint: str) -> None:
-    """UsageError if this machine cannot submit jobs."""
-    if shutil.which("sbatch") is None or shutil.which("squeue") is None:
-        raise UsageError(f"there is no sbatch on PATH, which {hint}")
-
-
 def states() -> dict[str, str] | None:
     """Job -> state of every job of this user that Slurm still knows; None where Slurm gives no answer."""
-    if shutil.which("squeue") is None:
-        return None
     asked = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
     done = _slurm([*asked, f"--user={getpass.getuser()}"])
-    if isinstance(done, str) or done.returncode != 0:
+    if done.returncode != 0:
         return None
     pairs = (line.strip().split("|") for line in done.stdout.splitlines() if "|" in line)
     return {job: state for job, state, *_ in pairs}
@@ -65,17 +55,15 @@ def states() -> dict[str, str] | None:
 def cancel(job: Job) -> str | None:
     """Take a job from the queue, or stop it; returns Slurm's complaint, or None."""
     done = _slurm(["scancel", job.name])
-    if isinstance(done, str):
-        return done
     return done.stderr.strip() or "scancel failed" if done.returncode else None
 
 
-def _slurm(words: Sequence[str]) -> subprocess.CompletedProcess[str] | str:
-    """What a program of Slurm's answers; or why it gives no answer."""
+def _slurm(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """What a program of Slurm's answers; code 1 and the reason where it gives no answer."""
     try:
         return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+        return subprocess.CompletedProcess(words, 1, "", str(error))
 
 
 def record(out: Path, run: str, job: Job) -> None:

@@ -40,13 +40,13 @@ class Range:
 
     def holds(self, value: object) -> bool:
         """Whether a setting may have this value."""
-        if not self.many and not self.pair:
-            return self._one(value)
-        if not isinstance(value, list) or not all(map(self._one, value)):
-            return False
-        return not self.pair or (len(value) == 2 and value[0] < value[1])
-
-    def _one(self, value: object) -> bool:
+        if self.many or self.pair:
+            one = Range(self.low, self.high, self.whole, self.open_, self.also)
+            return (
+                isinstance(value, list)
+                and all(map(one.holds, value))
+                and (not self.pair or (len(value) == 2 and value[0] < value[1]))
+            )
         if any(value is other or (value == other and type(value) is type(other)) for other in self.also):
             return True
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
@@ -114,37 +114,30 @@ def check(config: Mapping[str, Any]) -> None:
     """UsageError for the first setting of a whole configuration that no run can have."""
     for key, value in _settings(config):
         last = key.rpartition(".")[2]
-        wanted = RANGES.get(last)
+        values = value if isinstance(value, list) else [value]
+        wanted: object = None
+        if last in RANGES:
+            wanted = None if RANGES[last].holds(value) else RANGES[last]
+        elif not all(one is None or isinstance(one, (bool, str)) or ANY.holds(one) for one in values):
+            wanted = "a word, a number or a truth value, or a list of such"
+        else:
+            words = [one for one in values if isinstance(one, str)]
+            if last in NAMED and not all(map(NAME.fullmatch, words)):
+                wanted = "a plain name of letters, digits and underscores"
+            elif not all(WORD.fullmatch(word) and len(word) <= 200 for word in words):
+                wanted = "a word of letters, digits, dots, dashes and underscores"
         if wanted is not None:
-            if not wanted.holds(value):
-                raise _wrong(key, value, wanted)
-            continue
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str):
-                _check_word(key, last, one)
-            elif not (one is None or isinstance(one, bool) or ANY.holds(one)):
-                raise _wrong(key, value, "a word, a number or a truth value, or a list of such")
+            raise UsageError(f"{key} is {shown(value)}, expected {wanted}")
     for block in ("optimizer", "scheduler"):  # no schedule is a schedule of no settings
         if block in config and "name" not in config[block] and (config[block] or block == "optimizer"):
             raise UsageError(f"the settings {block}.* have no {block}.name: add it with -o {block}.name=NAME")
 
 
-def _check_word(key: str, last: str, word: str) -> None:
-    if last in NAMED and not NAME.fullmatch(word):
-        raise _wrong(key, word, "a plain name of letters, digits and underscores")
-    if not WORD.fullmatch(word) or len(word) > 200:
-        raise _wrong(key, word, "a word of letters, digits, dots, dashes and underscores")
-
-
-def _wrong(key: str, value: object, wanted: object) -> UsageError:
-    return UsageError(f"{key} is {shown(value)}, expected {wanted}")
-
-
-def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _settings(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting as (dotted key, value); UsageError for a key that is no name."""
     for name, value in config.items():
-        if not WORD.fullmatch(name):
-            raise UsageError(f"{shown(prefix + name)} is no name of a setting")
+        if not isinstance(name, str) or not WORD.fullmatch(name):
+            raise UsageError(f"{shown(f'{prefix}{name}')} is no name of a setting, which is a word")
         if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{name}.")
         else:

@@ -10,6 +10,7 @@ that only add to what is there (ADDED): files of earlier versions are read as if
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,10 +22,11 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from downstream_runs.core.jsontypes import check_fields, from_mapping, json_value
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.efficiency import Efficiency, Quantized
+from downstream_runs.core.jsontypes import check_fields, filled, from_mapping, json_value
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import read_text
 from upstream_arm.published_states import STATES
 
@@ -99,7 +101,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name", "split", "selection")
+        filled(self, "name", "split", "selection")
         counted = {"errors", "length"} <= self.counts.keys()
         if self.name in ERROR_RATES and not counted:
             raise ReportError(f"{self.name} comes without its counts, 'errors' and 'length' were expected")
@@ -115,6 +117,9 @@ class Metric:
                 f"{self.name} is {self.value!r} {self.unit}, but {errors} errors in a length of {length} "
                 f"give {expected!r}"
             )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.{2 if self.unit == 'percent' else 4}f}"
 
 
 @dataclass(frozen=True)
@@ -134,54 +139,8 @@ class Corpus:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name")
+        filled(self, "name")
         _check_sha256(self.hash, "hash")
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What quantizing made of an upstream.
-
-    kind: `int8`, dynamic.
-    layers: how many linear layers it has, all of which were quantized.
-    bytes, float_bytes: of parameters and buffers, after and before.
-    rtf, float_rtf: seconds of computation for a second of audio on `machine`, after and before.
-    machine: the processor in words, with the number of threads.
-    """
-
-    kind: Literal["int8"]
-    layers: int
-    bytes: int
-    float_bytes: int
-    rtf: float
-    float_rtf: float
-    machine: str
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        _filled(self, "layers", "bytes", "float_bytes", "machine")
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """What an upstream costs by itself.
-
-    parameters: all, shared ones once.
-    macs: multiply-accumulates of SUPERB's 32 utterances; null where they cannot be counted.
-    rtf: real-time factor, seconds of computation for a second of audio.
-    peak_memory: bytes of its weights and buffers and of the most that its tensors take while it encodes.
-    machine: what rtf and peak_memory were measured on.
-    """
-
-    parameters: int
-    macs: int | None
-    rtf: float
-    peak_memory: int
-    machine: str
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        _filled(self, "machine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,7 +228,7 @@ class Result:
         check_fields(self)
         if self.schema_version != SCHEMA_VERSION:
             raise ReportError(f"schema_version is {self.schema_version}, {SCHEMA_VERSION} was expected")
-        _filled(self, "upstream", "task", "recipe", "command", "device", "states")
+        filled(self, "upstream", "task", "recipe", "command", "device", "states")
         self._check_names()
         self._check_hashes()
         for name in ("steps", "wall_seconds", "upstream_parameters"):
@@ -346,6 +305,15 @@ def write(path: Path, result: Result) -> Result:
     return dataclasses.replace(result, content_sha256=content["content_sha256"])
 
 
+def write_unless_same(path: Path, result: Result) -> Result:
+    """`write`, unless a result is there that was made from the same files: it keeps its date and its hash."""
+    with contextlib.suppress(ReportError):
+        written = read(path)
+        if written.artefacts == result.artefacts:
+            return written
+    return write(path, result)
+
+
 def read(path: Path) -> Result:
     """Read and check the result at `path`; ReportError, one sentence with the file's name, if unusable."""
     try:
@@ -391,12 +359,6 @@ def _sha256(value: Any) -> str:
     except ValueError:
         raise ReportError("a number is not finite, finite numbers were expected") from None
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _filled(instance: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(instance, name):
-            raise ReportError(f"{name} is empty, a value was expected")
 
 
 def _check_sha256(value: str, where: str) -> None:

@@ -30,13 +30,17 @@ A file of tensors has its SHA-256 beside it, in a file of its name with `.sha256
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from upstream_arm.common import lock
-from upstream_arm.common.files import read_json
+from upstream_arm.common.files import atomic_write_text, read_json
 
 CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
 RATES, SWEEP_SUFFIX = "rates", "-sweep"
@@ -72,6 +76,21 @@ class RunFolder:
         """Whether there is a result."""
         return (self.path / RESULT).exists()
 
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """An attempt at the run: it leaves the reason of a failure in the folder, until the next one."""
+        outcome = self.path / OUTCOME
+        with contextlib.suppress(OSError):
+            outcome.unlink(missing_ok=True)
+        try:
+            yield
+        except Exception as error:
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            # The run's own error is what must be told, also where its folder cannot be written.
+            with contextlib.suppress(OSError):
+                atomic_write_text(outcome, json.dumps({"said": str(error), "time": now}) + "\n")
+            raise
+
     def failure(self) -> str:
         """Why the last attempt failed, in words; empty where it did not."""
         return str((read_json(self.path / OUTCOME) or {}).get("said", ""))
@@ -85,21 +104,10 @@ class RunFolder:
         found = sorted((self.path / CHECKPOINTS).glob("step-*.pt"), reverse=True)
         return {int(path.stem.split("-")[1]): path for path in found}
 
-    def clear(self) -> None:
-        """Remove everything but the lock."""
-        for path in self.path.iterdir():
-            if path.name != LOCK:
-                _remove(path)
-
-    def remove_temporary(self) -> None:
-        """Remove what a killed process was writing."""
-        for pattern in (".*.tmp", f"{CHECKPOINTS}/.*.tmp"):
-            for path in self.path.glob(pattern):
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    def remove(self, *patterns: str) -> None:
+        """Remove what matches the patterns, by default everything, but the lock."""
+        for path in [path for pattern in patterns or ("*",) for path in self.path.glob(pattern)]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Standing
+from downstream_runs.core.corpus import Corpus
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
@@ -207,21 +207,6 @@ class TaskSpec:
     crop_seconds: float | None = None
     pooled: bool = False
     frame_labels: bool = False
-
-    @property
-    def look(self) -> Callable[..., Standing]:
-        """The corpus's."""
-        return self.corpus.look
-
-    @property
-    def prepare(self) -> Callable[..., PreparedData]:
-        """The corpus's."""
-        return self.corpus.prepare
-
-    @property
-    def demo(self) -> Callable[[Path], Path]:
-        """The corpus's `make_demo`."""
-        return self.corpus.make_demo
 
     @property
     def trained_seconds(self) -> float:

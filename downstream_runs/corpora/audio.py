@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from downstream_runs.core.corpus import Problem
+from downstream_runs.audio import RESTORE, AudioProblem
+from downstream_runs.core.corpus import PreparedData, Problem
+from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
@@ -28,7 +31,8 @@ SHORTEST = 560
 SMALL = 8192
 """Bytes: a wav of one channel with fewer samples than `SHORTEST` is smaller, whatever its encoding."""
 
-RESTORE = "restore that file from the corpus"
+SAMPLED, SAMPLED_BYTES = 256, 1 << 16
+"""Files of which a run remembers the first bytes, and how many of them, see `sampled`."""
 
 _UNKNOWN_LENGTH = 1 << 40
 """libsndfile gives the largest integer there is for a flac whose header leaves the length open."""
@@ -43,99 +47,49 @@ class Form:
     channels: int
 
 
-class AudioProblem(Exception):
-    """A file that cannot be used: one sentence that names it and says what was found and expected."""
-
-
 def length(path: Path) -> int:
     """The length of a 16 kHz, one-channel file in samples, from its header alone.
 
     Raises AudioProblem if the file is absent, empty, unreadable, of another rate, of several channels or of
     fewer samples than `SHORTEST`.
-    A file that was cut short keeps its header: only `decode` notices that.
+    A flac that was cut short keeps its header: only `decode` notices that.
     """
-    form = _header(path)
+    return _usable(path, form(path))
+
+
+def decode(path: Path, shortest: int = SHORTEST) -> int:
+    """Decode the whole file and return its length in samples; AudioProblem as of `length` and `form`."""
+    return _usable(path, form(path, decoded=True), shortest)
+
+
+def form(path: Path, *, decoded: bool = False) -> Form:
+    """What a file of any rate and number of channels holds, by its header, or with all of it `decoded`.
+
+    Raises AudioProblem if it is absent, empty or no audio; when decoding, also if fewer samples come out
+    than the header promises, and if one of them is no finite number.
+    """
+    from downstream_runs.audio.files import FLOATS, open_audio, read_frames
+
+    with open_audio(path) as audio:
+        if not 0 < audio.frames < _UNKNOWN_LENGTH:
+            raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
+        if decoded:
+            read_frames(audio, "float32" if audio.subtype in FLOATS else "int16")
+        return Form(int(audio.frames), int(audio.samplerate), int(audio.channels))
+
+
+def _usable(path: Path, form: Form, shortest: int = SHORTEST) -> int:
     if form.rate != SAMPLE_RATE:
         raise AudioProblem(f"{path} is sampled at {form.rate:,} Hz, {SAMPLE_RATE:,} Hz was expected")
     if form.channels != 1:
         raise AudioProblem(f"{path} has {form.channels} channels, one was expected")
-    if form.samples < SHORTEST:
+    if form.samples < shortest:
+        why = " (two frames of 25 ms)" if shortest == SHORTEST else ""
         raise AudioProblem(
             f"{path} has {form.samples:,} sample{'s'[: form.samples - 1]} at {SAMPLE_RATE:,} Hz, at least "
-            f"{SHORTEST:,} were expected (two frames of 25 ms)"
+            f"{shortest:,} were expected{why}"
         )
     return form.samples
-
-
-def decode(path: Path) -> int:
-    """Decode the whole file and return its length in samples.
-
-    Raises AudioProblem where `length` does, if fewer samples come out than the header promises, and if one of
-    them is no finite number.
-    """
-    length(path)
-    return decode_any(path).samples
-
-
-def decode_any(path: Path) -> Form:
-    """Decode the whole of a file of any rate and number of channels.
-
-    Raises AudioProblem if it is absent, empty, damaged or cut short, or if a sample is no finite number.
-    """
-    import soundfile
-
-    from downstream_runs.audio.files import FLOATS, missing_bytes, require_finite
-
-    form = _header(path)
-    lost = missing_bytes(path)
-    if lost:
-        raise AudioProblem(f"{path} is cut short: it ends {lost:,} bytes before the length in its header")
-    promises = f"its header promises {form.samples:,} samples and"
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            samples = file.read(dtype="float32" if file.subtype in FLOATS else "int16")
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = _reason(error)
-        raise AudioProblem(
-            f"{path} is cut short or damaged: {promises} decoding stopped ({reason})"
-        ) from None
-    if len(samples) != form.samples:
-        raise AudioProblem(f"{path} is cut short: {promises} {len(samples):,} could be decoded")
-    try:
-        require_finite(path, samples)
-    except UsageError as error:
-        raise AudioProblem(str(error)) from None
-    return form
-
-
-def _header(path: Path) -> Form:
-    import soundfile
-
-    _require_bytes(path)
-    try:
-        header = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise AudioProblem(f"{path} cannot be read as audio ({_reason(error)})") from None
-    if not 0 < header.frames < _UNKNOWN_LENGTH:
-        raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
-    return Form(int(header.frames), int(header.samplerate), int(header.channels))
-
-
-def _require_bytes(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise AudioProblem(f"{path} cannot be read ({_reason(error)})") from None
-    if size == 0:
-        raise AudioProblem(f"{path} is empty (0 bytes)")
-
-
-def _reason(error: Exception) -> str:
-    """The library's own words without the path, which the sentence around names already."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    words = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return words.removeprefix("Error : ")
 
 
 @dataclass(frozen=True)
@@ -152,28 +106,26 @@ class AudioFile:
     changed_ns: int
 
     @classmethod
-    def at(cls, path: Path, root: Path) -> AudioFile:
-        """The file at `path`, called by its path below `root`, or by all of it where it lies elsewhere."""
-        return cls.named(path, (path.relative_to(root) if path.is_relative_to(root) else path).as_posix())
-
-    @classmethod
-    def named(cls, path: Path, name: str) -> AudioFile:
-        """The file at `path` under the name that lists give it."""
+    def at(cls, path: Path, root: Path | None = None, name: str = "") -> AudioFile:
+        """The file at `path`, called `name`, or by its path below `root`, or by all of it elsewhere."""
+        if root is not None and path.is_relative_to(root):
+            name = path.relative_to(root).as_posix()
         try:
             status = path.stat()
         except OSError:
-            return cls(path, name, None, 0)
-        return cls(path, name, status.st_size, status.st_mtime_ns)
+            return cls(path, name or str(path), None, 0)
+        return cls(path, name or str(path), status.st_size, status.st_mtime_ns)
+
+    @property
+    def line(self) -> str:
+        """Its name and size, as hashes of listings have them."""
+        return f"{self.name}\t{self.size}\n"
 
 
-def listing_hash(files: Iterable[AudioFile], texts: Iterable[str] = ()) -> str:
-    """SHA-256 over names and sizes of `files` and over `texts`: all that decides a run but the samples."""
-    digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.path):
-        digest.update(f"{file.name}\t{file.size}\n".encode())
-    for text in texts:
-        digest.update(hashlib.sha256(text.encode()).digest())
-    return digest.hexdigest()
+def listing_hash(files: Iterable[AudioFile], lists: Iterable[str] = ()) -> str:
+    """SHA-256 over names and sizes of `files` and over `lists`: all that decides a run but the samples."""
+    names = (file.line for file in sorted(files, key=lambda file: file.path))
+    return texts.digest([*names, *(hashlib.sha256(text.encode()).digest() for text in lists)])
 
 
 def spread(items: Sequence[Item], number: int | None) -> list[Item]:
@@ -186,47 +138,119 @@ def spread(items: Sequence[Item], number: int | None) -> list[Item]:
     return [items[round(index * step)] for index in range(number)]
 
 
-def problems(files: Sequence[AudioFile], number: int | None, what: str, shortest: int = 1) -> list[Problem]:
+def sampled(data: PreparedData) -> PreparedData:
+    """`data` with its hash over a sample of the audio's bytes too; the list of its files is left out.
+
+    The hashes of the corpora are over names and sizes (or lengths), lists and transcripts: reading 31 GB
+    before each run is no check that anybody would wait for. Wavs that are written anew in their places,
+    louder or with less noise, keep all that, and a finished run would be handed back as if it were of them.
+    So the first 64 KiB of 256 files, spread evenly over the corpus, are hashed too. Times of change say
+    nothing here: a copy has new ones. Not seen is a change that keeps names and sizes and touches none of
+    these files, or only what comes after the first two seconds of 16-bit speech. The former hash stays as
+    `listing_sha256`. UsageError for a file that cannot be read.
+    """
+    if not data.audio:
+        return data
+    digest = texts.digest([f"{data.sha256}\n{sample_hash(data.audio)}\n"])
+    return dataclasses.replace(data, sha256=digest, listing_sha256=data.sha256, audio=())
+
+
+def sample_hash(files: Sequence[Path]) -> str:
+    """SHA-256 over the beginnings of `SAMPLED` of the files, in the order given."""
+    digest = hashlib.sha256()
+    for path in spread(files, SAMPLED):
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.sha256(file.read(SAMPLED_BYTES)).digest())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"{path} cannot be read ({reason}); make it readable, or restore it") from None
+    return digest.hexdigest()
+
+
+def problems(
+    files: Sequence[AudioFile], number: int | None, what: str, shortest: int = SHORTEST
+) -> list[Problem]:
     """Which of `files` are empty or absent, and what is wrong with those that are decoded.
 
     Decoded are `number` of them, spread evenly (None: all), and unless that is 0 also those that may be too
     short by their size. Each should be 16 kHz, one channel and `shortest` samples or more.
     """
-    from tqdm import tqdm
-
-    bad = {file.name: _unreadable(file.path) for file in files if not file.size}
     chosen = {file.name for file in spread(files, number)}
     opened = [
-        file for file in files if file.size and (file.name in chosen or (number != 0 and file.size < SMALL))
+        file for file in files if not file.size or file.name in chosen or (number != 0 and file.size < SMALL)
     ]
-    # Threads suffice: libsndfile decodes outside the interpreter's lock.
+    results = in_threads(lambda path: decode(path, shortest), opened, f"decode {what}")
+    return [result for _, result in results if isinstance(result, Problem)]
+
+
+def in_threads(
+    function: Callable[[Path], int], files: Sequence[AudioFile], what: str
+) -> Iterator[tuple[AudioFile, int | Problem]]:
+    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
+    from tqdm import tqdm
+
+    def one(file: AudioFile) -> int | Problem:
+        try:
+            return function(file.path)
+        except AudioProblem as problem:
+            return Problem(problem.what, RESTORE)
+
+    # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
-        results = pool.map(lambda file: _problem(file.path, shortest), opened)
-        bar = tqdm(results, total=len(opened), desc=f"decode {what}", unit="file", disable=None, leave=False)
-        bad.update({file.name: text for file, text in zip(opened, bar, strict=True) if text})
+        shown = tqdm(
+            pool.map(one, files), total=len(files), desc=what, unit="file", disable=None, leave=False
+        )
+        yield from zip(files, shown, strict=True)
     finally:
-        # An interrupted check ends now, not after the files that are still queued.
+        # What is interrupted ends now, not after the files that are still queued.
         pool.shutdown(cancel_futures=True)
-    return [Problem(bad[file.name], RESTORE) for file in files if file.name in bad]
 
 
-def _unreadable(path: Path) -> str:
-    try:
-        _require_bytes(path)
-    except AudioProblem as problem:
-        return str(problem)
-    return f"{path} cannot be read"
+def measure(
+    files: Sequence[AudioFile], number_of: Callable[[Path], int], table: Path, what: str
+) -> tuple[dict[str, int], list[Problem]]:
+    """`number_of` each file by the file's name, and what is wrong with those that give AudioProblem.
+
+    `table` keeps the numbers, a line `NUMBER SIZE CHANGED_NS NAME` a file, and only grows: a file that has
+    changed since gets another line, and what was killed goes on where it stopped. UsageError where it cannot
+    be written.
+    """
+    with texts.writing(table):
+        known = _measured(table)
+        numbers = {file.name: known[_key(file)] for file in files if _key(file) in known}
+        missing = [file for file in files if file.name not in numbers]
+        problems = []
+        if missing:
+            table.parent.mkdir(parents=True, exist_ok=True)
+            with table.open("ab", buffering=0) as save:
+                for file, result in in_threads(number_of, missing, what):
+                    if isinstance(result, Problem):
+                        problems.append(result)
+                        continue
+                    numbers[file.name] = result
+                    # At once, so that two runs cannot mix their lines; the first newline ends a line that a
+                    # kill left unfinished.
+                    save.write(f"\n{result} {_key(file)}\n".encode("utf-8", "surrogateescape"))
+    return numbers, problems
 
 
-def _problem(path: Path, shortest: int) -> str | None:
-    try:
-        samples = decode(path)
-    except AudioProblem as problem:
-        return str(problem)
-    if samples < shortest:
-        return f"{path} has {samples:,} samples at {SAMPLE_RATE:,} Hz, at least {shortest:,} were expected"
-    return None
+def _key(file: AudioFile) -> str:
+    return f"{file.size} {file.changed_ns} {file.name}"
+
+
+def _measured(table: Path) -> dict[str, int]:
+    """What earlier runs saved. The last line may be one that a kill cut off: it has no newline."""
+    if not table.is_file():
+        return {}
+    known: dict[str, int] = {}
+    *lines, _ = table.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    for line in lines:
+        number, _, key = line.partition(" ")
+        if number.isascii() and number.isdigit() and key.count(" ") >= 2:
+            known[key] = int(number)
+    return known
 
 
 def write_audio(path: Path, wave: object, rate: int = SAMPLE_RATE) -> int:

@@ -7,19 +7,22 @@ its folders and lists are read into a `Listing`, and what s3prl must be written.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Standing
+from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Split, Standing
 from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
 from downstream_runs.corpora import audio, folders, markers
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm.common.errors import UsageError
 
 Content = TypeVar("Content")
+
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -38,28 +41,48 @@ class Request:
 class Listing(Generic[Content]):
     """What a corpus's folders and lists hold; nothing was decoded.
 
-    counts: items of each part that the official corpus is counted by. audio: the files of each part, in the
-    order that the corpus decides. content: what the corpus's own module needs of it. shortest: samples that a
-    file of a part must have. roots: all folders that may carry the marks of a made corpus. labels,
-    deviations: what sets it apart beside counts and marks. again: what to do for the official counts, where
-    that is not to get the corpus again.
+    audio: the files of each part, in the order that the corpus decides. content: what the corpus's own module
+    needs of it. counts: items of each part that the official corpus is counted by, where not the files.
+    shortest: samples that a file of a part must have. roots: all folders that may carry the marks of a made
+    corpus. labels, deviations: what sets it apart beside counts and marks. again: what to do for the official
+    counts, where that is not to get the corpus again.
     """
 
     root: Path
-    counts: Mapping[str, int]
     audio: Mapping[str, Sequence[AudioFile]]
     content: Content
     problems: Sequence[str] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
     shortest: Mapping[str, int] = field(default_factory=dict)
     roots: tuple[Path, ...] = ()
     labels: Sequence[str] = ()
     deviations: Sequence[str] = ()
     again: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.counts:
+            counts = {part: len(files) for part, files in self.audio.items()}
+            object.__setattr__(self, "counts", counts)
+
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """Of all audio."""
-        return tuple(file.path for files in self.audio.values() for file in files)
+    def files(self) -> list[AudioFile]:
+        """All audio."""
+        return [file for files in self.audio.values() for file in files]
+
+    @property
+    def by_name(self) -> dict[str, AudioFile]:
+        """All audio by its names."""
+        return {file.name: file for file in self.files}
+
+    def prepared(self, sha256: str, settings: Mapping[str, object], **others: Any) -> PreparedData:
+        """What `written` gives: the hash, what s3prl must be told, and what differs from the listing."""
+        return PreparedData(
+            **{"root": self.root, "utterances": self.counts, **others},
+            sha256=sha256,
+            settings={
+                key: value if isinstance(value, list) else str(value) for key, value in settings.items()
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,9 @@ class CheckedCorpus(Corpus):
     """A corpus whose files and lists are checked before s3prl reads them.
 
     title: what messages call it. get: how one gets it, as the beginning of a sentence. places: the folders in
-    the user's that may be its root, which may also be that folder itself; `holds(root)` tells, and `sign`
-    says what it looks for. instead(data): a sentence on what lies there instead, or nothing.
+    the user's that may be its root, which may also be that folder itself; a root has a file or folder of one
+    of the patterns in `holds`, and `sign` says so in words. instead(data): a sentence on what lies there
+    instead, or nothing.
     official: items of each part of the whole corpus; items: what they are, where not utterances.
     listed(request): the listing, UsageError for lists that cannot be read. written(listing, cache, config):
     what s3prl needs.
@@ -78,10 +102,10 @@ class CheckedCorpus(Corpus):
 
     title: str
     get: str
-    places: tuple[str, ...]
-    holds: Callable[[Path], bool]
+    places: Sequence[str]
+    holds: Sequence[str]
     sign: str
-    official: Mapping[Any, int]
+    official: Mapping[str, int]
     listed: Callable[[Request], Listing[Any]]
     written: Callable[[Listing[Any], Path, Mapping[str, Any]], PreparedData]
     items: Mapping[str, str] = field(default_factory=dict)
@@ -104,29 +128,29 @@ class CheckedCorpus(Corpus):
         standing = self.standing(listing, partial, self.decoded)
         prepared = self.written(listing, cache, config)
         facts = standing.and_also(prepared.deviations).facts
-        return dataclasses.replace(prepared, root=listing.root, audio=listing.paths, **facts)
+        paths = tuple(file.path for file in listing.files)
+        return dataclasses.replace(prepared, audio=paths, **facts)
 
     def request(
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
     ) -> Request:
         """Find the root in `data`; UsageError where there is none, and for a corpus that is half made."""
         root = self.find(data).resolve()
-        for mark in markers.marks(root):
-            if markers.read_manifest(root, mark) is None:
+        for label in markers.labels(root):
+            if markers.read_manifest(root, label) is None:
                 raise UsageError(
-                    f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json; "
+                    f"{root} is a half made {label} corpus: it has no readable {label.upper()}.json; "
                     f"{self._again(root)}"
                 )
-        return Request(data, root, cache, config, partial and not markers.marks(root))
+        return Request(data, root, cache, config, partial and not markers.labels(root))
 
     def find(self, data: Path) -> Path:
         """The corpus's root in `data`; UsageError that says what was looked for and how to get it."""
         data = folders.place(data)
-        for place in self.places:
-            if self.holds(data / place) or markers.marks(data / place):
-                return data / place
-        if self.holds(data):
-            return data
+        for root in (*(data / place for place in self.places), data):
+            holds = any(True for pattern in self.holds for _ in root.glob(pattern))
+            if holds or (root != data and markers.labels(root)):
+                return root
         if self.instead is not None and (other := self.instead(data)):
             raise UsageError(other)
         looked = ", ".join(str(data / place) for place in self.places)
@@ -143,22 +167,20 @@ class CheckedCorpus(Corpus):
         made with, any other the official counts, unless `partial` allows less.
         """
         roots = listing.roots or (listing.root,)
-        made = any(markers.marks(root) for root in roots)
-        problems = [*_made_otherwise(roots, listing.paths), *listing.problems]
+        made = any(markers.labels(root) for root in roots)
+        problems = [*_made_otherwise(roots, [file.path for file in listing.files]), *listing.problems]
         if self.opened:
             for part, files in listing.audio.items():
-                problems += audio.problems(files, decoded, str(part), listing.shortest.get(part, 1))
+                shortest = listing.shortest.get(part, audio.SHORTEST)
+                problems += audio.problems(files, decoded, part, shortest)
         advice = self._again(*roots)
         if made or not all(listing.counts.values()):
             require_none(problems, advice)
-        found = self._made(roots) if made else self._beside_official(listing, partial)
+        found = Standing() if made else self._beside_official(listing, partial)
         require_none(problems, advice)
+        for root in roots:
+            found = found.and_also(markers.deviations(root), markers.labels(root))
         return found.and_also(listing.deviations, listing.labels)
-
-    def _made(self, roots: Sequence[Path]) -> Standing:
-        labels = [label for root in roots for label in markers.labels(root)]
-        sentences = [sentence for root in roots for sentence in markers.deviations(root)]
-        return Standing().and_also(sentences, labels)
 
     def _beside_official(self, listing: Listing[Any], partial: bool) -> Standing:
         counts = {
@@ -168,7 +190,7 @@ class CheckedCorpus(Corpus):
         }
         if all(number == self.official[part] for part, (number, _) in counts.items()):
             return Standing()
-        texts = {str(part): text for part, (_, text) in counts.items()}
+        texts = {part: text for part, (_, text) in counts.items()}
         listed = ", ".join(f"{part} has {text}" for part, text in texts.items())
         if not partial:
             again = listing.again or f"{self.get} again"
@@ -184,6 +206,26 @@ class CheckedCorpus(Corpus):
             named = " and ".join(map(str, roots))
             return f"delete {named} and make the {' and '.join(labels)} corpus again"
         return f"{self.get} again, or try the path first with --demo"
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What corpora.yaml says of a corpus, as arguments of `CheckedCorpus`."""
+    said = dict(_facts()[name])
+    hours, seconds = said.pop("hours", {}), said.pop("seconds", 0.0)
+    said["demo"] = f"{__package__}.demo.{said['demo']}"
+    said["splits"] = {
+        split: Split(number, hours[split]) if split in hours else Split.of_mean(number, seconds)
+        for split, number in said.pop("utterances").items()
+    }
+    return said
+
+
+@functools.cache
+def _facts() -> Mapping[str, Mapping[str, Any]]:
+    import yaml
+
+    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load((_FOLDER / "corpora.yaml").read_text("utf-8"))
+    return found
 
 
 def require_none(problems: Sequence[str], advice: str) -> None:
@@ -202,15 +244,17 @@ def _made_otherwise(roots: Sequence[Path], files: Sequence[Path]) -> list[Proble
     """Where a made corpus has other audio than it was made with."""
     problems = []
     for root in roots:
-        for mark in markers.marks(root):
-            made_with = (markers.read_manifest(root, mark) or {}).get("files")
+        for label in markers.labels(root):
+            made_with = (markers.read_manifest(root, label) or {}).get("files")
             names = made_with if isinstance(made_with, dict) else {}
             listed = {name for name in names if name.endswith(folders.AUDIO)}
             used = {os.path.relpath(os.path.normpath(path), root) for path in files}
             missing = sorted(name for name in listed if not (root / name).is_file())
             added = sorted(name for name in used - listed if not name.startswith(".."))
             if missing or added:
-                which = f"{missing[0]} is not there" if missing else f"{added[0]} is not in {mark.stem}.json"
+                which = (
+                    f"{missing[0]} is not there" if missing else f"{added[0]} is not in {label.upper()}.json"
+                )
                 there = len(listed) - len(missing) + len(added)
                 problems.append(Problem(f"{root} has {there:,} of {len(listed):,} audio files: {which}"))
     return problems

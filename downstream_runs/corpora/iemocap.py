@@ -11,21 +11,18 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import PreparedData, Problem, Split
-from downstream_runs.corpora import audio, folders, texts
+from downstream_runs.core.corpus import PreparedData, Problem
+from downstream_runs.corpora import audio, checks, folders, texts
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
-from downstream_runs.corpora.markers import marks
+from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.pinned import bytes_id
 from upstream_arm.common.errors import UsageError
-
-FOLDERS = ("IEMOCAP_full_release", "IEMOCAP")
-"""The folder in the corpus's archive, and the one that s3prl's documentation names."""
 
 SESSIONS = (1, 2, 3, 4, 5)
 FOLDS = tuple(f"fold{number}" for number in SESSIONS)
@@ -36,17 +33,6 @@ CLASSES: Mapping[str, int] = {"neu": 0, "hap": 1, "ang": 2, "sad": 3}
 
 MERGED: Mapping[str, str] = {**{name: name for name in CLASSES}, "exc": "hap"}
 """IEMOCAP's labels that are used, and the class of each."""
-
-OFFICIAL: Mapping[str, int] = {
-    "Session1": 1_085,
-    "Session2": 1_023,
-    "Session3": 1_151,
-    "Session4": 1_031,
-    "Session5": 1_241,
-}
-"""Utterances of the four classes in each session: 5,531, as in s3prl's metadata."""
-
-GET = "unpack the archive of IEMOCAP that USC sends (sail.usc.edu/iemocap)"
 
 
 @dataclass(frozen=True)
@@ -94,21 +80,11 @@ def folds_of(data: Path) -> tuple[str, ...]:
     return tuple(FOLDS[number - 1] for number in there) if len(there) > 1 else FOLDS
 
 
-def read(root: Path, partial: bool = False) -> Sessions:
-    """The labelled utterances of the four classes, session by session, in the order of s3prl's metadata.
-
-    UsageError for a label line that cannot be read, and for a labelled utterance without audio (stock s3prl
-    leaves it out without a word; so does `partial`).
-    """
-    numbers = SESSIONS if marks(root) else present(root)
-    return {number: _session(root, number, partial) for number in numbers}
-
-
 def _session(root: Path, number: int, partial: bool) -> tuple[Utterance, ...]:
     folder = root / f"Session{number}"
     for part in (LABEL_FOLDER, AUDIO_FOLDER):
         if not (folder / part).is_dir():
-            raise UsageError(f"there is no folder {folder / part}; {GET} again")
+            raise UsageError(f"there is no folder {folder / part}; {CORPUS.get} again")
     place = {name: index for index, name in enumerate(order(number)["dialogues"])}
     tables = sorted(
         folders.files(folder / LABEL_FOLDER, ".txt"),
@@ -117,7 +93,7 @@ def _session(root: Path, number: int, partial: bool) -> tuple[Utterance, ...]:
     found = tuple(one for table in tables for one in _dialogue(root, number, table, partial))
     if not found:
         raise UsageError(
-            f"{folder / LABEL_FOLDER} labels no utterance as one of {', '.join(MERGED)}; {GET} again"
+            f"{folder / LABEL_FOLDER} labels no utterance as one of {', '.join(MERGED)}; {CORPUS.get} again"
         )
     return found
 
@@ -125,25 +101,25 @@ def _session(root: Path, number: int, partial: bool) -> tuple[Utterance, ...]:
 def _dialogue(root: Path, number: int, table: Path, partial: bool) -> list[Utterance]:
     """The utterances of one dialogue by name, which is the order in its table."""
     found: dict[str, Utterance] = {}
-    for place, line in texts.lines(table, f"{GET} again"):
+    for place, line in texts.lines(table, f"{CORPUS.get} again"):
         if not line.startswith("["):
             continue
         fields = [field.strip() for field in line.split("\t") if field.strip()]
         if len(fields) < 3 or not re.fullmatch(rf"Ses0{number}[FM]_\w+_[FM]\w*", fields[1]):
             raise UsageError(
                 f"{place} is {line.strip()!r}, expected [start - end], an utterance such as "
-                f"{table.stem}_F000 and its emotion, with tabs between them; {GET} again"
+                f"{table.stem}_F000 and its emotion, with tabs between them; {CORPUS.get} again"
             )
         name, label = fields[1], MERGED.get(fields[2])
         if name in found:
-            raise UsageError(f"{place} labels {name} a second time; {GET} again")
+            raise UsageError(f"{place} labels {name} a second time; {CORPUS.get} again")
         if label is None:
             continue
         path = f"Session{number}/{AUDIO_FOLDER}/{name.rpartition('_')[0]}/{name}.wav"
         if (root / path).is_file():
             found[name] = Utterance(path, label)
         elif not partial:
-            raise UsageError(f"{place} labels {name}, and there is no {root / path}; {GET} again")
+            raise UsageError(f"{place} labels {name}, and there is no {root / path}; {CORPUS.get} again")
     return [found[name] for name in sorted(found)]
 
 
@@ -161,31 +137,35 @@ def _json(utterances: Sequence[Utterance]) -> str:
 
 
 def _listed(request: Request) -> Listing[Sessions]:
-    root, sessions = request.root, read(request.root, request.partial)
+    """The labelled utterances of the four classes, session by session, in the order of s3prl's metadata.
+
+    UsageError for a label line that cannot be read, and for a labelled utterance without audio (stock s3prl
+    leaves it out without a word; so does a part of the corpus).
+    """
+    root, made = request.root, bool(labels(request.root))
+    numbers = SESSIONS if made else present(root)
+    sessions = {number: _session(root, number, request.partial) for number in numbers}
     counts = {f"Session{number}": len(sessions.get(number, ())) for number in SESSIONS}
     files = {
         f"session {number}": [AudioFile.at(root / one.path, root) for one in utterances]
         for number, utterances in sessions.items()
     }
-    problems = list(_problems(root, sessions))
-    deviations = () if marks(root) else _deviations(sessions, counts)
-    return Listing(root, counts, files, sessions, problems, deviations=deviations)
+    deviations = () if made else _deviations(sessions, counts)
+    return Listing(root, files, sessions, list(_problems(root, sessions)), counts, deviations=deviations)
 
 
-def _problems(root: Path, sessions: Sessions) -> list[Problem]:
-    problems = []
+def _problems(root: Path, sessions: Sessions) -> Iterator[Problem]:
     if len(sessions) < 2:
-        what = (
+        yield Problem(
             f"{root} has {len(sessions)} of {len(SESSIONS)} sessions, at least two were expected: emotion "
-            "recognition is tested on a session that it is not trained on"
+            "recognition is tested on a session that it is not trained on",
+            "add another session of IEMOCAP",
         )
-        problems.append(Problem(what, "add another session of IEMOCAP"))
     for number, utterances in sessions.items():
         absent = sorted(CLASSES.keys() - {one.label for one in utterances})
         if absent:
             folder = root / f"Session{number}" / LABEL_FOLDER
-            problems.append(Problem(f"{folder} labels no utterance as {', '.join(absent)}"))
-    return problems
+            yield Problem(f"{folder} labels no utterance as {', '.join(absent)}")
 
 
 def _deviations(sessions: Sessions, counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -194,21 +174,21 @@ def _deviations(sessions: Sessions, counts: Mapping[str, int]) -> tuple[str, ...
         return (f"the mean is over {len(sessions)} of {len(SESSIONS)} folds",)
     if counts != CORPUS.official:
         return ()
-    others = [f"fold{fold}" for fold in SESSIONS if not _is_official(metadata(sessions, fold), fold)]
+    others = [
+        f"fold{fold}"
+        for fold in SESSIONS
+        if [bytes_id(text.encode()) for text in metadata(sessions, fold)]
+        != [order(fold)["train"], order(fold)["test"]]
+    ]
     differ = f"the metadata derived for {', '.join(others)} differ from s3prl's, so that other utterances"
     return (f"{differ} may be drawn for dev",) if others else ()
-
-
-def _is_official(derived: tuple[str, str], fold: int) -> bool:
-    return [bytes_id(text.encode()) for text in derived] == [order(fold)["train"], order(fold)["test"]]
 
 
 def _written(listing: Listing[Sessions], cache: Path, config: Mapping[str, Any]) -> PreparedData:
     """Derive the metadata of all folds that s3prl reads."""
     datarc, sessions = config["downstream_expert"]["datarc"], listing.content
     fold = FOLDS.index(datarc["test_fold"]) + 1
-    files = [file for listed in listing.audio.values() for file in listed]
-    digest = audio.listing_hash(files, [_json(listed) for listed in sessions.values()])
+    digest = audio.listing_hash(listing.files, [_json(listed) for listed in sessions.values()])
     folder = cache.resolve() / f"iemocap-{digest[:12]}"
     for number in sessions:
         for part, text in zip(("train", "test"), metadata(sessions, number), strict=True):
@@ -216,39 +196,12 @@ def _written(listing: Listing[Sessions], cache: Path, config: Mapping[str, Any])
     others = sum(len(utterances) for number, utterances in sessions.items() if number != fold)
     # s3prl's own expression, rounding included.
     train = int((1 - datarc["valid_ratio"]) * others)
-    return PreparedData(
-        root=listing.root,
-        settings={"datarc.root": str(listing.root), "datarc.meta_data": str(folder)},
+    return listing.prepared(
+        digest,
+        {"datarc.root": listing.root, "datarc.meta_data": folder},
         utterances={"train": train, "dev": others - train, "test": len(sessions[fold])},
-        sha256=digest,
         groups={one.name: one.speaker for one in sessions[fold]},
     )
 
 
-def _is_root(root: Path) -> bool:
-    return bool(present(root))
-
-
-CORPUS = CheckedCorpus(
-    name="IEMOCAP",
-    licence="USC's own, for research; granted on request",
-    size="12 GB",
-    url="https://sail.usc.edu/iemocap/",
-    # The mean fold: four fifths of four sessions, the other fifth, and one session. Busso et al. 2008: a mean
-    # of 4.5 seconds a turn.
-    splits={
-        "train": Split.of_mean(3_540, 4.5),
-        "dev": Split.of_mean(885, 4.5),
-        "test": Split.of_mean(1_106, 4.5),
-    },
-    demo="downstream_runs.corpora.demo.iemocap",
-    title="IEMOCAP",
-    get=GET,
-    places=FOLDERS,
-    holds=_is_root,
-    sign="Session1 to Session5",
-    official=OFFICIAL,
-    listed=_listed,
-    written=_written,
-    decoded=4,
-)
+CORPUS = CheckedCorpus(**checks.facts("iemocap"), listed=_listed, written=_written)

@@ -5,30 +5,16 @@ Beside the audio of a chapter lies `<speaker>-<chapter>.trans.txt`, one line `ID
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import PreparedData, Problem, Split
-from downstream_runs.corpora import audio, checks, folders, measured, texts, transcripts
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.corpora import audio, checks, folders, texts, transcripts
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import csv_text
-
-OFFICIAL: Mapping[str, int] = {
-    "train-clean-100": 28_539,
-    "train-clean-360": 104_014,
-    "train-other-500": 148_688,
-    "dev-clean": 2_703,
-    "dev-other": 2_864,
-    "test-clean": 2_620,
-    "test-other": 2_939,
-}
-"""Utterances in each part, counted in the archives of openslr.org/12."""
-
-GET = "unpack train-clean-100, dev-clean and test-clean of openslr.org/12"
 
 Parts = Mapping[str, Sequence[str]]
 """s3prl's splits and the corpus's parts that each is read from."""
@@ -49,7 +35,7 @@ def chapters(root: Path, part: str) -> Iterator[tuple[Path, list[AudioFile]]]:
                     "expected; s3prl would take it for another copy of that utterance: remove it"
                 )
             where = f"{part}/{speaker.name}/{chapter.name}"
-            yield chapter, [AudioFile.named(path, f"{where}/{path.name}") for path in paths]
+            yield chapter, [AudioFile.at(path, name=f"{where}/{path.name}") for path in paths]
 
 
 def audio_files(root: Path, part: str) -> list[AudioFile]:
@@ -65,32 +51,29 @@ def list_parts(request: Request, parts: Parts) -> Listing[Parts]:
     for part in dict.fromkeys(part for names in parts.values() for part in names):
         listed = list(chapters(root, part))
         files[part] = [file for _, found in listed for file in found]
-        if not files[part]:
-            problems.append(_nothing(root, part))
-            continue
-        for folder, found in listed:
+        for folder, found in listed if files[part] else ():
             problems += transcripts.check_chapter(folder, [one.path.stem for one in found], request.partial)
-    counts = {part: len(found) for part, found in files.items()}
-    return Listing(root, counts, files, parts, problems)
+        if not files[part] and (root / part).is_dir():
+            problems.append(
+                f"{root / part} holds {folders.what_lies_there(root / part) or 'no flac file'}, "
+                "<speaker>/<chapter>/*.flac was expected, as the archives of openslr.org/12 have it"
+            )
+        elif not files[part]:
+            problems.append(f"{part} is missing: there is no folder {root / part}")
+    return Listing(root, files, parts, problems)
 
 
-def _nothing(root: Path, part: str) -> str:
-    """A sentence on a part without an utterance."""
-    if not (root / part).is_dir():
-        return f"{part} is missing: there is no folder {root / part}"
-    lies = folders.what_lies_there(root / part) or "no flac file"
-    return (
-        f"{root / part} holds {lies}, <speaker>/<chapter>/*.flac was expected, as the archives of "
-        "openslr.org/12 have it"
-    )
+def utterances(listing: Listing[Any], parts: Parts) -> dict[str, int]:
+    """How many each of s3prl's splits has."""
+    return {split: sum(listing.counts[part] for part in names) for split, names in parts.items()}
 
 
 def measure(listing: Listing[Any], cache: Path) -> dict[str, int]:
     """Samples of each file by its header, read once and kept; UsageError for one that cannot be used."""
-    files = [file for files in listing.audio.values() for file in files]
-    lengths, problems = measured.measure(files, audio.length, cache / "lengths.txt", "lengths LibriSpeech")
-    again = "unpack its archive of openslr.org/12 again, then start this again"
-    checks.require_none([Problem(problem, audio.RESTORE) for problem in problems], again)
+    lengths, problems = audio.measure(
+        listing.files, audio.length, cache / "lengths.txt", "lengths LibriSpeech"
+    )
+    checks.require_none(problems, "unpack its archive of openslr.org/12 again, then start this again")
     return lengths
 
 
@@ -110,7 +93,7 @@ def write_tables(listing: Listing[Any], lengths: Mapping[str, int], folder: Path
     """Write `<part>.csv` for each part to `folder`; a table that is the same is left as it is."""
     for part, files in listing.audio.items():
         table = length_table({one.name: lengths[one.name] for one in files})
-        texts.write_changed(folder / f"{part}.csv", table)
+        texts.write(folder / f"{part}.csv", table)
 
 
 def _listed(request: Request) -> Listing[Parts]:
@@ -120,52 +103,23 @@ def _listed(request: Request) -> Listing[Parts]:
 
 def _written(listing: Listing[Parts], cache: Path, config: Mapping[str, Any]) -> PreparedData:
     """Write the length tables and the character dictionary that s3prl reads."""
-    parts = listing.content
     lengths = measure(listing, cache)
     write_tables(listing, lengths, cache)
-    dictionary = texts.write_changed(cache / "char.dict", transcripts.char_dict())
-    return PreparedData(
-        root=listing.root,
-        settings={
-            "datarc.libri_root": str(listing.root),
-            "datarc.bucket_file": str(cache.resolve()),
-            "datarc.dict_path": str(dictionary),
+    pieces: list[str | bytes] = [transcripts.char_dict()]
+    for part in sorted(listing.audio):
+        files = sorted(listing.audio[part], key=lambda file: file.name)
+        pieces += [f"{file.name}\t{lengths[file.name]}\n" for file in files]
+        chapters = sorted({listing.root / Path(file.name).parent for file in files})
+        pieces += [transcripts.path(chapter).read_bytes() for chapter in chapters]
+    return listing.prepared(
+        texts.digest(pieces),
+        {
+            "datarc.libri_root": listing.root,
+            "datarc.bucket_file": cache.resolve(),
+            "datarc.dict_path": texts.write(cache / "char.dict", transcripts.char_dict()),
         },
-        utterances={split: sum(listing.counts[part] for part in names) for split, names in parts.items()},
-        sha256=_content_hash(listing, lengths),
+        utterances=utterances(listing, listing.content),
     )
 
 
-def _content_hash(listing: Listing[Parts], lengths: Mapping[str, int]) -> str:
-    """Over utterances, lengths, transcripts and characters: all that decides a run but the samples."""
-    digest = hashlib.sha256(transcripts.char_dict().encode())
-    for part in sorted(listing.audio):
-        files = sorted(listing.audio[part], key=lambda file: file.name)
-        for file in files:
-            digest.update(f"{file.name}\t{lengths[file.name]}\n".encode())
-        for chapter in sorted({Path(file.name).parent for file in files}):
-            digest.update(transcripts.path(listing.root / chapter).read_bytes())
-    return digest.hexdigest()
-
-
-def _is_root(root: Path) -> bool:
-    return any((root / part).is_dir() for part in OFFICIAL)
-
-
-CORPUS = CheckedCorpus(
-    name="LibriSpeech train-clean-100, dev-clean, test-clean",
-    licence="CC BY 4.0",
-    size="6.3 GB + 337 MB + 346 MB",
-    url="https://www.openslr.org/12",
-    # Panayotov et al. 2015, table 1.
-    splits={"train": Split(28_539, 100.6), "dev": Split(2_703, 5.4), "test": Split(2_620, 5.4)},
-    demo="downstream_runs.corpora.demo.librispeech",
-    title="LibriSpeech",
-    get=GET,
-    places=("LibriSpeech",),
-    holds=_is_root,
-    sign="a folder such as train-clean-100",
-    official=OFFICIAL,
-    listed=_listed,
-    written=_written,
-)
+CORPUS = CheckedCorpus(**checks.facts("librispeech"), listed=_listed, written=_written)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path
 
 COMMIT = "ec8064b5889f81ca460fbe2c094ce576a6f120b7"
 """s3prl's commit of version 0.4.18."""
@@ -21,7 +24,6 @@ VARIABLE = "SUPERB_S3PRL"
 """Names a clone of s3prl's git repository, for machines that reach no network."""
 
 _SECONDS = 30
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,12 @@ class PinnedFile:
 
 
 def blob_id(path: Path) -> str:
-    """The id that git gives a file's content: SHA-1 over `blob SIZE`, a zero byte and the bytes."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    """The id that git gives a file's content, see `bytes_id`."""
+    return bytes_id(path.read_bytes())
 
 
 def bytes_id(data: bytes) -> str:
-    """The id that git gives a file of that content."""
+    """The id that git gives a content: SHA-1 over `blob SIZE`, a zero byte and the bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -85,17 +83,21 @@ def _from_clone(file: PinnedFile, clone: Path) -> Path:
 def _download(file: PinnedFile, url: str, path: Path) -> None:
     import http.client
     from urllib.error import HTTPError
+    from urllib.request import urlopen
 
-    from downstream_runs.corpora.texts import writing
-    from upstream_arm.common.files import atomic_path
+    from tqdm import tqdm
 
-    with writing(path.parent):
+    with texts.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(path) as temporary:
-            _fetch(url, temporary, file.name)
+            with urlopen(url, timeout=_SECONDS) as answer, temporary.open("wb") as out:
+                announced = answer.headers.get("Content-Length", "")
+                total = int(announced) if announced.isdigit() else None
+                with tqdm.wrapattr(out, "write", total=total, desc=file.name, disable=None) as counted:
+                    shutil.copyfileobj(answer, counted)
             found = blob_id(temporary)
-            if found != file.blob:
+            if found != file.blob:  # also where the connection ended too soon
                 raise UsageError(
                     f"{url} gave a file with the git blob id {found}, {file.blob} was expected: nothing "
                     f"was kept; run the same command again, or name a clone of s3prl in {VARIABLE}"
@@ -108,20 +110,3 @@ def _download(file: PinnedFile, url: str, path: Path) -> None:
             f"commit {COMMIT[:8]} there yourself: run `git clone https://github.com/s3prl/s3prl` and set "
             f"{VARIABLE} to that folder"
         ) from None
-
-
-def _fetch(url: str, path: Path, name: str) -> None:
-    """Write what `url` gives to `path`; OSError if the connection ends before the announced length."""
-    from urllib.request import urlopen
-
-    from tqdm import tqdm
-
-    with urlopen(url, timeout=_SECONDS) as answer, path.open("wb") as out:
-        announced = answer.headers.get("Content-Length", "")
-        total = int(announced) if announced.isdigit() else None
-        with tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=None) as bar:
-            while block := answer.read(_BLOCK):
-                out.write(block)
-                bar.update(len(block))
-        if total is not None and out.tell() != total:
-            raise OSError(f"the connection ended after {out.tell():,} of {total:,} bytes")

@@ -9,18 +9,19 @@ of the same. Source: the data set, and s3prl 0.4.18's `downstream/quesst14_dtw/d
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from downstream_runs.core.corpus import PreparedData, Split
-from downstream_runs.corpora import folders, texts
+from downstream_runs.audio import AudioProblem
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.corpora import audio, checks, folders, texts
 from downstream_runs.corpora.audio import FRAME, SAMPLE_RATE, AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
+from downstream_runs.scoring.names import ScoringError
 from upstream_arm.common.errors import UsageError
 
 FOLDER = "quesst14Database"
@@ -33,8 +34,6 @@ LISTS: Mapping[str, str] = {
     "dev": "language_key_dev.lst",
     "eval": "language_key_eval.lst",
 }
-
-GET = "unpack https://speech.fit.vutbr.cz/files/quesst14Database.tgz"
 
 
 @dataclass(frozen=True)
@@ -81,26 +80,36 @@ def _listed(request: Request) -> Listing[Quesst14]:
     root, problems = request.root, list[str]()
     parts = {part: _recordings(request, part, problems) for part in LISTS}
     truth = {split: groundtruth.read(truth_folder(root, split)) for split in SPLITS}
+    found = Quesst14(parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth)
     for split in SPLITS:
-        problems += _not_in_truth(root, split, parts, truth[split])
-    return Listing(
-        root,
-        {part: len(found) for part, found in parts.items()},
-        {part: [AudioFile.at(one.path, root) for one in found] for part, found in parts.items()},
-        Quesst14(parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth),
-        problems,
-    )
+        # What the ground truth does not have, nothing would score.
+        try:
+            searched = found.searched(split)
+        except ScoringError as error:
+            problems.append(f"{truth_folder(root, split)}: {error}")
+            continue
+        if not any(searched.targets.values()):
+            problems.append(
+                f"{truth_folder(root, split)} has no {LANGUAGE} query of {split} in a document of that "
+                "language"
+            )
+    files = {part: [AudioFile.at(one.path, root) for one in listed] for part, listed in parts.items()}
+    return Listing(root, files, found, problems)
 
 
 def _recordings(request: Request, part: str, problems: list[str]) -> tuple[Recording, ...]:
     path = request.root / "scoring" / LISTS[part]
     found: dict[str, Recording] = {}
-    for place, audio in _in_english(path):
-        name = audio.stem
+    for place, below in _in_english(path):
+        name, file = below.stem, request.root / below
         if name in found:
             problems.append(f"{place}: {name} is listed twice, once was expected")
-        elif not request.partial or (request.root / audio).is_file():
-            found[name] = _recording(name, request.root / audio, problems)
+        elif not request.partial or file.is_file():
+            try:
+                found[name] = Recording(name, file, _seconds(file))
+            except AudioProblem as problem:
+                found[name] = Recording(name, file, 0.0)
+                problems.append(problem.what)
     if not found:
         there = " that is there" * request.partial
         problems.insert(0, f"{path} lists no file of the language {LANGUAGE}{there}")
@@ -109,102 +118,46 @@ def _recordings(request: Request, part: str, problems: list[str]) -> tuple[Recor
 
 def _in_english(path: Path) -> Iterator[tuple[str, PurePosixPath]]:
     """The line's place and the path below the root of each file; the first folder is the root's name."""
-    for place, line in texts.lines(path, f"{GET} again"):
+    for place, line in texts.lines(path, f"{CORPUS.get} again"):
         fields = line.split()
         parts = PurePosixPath(fields[0]).parts if fields else ()
         if len(fields) != 2 or len(parts) < 2 or ".." in parts or parts[0] == "/":
             raise UsageError(
-                f"{place}: found {line[:80]!r}, expected '{FOLDER}/FOLDER/NAME.wav LANGUAGE'; {GET} again"
+                f"{place}: found {line[:80]!r}, expected '{FOLDER}/FOLDER/NAME.wav LANGUAGE'; "
+                f"{CORPUS.get} again"
             )
         folders.require_writable(fields[0], place)
         if fields[1] == LANGUAGE:
             yield place, PurePosixPath(*parts[1:])
 
 
-def _recording(name: str, path: Path, problems: list[str]) -> Recording:
-    """The file's length by its header; a problem if it has none."""
-    import soundfile
-
-    seconds = 0.0
-    if not path.is_file():
-        problems.append(f"{path} is listed in the scoring folder and is not there")
-    elif path.stat().st_size == 0:
-        problems.append(f"{path} is empty (0 bytes)")
-    else:
-        try:
-            header = soundfile.info(str(path))
-            seconds = header.frames / header.samplerate
-            if header.frames < FRAME * header.samplerate / SAMPLE_RATE:
-                problems.append(
-                    f"{path} has {header.frames:,} samples at {header.samplerate:,} Hz, at least "
-                    f"{FRAME / SAMPLE_RATE:g} s were expected (one frame)"
-                )
-        except (soundfile.SoundFileError, OSError) as error:
-            problems.append(f"{path} cannot be read as audio ({error})")
-    return Recording(name, path, seconds)
-
-
-def _not_in_truth(
-    root: Path, split: str, parts: Mapping[str, tuple[Recording, ...]], truth: GroundTruth
-) -> Iterator[str]:
-    """Recordings that the ground truth does not have: nothing would score them."""
-    folder = truth_folder(root, split)
-    for kind, recordings, known in (
-        ("queries", parts[split], truth.queries),
-        ("documents", parts[DOCUMENTS], truth.documents),
-    ):
-        names = set(known)
-        surplus = [recording.name for recording in recordings if recording.name not in names]
-        if surplus:
-            yield f"{len(surplus):,} listed {kind} are not in the ground truth {folder} (first: {surplus[0]})"
-    english = {recording.name for recording in parts[DOCUMENTS]}
-    if not any(truth.targets.get(query.name, frozenset()) & english for query in parts[split]):
-        yield f"{folder} has no {LANGUAGE} query of {split} in a document of that language"
+def _seconds(path: Path) -> float:
+    """The file's length by its header; AudioProblem if it has none, or less than a frame."""
+    form = audio.form(path)
+    if form.samples < FRAME * form.rate / SAMPLE_RATE:
+        raise AudioProblem(
+            f"{path} has {form.samples:,} samples at {form.rate:,} Hz, at least {FRAME / SAMPLE_RATE:g} s "
+            "were expected (one frame)"
+        )
+    return form.samples / form.rate
 
 
 def _written(listing: Listing[Quesst14], cache: Path, config: Mapping[str, Any]) -> PreparedData:
-    """Nothing is written: the search reads the data set itself."""
-    return PreparedData(listing.root, {}, listing.counts, content_hash(listing.content))
+    """Nothing is written: the search reads the data set itself.
 
-
-def content_hash(corpus: Quesst14) -> str:
-    """SHA-256 over the names and lengths of the recordings and the ground truth."""
-    digest = hashlib.sha256()
-    for part, recordings in ((DOCUMENTS, corpus.documents), *corpus.queries.items()):
-        for recording in recordings:
-            digest.update(f"{part}\t{recording.name}\t{recording.seconds:.6f}\n".encode())
+    The hash is over the names and lengths of the recordings and the ground truth.
+    """
+    corpus = listing.content
+    pieces = [
+        f"{part}\t{recording.name}\t{recording.seconds:.6f}\n"
+        for part, recordings in ((DOCUMENTS, corpus.documents), *corpus.queries.items())
+        for recording in recordings
+    ]
     for split in SPLITS:
         truth = corpus.truth[split]
         for names in (truth.queries, truth.documents, *(sorted(truth.targets[q]) for q in truth.queries)):
-            digest.update(("\t".join(names) + "\n").encode())
-    return digest.hexdigest()
+            pieces.append("\t".join(names) + "\n")
+    return listing.prepared(texts.digest(pieces), {})
 
 
-def _is_root(root: Path) -> bool:
-    return (root / "scoring" / LISTS[DOCUMENTS]).is_file()
-
-
-CORPUS = CheckedCorpus(
-    name="QUESST 2014, non-native English",
-    licence="free for research, see the data set's own terms",
-    size="23 hours of documents at 8 kHz, about 1.4 GB",
-    url="https://speech.fit.vutbr.cz/files/quesst14Database.tgz",
-    # 273 minutes of non-native English (Anguera et al. 2014, MediaEval overview); 2 seconds a query is an
-    # assumption of this project.
-    splits={
-        DOCUMENTS: Split(2_438, 273 / 60),
-        "dev": Split.of_mean(138, 2.0),
-        "test": Split.of_mean(138, 2.0),
-    },
-    demo="downstream_runs.corpora.demo.quesst14",
-    title="QUESST 2014",
-    get=GET,
-    places=(FOLDER,),
-    holds=_is_root,
-    sign=f"scoring/{LISTS[DOCUMENTS]}",
-    official={DOCUMENTS: 2_438, "dev": 138, "eval": 138},
-    items={DOCUMENTS: "recordings", "dev": "queries", "eval": "queries"},
-    listed=_listed,
-    written=_written,
-    opened=False,
-)
+CORPUS = CheckedCorpus(**checks.facts("quesst14"), listed=_listed, written=_written)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import PreparedData, Split
-from downstream_runs.corpora import audio, folders
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.corpora import audio, checks, folders, texts
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from upstream_arm.common.errors import UsageError
@@ -31,9 +31,6 @@ CLASSES = (*COMMANDS, UNKNOWN, SILENCE)
 _OTHERS = """zero one two three four five six seven eight nine
 bed bird cat dog happy house marvin sheila tree wow"""
 
-WORDS_OF_02 = frozenset(("backward", "follow", "forward", "learn", "visual"))
-"""The words of version 0.02 that version 0.01 has not."""
-
 WORDS = frozenset(COMMANDS).union(_OTHERS.split())
 """The thirty words of version 0.01; version 0.02 has five more."""
 
@@ -42,7 +39,6 @@ SECOND = 16_000
 _HASHES = 2**27
 """Parts per whole of the hash: `MAX_NUM_WAVS_PER_CLASS + 1` in the corpus's README."""
 
-GET = "unpack both archives of Speech Commands v0.01 (download.tensorflow.org/data)"
 _WANTED = "SUPERB uses version 0.01: unpack speech_commands_v0.01.tar.gz into a folder of its own"
 
 
@@ -80,31 +76,12 @@ def _test_root(request: Request) -> Path:
     )
 
 
-def _wavs(folder: Path, root: Path) -> list[AudioFile]:
-    return [AudioFile.at(path, root) for path in folders.files(folder, ".wav")]
-
-
-def _words(root: Path) -> Iterator[AudioFile]:
+def _wavs(root: Path, known: Collection[str], otherwise: str) -> Iterator[AudioFile]:
+    """The wav files of all folders; UsageError, with `otherwise`, for a folder that is not `known`."""
     for folder in folders.subfolders(root):
-        if folder.name in WORDS_OF_02:
-            raise UsageError(f"{root} is Speech Commands v0.02: it has the word {folder.name}; {_WANTED}")
-        if folder.name not in {*WORDS, NOISE}:
-            raise UsageError(
-                f"{folder} is not a word of Speech Commands v0.01 (version 0.02 has five words more); "
-                f"{_WANTED}"
-            )
-        if folder.name != NOISE:
-            yield from _wavs(folder, root)
-
-
-def _test_words(root: Path) -> Iterator[AudioFile]:
-    for folder in folders.subfolders(root):
-        if folder.name not in CLASSES:
-            raise UsageError(
-                f"{folder} is not one of the twelve classes {', '.join(CLASSES)}, which the folders of "
-                "speech_commands_test_set_v0.01 are named for; unpack that archive again"
-            )
-        yield from _wavs(folder, root)
+        if folder.name not in known:
+            raise UsageError(f"{folder} is not one of the folders of {otherwise}")
+        yield from (AudioFile.at(path, root) for path in folders.files(folder, ".wav"))
 
 
 def _label(file: AudioFile) -> str:
@@ -116,7 +93,11 @@ def _label(file: AudioFile) -> str:
 def _listed(request: Request) -> Listing[Path]:
     """The files by part, each in the order of their paths; the content is the folder of test words."""
     root, test_root = request.root, _test_root(request)
-    words, noise, test = list(_words(root)), _wavs(root / NOISE, root), list(_test_words(test_root))
+    everything = list(_wavs(root, {*WORDS, NOISE}, f"version 0.01 (0.02 has five words more); {_WANTED}"))
+    again = f"{TEST_FOLDER}, {', '.join(CLASSES)}; unpack that archive again"
+    test = list(_wavs(test_root, CLASSES, again))
+    noise = [file for file in everything if file.path.parent.name == NOISE]
+    words = [file for file in everything if file.path.parent.name != NOISE]
     train, dev = ([file for file in words if part(file.path.name) == which] for which in ("train", "dev"))
     problems = []
     for name, folder, files in (
@@ -129,10 +110,10 @@ def _listed(request: Request) -> Listing[Path]:
             problems.append(f"{folder} has no {name} file of {', '.join(absent)}, of {len(CLASSES)} classes")
     return Listing(
         root,
-        {TRAIN_FOLDER: len(words), NOISE: len(noise), TEST_FOLDER: len(test)},
         {"train words": train, "dev words": dev, NOISE: noise, "test words": test},
         test_root,
         problems,
+        counts={TRAIN_FOLDER: len(words), NOISE: len(noise), TEST_FOLDER: len(test)},
         shortest={NOISE: SECOND},  # s3prl cuts a random second out of every noise
         roots=(root, test_root),
     )
@@ -141,45 +122,17 @@ def _listed(request: Request) -> Listing[Path]:
 def _written(listing: Listing[Path], cache: Path, config: Mapping[str, Any]) -> PreparedData:
     """Name both folders to s3prl; nothing is written."""
     train, dev, noise, test = listing.audio.values()
-    words = audio.listing_hash([*train, *dev, *noise])
-    return PreparedData(
-        root=listing.root,
-        settings={
-            "datarc.speech_commands_root": str(listing.root),
-            "datarc.speech_commands_test_root": str(listing.content),
+    hashes = audio.listing_hash([*train, *dev, *noise]), audio.listing_hash(test)
+    return listing.prepared(
+        texts.digest(hashes),
+        {
+            "datarc.speech_commands_root": listing.root,
+            "datarc.speech_commands_test_root": listing.content,
         },
         utterances={"train": len(train) + len(noise), "dev": len(dev) + len(noise), "test": len(test)},
-        sha256=hashlib.sha256((words + audio.listing_hash(test)).encode()).hexdigest(),
     )
 
 
-def _is_root(root: Path) -> bool:
-    return (root / NOISE).is_dir()
-
-
 CORPUS = CheckedCorpus(
-    name="Speech Commands v0.01 and its test set",
-    licence="CC BY 4.0",
-    size="1.4 GB + 69 MB",
-    url="http://download.tensorflow.org/data/speech_commands_v0.01.tar.gz and "
-    "http://download.tensorflow.org/data/speech_commands_test_set_v0.01.tar.gz",
-    # As counted for SUPERB (the data set's card on Hugging Face), each at most one second (Warden 2018).
-    splits={
-        "train": Split.of_mean(51_094, 1.0),
-        "dev": Split.of_mean(6_798, 1.0),
-        "test": Split.of_mean(3_081, 1.0),
-    },
-    demo="downstream_runs.corpora.demo.speech_commands",
-    title="Speech Commands v0.01",
-    get=GET,
-    places=(TRAIN_FOLDER,),
-    holds=_is_root,
-    sign=NOISE,
-    instead=_other_version,
-    # The README of version 0.01 counts 64,727 files with the noise; the data set's card the test set.
-    official={TRAIN_FOLDER: 64_721, NOISE: 6, TEST_FOLDER: 3_081},
-    items={TRAIN_FOLDER: "words", NOISE: "files", TEST_FOLDER: "words"},
-    listed=_listed,
-    written=_written,
-    decoded=8,
+    **checks.facts("speech_commands"), listed=_listed, written=_written, instead=_other_version
 )

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_write_text
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def digest(pieces: Iterable[str | bytes]) -> str:
+    """SHA-256 over the pieces one after another, texts as UTF-8."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece.encode("utf-8", "surrogateescape") if isinstance(piece, str) else piece)
+    return found.hexdigest()
 
 
 def read(path: Path, again: str) -> str:
@@ -27,6 +39,21 @@ def lines(path: Path, again: str) -> list[tuple[str, str]]:
     return [(f"{path} line {number}", line) for number, line in enumerate(found, start=1)]
 
 
+def table(path: Path, columns: Sequence[str], again: str, **options: Any) -> pandas.DataFrame:
+    """A comma-separated table as pandas reads it; UsageError if it cannot be read or lacks a column."""
+    import pandas
+
+    try:
+        frame = pandas.read_csv(path, **options)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{path} cannot be read as a table ({reason.lower()}); {again}") from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise UsageError(f"{path} has no column {missing[0]}, expected {', '.join(columns)}; {again}")
+    return frame
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write `path` into one sentence (UsageError)."""
@@ -41,22 +68,16 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, text: str) -> Path:
-    """Write `text` to `path`, whole or not at all, and return its whole path; UsageError as of `writing`."""
+    """Write `text` to `path`, whole or not at all, unless it holds that text already; returns its whole path.
+
+    UsageError as of `writing`.
+    """
     with writing(path):
-        atomic_write_text(path, text)
+        if not path.is_file() or path.read_bytes() != text.encode():
+            atomic_write_text(path, text)
     return path.resolve()
-
-
-def write_changed(path: Path, text: str) -> Path:
-    """As `write`, but a file that holds this text already is left as it is."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return path.resolve()
-    return write(path, text)
 
 
 def write_once(cache: Path, stem: str, text: str) -> Path:
     """`text` in a file of `cache` that its hash names, so that no run changes the list of another."""
-    path = cache / f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
-    if not path.is_file():
-        write(path, text)
-    return path
+    return write(cache / f"{stem}-{digest([text])[:16]}.txt", text)

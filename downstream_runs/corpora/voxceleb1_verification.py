@@ -7,7 +7,6 @@ a kill; here that is done once a file, and kept.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.corpus import PreparedData, Split
-from downstream_runs.corpora import measured, texts, voxceleb1
-from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
+from downstream_runs.core.corpus import PreparedData
+from downstream_runs.corpora import audio, checks, texts, voxceleb1
+from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
-from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.pinned import PinnedFile
 from downstream_runs.corpora.voxceleb1 import META, Groups
 from upstream_arm.common.errors import UsageError
@@ -74,19 +72,15 @@ class Trial:
     enrol: str
     test: str
 
-    def line(self) -> str:
-        """The trial as s3prl reads it."""
-        return f"{self.label} {self.enrol} {self.test}\n"
-
 
 def text_of(trials: Sequence[Trial]) -> str:
     """The list of trials as s3prl reads it, without blank lines, over which it would fall."""
-    return "".join(trial.line() for trial in trials)
+    return "".join(f"{trial.label} {trial.enrol} {trial.test}\n" for trial in trials)
 
 
-def trials_hash(trials: Sequence[Trial]) -> str:
-    """SHA-256 over the trials, whatever line ends their file had."""
-    return hashlib.sha256(text_of(trials).encode()).hexdigest()
+def is_official(trials: Sequence[Trial]) -> bool:
+    """Whether they are SUPERB's, whatever line ends their file had."""
+    return texts.digest([text_of(trials)]) == TRIALS_SHA256
 
 
 def utterances(trials: Sequence[Trial]) -> list[str]:
@@ -106,33 +100,6 @@ def read_trials(path: Path) -> list[Trial]:
             )
         trials.append(Trial(int(fields[0]), fields[1], fields[2]))
     return trials
-
-
-def find_trials(root: Path, cache: Path | None, partial: bool = False) -> Path | None:
-    """SUPERB's trials: a list with their hash in the corpus folder or the one above it, else s3prl's.
-
-    A demo or sample corpus brings trials of its own, and a `partial` one may. Raises UsageError if none can
-    be had; the message says so where only the cleaned list is there, whose EERs are other numbers. None where
-    they would have to be downloaded and `cache` is None.
-    """
-    present = voxceleb1.present_lists(root, TRIAL_LIST)
-    for path in present:
-        if labels(root) or trials_hash(read_trials(path)) == TRIALS_SHA256:
-            return path
-    if partial and present:
-        return present[0]
-    there = f"{present[0]} has {len(read_trials(present[0])):,} other trials" if present else ""
-    return voxceleb1.fetch_list(root, TRIAL_LIST[1], PINNED, cache, there)
-
-
-def require_both_labels(trials: Sequence[Trial], source: Path) -> None:
-    """UsageError without a trial of each label: no error rate could be equal then."""
-    same = sum(trial.label for trial in trials)
-    if not 0 < same < len(trials):
-        raise UsageError(
-            f"{source} has {same:,} trials of one speaker and {len(trials) - same:,} of two, both were "
-            f"expected; restore it from {META}"
-        )
 
 
 def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
@@ -162,11 +129,6 @@ def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
     return trials
 
 
-def trimmed_lengths(files: Sequence[AudioFile], cache: Path) -> dict[str, int]:
-    """Samples of each file after s3prl's cut of silence, by its name; UsageError for one that is no audio."""
-    return measured.measure(files, _trim, cache / "trimmed-lengths.txt", "trim VoxCeleb1")[0]
-
-
 def _trim(path: Path) -> int:
     from downstream_runs.audio.effects import apply_effects_file
 
@@ -179,7 +141,7 @@ def write_s3prl_table(lengths: Mapping[str, int], cache: Path) -> Path:
 
     names = sorted(lengths)
     text = "".join(f"{lengths[name]} {name}\n" for name in names)
-    path = cache / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}{LENGTHS_SUFFIX}"
+    path = cache / f"{texts.digest([text])[:16]}{LENGTHS_SUFFIX}"
     table = [[tuple(name.split("/")) for name in names], [lengths[name] for name in names]]
     with texts.writing(path):
         if not path.is_file():
@@ -188,46 +150,50 @@ def write_s3prl_table(lengths: Mapping[str, int], cache: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class _Content:
-    groups: Groups
-    trials: Sequence[Trial]
+_Content = tuple[Groups, Sequence[Trial]]
 
 
 def _listed(request: Request) -> Listing[_Content]:
     """Both archives, of `test` what the trials name; all of it where they would have to be downloaded."""
-    root, cache = request.root, request.cache and request.cache.resolve() / "voxceleb1"
-    archives = voxceleb1.list_archives(request)
-    partial = bool(CORPUS.standing(archives, request.partial).partial)
+    root, (archives, partial) = request.root, voxceleb1.list_archives(CORPUS, request)
     training, testing = archives.audio.values()
-    source = find_trials(root, cache, partial)
+    # The cleaned list has other EERs: it is refused unless the corpus is a part anyway.
+    source = voxceleb1.find_list(
+        request, partial, TRIAL_LIST, TRIAL_LIST[1], PINNED, lambda path: is_official(read_trials(path))
+    )
     if source is None:
-        return Listing(root, archives.counts, archives.audio, _Content(archives.content, ()))
+        return Listing(root, archives.audio, (archives.content, ()))
     trials = read_trials(source)
     if partial:
         names = {file.name for file in testing}
         trials = [trial for trial in trials if trial.enrol in names and trial.test in names]
-    require_both_labels(trials, source)
-    tested = list(voxceleb1.require_listed(testing, utterances(trials), source).values())
+    same = sum(trial.label for trial in trials)
+    if not 0 < same < len(trials):
+        raise UsageError(
+            f"{source} has {same:,} trials of one speaker and {len(trials) - same:,} of two, both were "
+            f"expected, or no error rate could be equal; restore it from {META}"
+        )
+    tested = voxceleb1.require_listed(archives, utterances(trials), source)
     counts = archives.counts
     if partial:
         counts = {"train": len(training)}
-        if trials_hash(trials) != TRIALS_SHA256:
+        if not is_official(trials):
             counts |= {"test": len(tested), "the list": len(trials)}
     return Listing(
         root,
-        counts,
         {"train": training, "test": tested},
-        _Content(archives.content, trials),
+        (archives.content, trials),
+        counts=counts,
         again=f"restore the trials from {META}" if partial else "",
     )
 
 
 def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any]) -> PreparedData:
     """Cut the silence once, draw dev trials, and show the corpus to s3prl in s3prl's layout."""
-    cache = cache.resolve() / "voxceleb1"
+    cache, (groups, trials) = voxceleb1.cache_of(cache), listing.content
     training, testing = listing.audio["train"], listing.audio["test"]
-    lengths = trimmed_lengths([*training, *testing], cache)
+    lengths, problems = audio.measure(listing.files, _trim, cache / "trimmed-lengths.txt", "trim VoxCeleb1")
+    checks.require_none(problems, f"{CORPUS.get} again")
     least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
     kept = [file.name for file in training if lengths[file.name] > least]
     _require_long_enough(listing, kept, lengths, least)
@@ -235,27 +201,21 @@ def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any])
     lists = {
         "train_meta_data": write_s3prl_table({file.name: lengths[file.name] for file in training}, cache),
         "dev_meta_data": texts.write_once(cache, "dev-trials", text_of(dev)),
-        "test_meta_data": texts.write_once(cache, "test-trials", text_of(listing.content.trials)),
+        "test_meta_data": texts.write_once(cache, "test-trials", text_of(trials)),
     }
-    unused = len(training) - len(kept)
-    return PreparedData(
-        root=listing.root,
-        settings={
-            "datarc.file_path": str(voxceleb1.view(listing.content.groups, cache)),
-            **{f"datarc.{key}": str(path) for key, path in lists.items()},
+    counts = {"train": len(kept), "test": len(testing)}
+    unused = (
+        f"{len(training) - len(kept):,} of {len(training):,} training utterances are not used: s3prl keeps "
+        f"those of more than {least / SAMPLE_RATE:g} s after its cut of silence"
+    )
+    return listing.prepared(
+        voxceleb1.content_hash(listing.files, lists["dev_meta_data"], lists["test_meta_data"]),
+        {
+            "datarc.file_path": voxceleb1.view(groups, cache),
+            **{f"datarc.{key}": path for key, path in lists.items()},
         },
-        utterances={
-            "train": len(kept),
-            "test": len(testing),
-            **({"dev": len(utterances(dev))} if dev else {}),
-        },
-        sha256=voxceleb1.content_hash([*training, *testing], lists["dev_meta_data"], lists["test_meta_data"]),
-        deviations=(
-            f"{unused:,} of {len(training):,} training utterances are not used: s3prl keeps those of more "
-            f"than {least / SAMPLE_RATE:g} s after its cut of silence",
-        )
-        if unused
-        else (),
+        utterances=counts | ({"dev": len(utterances(dev))} if dev else {}),
+        deviations=(unused,) if len(kept) < len(training) else (),
     )
 
 
@@ -263,14 +223,13 @@ def _require_long_enough(
     listing: Listing[_Content], kept: Sequence[str], lengths: Mapping[str, int], least: int
 ) -> None:
     """UsageError unless two speakers can be trained on, and all test utterances are long enough."""
-    short = [file.name for file in listing.audio["test"] if lengths[file.name] < LEAST_SAMPLES]
-    if short:
-        others = f" (and {len(short) - 1:,} more)" if len(short) > 1 else ""
-        raise UsageError(
-            f"{short[0]}{others} has {lengths[short[0]]:,} samples left after s3prl's cut of silence, "
-            f"{LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their spread; "
-            "restore the file from the corpus, or take it out of the trials"
-        )
+    short = [
+        f"{file.name} has {lengths[file.name]:,} samples left after s3prl's cut of silence, "
+        f"{LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their spread"
+        for file in listing.audio["test"]
+        if lengths[file.name] < LEAST_SAMPLES
+    ]
+    checks.require_none(short, "restore the file from the corpus, or take it out of the trials")
     trained = {name[:7] for name in kept}
     if len(trained) < 2:
         raise UsageError(
@@ -281,15 +240,4 @@ def _require_long_enough(
         )
 
 
-CORPUS = CheckedCorpus(
-    **voxceleb1.FACTS,
-    # The test list names 4,708 of the 4,874 test files; dev trials are drawn from training speakers.
-    splits={
-        "train": Split.of_mean(148_642, voxceleb1.MEAN_SECONDS),
-        "test": Split.of_mean(4_708, voxceleb1.MEAN_SECONDS),
-    },
-    official={**voxceleb1.ARCHIVES, "train": 148_642, "test": 4_708, "the list": 37_720},
-    items={"the list": "trials"},
-    listed=_listed,
-    written=_written,
-)
+CORPUS = CheckedCorpus(**checks.facts("voxceleb1_verification"), listed=_listed, written=_written)

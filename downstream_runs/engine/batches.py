@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import functools
 import zlib
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import torch
 
 from downstream_runs.core.generators import random_states, restore_random_states, seeded_reading
 from downstream_runs.engine import prefetch
@@ -32,8 +36,6 @@ class Reading:
 
 def draw(loader: Any) -> list[list[Any]]:
     """An epoch's batches as indices, drawn as torch's loader does: its workers' seed, then the order."""
-    import torch
-
     torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
     return [list(batch) for batch in loader.batch_sampler]
 
@@ -57,13 +59,24 @@ class BatchOrder:
 
     def seed(self, seed: int | None, number: int) -> int | None:
         """The seed of the items of batch `number`, from the run's; None where items are not seeded."""
+        if seed is None:
+            return None
         key = self.split if self.epoch is None else f"{self.split} {self.epoch}"
-        return None if seed is None else _seed(seed, key, number)
+        words = np.random.SeedSequence([seed, zlib.crc32(key.encode("utf-8")), number])
+        return int(words.generate_state(1)[0])
 
 
 def read(order: BatchOrder, reading: Reading, cache: ItemCache | None = None) -> Iterator[Any]:
     """The batches in their order; items that `cache` has are not read again."""
-    return _read_all(order, reading) if cache is None else _read_new(order, reading, cache)
+    if cache is None:
+        numbers = range(order.skip, len(order.batches))
+        jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
+        whole = BatchReader(order.loader.dataset, order.loader.collate_fn)
+        yield from _start(order, whole, jobs, reading.workers)
+        return
+    # s3prl's ctc tasks have an item for a bucket of files, and each file is in many buckets.
+    by_file = hasattr(order.loader.dataset, "files")
+    yield from (_read_by_file if by_file else _read_new)(order, reading, cache)
 
 
 def read_plain(
@@ -71,22 +84,12 @@ def read_plain(
 ) -> Iterator[Any]:
     """The batches of `order`, of a data set that draws no random numbers."""
     return prefetch.in_order(
-        _BatchReader(dataset, collate), [(None, batch) for batch in order], workers, seed=0
-    )
-
-
-def _read_all(order: BatchOrder, reading: Reading) -> Iterator[Any]:
-    numbers = range(order.skip, len(order.batches))
-    jobs = [(order.seed(reading.seed, number), order.batches[number]) for number in numbers]
-    yield from _start(
-        order, _BatchReader(order.loader.dataset, order.loader.collate_fn), jobs, reading.workers
+        BatchReader(dataset, collate), [(None, batch) for batch in order], workers, seed=0
     )
 
 
 def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
     """Reading begins in the states that follow the order; processes are seeded from those before it."""
-    import torch
-
     restore_random_states(dict(order.before))
     seed = int(torch.empty((), dtype=torch.int64).random_())
     restore_random_states(dict(order.after))
@@ -94,25 +97,43 @@ def _start(order: BatchOrder, read: Callable[[Any], Any], jobs: Sequence[Any], w
 
 
 def _read_new(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
-    """As `_read_all`, without reading what is in the cache: such items draw no random numbers."""
-    # A batch of one index is kept as s3prl puts it together, see `ItemReader.content`.
-    keys = [[(batch[0],)] if len(batch) == 1 else batch for batch in order.batches]
-    reader = ItemReader(order.loader.dataset, order.loader.collate_fn)
+    """As `read`, without reading what is in the cache: such items draw no random numbers."""
+    reader = ItemReader(order.loader.dataset)
     numbers = range(order.skip, len(order.batches))
-    unknown = {number: [key for key in keys[number] if key not in cache] for number in numbers}
+    unknown = {number: [index for index in order.batches[number] if index not in cache] for number in numbers}
     jobs = [(order.seed(reading.seed, number), unknown[number]) for number in numbers if unknown[number]]
     new = _start(order, reader, jobs, reading.workers)
     for number in numbers:
         read_now = iter(next(new) if unknown[number] else ())
         contents = []
-        for key in keys[number]:
-            if key in unknown[number]:
+        for index in order.batches[number]:
+            if index in unknown[number]:
                 content, drew = next(read_now)
-                again = functools.partial(reader.content, key)
-                contents.append(content if drew else cache.keep(key, content, again))
+                again = functools.partial(reader.content, index)
+                contents.append(content if drew else cache.keep(index, content, again))
             else:
-                contents.append(cache[key])
-        yield contents[0] if len(contents) == 1 else order.loader.collate_fn(contents)
+                contents.append(cache[index])
+        yield order.loader.collate_fn(contents)
+
+
+def _read_by_file(order: BatchOrder, reading: Reading, cache: ItemCache) -> Iterator[Any]:
+    """As `read`, reading each file once, for the first batch that it is in."""
+    dataset = order.loader.dataset
+    numbers = range(order.skip, len(order.batches))
+    unknown: dict[int, list[str]] = {}
+    known = set(cache)
+    for number in numbers:
+        files = dict.fromkeys(file for index in order.batches[number] for file in dataset.files(index))
+        unknown[number] = [file for file in files if file not in known]
+        known.update(unknown[number])
+    jobs = [unknown[number] for number in numbers if unknown[number]]
+    new = _start(order, lambda files: [dataset.read(file) for file in files], jobs, reading.workers)
+    for number in numbers:
+        waves = zip(unknown[number], next(new) if unknown[number] else (), strict=True)
+        fresh = {file: cache.keep_file(file, wave, dataset.read) for file, wave in waves}
+        with dataset.given(ChainMap(fresh, cache)):
+            batch = order.loader.collate_fn([dataset[index] for index in order.batches[number]])
+        yield batch
 
 
 def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
@@ -125,7 +146,7 @@ def order_of_split(loader: Any, split: str, together: int = 1) -> BatchOrder:
     return BatchOrder(loader, batches, 0, before, random_states(), split)
 
 
-class _BatchReader:
+class BatchReader:
     """Reads the batch of (seed, indices), with random generators of that seed, or as they are if None."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
@@ -134,15 +155,10 @@ class _BatchReader:
     def __call__(self, job: tuple[int | None, list[Any]]) -> Any:
         seed, indices = job
         with seeded_reading(seed):
-            items = self._items(indices)
-        return self._batch(items)
-
-    def _items(self, indices: list[Any]) -> list[Any]:
-        if hasattr(self._dataset, "__getitems__"):
-            return list(self._dataset.__getitems__(indices))
-        return [self._dataset[index] for index in indices]
-
-    def _batch(self, items: list[Any]) -> Any:
+            if hasattr(self._dataset, "__getitems__"):
+                items = list(self._dataset.__getitems__(indices))
+            else:
+                items = [self._dataset[index] for index in indices]
         batch = self._collate(items)
         return tuple(batch) if isinstance(batch, zip) else batch  # s3prl's are good for one pass
 
@@ -166,10 +182,3 @@ def readable(found: Iterator[Any], split: str, step: Callable[[], int]) -> Itera
             f"{reason}; repair what this names and start the same command again, it goes on from its last "
             "checkpoint"
         ) from error
-
-
-def _seed(seed: int, key: str, number: int) -> int:
-    import numpy as np
-
-    words = np.random.SeedSequence([seed, zlib.crc32(key.encode("utf-8")), number])
-    return int(words.generate_state(1)[0])

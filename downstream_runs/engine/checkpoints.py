@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from downstream_runs.core.run_folder import RunFolder, sha256_record
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_text
@@ -18,8 +20,6 @@ KEPT = 2
 
 def write_tensors(path: Path, content: dict[str, Any]) -> str:
     """Write tensors and plain values to `path`, its SHA-256 in `path`.sha256; returns that hash."""
-    import torch
-
     # In memory first: torch reports a full disk as a RuntimeError without cause, a plain write as OSError.
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -33,8 +33,6 @@ def write_tensors(path: Path, content: dict[str, Any]) -> str:
 
 def read_tensors(path: Path) -> dict[str, Any]:
     """Read what `write_tensors` wrote, on the CPU; RunFailed if it is damaged."""
-    import torch
-
     data = path.read_bytes()
     record = sha256_record(path)
     expected = record.read_text(encoding="utf-8").strip() if record.exists() else "no record"

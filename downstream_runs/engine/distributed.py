@@ -31,25 +31,26 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed
+from tqdm import tqdm
 
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import RunPlan
+from downstream_runs.engine.components import Components
 from upstream_arm.common import processes
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
-
-if TYPE_CHECKING:
-    from downstream_runs.engine.components import Components
 
 T = TypeVar("T")
 
 START_METHOD = "spawn"  # a fork would share CUDA and threads with this process
-POLL_SECONDS = 0.2
 GRACE_SECONDS = 3.0
 """How long others may report after one has broken: the first to notice is seldom the cause."""
 
@@ -80,9 +81,6 @@ class DistributedContext:
 
     def _barrier(self) -> None:
         if self.count > 1:
-            import torch
-            import torch.distributed
-
             # A tensor on the CPU goes by gloo; NCCL's own barrier would keep a GPU busy.
             torch.distributed.all_reduce(torch.zeros(1))
 
@@ -90,9 +88,6 @@ class DistributedContext:
         """The leader's value, on every worker."""
         if self.count == 1:
             return value
-        import torch
-        import torch.distributed
-
         box = [value]
         torch.distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
@@ -101,8 +96,6 @@ class DistributedContext:
         """What a checkpoint holds of all workers: `{"ranks": [...]}` on the leader of several, else {}."""
         if self.count == 1:
             return {}
-        import torch.distributed
-
         everyone: list[Any] | None = [None] * self.count if self.leader else None
         torch.distributed.gather_object(dict(own), everyone, dst=0)
         return {} if everyone is None else {"ranks": everyone}
@@ -155,8 +148,6 @@ def check(plan: RunPlan) -> None:
         )
     if plan.device == "cpu":
         return
-    import torch
-
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count < plan.devices:
         raise UsageError(
@@ -172,29 +163,37 @@ def train(work: Work, plan: RunPlan, config: Mapping[str, Any], data: PreparedDa
     torch.multiprocessing's own start gives the text of an error and not the error, and takes the first
     process to end for the cause, which is often one that only lost its peer.
     """
+    # On stderr every worker would be warned that no parameter is unused, which is how it should be.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     starting: Any = multiprocessing.get_context(START_METHOD)
+    resource_tracker.ensure_running()  # it takes the signals' mask back, so not between the two below
     # Workers other than the first have a folder for what s3prl's experts write wherever they are.
     with tempfile.TemporaryDirectory(prefix=".workers-", suffix=".tmp", dir=folder) as scratch:
-        workers: list[_Worker] = []
+        workers: dict[Any, Any] = {}
         try:
             for rank in range(plan.devices):
                 pipe, theirs = starting.Pipe()
                 context = DistributedContext(rank, plan.devices)
                 arguments = (work, plan, folder, context, Path(scratch), theirs, os.getpid())
                 process = starting.Process(target=_worker_main, args=arguments)
-                process.start()
+                # A terminal and a batch system signal every process of a run; this one ends the workers.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+                try:
+                    process.start()
+                    workers[pipe] = process
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 theirs.close()
-                workers.append(_Worker(context, process, pipe))
-            for worker in workers:
+            for pipe in workers:
                 # Not among the arguments: `start` waits for ever for one that ends before it has read them
                 # all, since it holds that pipe's other end too. Here the pipe breaks, and `_wait` says why.
                 with contextlib.suppress(OSError):
-                    worker.pipe.send((config, data))
+                    pipe.send((config, data))
             _wait(workers)
         finally:
-            for worker in workers:
-                worker.process.kill()
-                worker.process.join()
+            for process in workers.values():
+                process.kill()
+                process.join()
 
 
 @dataclass(frozen=True)
@@ -209,38 +208,26 @@ class _Report:
 _TOLD, _DIED, _BROKE = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class _Worker:
-    context: DistributedContext
-    process: Any
-    pipe: Any
-
-    def report(self) -> _Report | None:
-        """What the worker reported, or that it ended without a report; None while it works."""
-        code = self.process.exitcode  # asked first: a worker reports before it ends
-        with contextlib.suppress(EOFError, OSError):
-            if self.pipe.poll():
-                report: _Report = self.pipe.recv()
-                return report
-        if code is None:
-            return None
-        sentence = (
-            f"process {self.context.rank + 1} of {self.context.count} {processes.how_it_ended(code)}, and "
-            "the run ended with it; start the same command again, it goes on from its last checkpoint"
-        )
-        return _Report(RunFailed(sentence), doubt=_DIED)
-
-
-def _wait(workers: Sequence[_Worker]) -> None:
-    """Return when all workers are done; raise the likeliest cause if one is not well."""
-    waiting, failures, deadline = list(workers), list[_Report](), math.inf
+def _wait(workers: Mapping[Any, Any]) -> None:
+    """Return when all workers (pipe -> process) are done; raise the likeliest cause if one is not well."""
+    waiting: list[Any] = list(workers)
+    failures, deadline = list[_Report](), math.inf
     while waiting and time.monotonic() < deadline:
-        connection.wait([worker.pipe for worker in waiting], POLL_SECONDS)
-        for worker in list(waiting):
-            report = worker.report()
-            if report is None:
-                continue
-            waiting.remove(worker)
+        left = None if math.isinf(deadline) else deadline - time.monotonic()
+        ready: list[Any] = connection.wait(waiting, left)
+        for pipe in ready:
+            waiting.remove(pipe)
+            try:
+                report: _Report = pipe.recv()
+            except (EOFError, OSError):  # it ended without a report
+                workers[pipe].join()
+                how = processes.how_it_ended(workers[pipe].exitcode)
+                number = list(workers).index(pipe) + 1
+                sentence = (
+                    f"process {number} of {len(workers)} {how}, and the run ended with it; start the same "
+                    "command again, it goes on from its last checkpoint"
+                )
+                report = _Report(RunFailed(sentence), doubt=_DIED)
             if report.error is not None:
                 failures.append(report)
                 grace = 0.0 if report.doubt == _TOLD else GRACE_SECONDS
@@ -267,12 +254,7 @@ def _worker_main(
     It does not leave torch.distributed: the end of a process group waits for gloo's thread with Python's lock
     held, and that thread may want the lock to let go of a tensor (seen with torch 2.11).
     """
-    from tqdm import tqdm
-
     processes.die_with(parent, signal.SIGKILL)
-    # A terminal and a batch system signal every process of a run; the one that started the workers ends them.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     # The default has a lock for several processes, which Python calls leaked when its owner is killed.
     tqdm.set_lock(threading.RLock())
     config, data = pipe.recv()
@@ -296,11 +278,6 @@ def _worker_main(
 
 def _join(plan: RunPlan, context: DistributedContext, store: Path) -> RunPlan:
     """Become one of the workers of torch.distributed; returns the plan on this worker's device."""
-    # On stderr every worker would be warned that no parameter is unused, which is how it should be.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    import torch
-    import torch.distributed
-
     # A file is met by this user's processes only; a port would be open to the network.
     loopback = {"lo", "lo0"}.intersection(name for _, name in socket.if_nameindex())
     if loopback:  # Linux calls it lo, macOS lo0

@@ -14,7 +14,7 @@ from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features import provenance
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
+from downstream_runs.features.options import choose, deviations, is_batch_free
 
 WIDENED = "features_in_fp32"
 """The event of frames that the precision of the cache does not hold."""
@@ -27,7 +27,14 @@ def set_up(run: TrainedRun) -> None:
     plan, components = run.plan, run.components
     if plan.task.train_split is None:
         return
-    stored = _choose(run)
+    # Another head than the recipe's may have a non-linearity or attention before its mean.
+    same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
+    stored = choose(
+        plan.features,
+        poolable=plan.task.pooled and same_head,
+        batch_free=is_batch_free(components.upstream),
+        utterances=run.data.utterances[plan.task.train_split],
+    )
     if stored.mode == "off":
         return
     identity, doubt = upstream_identity(run)
@@ -42,7 +49,16 @@ def set_up(run: TrainedRun) -> None:
     extractor = FeatureExtractor(
         components.upstream, stored, cache, components.featurizer, plan.task.random_items
     )
-    extractor.on_widened = lambda: _tell_widened(run, stored)
+
+    def tell_widened() -> None:
+        """At step 0: a run that goes on meets the same frames or has them in its cache."""
+        _tell(
+            f"{stored.precision} does not hold some of the upstream's features (too large, or too many below "
+            "its normal range): these are stored in fp32"
+        )
+        run.journal.event(WIDENED, 0, precision=stored.precision)
+
+    extractor.on_widened = tell_widened
     components.extractor = extractor
     weighting.take_over(components.featurizer)
     run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
@@ -72,28 +88,10 @@ def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
     return hashlib.sha256(text.encode("utf-8")).hexdigest(), doubt
 
 
-def _choose(run: TrainedRun) -> StoredKind:
-    plan = run.plan
-    # Another head than the recipe's may have a non-linearity or attention before its mean.
-    same_head = not any(key.startswith("downstream_expert.modelrc") for key in plan.overrides)
-    utterances = run.data.utterances[str(plan.task.train_split)]
-    batch_free = is_batch_free(run.components.upstream)
-    return choose(plan.features, plan.task.pooled and same_head, batch_free, utterances)
-
-
 def _tell(message: str) -> None:
     """To the run's log, and to the terminal, which it has taken stderr's place for."""
     for stream in {sys.stderr, sys.__stderr__} - {None}:
         print(message, file=stream)
-
-
-def _tell_widened(run: TrainedRun, stored: StoredKind) -> None:
-    """At step 0: a run that goes on meets the same frames or has them in its cache."""
-    _tell(
-        f"{stored.precision} does not hold some of the upstream's features (too large, or too many below its "
-        "normal range): these are stored in fp32"
-    )
-    run.journal.event(WIDENED, 0, precision=stored.precision)
 
 
 def report(run: TrainedRun) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from downstream_runs.core.records import Journal
 from upstream_arm.common.errors import Diverged, RunFailed
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass
@@ -27,40 +27,36 @@ class Watch:
 
     def features(self, features: Sequence[Tensor]) -> None:
         """Check the upstream's features `[frame, feature]` of the batch; RunFailed."""
-        found = not_finite(features)
-        if found:
-            raise bad_features([self._name(row) for row in found], self.split, self.step)
+        bad = not_finite(features)
+        if bad:
+            # s3prl's diarization has one recording a batch, in pieces.
+            one = ", ".join(self.names[:1]) or "unknown"
+            names = [self.names[row] if row < len(self.names) else one for row in bad]
+            raise bad_features(names, self.split, self.step)
 
     def records(self, records: Mapping[str, Any]) -> None:
         """Check what s3prl keeps of each utterance of the batch by its name: speaker embeddings; Diverged."""
-        import torch
-
         known = [name for name in self.names if isinstance(records.get(name), torch.Tensor)]
-        found = not_finite([records[name] for name in known])
-        if found:
-            raise self._diverged("embeddings", [known[row] for row in found])
+        self._check("embeddings", known, [records[name] for name in known])
 
-    def output(self, found: Any) -> None:
+    def output(self, scores: Any) -> None:
         """Check what a part of the head gave, tensors `[utterance, ...]` in any nesting; Diverged."""
-        import torch
-
-        if isinstance(found, (list, tuple)):
-            for one in found:
+        if isinstance(scores, (list, tuple)):
+            for one in scores:
                 self.output(one)
-        elif isinstance(found, torch.Tensor) and found.is_floating_point() and not found.isfinite().all():
-            rows = not_finite(list(found)) if found.ndim > 1 and len(found) == len(self.names) else ()
-            raise self._diverged("scores", [self.names[row] for row in rows] or self.names)
+        elif isinstance(scores, torch.Tensor) and scores.is_floating_point():
+            by_utterance = scores.ndim > 1 and len(scores) == len(self.names)
+            self._check("scores", self.names, list(scores) if by_utterance else [scores])
 
-    def _name(self, row: int) -> str:
-        # s3prl's diarization has one recording a batch, in pieces.
-        return self.names[row] if row < len(self.names) else ", ".join(self.names[:1]) or "unknown"
-
-    def _diverged(self, what: str, names: Sequence[str]) -> Diverged:
-        return Diverged(
-            f"the head's {what} for {shown(names)} are not finite numbers in the evaluation of {self.split} "
-            f"at step {self.step}, and would count as answers; check these files, or start again with "
-            "--rerun always and a lower optimizer.lr"
-        )
+    def _check(self, what: str, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
+        bad = not_finite(tensors)
+        if bad:
+            names = [names[row] for row in bad] if len(names) == len(tensors) else names
+            raise Diverged(
+                f"the head's {what} for {shown(names)} are not finite numbers in the evaluation of "
+                f"{self.split} at step {self.step}, and would count as answers; check these files, or start "
+                "again with --rerun always and a lower optimizer.lr"
+            )
 
 
 @contextlib.contextmanager
@@ -81,8 +77,6 @@ def watched(downstream: nn.Module, split: str, step: int) -> Iterator[Watch]:
 
 def all_finite(tensors: Sequence[Tensor]) -> Tensor:
     """Whether all values are finite, as a tensor on their device: nothing is waited for."""
-    import torch
-
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).isfinite().all()
 
 

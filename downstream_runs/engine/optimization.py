@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from downstream_runs.core.records import Journal
 from downstream_runs.engine import finite
 from upstream_arm.common.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 SKIPPED_IN_A_ROW = 100
 """So many steps without a gradient, one after another, end a run: s3prl would go on to the last step. Weights
@@ -37,8 +36,6 @@ class Optimization:
     """
 
     def __init__(self, modules: Sequence[nn.Module], config: Mapping[str, Any], scaled: bool) -> None:
-        import torch
-
         self.parameters = [parameter for module in modules for parameter in module.parameters()]
         self.optimizer = make_optimizer(modules, config)
         self.scheduler = make_scheduler(self.optimizer, config)
@@ -58,8 +55,6 @@ class Optimization:
 
         Source: s3prl 0.4.18, downstream/runner.py, `train`: a step whose gradient is NaN is left out.
         """
-        import torch
-
         self.scaler.unscale_(self.optimizer)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._clip))
         if self.scaler.is_enabled():

@@ -19,12 +19,14 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
+
+import torch
 
 from downstream_runs.core.generators import seed_reading
 from upstream_arm.common import processes
@@ -46,19 +48,19 @@ def in_order(read: Read, jobs: Sequence[Any], workers: int, seed: int) -> Iterat
     if workers == 0:
         yield from map(read, jobs)
         return
-    started: list[_Reading] = []
-    try:
-        workers = min(workers, len(jobs))
+    workers = min(workers, len(jobs))
+    with contextlib.ExitStack() as stack:
+        read_by = []
         for number in range(workers):
-            started.append(_start(read, jobs[number::workers], (seed + number) % 2**32))
+            one = _process(read, jobs[number::workers], (seed + number) % 2**32)
+            read_by.append(stack.enter_context(contextlib.closing(one)))
+            next(one)  # it has begun
         for number in range(len(jobs)):
-            yield started[number % workers].next()
-    finally:
-        for one in started:
-            one.stop()
+            yield next(read_by[number % workers])
 
 
-def _start(read: Read, jobs: Sequence[Any], seed: int) -> _Reading:
+def _process(read: Read, jobs: Sequence[Any], seed: int) -> Generator[Any, None, None]:
+    """None when a process has begun to read the jobs, then what it reads; the process ends with this."""
     context: Any = multiprocessing.get_context(START_METHOD)
     inbox, outbox = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(read, jobs, seed, inbox, outbox, os.getpid()), daemon=True)
@@ -72,42 +74,28 @@ def _start(read: Read, jobs: Sequence[Any], seed: int) -> _Reading:
     finally:
         # Held by the process alone, the pipe ends when it does.
         outbox.close()
-    return _Reading(process, inbox)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One process and what comes from it."""
-
-    process: Any
-    inbox: Any
-
-    def next(self) -> Any:
-        """What it read next."""
-        connection.wait([self.inbox, self.process.sentinel])
-        try:
-            if not self.inbox.poll():
-                raise EOFError
-            found = self.inbox.recv()
-        except (EOFError, OSError):
-            raise self._ended() from None
-        if isinstance(found, _Failure):
-            raise found.error from _Trace(found.trace)
-        return found
-
-    def _ended(self) -> RunFailed:
-        self.process.join(END_SECONDS)
-        how = processes.how_it_ended(self.process.exitcode)
-        return RunFailed(
-            f"a process that reads batches {how}; start the same command again, it goes on from its last "
-            "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers takes "
-            "less memory"
-        )
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.inbox.close()
+    try:
+        yield None
+        for _ in jobs:
+            connection.wait([inbox, process.sentinel])
+            try:
+                if not inbox.poll():
+                    raise EOFError
+                content = inbox.recv()
+            except (EOFError, OSError):
+                process.join(END_SECONDS)
+                raise RunFailed(
+                    f"a process that reads batches {processes.how_it_ended(process.exitcode)}; start the "
+                    "same command again, it goes on from its last checkpoint; if it ends so again, the run's "
+                    "s3prl.log may say why, and a lower num_workers takes less memory"
+                ) from None
+            if isinstance(content, _Failure):
+                raise content.error from _Trace(content.trace)
+            yield content
+    finally:
+        process.kill()
+        process.join()
+        inbox.close()
 
 
 @dataclass(frozen=True)
@@ -132,8 +120,6 @@ def _main(read: Read, jobs: Sequence[Any], seed: int, inbox: Any, outbox: Any, p
     # A terminal signals every process of a run; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    import torch
-
     torch.set_num_threads(1)
     seed_reading(seed)
     # Its end of the pipe is closed when nobody asks any more.
@@ -154,20 +140,19 @@ def _message(read: Read, job: Any) -> tuple[bytes, bool]:
     """What a job gives, to be sent, or its error; and whether it is no error."""
     try:
         return _packed(read(job)), True
-    except MemoryError:
-        sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
-        return _packed(_Failure(RunFailed(sentence), "")), False
     except Exception as error:
-        return _packed(_Failure(_portable(error), traceback.format_exc())), False
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or what it says where it cannot be sent to another process."""
+        failure = _Failure(error, traceback.format_exc())
+        if isinstance(error, MemoryError):
+            sentence = "a process that reads batches has too little memory; ask for a lower num_workers"
+            failure = _Failure(RunFailed(sentence), "")
     try:
-        sent = ForkingPickler.loads(ForkingPickler.dumps(error))
+        sent = type(ForkingPickler.loads(ForkingPickler.dumps(failure.error)))
     except Exception:  # an error's class may do anything
         sent = None
-    return error if type(sent) is type(error) else RuntimeError(f"{type(error).__name__}: {error}")
+    if sent is not type(failure.error):  # what it says is sent in its place
+        text = f"{type(failure.error).__name__}: {failure.error}"
+        failure = _Failure(RuntimeError(text), failure.trace)
+    return _packed(failure), False
 
 
 def _packed(content: Any) -> bytes:
@@ -180,8 +165,6 @@ class _Packer(pickle.Pickler):
     """Sends tensors as numpy's arrays: pickle's way to send one takes the whole of which it is a part."""
 
     def reducer_override(self, value: Any) -> Any:
-        import torch
-
         if type(value) is torch.Tensor and not value.requires_grad and value.is_contiguous():
             with contextlib.suppress(TypeError, RuntimeError):  # numpy has no such type
                 return torch.from_numpy, (value.numpy(),)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.core.program import FOLDER
 from downstream_runs.core.results import Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
-from downstream_runs.core.task import Score
+from downstream_runs.core.task import Score, Selection
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import efficiency, sources, weights
 from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
-
-if TYPE_CHECKING:
-    import torch
+from upstream_arm.common.program import FOLDER, installed
 
 SKIPPED = "skipped_steps"
 PACKAGES = ("torch", "torchaudio", "s3prl", "numpy", "editdistance", "rapidfuzz", "soundfile", "superb-arm")
@@ -54,31 +51,24 @@ def run_labels(
 
 def best_on_dev(run: TrainedRun) -> tuple[Metric, ...]:
     """The test splits with the checkpoint that the task's rule selected, and what it had on dev."""
-    task, best = run.plan.task, run.best
-    rule = task.selection
-    if rule is None or best is None:
-        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
-    run.load(rule.artefact)
-    tests = [run.evaluate(split, run.steps) for split in task.test_splits]
+    task, how = run.plan.task, selection(run)
+    run.load(_chosen(run)[0].artefact)
     metrics = []
-    for one in tests:
+    for one in [run.evaluate(split, run.steps) for split in task.test_splits]:
         run.keep_items(one.split, one.scores)
         for score in one.scores:
             spec = task.metric(score.metric)
             official = spec.official and one.split == task.test_splits[0]
-            metrics.append(spec.measured(score, run.name(one.split), selection(run), official=official))
+            metrics.append(spec.measured(score, run.name(one.split), how, official=official))
     return (*metrics, *on_dev(run))
 
 
 def on_dev(run: TrainedRun) -> tuple[Metric, ...]:
     """What the selected checkpoint had on the split that it was chosen on."""
-    task, best = run.plan.task, run.best
-    if task.selection is None or best is None:
-        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
-    split = run.name(task.selection.split)
+    task, how, (rule, best) = run.plan.task, selection(run), _chosen(run)
     return tuple(
         task.metric(name).measured(
-            Score(name, one["value"], one["counts"]), split, selection(run), official=False
+            Score(name, one["value"], one["counts"]), run.name(rule.split), how, official=False
         )
         for name, one in best["scores"].items()
     )
@@ -86,19 +76,23 @@ def on_dev(run: TrainedRun) -> tuple[Metric, ...]:
 
 def selection(run: TrainedRun) -> str:
     """How the checkpoint was chosen, in words."""
-    task, best = run.plan.task, run.best
-    if task.selection is None or best is None:
-        raise ValueError(f"task {task.name} selects no checkpoint on dev")
-    metric = task.metric(task.selection.metric)
+    rule, best = _chosen(run)
+    metric = run.plan.task.metric(rule.metric)
     how = "lowest" if metric.better == "lower" else "highest"
-    return f"{how} {metric.name} on {run.name(task.selection.split)}: step {best['step']} of {run.steps}"
+    return f"{how} {metric.name} on {run.name(rule.split)}: step {best['step']} of {run.steps}"
+
+
+def _chosen(run: TrainedRun) -> tuple[Selection, Mapping[str, Any]]:
+    """The task's rule and the checkpoint that it chose; RunFailed if there is none."""
+    if run.plan.task.selection is None or run.best is None:
+        raise RunFailed("no evaluation on dev was made, so no checkpoint is selected; use --rerun always")
+    return run.plan.task.selection, run.best
 
 
 def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    plan, data, upstream = run.plan, run.data, run.components.upstream
-    checkpoint = _checkpoint(plan, upstream)
-    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    plan, data, device = run.plan, run.data, run.components.device
+    upstream = _upstream(run)
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
@@ -106,8 +100,9 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
     if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
         metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
+    versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
+    packages = {name: version for name, version in versions.items() if version is not None}
     return Result(
-        upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=run.labels,
@@ -117,11 +112,37 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         config=run.config,
         seed=plan.seed,
         steps=run.steps,
-        packages=_packages(),
+        packages=packages,
         git_commit=_git_commit(),
+        **upstream,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        wall_seconds=round(wall_seconds, 3),
+        corpus=Corpus(
+            name=_corpus_name(plan, data),
+            root=str(data.root),
+            counts={run.name(split): number for split, number in data.utterances.items()},
+            hash=data.sha256,
+        ),
+        artefacts={name: sha256_file(run.folder / name) for name in names},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _upstream(run: TrainedRun) -> dict[str, Any]:
+    """What `result.json` says of the upstream."""
+    plan, upstream = run.plan, run.components.upstream
+    # The file of the upstream's weights, as given or as the upstream says; s3prl's own name none.
+    url = plan.ckpt if plan.ckpt is not None and "://" in plan.ckpt else None
+    path = plan.ckpt if url is None else None
+    path = path or getattr(upstream, "checkpoint_path", None)
+    checkpoint = None if path is None else str(Path(path).resolve())
+    switches = dict(getattr(upstream, "switches", None) or {}) | ({"ckpt_url": url} if url else {})
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    return dict(
+        upstream=weights.honest(plan.upstream, sha256),
         upstream_checkpoint=checkpoint,
         upstream_checkpoint_sha256=sha256,
-        upstream_switches=_switches(plan, upstream),
+        upstream_switches=switches,
         upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
         upstream_source=plan.source,
         upstream_revision=plan.revision,
@@ -132,16 +153,6 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         quantize=upstream.quantized,
         efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
         card=run.card,
-        device=_device_name(run.components.device),
-        wall_seconds=round(wall_seconds, 3),
-        corpus=Corpus(
-            name=_corpus_name(plan, data),
-            root=str(data.root),
-            counts={run.name(split): number for split, number in data.utterances.items()},
-            hash=data.sha256,
-        ),
-        artefacts={name: sha256_file(run.folder / name) for name in names},
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
 
@@ -229,50 +240,21 @@ def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _checkpoint(plan: RunPlan, upstream: Any) -> str | None:
-    """The file of the upstream's weights, as given or as the upstream says; s3prl's own name none."""
-    if plan.ckpt is not None and "://" not in plan.ckpt:
-        return str(Path(plan.ckpt).resolve())
-    path = getattr(upstream, "checkpoint_path", None)
-    return None if path is None else str(Path(path).resolve())
-
-
-def _switches(plan: RunPlan, upstream: Any) -> dict[str, Any]:
-    switches = dict(getattr(upstream, "switches", None) or {})
-    if plan.ckpt is not None and "://" in plan.ckpt:
-        switches["ckpt_url"] = plan.ckpt
-    return switches
-
-
-def _packages() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
 def _git_commit() -> str | None:
     """The toolkit's commit if it runs from a git checkout, with -dirty behind it if files differ."""
-    root = FOLDER
-    if not (root / ".git").exists():
+    if not (FOLDER / ".git").exists():
         return None
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", "upstream_arm", "downstream_runs", "reports")
-    return f"{commit}-dirty" if commit and changes else commit
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    answers = []
+    for words in (
+        ("rev-parse", "HEAD"),
+        ("status", "--porcelain", "--", "upstream_arm", "downstream_runs", "reports"),
+    ):
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(FOLDER), *words], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        answers.append(done.stdout.strip() if done.returncode == 0 else "")
+    commit, changes = answers
+    return f"{commit}-dirty" if commit and changes else commit or None

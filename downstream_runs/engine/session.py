@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+
+import torch
 
 from downstream_runs import bridge
 from downstream_runs.core import official, records, results
@@ -26,13 +29,14 @@ from downstream_runs.core.run import (
     resolve_config,
     run_dir,
 )
-from downstream_runs.core.run_folder import CACHE, PLAN, RESULT, S3PRL_LOG, RunFolder
+from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
-from downstream_runs.corpora import contents
+from downstream_runs.corpora import audio
 from downstream_runs.engine import (
     components,
     distributed,
     feature_setup,
+    folds,
     result_builder,
     train,
     upstream_card,
@@ -43,20 +47,36 @@ from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
-from upstream_arm.common.files import atomic_write_text
+from upstream_arm.common.files import atomic_write_text, read_json
 
 RERUN = ("missing", "always", "never")
 
 
-def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
-    """Do what is missing of a run and return its result.
+def run(plan: RunPlan, *, rerun: str = "missing", with_demo: bool = False) -> Result:
+    """Do what is missing of a run, all its folds where the plan names none; returns the task's result.
 
+    The number of a task with folds is the mean of the folds' numbers; there is none before all are done.
     `rerun`: `missing` continues an unfinished run and hands back a finished one's result; `always` discards
     what is there; `never` hands back a finished result and leaves an unfinished run alone (UsageError).
+    with_demo: make the task's synthetic corpus first.
+
     A run that is killed at any moment and run again gives the same numbers. UsageError for bad input, a run
-    directory in use, or one that holds another plan's run; RunFailed for a run that cannot go on.
-    KeyboardInterrupt and SIGTERM (as SystemExit 143) pass through, with all files whole.
+    directory in use, or one that holds another plan's run; RunFailed for a run that cannot go on. Why it
+    failed is left in its folder. KeyboardInterrupt and SIGTERM (as SystemExit 143) pass through, with all
+    files whole.
     """
+    with RunFolder(run_dir(plan)).attempt():
+        if with_demo:
+            plan.task.corpus.make_demo(plan.data)
+        if not plan.task.folds or plan.fold is not None:
+            return _run(plan, rerun)
+        found = [_run(dataclasses.replace(plan, fold=fold), rerun) for fold in plan.folds]
+        folder = run_dir(plan)
+        return results.write_unless_same(folder / RESULT, folds.mean(plan, found, folder))
+
+
+def _run(plan: RunPlan, rerun: str) -> Result:
+    """The same for a run without folds, or for one fold."""
     if rerun not in RERUN:
         raise UsageError(f"--rerun {rerun!r} is unknown, expected one of {', '.join(RERUN)}")
     config = resolve_config(plan)
@@ -69,10 +89,10 @@ def run(plan: RunPlan, *, rerun: str = "missing") -> Result:
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
-                files.clear()
-            files.remove_temporary()
-            data = plan.task.prepare(plan.data, plan.out / CACHE, config, plan.partial)
-            data = contents.sampled(data)
+                files.remove()
+            files.remove(".*.tmp", f"{CHECKPOINTS}/.*.tmp")  # what a killed process was writing
+            data = plan.task.corpus.prepare(plan.data, plan.out / CACHE, config, plan.partial)
+            data = audio.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
                 if rerun == "never" and records.begun(folder):
@@ -126,9 +146,11 @@ def _build(
     if data.partial:
         print(shortfall(data.partial), file=sys.stderr)
     journal = records.Journal(folder, labels, official.read(plan.task, config))
-    trained_run = TrainedRun(
-        plan, config, data, folder, built, terminal, journal, _reading(plan, config), labels
-    )
+    # No more loading processes than the recipe asks for and than there are cores to spare.
+    asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
+    spare = max(processes.cores() - plan.devices, 0) // plan.devices
+    reading = Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
+    trained_run = TrainedRun(plan, config, data, folder, built, terminal, journal, reading, labels)
     feature_setup.set_up(trained_run)
     return trained_run
 
@@ -136,8 +158,6 @@ def _build(
 @contextlib.contextmanager
 def _logged(folder: Path) -> Iterator[None]:
     """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
-    import torch
-
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
@@ -151,24 +171,14 @@ def _logged(folder: Path) -> Iterator[None]:
             ) from error
 
 
-def _reading(plan: RunPlan, config: Mapping[str, Any]) -> Reading:
-    """No more loading processes than the recipe asks for and than there are cores to spare."""
-    asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
-    spare = max(processes.cores() - plan.devices, 0) // plan.devices
-    return Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
-
-
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
     path = folder / PLAN
     told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt), plan.revision)
     wanted = json.loads(json.dumps(identity(plan, config, data, told)))
     if path.exists():
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            raise UsageError(
-                f"{path} is no JSON; use --rerun always to discard the run, or another --out"
-            ) from None
+        stored = read_json(path)
+        if stored is None:
+            raise UsageError(f"{path} is no JSON; use --rerun always to discard the run, or another --out")
         check_same(stored, as_begun(stored, wanted), folder)
     else:
         atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")

@@ -12,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
-from downstream_runs.engine.components import ScalarLog, make_specaug
+from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
 from downstream_runs.engine.trained_run import TrainedRun
@@ -30,8 +32,18 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
     Diverged or UsageError.
     """
-    checkpoints = Checkpoints(RunFolder(run.folder), lambda message: _damaged(run, message))
-    state = _newest(run, checkpoints, context)
+
+    def damaged(message: str) -> None:
+        print(message, file=run.terminal)
+        run.journal.event("damaged_checkpoint", 0, message=message)
+
+    checkpoints = Checkpoints(RunFolder(run.folder), damaged)
+    # The state to go on from, with checkpoints and journals cut back to it.
+    state: Mapping[str, Any] | None = context.broadcast(checkpoints.latest())
+    step = 0 if state is None else state["step"]
+    checkpoints.drop_after(step)
+    run.journal.rewind(step)
+    note_session(run, step, state is not None)
     trainer = Trainer(run, context)
     resumed = trainer.begin(state)
     runner, total = run.config["runner"], trainer.total
@@ -74,23 +86,6 @@ def note_session(run: TrainedRun, step: int, again: bool) -> None:
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
 
 
-def _damaged(run: TrainedRun, message: str) -> None:
-    print(message, file=run.terminal)
-    run.journal.event("damaged_checkpoint", 0, message=message)
-
-
-def _newest(
-    run: TrainedRun, checkpoints: Checkpoints, context: DistributedContext
-) -> Mapping[str, Any] | None:
-    """The state to go on from, with checkpoints and journals cut back to it."""
-    state = context.broadcast(checkpoints.latest())
-    step = 0 if state is None else state["step"]
-    checkpoints.drop_after(step)
-    run.journal.rewind(step)
-    note_session(run, step, state is not None)
-    return state
-
-
 class Trainer:
     """The state of one training: weights, optimizer, and where in which epoch it is.
 
@@ -100,8 +95,6 @@ class Trainer:
     """
 
     def __init__(self, run: TrainedRun, context: DistributedContext) -> None:
-        import torch
-
         plan, components = run.plan, run.components
         if plan.task.train_split is None:
             raise ValueError(f"task {plan.task.name} trains nothing")
@@ -166,8 +159,6 @@ class Trainer:
 
     def backward(self, wavs: list[Any], others: list[Any]) -> float:
         """One forward and backward pass; a batch that does not fit in memory is done in two halves."""
-        import torch
-
         names = utterance_names(others)
         self.step_names += names
         try:
@@ -197,8 +188,6 @@ class Trainer:
 
     def _backward(self, wavs: list[Any], others: list[Any], share: float = 1.0) -> float:
         """Add `share` of the batch's gradient; returns that share of its loss."""
-        import torch
-
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
         with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
@@ -213,7 +202,10 @@ class Trainer:
         value = float(loss.detach())
         # Only now, when the loss was waited for. CTC would hide it: its infinite losses count as 0.
         if not good:
-            raise self._bad_features(wavs, utterance_names(others))
+            names, bad = utterance_names(others), finite.not_finite(self.components.features(wavs))
+            self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
+            named = [names[row] for row in bad] if len(names) == len(wavs) else names
+            raise finite.bad_features(named, self.split, self.step + 1)
         if not math.isfinite(value):
             names = utterance_names(others)
             raise finite.diverged(self.run.journal, self.step + 1, "loss", value, names)
@@ -221,12 +213,6 @@ class Trainer:
         for key, items in records.items():
             self.records[key] += items
         return value
-
-    def _bad_features(self, wavs: list[Any], names: list[str]) -> RunFailed:
-        bad = finite.not_finite(self.components.features(wavs))
-        self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
-        named = [names[row] for row in bad] if len(names) == len(wavs) else names
-        return finite.bad_features(named, self.split, self.step + 1)
 
     def update(self) -> None:
         """Change the weights by the gradients that were added up."""
@@ -252,20 +238,11 @@ class Trainer:
 
     def log(self) -> None:
         """Have s3prl's expert log what it recorded since the last time."""
-        import torch
-
-        log = ScalarLog()
-        with torch.no_grad():
-            self.components.downstream.log_records(
-                self.split,
-                records=self.records,
-                logger=log,
-                global_step=self.step,
-                batch_ids=self.batch_ids,
-                total_batch_num=self.total_batches,
-            )
+        scalars = self.components.log_records(
+            self.split, self.records, self.step, self.batch_ids, self.total_batches
+        )
         self.forget_records()
-        values = {"scalars": log.scalars, "learning_rate": self.optimization.rate}
+        values = {"scalars": scalars, "learning_rate": self.optimization.rate}
         self.run.journal.metric(self.split, self.step, values)
 
     def forget_records(self) -> None:
@@ -296,10 +273,9 @@ class Trainer:
 
     def keep_checkpoint(self) -> None:
         """Keep one of the evenly spaced checkpoints that a task's protocol chooses among, if it is one."""
-        if self.task.kept_checkpoints:
-            every = max(self.total // self.task.kept_checkpoints, 1)
-            if self.step % every == 0:
-                self._write_weights(kept_checkpoint(self.step))
+        kept = self.task.kept_checkpoints
+        if kept and self.step % max(self.total // kept, 1) == 0:
+            self._write_weights(kept_checkpoint(self.step))
 
     def _write_weights(self, name: str) -> None:
         # s3prl's names, so that its own evaluate mode can read it with -i.
@@ -326,7 +302,11 @@ class Trainer:
             "backwards": self.backwards,
             "trained": self.components.trained_state(),
             **self.optimization.state(),
-            "records": {key: [_plain(item) for item in items] for key, items in self.records.items()},
+            # In types that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers.
+            "records": {
+                key: [item.item() if hasattr(item, "item") else item for item in items]
+                for key, items in self.records.items()
+            },
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
@@ -354,8 +334,3 @@ class Trainer:
         if state["device"] != self.components.device.type:
             self._deviate(f"begun on {state['device']} and continued on {self.components.device.type}")
         return state
-
-
-def _plain(item: Any) -> Any:
-    """A record in a type that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers."""
-    return item.item() if hasattr(item, "item") else item

@@ -6,15 +6,16 @@ import csv
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import torch
+
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.generators import seed_everything
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run import RunPlan
@@ -22,9 +23,10 @@ from downstream_runs.core.run_folder import ITEMS, TRIALS
 from downstream_runs.core.task import Score
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
-from downstream_runs.engine.components import Components, ScalarLog
+from downstream_runs.engine.components import Components
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
+from upstream_arm.common.program import PROGRAM
 
 # s3prl prints the same quotient, computed in another order of float operations.
 ROUNDING = 1e-6
@@ -122,8 +124,6 @@ class TrainedRun:
 
     def _evaluate(self, split: str, step: int) -> dict[str, float]:
         """Have s3prl's expert predict and log; the scalars that it logs."""
-        import torch
-
         components, downstream = self.components, self.components.downstream
         # Means are of each utterance alone: how many are classified at a time changes no prediction.
         order = batches.order_of_split(components.loader(split), split, TOGETHER if components.pooled else 1)
@@ -134,7 +134,6 @@ class TrainedRun:
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
         records: dict[str, list[Any]] = defaultdict(list)
-        log = ScalarLog()
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(self.bar(read, desc=split, total=total)):
                 watch.names = batches.utterance_names(others)
@@ -142,15 +141,7 @@ class TrainedRun:
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
-            downstream.log_records(
-                split,
-                records=records,
-                logger=log,
-                global_step=step,
-                batch_ids=list(range(number + 1)),
-                total_batch_num=total,
-            )
-        return log.scalars
+            return components.log_records(split, records, step, list(range(number + 1)), total)
 
     def _check(self, evaluation: Evaluation) -> None:
         """Every utterance counted, and our number the one that s3prl found: else RunFailed."""
@@ -176,7 +167,7 @@ class TrainedRun:
 
     def name(self, split: str) -> str:
         """What one of s3prl's splits is called in all that is written: by what was read."""
-        return official.read(self.plan.task, self.config).get(split, split)
+        return official.name(self.plan.task, self.config, split)
 
     def keep_items(self, split: str, scores: Sequence[Score]) -> None:
         """Have the test items of `scores` written to `items.csv`."""
@@ -189,21 +180,20 @@ class TrainedRun:
         also labels.
         """
         if self._items:
-            columns = ("metric", "split", "item", "group", "numerator", "denominator")
-            atomic_write_csv(self.folder / ITEMS, [columns, *self._rows()])
+            rows: list[Sequence[object]] = [("metric", "split", "item", "group", "numerator", "denominator")]
+            for split, score in self._items:
+                for one in score.items:
+                    group = self.data.groups.get(one.name, one.group)
+                    values = (one.name, group, one.numerator, one.denominator)
+                    rows.append((score.metric, self.name(split), *values))
+            atomic_write_csv(self.folder / ITEMS, rows)
             self.artefacts.append(ITEMS)
         about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:
-                    header, *rows = csv.reader(file)
-                atomic_write_csv(path, [[*header, "labels"], *([*row, " ".join(about)] for row in rows)])
-
-    def _rows(self) -> Iterator[Sequence[object]]:
-        for split, score in self._items:
-            for item in score.items:
-                group = self.data.groups.get(item.name, item.group)
-                yield score.metric, self.name(split), item.name, group, item.numerator, item.denominator
+                    header, *lines = csv.reader(file)
+                atomic_write_csv(path, [[*header, "labels"], *([*line, " ".join(about)] for line in lines)])
 
     def say(self, message: str) -> None:
         """A line for s3prl's log and the journal."""

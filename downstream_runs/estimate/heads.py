@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from downstream_runs import bridge
 from downstream_runs.core.corpus import PreparedData
@@ -22,10 +24,6 @@ from downstream_runs.core.task import TaskSpec
 from downstream_runs.engine import components
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.optimization import make_optimizer
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 SEED = DEFAULT_SEED
 BATCHES_KEPT = 24
@@ -84,8 +82,6 @@ class Head:
 
     def update(self) -> None:
         """Clip the gradients and step, as after the last batch of a step."""
-        import torch
-
         parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.config["runner"]["gradient_clipping"])
         self.optimizer.step()
@@ -95,31 +91,25 @@ class Head:
 def build(
     task: TaskSpec,
     recipe: str,
-    upstream: nn.Module,
+    upstream: Any,
     device: torch.device,
     place: Path,
-    *,
-    summed: bool = False,
-    specaug: bool = True,
 ) -> Head:
     """The head of `task` for an upstream's features, in the order in which s3prl builds its parts.
 
-    place: a folder for the demo corpus and what s3prl writes. summed: leave out the weighted sum of the
-    hidden states, so that a step takes summed features. What s3prl and the corpora print goes to
-    `place`/log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
+    place: a folder for the demo corpus and what s3prl writes; what s3prl and the corpora print goes to
+    its log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
     """
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
     with (place / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        task.demo(place / "data")
+        task.corpus.make_demo(place / "data")
         given = task.recipe(recipe).copy_config()
-        config = expert_config(given, task.prepare(place / "data", place / "cache", given))
+        config = expert_config(given, task.corpus.prepare(place / "data", place / "cache", given))
         taken = {key: getattr(upstream, key) for key in ("states", "layer") if hasattr(upstream, key)}
         plan = RunPlan(task, recipe, "", place / "data", place, seed=SEED, **taken)
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)
         parts.train()
-        trained = [parts.downstream] if summed else [parts.featurizer, parts.downstream]
-        optimizer = make_optimizer(trained, config)
-        masks = components.make_specaug(config) if specaug else None
-    return Head(task, config, parts, optimizer, masks)
+        optimizer = make_optimizer([parts.featurizer, parts.downstream], config)
+        return Head(task, config, parts, optimizer, components.make_specaug(config))

@@ -7,22 +7,20 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
-from upstream_arm.published_states import STATES
+from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
+from downstream_runs.upstreams.efficiency import timed
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
 STEP_SECONDS = 8.0
@@ -74,7 +72,7 @@ class Measurement:
 
 
 def measure(
-    upstream: nn.Module,
+    upstream: CheckedUpstream,
     device: torch.device,
     tasks: Iterable[TaskSpec],
     recipe: str,
@@ -82,8 +80,6 @@ def measure(
     bar: Callable[..., Any],
 ) -> Measurement:
     """Measure what the tasks need. place: a folder for demo corpora. bar: of progress, tqdm's arguments."""
-    import torch
-
     began = time.perf_counter()
     timer = _Upstream(upstream.eval(), device)
     costs = {}
@@ -102,34 +98,17 @@ def measure(
     )
 
 
-def timed(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call, to its end on the device."""
-    import torch
-
-    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
-
-
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
-    def __init__(self, upstream: nn.Module, device: torch.device) -> None:
-        import torch
-
+    def __init__(self, upstream: CheckedUpstream, device: torch.device) -> None:
         self.upstream, self.device = upstream, device
         self._rates: dict[tuple[int, int], float] = {}
-        self.key = getattr(upstream, "states", STATES)
-        layer = getattr(upstream, "layer", None)
-        states = self._pass(1, SAMPLE_RATE)[self.key]
-        states = [states] if isinstance(states, torch.Tensor) else states
-        listed = list(states.values()) if isinstance(states, dict) else list(states)
+        with torch.no_grad():
+            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
         given: Any = getattr(upstream, "get_downsample_rates", None)
-        rate = given(self.key) if given else round(SAMPLE_RATE / listed[0].shape[1])
-        self.shape = Shape(len(listed) if layer is None else 1, listed[0].shape[-1], rate)
+        rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
+        self.shape = Shape(len(layers), layers[0].shape[-1], rate)
 
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""
@@ -147,8 +126,6 @@ class _Upstream:
         return self._rates[batch, samples]
 
     def _pass(self, batch: int, samples: int) -> Any:
-        import torch
-
         wavs = [torch.randn(samples, device=self.device) * 0.1 for _ in range(batch)]
         with torch.no_grad():
             return self.upstream(wavs)
@@ -177,8 +154,6 @@ def _trained(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost
 
 def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, others: list[Any]) -> float:
     """Seconds of an optimizer step on utterances of `fraction` of so many frames."""
-    import torch
-
     device = head.parts.device
     lengths = [max(round(count * fraction), FEWEST_FRAMES if max(frames) > 1 else 1) for count in frames]
     state = torch.randn(len(lengths), max(lengths), shape.features, device=device)
@@ -193,8 +168,6 @@ def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, 
 
 def _loading(shape: Shape, device: torch.device) -> float:
     """Seconds to bring a second of fp16 frames to fp32 on the device; the disk itself is not measured."""
-    import torch
-
     frames = 10 * SAMPLE_RATE // shape.rate
     item = torch.randn(shape.layers, frames, shape.features).half()
     timed(lambda: item.to(device).float(), device)
@@ -202,8 +175,6 @@ def _loading(shape: Shape, device: torch.device) -> float:
 
 
 def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
-    import numpy as np
-    import torch
     from s3prl.downstream.quesst14_dtw import expert
 
     from downstream_runs.protocols import dtw

@@ -29,9 +29,9 @@ class FeatureExtractor:
     """Gives what s3prl's featurizer would of an upstream's hidden states.
 
     featurizer: s3prl's, which says what is taken of the upstream's output, and how many samples a frame has.
-    crops: a waveform that is given itself may be a random crop, which never comes again, so that it is stored
-    only when it comes a second time. widened: how often frames were used in fp32 because the precision does
-    not hold them; on_widened is called the first time.
+    crops: a waveform that is given itself is a random crop, which never comes again and is not stored.
+    widened: how often frames were used in fp32 because the precision does not hold them; on_widened is called
+    the first time.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class FeatureExtractor:
         self.widened = 0
         self.on_widened: Callable[[], None] | None = None
         self._dtype: torch.dtype = getattr(torch, DTYPES[stored.precision])
-        self._seen: set[bytes] | None = set() if crops else None
+        self._crops = crops
         self._items: dict[str, ItemCache] = {}
 
     def items(self, split: str) -> ItemCache:
@@ -109,10 +109,8 @@ class FeatureExtractor:
             item = self.compute(wav, device)
             if not all(bool(tensor.isfinite().all()) for tensor in item.values()):
                 return item  # what follows stops the run; nothing of it is to be used again
-            if known is not None or self._seen is None or sha256 in self._seen:
+            if known is not None or not self._crops:
                 self.cache.put(key, item)
-            else:
-                self._seen.add(sha256)
         if self.stored.kind == "frames" and item[FRAMES].dtype != self._dtype:
             self.widened += 1
             if self.widened == 1 and self.on_widened is not None:

@@ -6,6 +6,7 @@ labels and a `CachedWaveform` for each waveform. Random crops are read anew.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -39,33 +40,27 @@ class CachedWaveform:
 class ItemReader:
     """Reads items of a data set, in worker processes too."""
 
-    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
-        self._dataset, self._collate = dataset, collate
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
 
     def __call__(self, job: tuple[int | None, Sequence[Any]]) -> list[tuple[Any, bool]]:
-        """The items of (seed, keys) under that seed, and of each whether random numbers were drawn."""
-        seed, keys = job
+        """The items of (seed, indices) under that seed, and of each whether random numbers were drawn."""
+        seed, indices = job
         with seeded_reading(seed):
-            return [self._read(key) for key in keys]
+            return [self._read(index) for index in indices]
 
-    def _read(self, key: Any) -> tuple[Any, bool]:
+    def _read(self, index: Any) -> tuple[Any, bool]:
         before = _generators()
-        content = self.content(key)
+        content = self._dataset[index]
         return content, _generators() != before
 
-    def content(self, key: Any) -> Any:
-        """The item of an index, or, of a one-tuple, the whole batch that s3prl makes of it alone.
-
-        A batch of one index may be many utterances, read when they are put together (s3prl's ctc buckets).
-        """
-        if not isinstance(key, tuple):
-            return self._dataset[key]
-        batch = self._collate([self._dataset[key[0]]])
-        return batch if isinstance(batch, (tuple, list)) else tuple(batch)
+    def content(self, index: Any) -> Any:
+        """The item of an index."""
+        return self._dataset[index]
 
 
 class ItemCache(dict[Any, Any]):
-    """The items of one split that are the same each time, by the keys of `ItemReader.content`."""
+    """The items of one split that are the same each time, by their indices; or waveforms, by their files."""
 
     def keep(self, key: Any, content: Any, read: Callable[[], Any]) -> Any:
         """Keep `content` without its audio; returns it with a `CachedWaveform` for each waveform.
@@ -88,6 +83,11 @@ class ItemCache(dict[Any, Any]):
         bare = [replace(one, wave=None) for one in cached]
         self[key] = (bare if several else bare[0], *others)
         return (cached if several else cached[0], *others)
+
+    def keep_file(self, file: str, wave: Any, read: Callable[[str], Any]) -> CachedWaveform:
+        """Keep what stands for the waveform of a file; returns it with the waveform itself."""
+        kept = self[file] = CachedWaveform(digest(wave), len(wave), functools.partial(read, file))
+        return replace(kept, wave=wave)
 
 
 def digest(wave: Any) -> bytes:

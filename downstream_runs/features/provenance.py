@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import importlib.machinery
-import importlib.metadata
 import logging
 import modulefinder
 import platform
@@ -21,6 +20,8 @@ import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from upstream_arm.common.program import installed
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, Path, range, slice, type(Ellipsis))
 PACKAGES = ("torch", "torchaudio", "numpy", "s3prl", "transformers", "fairseq", "superb-arm")
@@ -248,10 +249,7 @@ def _is_installed(file: str | None) -> bool:
 
 
 def _version(package: str) -> str:
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"{package} of unknown version"
+    return f"{package} {installed(package) or 'of unknown version'}"
 
 
 def _sha256(content: bytes) -> str:

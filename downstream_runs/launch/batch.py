@@ -21,10 +21,9 @@ Launch = Callable[[Sequence[RunPlan]], Sequence[worker.Outcome]]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a row ended: its result file, or why there is none and the log to read (None: no log)."""
+    """How a row ended: why it has no result (empty where it has), and the log to read (None: no log)."""
 
     row: Row
-    result: Path | None
     reason: str = ""
     log: Path | None = None
 
@@ -51,7 +50,7 @@ def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
 
 def look(plan: RunPlan, cache: Path | None) -> Standing:
     """What the plan's corpus is; UsageError for one that cannot be used. No `cache`: nothing is written."""
-    return plan.task.look(plan.data, cache, resolve_config(plan), plan.partial)
+    return plan.task.corpus.look(plan.data, cache, resolve_config(plan), plan.partial)
 
 
 def run(rows: Sequence[Row], rerun: str, launch: Launch) -> list[Ended]:
@@ -76,25 +75,20 @@ def _diverged(row: Row, plan: RunPlan) -> bool:
 
 def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
     for one in outcomes:
-        if not one.good and not _diverged(row, one.plan):
-            return Ended(row, None, one.last or f"ended with code {one.code}", one.log)
+        if one.code and not _diverged(row, one.plan):
+            return Ended(row, one.last or f"ended with code {one.code}", one.log)
     try:
         for plan in row.members():
             if plan.task.folds and not _diverged(row, plan):
-                _mean(plan)
+                from downstream_runs import engine
+
+                for fold in folds(plan):
+                    if not (run_dir(fold) / RESULT).exists():
+                        raise RunFailed(f"{run_dir(fold)} has no result; the same command goes on with it")
+                engine.run(plan)
         if row.rates:
             sweep.finish(row)
             print(sweep.table(row.folder()))
     except SuperbError as error:
-        return Ended(row, None, str(error))
-    return Ended(row, row.folder() / RESULT)
-
-
-def _mean(plan: RunPlan) -> None:
-    """The result over a task's folds, all of which are done."""
-    from downstream_runs import engine
-
-    missing = [fold for fold in folds(plan) if not (run_dir(fold) / RESULT).exists()]
-    if missing:
-        raise RunFailed(f"{run_dir(missing[0])} has no result; the same command goes on with it")
-    engine.run(plan)
+        return Ended(row, str(error))
+    return Ended(row)

@@ -10,13 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from downstream_runs.core.run import RunPlan
 from downstream_runs.launch import worker
 from upstream_arm.common import processes
-
-if TYPE_CHECKING:
-    from downstream_runs.core.run import RunPlan
 
 POLL_SECONDS = 0.2
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -45,10 +43,12 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | Non
             for number, run in list(active.items()):
                 if run.process.is_alive():
                     continue
-                outcome = run.outcome()
-                ended[number] = outcome
+                run.process.join()
+                code, seconds = run.process.exitcode or 0, time.monotonic() - run.started
+                last = worker.last_line(run.log)
+                ended[number] = worker.Outcome(plans[number], code, last, run.log, seconds)
                 slots.append(active.pop(number).devices)
-                worker.report(number, plans, outcome)
+                worker.report(number, plans, ended[number])
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         for run in active.values():
@@ -61,18 +61,12 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | Non
 
 @dataclass
 class _Active:
-    plan: RunPlan
+    """A run that has been started."""
+
     process: Any
     log: Path
     devices: Devices
     started: float
-
-    def outcome(self) -> worker.Outcome:
-        self.process.join()
-        seconds = time.monotonic() - self.started
-        return worker.Outcome(
-            self.plan, self.process.exitcode or 0, worker.last_line(self.log), self.log, seconds
-        )
 
 
 def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
@@ -82,7 +76,7 @@ def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
         target=_child, args=(plan, rerun, demo, log, devices, os.getpid())
     )
     process.start()
-    return _Active(plan, process, log, devices, time.monotonic())
+    return _Active(process, log, devices, time.monotonic())
 
 
 def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, parent: int) -> None:

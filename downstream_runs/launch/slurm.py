@@ -8,6 +8,7 @@ accounting (`sacct`) is not needed. The folder of runs must be one that all node
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import uuid
@@ -29,7 +30,6 @@ MAX_TIMEOUTS = 100
 """How often a job may reach its time limit: a run that no limit is long enough for must end some day."""
 MINUTES, CORES = 24 * 60, 4
 """Of a job, where the command does not say."""
-NOT_FOUND = "is the program of a login node of a Slurm cluster; run this there, or leave --launcher slurm out"
 
 
 class Unit:
@@ -62,7 +62,11 @@ def run_all(
     An interrupt stops the waiting and leaves the jobs; the same command waits for them again.
     UsageError where submitit or Slurm is missing, or Slurm refuses the options.
     """
-    queue.require_slurm(NOT_FOUND)
+    if shutil.which("sbatch") is None or shutil.which("squeue") is None:
+        raise UsageError(
+            "there is no sbatch on PATH, which is the program of a login node of a Slurm cluster; run this "
+            "there, or leave --launcher slurm out"
+        )
     submitted = _submit(plans, rerun, demo, jobs, asked)
     started = time.monotonic()
     ended: dict[int, worker.Outcome] = {}
@@ -93,30 +97,29 @@ def _submit(
     out = plans[0].out
     states, known = queue.states(), queue.recorded(out)
     folders = [str(run_dir(plan).relative_to(out)) for plan in plans]
-    submitted = {
-        number: known[folder]
-        for number, folder in enumerate(folders)
-        if folder in known and known[folder].state(states) in queue.ACTIVE
-    }
-    for number, job in submitted.items():
-        worker.report(number, plans, f"is job {job.name} of Slurm already")
-    new = [number for number in range(len(plans)) if number not in submitted]
-    made = _array(out, [plans[number] for number in new], rerun, demo, jobs, asked) if new else []
-    for number, job in zip(new, made, strict=True):
-        submitted[number] = job
-        queue.record(out, folders[number], job)
-        worker.report(number, plans, f"submitted as job {job.name}, log: {job.log}")
+    submitted: dict[int, Job] = {}
+    calls: dict[int, tuple[Any, ...]] = {}
+    for number, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
+        if folder in known and known[folder].state(states) in queue.ACTIVE:
+            submitted[number] = known[folder]
+            worker.report(number, plans, f"is job {known[folder].name} of Slurm already")
+            continue
+        log = worker.log_file(plan)
+        # A name of its own: Slurm's job numbers may begin again.
+        end = log.with_name(f".{log.stem}.{uuid.uuid4().hex[:12]}.exit")
+        calls[number] = (plan, rerun, demo, str(log), str(end))
+    made = _array(out, list(calls.values()), jobs, asked) if calls else []
+    for (number, (*_, log, end)), name in zip(calls.items(), made, strict=True):
+        submitted[number] = Job(name, Path(log), Path(end))
+        queue.record(out, folders[number], submitted[number])
+        worker.report(number, plans, f"submitted as job {name}, log: {log}")
     return submitted
 
 
 def _array(
-    out: Path,
-    plans: Sequence[RunPlan],
-    rerun: str,
-    demo: bool,
-    jobs: int | None,
-    asked: Mapping[str, Any],
-) -> list[Job]:
+    out: Path, calls: Sequence[tuple[Any, ...]], jobs: int | None, asked: Mapping[str, Any]
+) -> list[str]:
+    """Submit an array of jobs, a call of `Unit` each; returns their names."""
     try:
         import submitit
         from submitit.core.utils import FailedJobError
@@ -132,23 +135,16 @@ def _array(
         job_name="superb",
         time=minutes,
         cpus_per_task=asked.get("cpus", CORES),
-        array_parallelism=jobs or len(plans),
+        array_parallelism=jobs or len(calls),
         signal_delay_s=min(SIGNAL_SECONDS, minutes * 30),
         additional_parameters={"requeue": True, "open_mode": "append"},
         **{name: value for name, value in asked.items() if name not in ("time", "cpus")},
     )
-    logs = [worker.log_file(plan) for plan in plans]
-    # A name of its own: Slurm's job numbers may begin again.
-    ends = [log.with_name(f".{log.stem}.{uuid.uuid4().hex[:12]}.exit") for log in logs]
-    calls = [
-        (plan, rerun, demo, str(log), str(end)) for plan, log, end in zip(plans, logs, ends, strict=True)
-    ]
     try:
-        made = executor.map_array(Unit(), *map(list, zip(*calls, strict=True)))
+        return [str(job.job_id) for job in executor.map_array(Unit(), *map(list, zip(*calls, strict=True)))]
     except FailedJobError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UsageError(f"Slurm refused the jobs ({reason}); change the options --slurm-...") from None
-    return [Job(str(one.job_id), log, end) for one, log, end in zip(made, logs, ends, strict=True)]
 
 
 def _over(jobs: Mapping[int, Job], ended: Mapping[int, Any]) -> Iterator[tuple[int, int, str]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.core import demo, outcome, results
-from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.core import results
+from downstream_runs.core.run import RunPlan, run_dir, upstream_folder
 from downstream_runs.core.run_folder import LOGS, RESULT
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
@@ -30,14 +29,9 @@ class Outcome:
     log: Path
     seconds: float
 
-    @property
-    def good(self) -> bool:
-        """Whether it has a result."""
-        return self.code == DONE
-
     def __str__(self) -> str:
         took = f"{self.seconds / 60:.1f} min"
-        if self.good:
+        if self.code == DONE:
             return f"done in {took}: {headlines(self.plan)}"
         if self.code < 0:
             return f"killed by signal {-self.code} after {took}, log: {self.log}"
@@ -49,10 +43,7 @@ def run(plan: RunPlan, rerun: str, with_demo: bool) -> int:
     from downstream_runs import engine
 
     try:
-        with outcome.recorded(run_dir(plan)):
-            if with_demo:
-                demo.make(plan.task, plan.data)
-            engine.run(plan, rerun=rerun)
+        engine.run(plan, rerun=rerun, with_demo=with_demo)
     except KeyboardInterrupt:
         return say("interrupted", INTERRUPTED)
     except SuperbError as error:
@@ -68,7 +59,7 @@ def log_file(plan: RunPlan) -> Path:
     """Where a launched run's output goes, its folder made."""
     folder = run_dir(plan)
     name = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
-    log = plan.out / LOGS / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{name}.log"
+    log = plan.out / LOGS / f"{upstream_folder(plan.upstream)}-{plan.task.name}-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
 
@@ -107,10 +98,6 @@ def report(number: int, plans: Sequence[RunPlan], what: object) -> None:
 def headlines(plan: RunPlan) -> str:
     """The numbers of a finished run in a line."""
     result = results.read(run_dir(plan) / RESULT)
-    numbers = [
-        f"{metric.name} {metric.value:.{2 if metric.unit == 'percent' else 4}f}"
-        for metric in result.metrics
-        if metric.role == "headline"
-    ]
+    numbers = [str(metric) for metric in result.metrics if metric.role == "headline"]
     labels = f" [{', '.join(result.labels)}]" if result.labels else ""
     return ", ".join(numbers) + labels

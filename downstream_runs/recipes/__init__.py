@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.settings import OPEN_BLOCKS, fitted, leaves
 from downstream_runs.core.task import Recipe, TaskSpec
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 FOLDER = Path(__file__).parent
@@ -131,14 +131,12 @@ def _whole(task: TaskSpec, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(block: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    result = {}
-    for name, value in block.items():
-        key = prefix + name
-        if isinstance(value, Mapping):
-            result[name] = _fitted(value, known, f"{key}.")
-        else:
-            result[name] = fitted(key, value, known.get(key))
-    return result
+    return {
+        name: _fitted(value, known, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else fitted(prefix + name, value, known.get(prefix + name))
+        for name, value in block.items()
+    }
 
 
 def _read(path: Path) -> Recipe:

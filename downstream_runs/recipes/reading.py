@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core import ranges
 from downstream_runs.core.task import Recipe
 from downstream_runs.recipes import BLOCKS
 from upstream_arm.common import reading
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near, shown
 
 LARGEST = 100_000
@@ -89,20 +89,6 @@ def _recipe(path: Path, document: object) -> Recipe:
     for block in (*BLOCKS[:2], *config):
         if not isinstance(config.get(block), dict):
             raise UsageError(f"{block} is {shown(config.get(block))}, expected a block of settings")
-    _check_values(config, "")
+    ranges.check(config)
     note, source = (" ".join(str(document.get(key, path.name)).split()) for key in WORDS)
     return Recipe(path.stem, config, note, source, tuple(labels))
-
-
-def _check_values(block: Mapping[Any, Any], prefix: str) -> None:
-    """UsageError for what no configuration of s3prl's has: other keys than words, other values than plain."""
-    for key, value in block.items():
-        name = f"{prefix}{key}"
-        if not isinstance(key, str):
-            raise UsageError(f"{shown(name)} has a key that is no word, write it in quotes")
-        if isinstance(value, dict):
-            _check_values(value, f"{name}.")
-            continue
-        for one in value if isinstance(value, list) else [value]:
-            if not (one is None or isinstance(one, (bool, int, float, str))):
-                raise UsageError(f"{name} is {shown(value)}, expected a value, a block, or a list of values")

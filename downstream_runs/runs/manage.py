@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from downstream_runs.core import queue
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.runs import status, submission
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
 from upstream_arm.common.lock import hold_if_free
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 PATIENCE_SECONDS = 30.0
@@ -28,9 +28,11 @@ PATIENCE_SECONDS = 30.0
 
 def logs(options: argparse.Namespace) -> int:
     """Print the last `lines` lines of each log of the chosen runs."""
-    out = _out(options)
-    for run in _chosen(options, out):
-        for file in dict.fromkeys([*_launched(out, run), run.log]):
+    out, chosen = _chosen(options)
+    for run in chosen:
+        fold = f"{run.folder.parent.name}-" if is_fold(run.folder.name) else ""
+        launched = sorted((out / LOGS).glob(f"*-{fold}{run.folder.name}.log"))
+        for file in dict.fromkeys([*launched, run.log]):
             if not file.exists():
                 continue
             print(f"== {file}")
@@ -47,29 +49,26 @@ def logs(options: argparse.Namespace) -> int:
 
 def cancel(options: argparse.Namespace) -> int:
     """Stop the chosen runs in good order; 1 if one cannot be stopped from here."""
-    out = _out(options)
+    out, chosen = _chosen(options)
     jobs, states = queue.recorded(out), queue.states()
     failed = False
-    for run in _chosen(options, out):
+    for run in chosen:
         name = run.folder.relative_to(out)
         job = jobs.get(str(name))
         if job is not None and job.state(states) in queue.ACTIVE:
-            problem = queue.cancel(job)
-            print(f"{name}: {problem or f'job {job.name} cancelled'}")
-            failed = failed or problem is not None
+            problem, good = queue.cancel(job), f"job {job.name} cancelled"
         elif run.state == "running":
-            said = _terminate(run.folder)
-            print(f"{name}: {said or 'stopped'}")
-            failed = failed or said is not None
+            problem, good = _terminate(run.folder), "stopped"
         else:
-            print(f"{name}: {run.state}, nothing to stop")
+            problem, good = None, f"{run.state}, nothing to stop"
+        print(f"{name}: {problem or good}")
+        failed = failed or problem is not None
     return 1 if failed else 0
 
 
 def clean(options: argparse.Namespace) -> int:
     """Delete the folders of the chosen runs, after saying which and only with `yes`."""
-    out = _out(options)
-    chosen = _chosen(options, out, links=False)
+    out, chosen = _chosen(options, links=False)
     going = []
     for run in chosen:
         if not _is_run(run.folder):
@@ -78,7 +77,9 @@ def clean(options: argparse.Namespace) -> int:
             print(f"kept:   {run.folder} ({run.state}; `cancel` it first)")
             continue
         going.append(run)
-        print(f"delete: {run.folder} ({run.state}, {_megabytes(run.folder):.1f} MB)")
+        files = (Path(place) / name for place, _, names in os.walk(run.folder) for name in names)
+        size = sum(file.lstat().st_size for file in files) / 1e6
+        print(f"delete: {run.folder} ({run.state}, {size:.1f} MB)")
     derived = _derived(out, chosen, going)
     for folder in derived:
         print(f"delete: {folder / RESULT} (made of the numbers of these runs)")
@@ -134,25 +135,16 @@ def _is_made_of_runs(folder: Path) -> bool:
     return SWEEP in names or (bool(names) and all(is_fold(Path(name).parent.name) for name in names))
 
 
-def _out(options: argparse.Namespace) -> Path:
-    """The folder of runs; without --out that of the run whose folder is given."""
-    out: Path = options.out or _runs_of(_named(options.what)) or Path("runs")
-    return out.expanduser().absolute()
+def _chosen(options: argparse.Namespace, links: bool = True) -> tuple[Path, list[status.Status]]:
+    """The folder of runs, and the runs in it that the arguments name; UsageError if there are none.
 
-
-def _named(what: str) -> Path:
-    return submission.run_folder(Path(os.path.expanduser(what)).absolute())
-
-
-def _runs_of(folder: Path) -> Path | None:
-    """Where this run is UPSTREAM/TASK/RUN, by the task in its own files; None if it is no run."""
-    own = read_json(folder / PLAN) or read_json(folder / RESULT) or {}
-    return next((above.parent.parent for above in folder.parents if above.name == own.get("task")), None)
-
-
-def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[status.Status]:
-    """The runs that the arguments name; UsageError if there are none. links: also those behind links."""
-    wanted = _named(options.what)
+    Without --out it is the folder of the run that is given. links: also those behind links.
+    """
+    wanted = submission.run_folder(Path(os.path.expanduser(options.what)).absolute())
+    # A run is UPSTREAM/TASK/RUN, and its own files say which task.
+    own = read_json(wanted / PLAN) or read_json(wanted / RESULT) or {}
+    around = (above.parent.parent for above in wanted.parents if above.name == own.get("task"))
+    out: Path = (options.out or next(around, Path("runs"))).expanduser().absolute()
     # The same folder may have been given by way of a link above it, but a link itself is not its target.
     real = wanted if wanted.is_symlink() else wanted.resolve()
     found = []
@@ -174,13 +166,7 @@ def _chosen(options: argparse.Namespace, out: Path, links: bool = True) -> list[
         raise UsageError(
             f"{what} is no run in {options.out or out}; {PROGRAM} status --out DIR lists the runs"
         )
-    return found
-
-
-def _launched(out: Path, run: status.Status) -> list[Path]:
-    """What a launcher kept of the run's output."""
-    fold = f"{run.folder.parent.name}-" if is_fold(run.folder.name) else ""
-    return sorted((out / LOGS).glob(f"*-{fold}{run.folder.name}.log"))
+    return out, found
 
 
 def _terminate(folder: Path) -> str | None:
@@ -202,8 +188,3 @@ def _terminate(folder: Path) -> str | None:
                 return None
         time.sleep(0.2)
     return f"process {pid} has not ended within {PATIENCE_SECONDS:.0f} s"
-
-
-def _megabytes(folder: Path) -> float:
-    files = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
-    return sum(file.lstat().st_size for file in files) / 1e6

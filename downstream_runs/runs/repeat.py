@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs import recipes, tasks
-from downstream_runs.core import demo
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.results import Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe
-from downstream_runs.engine import folds
+from downstream_runs.engine import session
 from downstream_runs.recipes import BLOCKS
 from downstream_runs.runs.verify import GOOD, WRONG, Check, printed
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
-
-if TYPE_CHECKING:
-    from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.core.results import Result
-    from downstream_runs.core.run import RunPlan
 
 
 def repeat(
@@ -40,10 +36,10 @@ def repeat(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
     plan = _plan(old, command, features, options, out)
-    if command.demo:
-        demo.make(plan.task, plan.data)
-    new = folds.run(plan)
-    found = printed(_differences(old, new, _listings(out)))
+    new = session.run(plan, with_demo=command.demo)
+    # The hashes that results had for the corpus before its contents were sampled.
+    plans = (read_json(path) or {} for path in out.rglob(PLAN))
+    found = printed(_differences(old, new, {str(plan.get("data_listing_sha256") or "") for plan in plans}))
     bad = any(check.good is False for check in found)
     print(f"{'another result' if bad else 'the same result'}, made in {out}")
     return WRONG if bad else GOOD
@@ -59,25 +55,32 @@ def _plan(
     else:  # of one's own: the result holds all of it
         own = Recipe(old.recipe, _recorded(old), f"of {options.result}", str(options.result))
         task, recipe = recipes.added(task, own, f"of the result {options.result}")
-    ckpt = _checkpoint(old, given, options.ckpt)
+    whole = not task.folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts)
+    plain = json.loads(json.dumps(dict(leaves(recipe.config))))
+    ours = ("features.", "runner.devices")  # of the command, not of the recipe
     return RunPlan(
         task=task,
         recipe=recipe.name,
         upstream=old.upstream,
         data=out / DEMO_DATA if given.demo else (options.data or Path(old.corpus.root)),
         out=out,
-        ckpt=ckpt,
+        ckpt=_checkpoint(old, given, options.ckpt),
         model_config=options.model_config or given.model_config,
         switches={key: getattr(given, key) for key in names.SWITCHES if getattr(given, key) is not None},
         seed=old.seed,
         device=options.device or given.device,
         devices=given.devices,
         precision=given.precision,
-        overrides=_overrides(old, recipe.config, task.fold_key),
+        overrides={
+            key: value
+            for key, value in leaves(old.config)
+            if key != task.fold_key and not key.startswith(ours) and plain.get(key) != value
+        },
         command=old.command,
         features=features,
         partial=given.partial,
-        fold=_fold(old, task.folds, task.fold_key),
+        # None for a task without folds, or the mean over them.
+        fold=None if whole else str(dict(leaves(old.config))[task.fold_key]),
         states=old.states,
         layer=old.layer,
         quantize=None if old.quantize is None else old.quantize.kind,
@@ -112,30 +115,11 @@ def _recorded(old: Result) -> dict[str, Any]:
     return config
 
 
-def _overrides(old: Result, config: Mapping[str, Any], fold_key: str) -> dict[str, Any]:
-    """What the result's configuration has other than its recipe."""
-    own = dict(leaves(config))
-    ours = ("features.", "runner.devices")  # of the command, not of the recipe
-    found = {key: value for key, value in leaves(old.config) if not key.startswith(ours)}
-    plain = json.loads(json.dumps(own))
-    return {key: value for key, value in found.items() if key != fold_key and plain.get(key) != value}
-
-
-def _fold(old: Result, folds: Sequence[str], key: str) -> str | None:
-    """The fold that a result is of; None for a task without folds, or the mean over them."""
-    if not folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts):
-        return None
-    return str(dict(leaves(old.config))[key])
-
-
-def _listings(out: Path) -> set[str]:
-    """The hashes that results had for the corpus of the runs in `out` before its contents were sampled."""
-    plans = (read_json(path) or {} for path in out.rglob(PLAN))
-    return {str(plan["data_listing_sha256"]) for plan in plans if plan.get("data_listing_sha256")}
-
-
 def _differences(old: Result, new: Result, listings: Collection[str]) -> Iterator[Check]:
-    """First what was the same to begin with, then the numbers; see `_listings`."""
+    """First what was the same to begin with, then the numbers.
+
+    listings: what the corpus's hash may have been before contents were sampled.
+    """
     if old.corpus.hash in listings:
         yield Check(True, "the corpus has the same names and sizes; its contents were not looked at then")
     else:

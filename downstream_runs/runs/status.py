@@ -1,24 +1,18 @@
-"""`./run_superb.sh status`: what the runs of a folder are doing."""
+"""What the runs of a folder are doing, as their files and Slurm's queue tell it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import shutil
 import socket
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from downstream_runs.core import queue, records, results
 from downstream_runs.core.corpus import shortfall
-from downstream_runs.core.program import PROGRAM
+from downstream_runs.core.results import Result
 from downstream_runs.core.run_folder import (
     EVENTS,
     LOCK,
@@ -34,47 +28,17 @@ from downstream_runs.core.run_folder import (
 from reports import store
 from upstream_arm.common import lock
 from upstream_arm.common.errors import ReportError, UsageError
-from upstream_arm.common.files import atomic_write_text, read_json
-from upstream_arm.common.words import columns
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Result
-
-STATES = ("done", "running", "waiting", "failed", "stopped")
-BETWEEN_SECONDS = 30.0
-"""How long one run of a command may take to begin after another has ended, with all its imports."""
-CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-"""To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
-PARTIAL, FAILED = "On a part of the corpus", "Failed"
-"""What the two lists below the table are of."""
-COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
-
-
-PAGE = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8">{refresh}<title>SUPERB runs</title><style>
-body {{font: 15px/1.4 sans-serif; margin: 2em}} table {{border-collapse: collapse}}
-th, td {{text-align: left; padding: .2em .8em; border-bottom: 1px solid #ccc}}
-.done td:nth-child(4) {{color: #060}} .failed td:nth-child(4) {{color: #a00}}
-.running td:nth-child(4) {{color: #04a}}
-</style></head><body>
-<h1>SUPERB runs</h1><p>{totals}, in {out}, at {now}</p>
-<table><thead><tr>{head}</tr></thead><tbody>
-{body}
-</tbody></table>{lists}
-</body></html>
-"""
+from upstream_arm.common.files import read_json
 
 
 @dataclass(frozen=True)
 class Status:
     """One run.
 
-    number: of the result; before there is one, the newest that the run's journal has.
-    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped,
-    which the same command continues. left: minutes to the
-    end of training, if known. log: where to read on. labels: of the numbers. partial: of a part of a corpus,
-    how much of it there is.
+    state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped, which the same
+    command continues. left: minutes to the end of training, if known. number: of the result; before there is
+    one, the newest that the run's journal has. log: where to read on. labels: of the numbers. partial: of a
+    part of a corpus, how much of it there is.
     """
 
     folder: Path
@@ -99,52 +63,18 @@ class Status:
         return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
 
 
-def show(folder: Path, page: Path | None, seconds: float | None) -> int:
-    """Print a line for each run in `folder`, or write them into `page`.
-
-    seconds: how long to wait before it is done again, until nothing runs or waits; None for once.
-    """
-    out = folder.expanduser().absolute()
-    if not out.is_dir():
-        raise UsageError(f"{folder} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one")
-    with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
-        last = -math.inf
-        while True:
-            active, now = _show(out, page, seconds), time.monotonic()
-            last = now if active else last
-            if seconds is None or (not active and now - last > BETWEEN_SECONDS):
-                break
-            time.sleep(seconds)
-    return 0
-
-
-def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
-    """Print the table, or write the page; returns whether something may still change."""
-    found = list(find(out))
-    active = any(status.state in ("running", "waiting") for status in found)
-    if page is not None:
-        try:
-            atomic_write_text(page, html(found, out, seconds if active else None))
-        except OSError as error:
-            raise UsageError(f"{page} cannot be written ({error.strerror}); give another FILE") from None
-    if page is not None and seconds is None:
-        print(f"page: {page}")
-    elif seconds is not None and sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        shown = text(found, out).splitlines()
-        now = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(CLEAR + "\n".join(line[:width] for line in [*shown, f"{now}, Ctrl-C ends"]), flush=True)
-    else:
-        print(text(found, out), flush=True)
-    return active
-
-
 def find(out: Path) -> Iterator[Status]:
     """Every run below `out`, begun or in Slurm's queue, in the order of their folders; where a result follows
     from several runs (the mean of folds, the choice of a sweep), that too.
     """
     out = out.absolute()
-    jobs = _jobs(out)
+    try:
+        jobs = queue.recorded(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out / queue.JOBS} cannot be read ({error.strerror}), the list of the jobs in Slurm was "
+            "expected; move it away"
+        ) from None
     states = queue.states() if jobs else None
     folders = {out / run for run in jobs}
     for found in store.walk(out, rates=True):
@@ -165,65 +95,6 @@ def find(out: Path) -> Iterator[Status]:
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
 
 
-def _jobs(out: Path) -> dict[str, queue.Job]:
-    try:
-        return queue.recorded(out)
-    except OSError as error:
-        raise UsageError(
-            f"{out / queue.JOBS} cannot be read ({error.strerror}), the list of the jobs in Slurm was "
-            "expected; move it away"
-        ) from None
-
-
-def text(found: Sequence[Status], out: Path) -> str:
-    """The table of the runs, how many are in each state, and why runs failed."""
-    if not found:
-        return f"there is no run in {out}"
-    rows = [COLUMNS, *(status.cells(out) for status in found)]
-    below = _sentences(found, out)
-    failed = [f"failed: {sentence}" for sentence in below[FAILED]]
-    return "\n".join([*columns(rows, right=()), "", *below[PARTIAL], *failed, totals(found)])
-
-
-def _sentences(found: Sequence[Status], out: Path) -> dict[str, list[str]]:
-    """What stands below the table: how much of a corpus partial runs have, and why runs failed."""
-    named = [(one.folder.relative_to(out), one) for one in found]
-    return {
-        PARTIAL: [f"{name}: {one.partial}" for name, one in named if one.partial],
-        FAILED: [f"{name}: {one.said}" for name, one in named if one.said],
-    }
-
-
-def totals(found: Sequence[Status]) -> str:
-    """How many runs are in each state."""
-    numbers = {state: sum(status.state == state for status in found) for state in STATES}
-    return ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
-
-
-def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> str:
-    """The same as a page that needs nothing beside it; a browser reads it again every so many `seconds`."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    body = "\n".join(
-        f'<tr class="{one.state}">' + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells(out)) + "</tr>"
-        for one in found
-    )
-    lists = [
-        f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in sentences)}</ul>"
-        for title, sentences in _sentences(found, out).items()
-        if sentences
-    ]
-    return PAGE.format(
-        lists="".join(lists),
-        out=escape(str(out)),
-        now=now,
-        totals=escape(totals(found)) or "no runs",
-        head=head,
-        body=body,
-        refresh="" if seconds is None else f'<meta http-equiv="refresh" content="{max(round(seconds), 1)}">',
-    )
-
-
 def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str] | None = None) -> Status:
     """What is known of the run in `folder`; files that cannot be read count as absent.
 
@@ -235,43 +106,34 @@ def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str]
     state = _state(folder, job, states)
     result = result_of(folder) if state == "done" else None
     step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
-    settings = plan.get("settings")
+    settings, partial = plan.get("settings"), plan.get("partial")
     total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
+    total = total if isinstance(total, int) else None
+    ckpt = plan.get("ckpt")  # what plans of earlier versions tell the weights by
+    hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
+    told = plan.get("weights", hashed)
+    partial = shortfall(partial) if isinstance(partial, dict) else ""
     own = folder / S3PRL_LOG
-    number = _last_number(metrics) if state != "done" else _headlines(result)
     return Status(
         folder=folder,
-        upstream=_upstream(plan),
+        upstream=str(plan.get("upstream", "?")) + (f" ({told})" if told else ""),
         task=str(plan.get("task", "?")),
         state=state,
         step=step,
-        total=total if isinstance(total, int) else None,
-        left=_left(events, total) if state == "running" and isinstance(total, int) else None,
-        number=number,
+        total=total,
+        left=_left(events, total) if state == "running" and total is not None else None,
+        number=_last_number(metrics) if state != "done" else _headlines(result),
         log=own if job is None or own.exists() else job.log,
         said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
-        partial=_partial(plan) or ("" if result is None else result.shortfall),
+        partial=partial or ("" if result is None else result.shortfall),
     )
-
-
-def _upstream(plan: Mapping[str, Any]) -> str:
-    """The name, with what tells its weights; plans of earlier versions hold their hash alone."""
-    ckpt = plan.get("ckpt")
-    hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
-    told = plan.get("weights", hashed)
-    return str(plan.get("upstream", "?")) + (f" ({told})" if told else "")
 
 
 def _labels(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """What the newest line of the journals is labelled; before there is one, the plan's label of the data."""
     found = lines[-1].get("labels") if lines else plan.get("labels")
     return tuple(map(str, found)) if isinstance(found, list) else ()
-
-
-def _partial(plan: Mapping[str, Any]) -> str:
-    found = plan.get("partial")
-    return shortfall(found) if isinstance(found, dict) else ""
 
 
 def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None) -> str:
@@ -282,34 +144,28 @@ def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None
         return "waiting"
     # Where Slurm answers, a job that it does not know runs no more, whatever a lock of another host says.
     over = job is not None and (states is not None or job.end.exists())
-    if queued in queue.RUNNING or is_running(folder, elsewhere=not over):
+    holder = read_json(folder / LOCK) or {}
+    here = holder.get("host") == socket.gethostname()
+    if queued in queue.RUNNING or (not lock.is_dead(holder) if here else holder and not over):
         return "running"
     return "failed" if (folder / OUTCOME).exists() else "stopped"
 
 
-def is_running(folder: Path, elsewhere: bool = True) -> bool:
-    """Whether the process that took the lock is alive; elsewhere: what is believed of one of another host."""
-    holder = read_json(folder / LOCK) or {}
-    if holder.get("host") != socket.gethostname():
-        return bool(holder) and elsewhere
-    return not lock.is_dead(holder)
-
-
 def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
     """Minutes to the last step at the pace between the first and the last checkpoint of this process."""
-    begun = max(
-        (number for number, line in enumerate(events) if line.get("event") in records.SESSION_EVENTS),
-        default=0,
-    )
-    saved = [line for line in events[begun:] if line.get("event") == "checkpoint"]
+    saved: list[dict[str, Any]] = []
+    for line in events:
+        if line.get("event") in records.SESSION_EVENTS:
+            saved = []
+        elif line.get("event") == "checkpoint":
+            saved.append(line)
     if len(saved) < 2 or saved[-1]["step"] <= saved[0]["step"]:
         return None
-    first, last = saved[0], saved[-1]
-    begin, end = records.moment(first), records.moment(last)
+    begin, end = records.moment(saved[0]), records.moment(saved[-1])
     if begin is None or end is None or end <= begin:  # the clock was set back in between
         return None
-    seconds = (end - begin).total_seconds()
-    return seconds / (last["step"] - first["step"]) * (total - last["step"]) / 60
+    pace = (end - begin).total_seconds() / (saved[-1]["step"] - saved[0]["step"])
+    return pace * (total - saved[-1]["step"]) / 60
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
@@ -332,8 +188,7 @@ def _headlines(result: Result | None) -> str:
     if result is None:
         return f"{RESULT} cannot be used"
     shown = [metric for metric in result.metrics if metric.role == "headline"]
-    numbers = [f"{one.name} {one.value:.{2 if one.unit == 'percent' else 4}f}" for one in shown]
-    return f"{', '.join(numbers)} on {shown[0].split}"
+    return f"{', '.join(map(str, shown))} on {shown[0].split}"
 
 
 def _last_number(metrics: Sequence[dict[str, Any]]) -> str:

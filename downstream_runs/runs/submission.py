@@ -13,26 +13,16 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from downstream_runs import tasks
 from downstream_runs.core import results
-from downstream_runs.core.program import PROGRAM
-from downstream_runs.core.results import LABELS
+from downstream_runs.core.results import LABELS, Result
 from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
+from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path, read_json, sha256_file
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
-
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Result
-    from downstream_runs.core.task import TaskSpec
-
-
-README = """These predictions are labelled {labels}: they are no entry for the SUPERB leaderboard.
-
-{reasons}
-"""
 
 
 @dataclass(frozen=True)
@@ -62,20 +52,23 @@ def submit(
     place = _folder(upstream, runs)
     given = _given(chosen)
     found: dict[str, Run] = {}
+    members: dict[str, Path] = {}
     problems: list[str] = []
     for name, task in submitted().items():
         try:
-            run = given.get(name) or _find(place / name, name, recipe)
-            _check(run, task, labelled)
-            found[name] = run
+            found[name] = run = given.get(name) or _find(place / name, name, recipe)
+            members |= _members(run, task, labelled)
         except UsageError as error:
             problems.append(f"{name}: {error}")
+            found.pop(name, None)
     problems += _one_upstream(found)
     if problems:
         listed = "\n  ".join(problems)
         raise UsageError(f"no predict.zip was written, {upstream} is not ready for it:\n  {listed}")
     labels = tuple(dict.fromkeys(label for run in found.values() for label in run.result.labels))
-    return _write(place / ("-".join(["predict", *labels]) + ".zip"), found, labels)
+    path = place / ("-".join(["predict", *labels]) + ".zip")
+    _write(path, members, _readme(found, labels) if labels else "")
+    return path
 
 
 def submitted() -> dict[str, TaskSpec]:
@@ -132,7 +125,14 @@ def _read(folder: Path) -> Run:
     run = Run(folder, results.read(folder / RESULT))
     if SWEEP not in run.result.artefacts:
         return run
-    rate, digest = _chosen_rate(folder)
+    summary = read_json(folder / SWEEP) or {}
+    try:
+        one = next(one for one in summary["tried"] if one["lr"] == summary["chosen"])
+        rate, digest = folder / one["run"], str(one["content_sha256"])
+    except (KeyError, TypeError, StopIteration):
+        raise UsageError(
+            f"{folder / SWEEP} does not name the learning rate that was chosen; run the same command again"
+        ) from None
     if not (rate / RESULT).is_file():
         return run  # the sweep has links to what the chosen run's number needs
     run = Run(rate, results.read(rate / RESULT))
@@ -144,20 +144,8 @@ def _read(folder: Path) -> Run:
     return run
 
 
-def _chosen_rate(folder: Path) -> tuple[Path, str]:
-    """Folder and content hash of the run that a sweep has chosen."""
-    summary = read_json(folder / SWEEP) or {}
-    try:
-        one = next(one for one in summary["tried"] if one["lr"] == summary["chosen"])
-        return folder / one["run"], str(one["content_sha256"])
-    except (KeyError, TypeError, StopIteration):
-        raise UsageError(
-            f"{folder / SWEEP} does not name the learning rate that was chosen; run the same command again"
-        ) from None
-
-
-def _check(run: Run, task: TaskSpec, labelled: bool) -> None:
-    """Every file there and as it was when the result was written, and no label unless that is allowed."""
+def _members(run: Run, task: TaskSpec, labelled: bool) -> dict[str, Path]:
+    """Place in the zip -> file, each as it was when the result was written, and no label unless allowed."""
     if run.result.labels and not labelled:
         raise UsageError(
             f"{run.folder} is labelled {', '.join(run.result.labels)}{_counts(run.result)}, which the "
@@ -167,12 +155,15 @@ def _check(run: Run, task: TaskSpec, labelled: bool) -> None:
         if not (run.folder / fold / RESULT).is_file():
             raise UsageError(f"{fold} of {run.folder} is missing; all folds or no number")
         _unchanged(run.folder, f"{fold}/{RESULT}", run.result)
-    for name in task.submitted:
+    members = {}
+    for name, target in task.submitted.items():
         if name.endswith("/"):
-            _all_predictions(run, name)
+            members.update({f"{target}/{file.name}": file for file in _predictions(run, name)})
             continue
         for fold, one in [(fold, _read(run.folder / fold)) for fold in task.folds] or [("", run)]:
-            _unchanged(one.folder, name.format(fold=fold), one.result)
+            file = _unchanged(one.folder, name.format(fold=fold), one.result)
+            members[target.format(fold=fold)] = file
+    return members
 
 
 def _counts(result: Result) -> str:
@@ -180,34 +171,30 @@ def _counts(result: Result) -> str:
     return f" ({result.shortfall})" if result.shortfall else ""
 
 
-def _unchanged(folder: Path, name: str, result: Result) -> None:
+def _unchanged(folder: Path, name: str, result: Result) -> Path:
     path = folder / name
-    if not path.is_file():
-        raise UsageError(f"{path} is missing; run the task again with --rerun always")
-    if path.stat().st_size == 0:
-        raise UsageError(f"{path} is empty; run the task again with --rerun always")
     wanted = result.artefacts.get(name)
-    if wanted is not None and sha256_file(path) != wanted:
-        raise UsageError(
-            f"{path} is not the file that {folder / RESULT} was made from; "
-            "run the task again with --rerun always"
-        )
+    if not path.is_file():
+        problem = "is missing"
+    elif path.stat().st_size == 0:
+        problem = "is empty"
+    elif wanted is not None and sha256_file(path) != wanted:
+        problem = f"is not the file that {folder / RESULT} was made from"
+    else:
+        return path
+    raise UsageError(f"{path} {problem}; run the task again with --rerun always")
 
 
-def _all_predictions(run: Run, name: str) -> None:
-    """A file of probabilities for each test mixture."""
-    folder = run.folder / name
-    found = len(_regular(folder))
+def _predictions(run: Run, name: str) -> list[Path]:
+    """The files of probabilities, one for each test mixture."""
+    files = [path for path in (run.folder / name).glob("*.h5") if path.is_file()]
     wanted = run.result.corpus.counts.get("test", 0)
-    if not found or found != wanted:
+    if not files or len(files) != wanted:
         raise UsageError(
-            f"{folder} holds predictions of {found:,} mixtures, {wanted:,} were expected; "
+            f"{run.folder / name} holds predictions of {len(files):,} mixtures, {wanted:,} were expected; "
             "run the task again with --rerun always"
         )
-
-
-def _regular(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.h5") if path.is_file()]
+    return files
 
 
 def _one_upstream(found: Mapping[str, Run]) -> list[str]:
@@ -222,25 +209,15 @@ def _one_upstream(found: Mapping[str, Run]) -> list[str]:
     return [f"the runs are of different upstream weights ({groups}); choose with --run DIR"]
 
 
-def _write(path: Path, found: Mapping[str, Run], labels: tuple[str, ...]) -> Path:
-    members: dict[str, Path] = {}
-    for task in submitted().values():
-        for name, target in task.submitted.items():
-            for fold in task.folds or (None,):
-                source = found[task.name].folder / (fold or "") / name.format(fold=fold)
-                if source.is_dir():
-                    members.update({f"{target}/{file.name}": file for file in _regular(source)})
-                else:
-                    members[target.format(fold=fold)] = source
+def _write(path: Path, members: Mapping[str, Path], readme: str) -> None:
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        if labels:
-            archive.writestr(_entry("README.txt"), _readme(found, labels))
+        if readme:
+            archive.writestr(_entry("README.txt"), readme)
         for target in sorted(members):
             entry = _entry(target)
             entry.file_size = members[target].stat().st_size
-            with members[target].open("rb") as source_file, archive.open(entry, "w") as file:
-                shutil.copyfileobj(source_file, file)
-    return path
+            with members[target].open("rb") as source, archive.open(entry, "w") as file:
+                shutil.copyfileobj(source, file)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -253,9 +230,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
-    reasons = [f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels]
     lines = [
-        f"{task}: {', '.join(run.result.labels) or 'none'}{_counts(run.result)}"
-        for task, run in found.items()
+        f"These predictions are labelled {' and '.join(labels)}: they are no entry for the SUPERB "
+        "leaderboard.\n",
+        *(f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels),
+        "",
+        "By task:",
     ]
-    return README.format(labels=" and ".join(labels), reasons="\n".join([*reasons, "", "By task:", *lines]))
+    for task, run in found.items():
+        lines.append(f"{task}: {', '.join(run.result.labels) or 'none'}{_counts(run.result)}")
+    return "\n".join([*lines, ""])

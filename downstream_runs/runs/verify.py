@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas
 
 from downstream_runs import tasks
 from downstream_runs.core import official, results
+from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import BENCHMARK, ITEMS, RESULT, TRIALS
+from downstream_runs.core.task import TaskSpec
 from downstream_runs.protocols import qbe
 from downstream_runs.scoring import eer, trials
 from downstream_runs.scoring.names import ScoringError
@@ -21,10 +22,8 @@ from downstream_runs.scoring.sums import in_order
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 
-if TYPE_CHECKING:
-    from downstream_runs.core.results import Metric, Result
-
 GOOD, WRONG = 0, 1
+SHARES = ("numerator", "denominator")
 ROUNDING = 1e-9
 """Of the same numbers added in another order."""
 
@@ -36,8 +35,7 @@ class Check:
     good: bool | None
     text: str
 
-    def line(self) -> str:
-        """As it is printed."""
+    def __str__(self) -> str:
         return f"{'-       ' if self.good is None else 'ok      ' if self.good else 'MISMATCH'} {self.text}"
 
 
@@ -45,7 +43,7 @@ def printed(found: Iterable[Check]) -> list[Check]:
     """The checks as a list, after each is printed."""
     every = list(found)
     for check in every:
-        print(check.line())
+        print(check)
     return every
 
 
@@ -53,7 +51,7 @@ def verify(place: Path, data: Path | None) -> int:
     """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
     path = result_file(place)
     result = results.read(path)
-    print(Check(True, f"{path}: the content has its hash").line())
+    print(Check(True, f"{path}: the content has its hash"))
     found = printed(checks(path.parent, result, data))
     bad = sum(check.good is False for check in found)
     recomputed = sum(check.good is True for check in found)
@@ -104,10 +102,13 @@ def result_file(path: Path) -> Path:
 
 
 def _numbers(folder: Path, result: Result) -> Iterator[Check]:
+    task = tasks.get(result.task)
+    # Files of other splits belong to the last evaluation, not to the selected checkpoint.
+    splits = {official.name(task, result.config, split): split for split in task.test_splits}
     for metric in result.metrics:
-        if metric.split not in _test_splits(result):
+        if metric.split not in splits:
             continue
-        found = dict(_recomputed(folder, result, metric))
+        found = dict(_recomputed(folder, task, metric, splits[metric.split]))
         for source, value in found.items():
             yield _compared(metric, value, source)
         if not found:
@@ -132,20 +133,12 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
             )
 
 
-def _test_splits(result: Result) -> tuple[str, ...]:
-    """Files of other splits belong to the last evaluation, not to the selected checkpoint."""
-    task = tasks.get(result.task)
-    names = official.read(task, result.config)
-    return tuple(names.get(split, split) for split in task.test_splits)
-
-
-def _recomputed(folder: Path, result: Result, metric: Metric) -> Iterator[tuple[str, float]]:
+def _recomputed(folder: Path, task: TaskSpec, metric: Metric, split: str) -> Iterator[tuple[str, float]]:
     """Where a number can be computed from, and what it is; only headlines have files of their own."""
     factor = 100.0 if metric.unit == "percent" else 1.0
-    task = tasks.get(result.task)
     if task.test is None:
         try:
-            scores = task.score(folder, official.original(task, result.config, metric.split), {})
+            scores = task.score(folder, split, {})
         except (ScoringError, OSError, KeyError):  # its files are not kept, or the number is s3prl's own
             scores = ()
         yield from (("predictions", score.value) for score in scores if score.metric == metric.name)
@@ -161,15 +154,14 @@ def _shares(path: Path) -> Mapping[tuple[str, str], float]:
     """(metric, split) -> sum of numerators over sum of denominators; UsageError for a damaged file."""
     if not path.is_file():
         return {}
-    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                both = sums[row["metric"], row["split"]]
-                both[0] += float(row["numerator"])
-                both[1] += float(row["denominator"])
-        return {key: up / down for key, (up, down) in sums.items()}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, csv.Error):
+        table = pandas.read_csv(
+            path, keep_default_na=False, dtype={"metric": str, "split": str, **dict.fromkeys(SHARES, float)}
+        )
+        sums = table.groupby(["metric", "split"])[list(SHARES)].sum()
+        shares: dict[tuple[str, str], float] = (sums[SHARES[0]] / sums[SHARES[1]]).to_dict()  # type: ignore[assignment]
+        return shares
+    except (KeyError, TypeError, ValueError):
         raise UsageError(
             f"{path} is no file of test items: columns metric, split, item, group, numerator and denominator "
             "were expected; make the run again with --rerun always"

@@ -103,10 +103,8 @@ def _edits(arguments: argparse.Namespace, unit: wer.Unit, punctuation: bool = Tr
                 "each makes an empty word, which counts as a word"
             )
 
-    def errors(ref: Texts, hyp: Texts) -> int:
-        return wer.score(ref, hyp, unit).errors
-
-    said += notes.empty(arguments.ref, ref) + notes.written_otherwise(ref, hyp, errors, punctuation)
+    said += notes.empty(arguments.ref, ref)
+    said += notes.written_otherwise(ref, hyp, lambda one, two: wer.score(one, two, unit).errors, punctuation)
     return _counted(counts, arguments, said)
 
 
@@ -119,11 +117,8 @@ def _labels(arguments: argparse.Namespace) -> Found:
             "was expected"
         )
 
-    def errors(ref: Texts, hyp: Texts) -> int:
-        return accuracy.score(ref, hyp).errors
-
     counts = accuracy.score(ref, hyp)
-    said += notes.written_otherwise(ref, hyp, errors)
+    said += notes.written_otherwise(ref, hyp, lambda *both: accuracy.score(*both).errors)
     return _counted(counts, arguments, said, wrong=False)
 
 
@@ -136,10 +131,7 @@ def _slots(arguments: argparse.Namespace) -> Found:
     except ValueError as error:
         raise ScoringError(f"{arguments.ref} and {arguments.hyp}: {error}") from None
 
-    def errors(ref: Texts, hyp: Texts) -> int:
-        return slots.score(ref, hyp).cer_errors
-
-    said += notes.written_otherwise(ref, hyp, errors)
+    said += notes.written_otherwise(ref, hyp, lambda *both: slots.score(*both).cer_errors)
     return _printed(rates["slot_type_f1"], counts.as_dict(), said, rates=rates)
 
 
@@ -190,9 +182,8 @@ def _diarization(arguments: argparse.Namespace) -> Found:
 
 def _rounded(path: Path, turns: Mapping[str, Sequence[Turn]]) -> list[str]:
     number = rttm.finer(turns)
-    return [
-        f"{number} turns of {path} have times finer than a millisecond, rounded as dscore rounds them"
-    ] * (number > 0)
+    note = f"{number} turns of {path} have times finer than a millisecond, rounded as dscore rounds them"
+    return [note] if number else []
 
 
 def _term_weighted_value(arguments: argparse.Namespace) -> Found:
@@ -208,10 +199,11 @@ def _term_weighted_value(arguments: argparse.Namespace) -> Found:
 
 def _unsearched(arguments: argparse.Namespace, truth: GroundTruth, system: Stdlist) -> list[str]:
     lacking = [query for query in truth.queries if truth.targets[query] and query not in system.scores]
-    return [
+    note = (
         f"{len(lacking)} of {len(truth.queries)} queries are not in {arguments.hyp} ({first(lacking)}): all "
         "their trials have the default score"
-    ] * bool(lacking)
+    )
+    return [note] if lacking else []
 
 
 ENTRIES: dict[str, Entry] = {

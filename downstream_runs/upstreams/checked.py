@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.core.results import Quantized
+from downstream_runs.core.efficiency import Quantized
 from downstream_runs.upstreams import alone, tensors
 from upstream_arm.common.errors import SuperbError, UsageError, sentence
 from upstream_arm.published_states import STATES

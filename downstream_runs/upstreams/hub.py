@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.upstreams import model_files
 from downstream_runs.upstreams.model_files import ModelFiles
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.download import quiet_retries
 
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -126,7 +126,7 @@ def _fetched(repository: str, revision: str) -> model_files.Get:
 @contextlib.contextmanager
 def _plain_errors(repository: str, revision: str) -> Iterator[None]:
     """The errors of the hub's client, which are also those of its HTTP library, as one sentence each."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     named = text(repository, revision if revision != "main" else None)
     try:
@@ -143,7 +143,8 @@ def _plain_errors(repository: str, revision: str) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise UsageError(f"{repository} has no revision {revision}: name a branch, tag or commit") from None
     except Exception as error:
-        reason = textwrap.shorten(str(error.__cause__ or error), 160, placeholder=" ...")
+        told = textwrap.shorten(str(error.__cause__ or error), 160, placeholder=" ...")
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else told
         raise UsageError(
             f"{named} is not on this machine and cannot be fetched ({reason or type(error).__name__}): type "
             f"`{PROGRAM} fetch {named}` where there is a network, or name a folder with its files"

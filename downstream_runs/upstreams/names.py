@@ -6,9 +6,9 @@ import ast
 from pathlib import Path
 
 from downstream_runs.bridge import s3prl_folder
-from downstream_runs.core.program import PROGRAM
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
 
 # Entries with one of these endings build a model from a checkpoint of the caller's.

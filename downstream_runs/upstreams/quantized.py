@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from downstream_runs.core.efficiency import Quantized
 from downstream_runs.core.generators import random_states, restore_random_states
-from downstream_runs.core.results import Quantized
 from downstream_runs.upstreams import efficiency
 from upstream_arm.common.errors import UsageError
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import RunPlan
 from downstream_runs.upstreams import hub, model_files, names, own_code
 from upstream_arm import names as students
 from upstream_arm.common.errors import SuperbError, UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
 
 if TYPE_CHECKING:

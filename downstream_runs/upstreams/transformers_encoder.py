@@ -192,11 +192,9 @@ def _lengthened(state: Tensor, frames: int) -> Tensor:
 
 def _without_dropped_layers(model: nn.Module) -> None:
     """No layers left out and no frames masked in training, so that there are as many states at each call."""
-    config: Any = model.config
-    for owner, name, value in (
-        (config, "layerdrop", 0.0),
-        (config, "apply_spec_augment", False),
-        (model, "layerdrop", 0.0),
-    ):
-        if hasattr(owner, name):
-            setattr(owner, name, value)
+    for owner in (model.config, *model.modules()):
+        for name in vars(owner):
+            if name.endswith("layerdrop"):
+                setattr(owner, name, 0.0)
+            if name == "apply_spec_augment":
+                setattr(owner, name, False)

@@ -116,10 +116,16 @@ FAMILIES: dict[str, Family] = {
         "speecht5.modeling_speecht5.SpeechT5EncoderWithSpeechPrenet",
         r"^(speecht5\.)?encoder\.",
     ),
-    "parakeet_encoder": Family(_parakeet),
+    **dict.fromkeys(("nemotron_asr_streaming_encoder", "parakeet_encoder"), Family(_parakeet)),
     **dict.fromkeys(
-        ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"),
+        ("canary", "parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"),
         _within("encoder", "parakeet.modeling_parakeet.ParakeetEncoder", _parakeet, part="encoder_config"),
+    ),
+    "nemotron_asr_streaming": _within(
+        "encoder",
+        "nemotron_asr_streaming.modeling_nemotron_asr_streaming.NemotronAsrStreamingEncoder",
+        _parakeet,
+        part="encoder_config",
     ),
     "lasr_encoder": Family(_lasr),
     "lasr_ctc": _within("encoder", "lasr.modeling_lasr.LasrEncoder", _lasr, part="encoder_config"),

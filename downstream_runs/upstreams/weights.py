@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from downstream_runs.core.program import PROGRAM
 from downstream_runs.core.run import begun_revision, file_identity
 from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream
 from downstream_runs.upstreams.sources import HF, Source
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 
 TEMPLATE = "customized_upstream"  # s3prl's example entry, which does read --ckpt
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: Where the ratio that grows from 0.4 to 0.8 stands: behind the fixed ones.
 SCHEDULE = 1.0
+TITLES = [column.header for column in ABLATIONS]
 
 
 def reuse() -> Picture:
@@ -21,24 +22,22 @@ def reuse() -> Picture:
     patterns = sorted(published.table(2), key=lambda pattern: float(pattern.macs_g))
     names = [f"{pattern.name} ({pattern.macs_g} G)" for pattern in patterns]
     places = list(range(len(patterns)))
-    with style.canvas(style.COLUMN, 3.0) as figure:
-        for number, column in enumerate(ABLATIONS):
-            left = 0.3 if number % 2 == 0 else 0.68
-            axes = figure.add_axes((left, 0.58 if number < 2 else 0.1, 0.29, 0.33))
-            values = [pattern.values[column.key] for pattern in patterns]
-            best = (min if column.better == "lower" else max)(values)
-            axes.plot(values, places, color=style.GREY, linewidth=0.7)
-            axes.plot(values, places, "o", color=style.COLOURS[0], markersize=4)
-            axes.plot([best], [values.index(best)], "s", color=style.COLOURS[1], markersize=5)
-            axes.set_yticks(places, names if number % 2 == 0 else [""] * len(patterns))
-            axes.set_title(column.header)
-            axes.margins(0.12, 0.1)
-            style.plain_grid(axes)
-        caption = (
-            "Reuse patterns (published, arXiv 2305.11685 Table 2), from fewest to most MACs (in "
-            "brackets); squares are the best of each metric."
-        )
-        return style.finish(figure, "reuse", caption)
+
+    def draw(axes: Axes, place: int) -> None:
+        column = ABLATIONS[place]
+        values = [pattern.values[column.key] for pattern in patterns]
+        best = (min if column.better == "lower" else max)(values)
+        axes.plot(values, places, color=style.GREY, linewidth=0.7)
+        axes.plot(values, places, "o", color=style.COLOURS[0], markersize=4)
+        axes.plot([best], [values.index(best)], "s", color=style.COLOURS[1], markersize=5)
+        axes.set_yticks(places, names if place % 2 == 0 else [""] * len(patterns))
+        axes.margins(0.12, 0.1)
+
+    caption = (
+        "Reuse patterns (published, arXiv 2305.11685 Table 2), from fewest to most MACs (in brackets); "
+        "squares are the best of each metric."
+    )
+    return style.panels("reuse", caption, TITLES, [], draw, height=1.5)
 
 
 def mask_ratio() -> Picture:
@@ -52,9 +51,9 @@ def mask_ratio() -> Picture:
             some = [(one.printed["mask_ratio"], one.values[key]) for one in systems if one.name == model]
             fixed = [(float(ratio), value) for ratio, value in some if "linear" not in ratio]
             axes.plot(*zip(*fixed, strict=True), label=model, markersize=4, **style.marked(number))
-            for value in (value for ratio, value in some if "linear" in ratio):
-                look = {**style.marked(number), "markerfacecolor": "white"}
-                axes.plot([SCHEDULE], [value], markersize=4, **look)
+            growing = [(SCHEDULE, value) for ratio, value in some if "linear" in ratio]
+            for point in growing:
+                axes.plot(*point, markersize=4, **style.marked(number), markerfacecolor="white")
         axes.set_xticks([0.4, 0.6, 0.8, SCHEDULE], ["0.4", "0.6", "0.8", "grows"])
         axes.set_xlim(0.33, 1.07)
         axes.margins(y=0.15)
@@ -63,5 +62,4 @@ def mask_ratio() -> Picture:
         "Masking ratios (published, arXiv 2305.11685 Table 4). Hollow: the ratio grows linearly from 0.4 to "
         "0.8 during training."
     )
-    titles = [column.header for column in ABLATIONS]
-    return style.panels("mask_ratio", caption, titles, models, draw, height=1.0)
+    return style.panels("mask_ratio", caption, TITLES, models, draw, height=1.5)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
 
 from reports import published, scores
 from reports.figures import labels, style
 from reports.figures.style import Picture
 from reports.systems import System
-
-if TYPE_CHECKING:
-    pass
 
 NOT_DISTILLED, DISTILLED, PAPER, OURS = KINDS = (
     "Not distilled",
@@ -61,15 +60,6 @@ def macs(ours: Sequence[System]) -> Picture:
     return _draw(costs, 1.0, "overall_macs", "MACs (G, sum over SUPERB's 32 utterances)", caption)
 
 
-def _points(costs: Sequence[tuple[System, float]], least: float) -> list[Point]:
-    """The systems that cost more than `least`; of ours those that may stand beside published numbers."""
-    return [
-        Point(system.name, cost, overall, _kind(system))
-        for system, cost in costs
-        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
-    ]
-
-
 def _kind(system: System) -> str:
     if system.runs:
         return OURS
@@ -88,49 +78,45 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: str, caption: str) -> Picture:
-    points = _points(costs, least)
+    # Of ours those that may stand beside published numbers.
+    points = [
+        Point(system.name, cost, overall, _kind(system))
+        for system, cost in costs
+        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
+    ]
     best = front([point for point in points if point.kind != OURS])
-    with style.canvas(style.COLUMN, 3.3) as figure:
-        axes = figure.add_axes((0.12, 0.12, 0.85, 0.75))
-        axes.set_xscale("log")
+    with style.canvas(3.3) as figure:
+        axes = figure.add_subplot(xscale="log", xlabel=label, ylabel="Overall score")
         for number, kind in enumerate(KINDS):
             some = [(point.cost, point.overall) for point in points if point.kind == kind]
             if some:
-                look = {
-                    **style.DOTS,
+                look: dict[str, Any] = {
+                    "color": (style.GREY, *style.COLOURS)[number],
                     "marker": style.MARKERS[number],
-                    "markersize": 4.5 if kind != OURS else 6.5,
                 }
-                colour = (style.GREY, *style.COLOURS)[number]
-                axes.plot(*zip(*some, strict=True), label=kind, color=colour, **look)
+                size = 4.5 if kind != OURS else 6.5
+                axes.plot(*zip(*some, strict=True), label=kind, markersize=size, **style.DOTS, **look)
         steps = ([point.cost for point in best], [point.overall for point in best])
         axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
-        axes.set_xlim(min(point.cost for point in points) / 1.15, max(point.cost for point in points) * 1.3)
-        axes.margins(y=0.06)
         # Round numbers, of which a logarithmic axis of this length has room for about six.
-        low, high = axes.get_xlim()
-        ticks = [base * 10**power for power in range(1, 4) for base in (1, 2, 3, 5)]
-        axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+        axes.set_xticks([10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000], minor=False)
         axes.minorticks_off()
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(min(point.cost for point in points) / 1.15, max(point.cost for point in points) * 1.3)
+        axes.margins(y=0.06)
+        style.plain_grid(axes)
+        figure.legend(loc="outside upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
         taken = [*((point.cost, point.overall) for point in points), *_along(best)]
         labels.place(axes, taken, _names(points, best))
-        style.plain_grid(axes)
-        axes.set_xlabel(label)
-        axes.set_ylabel("Overall score")
-        figure.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
         return style.finish(figure, key, caption)
 
 
 def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
     """Places on the front's line, which no name may cover."""
-    places = []
-    for before, after in itertools.pairwise(best):
-        shares = [number / 24 for number in range(25)]
-        places += [(before.cost * (after.cost / before.cost) ** share, before.overall) for share in shares]
-        places += [
-            (after.cost, before.overall + share * (after.overall - before.overall)) for share in shares
-        ]
+    places: list[tuple[float, float]] = []
+    for one, two in itertools.pairwise(best):
+        places += [(cost, one.overall) for cost in np.geomspace(one.cost, two.cost, 25)]
+        places += [(two.cost, overall) for overall in np.linspace(one.overall, two.overall, 25)]
     return places
 
 

@@ -38,9 +38,6 @@ _RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    # A fixed height of titles: matplotlib would lay out every tick again to find one.
-    "axes.titley": 1.0,
-    "axes.titlepad": 4,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "grid.color": "#e3e6ea",
@@ -65,14 +62,14 @@ class Picture:
 
 
 @contextmanager
-def canvas(width: float, height: float) -> Iterator[Figure]:
-    """An empty figure of this size in inches, with the style in force while it is drawn."""
+def canvas(height: float) -> Iterator[Figure]:
+    """An empty figure as wide as a column and of this height in inches, with the style in force meanwhile."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(width, height))
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
@@ -83,44 +80,44 @@ def panels(
     titles: Sequence[str],
     names: Sequence[str],
     draw: Callable[[Axes, int], None],
-    *,
-    height: float = 0.75,
-    below: float = 0.3,
-    left: float = 0.12,
+    height: float = 1.25,
 ) -> Picture:
     """A figure of panels, one for each title and two in a line, under a legend of what has these names.
 
-    draw: fills the panel of a number.
-    height, below: of a panel, and what its ticks need under it, in inches.
-    left: share of the figure's width beside each column of panels.
+    draw: fills the panel of a number; height: of a panel with its title and ticks, in inches.
     """
-    columns = 2 if len(titles) > 1 else 1
-    lines = -(-len(titles) // columns)
-    whole = lines * (height + below + 0.2) + 0.17 * len(names) + 0.12
-    with canvas(COLUMN, whole) as figure:
+    lines = -(-len(titles) // 2)
+    with canvas(lines * height + 0.17 * len(names) + 0.12) as figure:
         for place, title in enumerate(titles):
-            line, column = divmod(place, columns)
-            bottom = (lines - 1 - line) * (height + below + 0.2) + below
-            box = (left + 0.5 * column, bottom / whole, 1 / columns - left - 0.02, height / whole)
-            axes = figure.add_axes(box)
+            axes = figure.add_subplot(lines, min(len(titles), 2), place + 1)
             axes.set_title(title)
             plain_grid(axes)
             draw(axes, place)
         lines_by_name = {str(one.get_label()): one for axes in figure.axes for one in axes.lines}
         shown = [name for name in names if name in lines_by_name]
-        handles, texts = [lines_by_name[name] for name in shown], [short(name, WIDEST) for name in shown]
-        figure.legend(handles, texts, loc="upper left", ncols=1, borderaxespad=0.3)
+        if shown:
+            handles, texts = [lines_by_name[name] for name in shown], [short(name, WIDEST) for name in shown]
+            figure.legend(handles, texts, loc="outside upper left", ncols=1)
         return finish(figure, key, caption)
 
 
 def finish(figure: Figure, key: str, caption: str) -> Picture:
     """Both files of a figure, without dates; call it inside `canvas`."""
+    settle(figure)
     files = []
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         data = io.BytesIO()
         figure.savefig(data, format=kind, dpi=220, metadata=metadata)
         files.append(data.getvalue())
     return Picture(key, caption, files[0], files[1])
+
+
+def settle(figure: Figure) -> None:
+    """Give everything its final place, once for both files."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def marked(number: int) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def draw(ours: Sequence[System]) -> Picture:
         "as superb_s has it."
     )
     beyond = f" Values outside {EDGES[0]} to {EDGES[1]} are drawn at that edge."
-    with style.canvas(style.COLUMN, 4.4) as figure:
-        axes = figure.add_axes((0.24, 0.09, 0.73, 0.74))
+    with style.canvas(4.4) as figure:
+        axes = figure.add_subplot()
         for number, (name, system) in enumerate(systems):
             points = {key: scores.points(key, value, reference) for key, value in system.values.items()}
             inside = [min(max(value, EDGES[0]), EDGES[1]) for value in points.values()]
@@ -46,7 +46,7 @@ def draw(ours: Sequence[System]) -> Picture:
             axes.axvline(end, color=style.GREY, linewidth=0.8, zorder=0)
         axes.set_xlabel("Points (FBANK 0, reference 1000); right is better")
         style.plain_grid(axes)
-        figure.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
+        figure.legend(loc="outside upper center", ncols=2, handletextpad=0.2, columnspacing=1.0)
         if len(usable) > OURS:
             caption += f" The first {OURS} of {len(usable)} rows of ours are shown."
         return style.finish(figure, "tasks", caption)

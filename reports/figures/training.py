@@ -28,17 +28,15 @@ FIRST = {task: next(column for column in COLUMNS if column.task == task) for tas
 def loss(ours: Sequence[System], left_out: int) -> list[Picture]:
     """Training losses; none if no run has any."""
     titles = {task: f"{task.upper()} loss" for task in TASKS}
-    return _figure(ours, "curves_loss", lambda path, _: losses(path), titles, "Training loss.", left_out)
+    return _figure(
+        ours, "curves_loss", lambda line, _: training_loss(line), titles, "Training loss.", left_out
+    )
 
 
 def evaluations(ours: Sequence[System], left_out: int) -> list[Picture]:
     """What was evaluated while training, of several splits the first; none if no run has any."""
-
-    def curve(path: Path, task: str) -> Curve:
-        return next(iter(scores(path, FIRST[task].metric).values()), [])
-
-    titles = {task: FIRST[task].header for task in TASKS}
-    return _figure(ours, "curves_dev", curve, titles, "Evaluations on dev.", left_out)
+    titles = {task: column.header for task, column in FIRST.items()}
+    return _figure(ours, "curves_dev", evaluated, titles, "Evaluations on dev.", left_out)
 
 
 def folders(result: Path) -> list[Path]:
@@ -55,28 +53,25 @@ def journal(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
-def scores(folder: Path, metric: str) -> dict[str, Curve]:
-    """Split -> (step, value) of this metric at each evaluation, as it was evaluated."""
-    curves: dict[str, Curve] = {}
-    for line in journal(folder):
-        every: Any = line.get("scores")
-        score: Any = every.get(metric) if isinstance(every, dict) else None
-        value = score.get("value") if isinstance(score, dict) else None
-        if is_number(value):
-            curves.setdefault(str(line.get("split")), []).append((line["step"], value))
-    return curves
+def evaluated(line: dict[str, Any], task: str) -> Any:
+    """The task's first metric, as a line of an evaluation has it."""
+    every = line.get("scores")
+    score = every.get(FIRST[task].metric) if isinstance(every, dict) else None
+    return score.get("value") if isinstance(score, dict) else None
 
 
-def losses(folder: Path) -> Curve:
-    """(step, training loss), from the lines that no evaluation wrote."""
-    curve = []
-    for line in journal(folder):
-        scalars: Any = {} if "scores" in line else line.get("scalars")
-        named = sorted(scalars.items()) if isinstance(scalars, dict) else []
-        value = next((value for name, value in named if "loss" in name.lower()), None)
-        if is_number(value):
-            curve.append((line["step"], value))
-    return curve
+def training_loss(line: dict[str, Any]) -> Any:
+    """The training loss of a line that no evaluation wrote."""
+    scalars = None if "scores" in line else line.get("scalars")
+    named = sorted(scalars.items()) if isinstance(scalars, dict) else []
+    return next((value for name, value in named if "loss" in name.lower()), None)
+
+
+def curve(folder: Path, task: str, pick: Callable[[dict[str, Any], str], Any]) -> Curve:
+    """(step, value) of each line of a journal that has the value, of several splits the first."""
+    lines = [(line, pick(line, task)) for line in journal(folder)]
+    points = [(line.get("split"), line["step"], value) for line, value in lines if is_number(value)]
+    return [(step, value) for split, step, value in points if split == points[0][0]]
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -87,7 +82,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 def _figure(
     ours: Sequence[System],
     key: str,
-    curve: Callable[[Path, str], Curve],
+    pick: Callable[[dict[str, Any], str], Any],
     titles: dict[str, str],
     caption: str,
     left_out: int,
@@ -97,7 +92,7 @@ def _figure(
         (result.task, number): points
         for number, system in enumerate(ours)
         for path, result in system.runs
-        if (points := curve(folders(path)[0], result.task))
+        if (points := curve(folders(path)[0], result.task, pick))
     }
     tasks = [task for task in TASKS if any(task == other for other, _ in curves)]
     if not tasks:
@@ -124,13 +119,11 @@ def weights(ours: Sequence[System], left_out: int) -> list[Picture]:
     having = [(system, weights) for system in ours if (weights := _weights(system))]
     if not having:
         return []
-    total = sum(0.55 + 0.2 * len(weights) for _, weights in having) + 0.45
-    with style.canvas(style.COLUMN, total) as figure:
-        bottom = total - 0.1
-        peak = max(value for _, weights in having for values in weights.values() for value in values)
-        for system, weights in having:
-            bottom -= 0.55 + 0.2 * len(weights)
-            axes = figure.add_axes((0.1, (bottom + 0.3) / total, 0.86, 0.2 * len(weights) / total))
+    peak = max(value for _, weights in having for values in weights.values() for value in values)
+    tall = [len(weights) for _, weights in having]
+    with style.canvas(0.5 * len(having) + 0.2 * sum(tall) + 0.5) as figure:
+        every = figure.subplots(len(having), height_ratios=tall, squeeze=False)[:, 0]
+        for axes, (system, weights) in zip(every, having, strict=True):
             layers = max(map(len, weights.values()))
             # A student of fewer layers has no cell there, which is not a weight of 0.
             grid = [[*values, *[float("nan")] * (layers - len(values))] for values in weights.values()]
@@ -142,10 +135,7 @@ def weights(ours: Sequence[System], left_out: int) -> list[Picture]:
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
             axes.set_title(style.short(system.name, style.WIDEST))
-        bar = figure.add_axes((0.35, 0.24 / total, 0.4, 0.08 / total))
-        figure.colorbar(image, cax=bar, orientation="horizontal")
-        bar.tick_params(length=2, labelsize=6)
-        figure.text(0.1, 0.24 / total, "Layer; weight:", fontsize=7)
+        figure.colorbar(image, ax=every, orientation="horizontal", aspect=40, label="Layer; weight")
         shown = [system for system, _ in having]
         caption = (
             f"Learned layer weights of {listed(system.name for system in shown)}: tasks by layers (0 is the "

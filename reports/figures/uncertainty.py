@@ -58,5 +58,4 @@ def _figure(key: str, systems: Sequence[System], intervals: Intervals, left_out:
 
     titles, names = [column.header for column in used], [system.name for system in systems]
     caption += style.not_drawn(left_out)
-    height = 0.16 * len(systems)
-    return [style.panels(key, caption, titles, names, draw_panel, height=height, below=0.22, left=0.05)]
+    return [style.panels(key, caption, titles, names, draw_panel, height=0.5 + 0.16 * len(systems))]

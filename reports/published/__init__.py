@@ -14,8 +14,6 @@ from reports.systems import Profile, System
 from reports.table import printed
 
 FOLDER = Path(__file__).parent
-#: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.
-QBE_X100 = "qbe_mtwv_x100"
 FBANK_ROW = "FBANK (leaderboard)"
 # The same model under two names: as Table 1 prints it -> as systems.csv has it (compared without case).
 _ALIASES = {"lighthubert a_small": "lighthubert small (960h)"}
@@ -31,33 +29,32 @@ _PRESETS = {
 
 
 @cache
+def rows(name: str) -> tuple[System, ...]:
+    """The systems of a file, such as systems.csv: leaderboard models and later compressed ones."""
+    return tuple(_system(row) for row in _rows(f"{name}.csv"))
+
+
 def table(number: int) -> tuple[System, ...]:
     """Table 1, 2, 3 or 4 of "Recycle-and-Distill" (arXiv 2305.11685), in its order.
 
     The systems of Tables 2 to 4 are patterns, methods and models with a masking ratio.
     """
-    return tuple(_system(row) for row in _rows(f"table{number}.csv"))
-
-
-@cache
-def systems() -> tuple[System, ...]:
-    """The rows of systems.csv: leaderboard models and later compressed ones."""
-    return tuple(_system(row) for row in _rows("systems.csv"))
+    return rows(f"table{number}")
 
 
 @cache
 def known() -> tuple[System, ...]:
     """Every published system once: systems.csv, then the rows of Table 1 that are not in it."""
-    names = {_plain(system) for system in systems()}
+    names = {_plain(system) for system in rows("systems")}
     others = [system for system in table(1) if _plain(system) not in names]
     fbank = "FBANK (original SUPERB paper)"
     renamed = [dataclasses.replace(one, name=fbank) if one.name == "FBANK" else one for one in others]
-    return (*systems(), *renamed)
+    return (*rows("systems"), *renamed)
 
 
 def conflicts() -> list[str]:
     """One sentence for each value that Table 1 and systems.csv print differently for the same model."""
-    others = {_plain(system): system for system in systems()}
+    others = {_plain(system): system for system in rows("systems")}
     pairs = [(one, others[_plain(one)]) for one in table(1) if _plain(one) in others]
     return [
         f"Conflict: {BY_KEY[key].name} of {other.name} is {BY_KEY[key].text(value)} in "
@@ -72,30 +69,30 @@ def conflicts() -> list[str]:
 @cache
 def profiles() -> Mapping[str, Profile]:
     """Preset -> its recomputed parameters and MACs."""
-    rows = _rows("profile.csv")
-    return {row["preset"]: Profile(row["preset"], int(row["params"]), int(row["macs"])) for row in rows}
+    return {row["preset"]: Profile(int(row["params"]), int(row["macs"])) for row in _rows("profile.csv")}
 
 
 @cache
 def reference_points() -> Mapping[str, ReferencePoint]:
     """superb_s's two points for each metric, as the leaderboard's code has them."""
-    rows = _rows("reference_points.csv")
-    return {row["metric"]: ReferencePoint(float(row["fbank"]), float(row["sota"])) for row in rows}
+    return {
+        row["metric"]: ReferencePoint(float(row["fbank"]), float(row["sota"]))
+        for row in _rows("reference_points.csv")
+    }
 
 
-@cache
 def displayed() -> tuple[System, ...]:
     """The 20 rows that the leaderboard displays, with its `rank` and `score`."""
-    return tuple(_system(row) for row in _rows("board_displayed.csv"))
+    return rows("board_displayed")
 
 
 @cache
 def leaderboard() -> Leaderboard:
     """The leaderboard's 20 displayed rows and its FBANK row: on it the displayed ranks come out."""
     # FBANK rounded like the displayed rows: the unrounded row would be beaten by itself.
-    rows = [*displayed(), *(system for system in systems() if system.name == FBANK_ROW)]
+    board = [*displayed(), *(system for system in rows("systems") if system.name == FBANK_ROW)]
     return Leaderboard(
-        "SUPERB leaderboard (20 displayed rows and FBANK)", {row.name: row.values for row in rows}
+        "SUPERB leaderboard (20 displayed rows and FBANK)", {row.name: row.values for row in board}
     )
 
 
@@ -114,15 +111,9 @@ def _system(row: dict[str, str]) -> System:
     # Table 1 names students only by their part of the table, of which the first word is the hours.
     hours = row.get("distilled_on", "") or row.get("group", "baselines").split()[0].replace("baselines", "")
     name = f"{name} ({hours})" if hours else name
-    preset = _PRESETS.get(name)
-    if "pattern" in row:
-        preset = f"table2_{name.lower().replace('-', '_')}"
-    values = {}
-    for column in COLUMNS:
-        if column.key in row:
-            values[column.key] = float(row[column.key]) * (1 if column.unit == "percent" else 100)
-        elif column.key == "qbe_mtwv" and QBE_X100 in row:
-            values[column.key] = float(row[QBE_X100])
+    preset = f"table2_{name.lower().replace('-', '_')}" if "pattern" in row else _PRESETS.get(name, "")
+    places = {column.key: column.source(row) for column in COLUMNS}
+    values = {key: float(row[name]) * factor for key, (name, factor) in places.items() if name in row}
     return System(
         name=name,
         source=f"published: {row['source']}",
@@ -131,7 +122,7 @@ def _system(row: dict[str, str]) -> System:
         cells={key: printed(row[key]) for key in (*BY_KEY, "overall") if key in row},
         values=values,
         printed=row,
-        profile=None if preset is None else profiles()[preset],
+        profile=profiles().get(preset),
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from reports.columns import BY_KEY
 from reports.items import ScoredItems, same_items
 from reports.statistics import ratios, trials
-from reports.statistics.ratios import Sums, sums
+from reports.statistics.ratios import sums
 from reports.statistics.resample import Array, Draws, Interval, interval, two_sided
 
 EXACT = 12
@@ -65,25 +65,21 @@ def compare(first: ScoredItems, second: ScoredItems) -> Comparison | str:
     if not same_items(first, second):
         return "not the same test items"
     unit = first.unit
-    if first.trials:
+    if first.of_trials:
         drawn = trials.draws(first, second)
         if drawn is None:
             return f"a single {unit} gives no test"
         return of_draws(first.key, drawn, f"paired bootstrap by {unit}")
-    ours, theirs = ([sums(stratum) for stratum in scored.items] for scored in (first, second))
+    ours, theirs = ([sums(stratum) for stratum in scored.strata] for scored in (first, second))
     p, difference = permutation(ours, theirs)
     matched = None
     if first.key in MATCHED:
         before, after = (
-            [
-                item.numerator
-                for stratum in scored.items
-                for item in sorted(stratum, key=lambda item: item.name)
-            ]
+            np.concatenate([one["numerator"][np.argsort(one["item"])] for one in scored.strata])
             for scored in (first, second)
         )
-        matched = matched_pairs(np.subtract(after, before).tolist())
-    groups = sum(len(stratum.groups) for stratum in ours)
+        matched = matched_pairs((after - before).tolist())
+    groups = sum(stratum.shape[1] for stratum in ours)
     method = f"permutation by {unit}"
     if smallest(groups) > SIGNIFICANT:
         method += f"; {groups} of them cannot give less than p = {smallest(groups):.2g}"
@@ -101,11 +97,13 @@ def of_draws(key: str, drawn: Draws, method: str) -> Comparison:
     return Comparison(key, drawn.point, interval(drawn), two_sided(drawn), method)
 
 
-def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, float]:
-    """The p-value of "no difference" and the difference second - first in percent, mean over the strata."""
-    groups = sum(len(stratum.groups) for stratum in first)
-    exact = groups <= EXACT
-    if exact:
+def permutation(first: Sequence[Array], second: Sequence[Array]) -> tuple[float, float]:
+    """The p-value of "no difference" and the difference second - first in percent, mean over the strata.
+
+    The strata are as `sums` gives them.
+    """
+    groups = sum(stratum.shape[1] for stratum in first)
+    if groups <= EXACT:
         swaps = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
     else:
         swaps = np.random.default_rng(20230519).integers(0, 2, size=(SWAPS, groups), dtype=np.int8)
@@ -118,17 +116,16 @@ def permutation(first: Sequence[Sums], second: Sequence[Sums]) -> tuple[float, f
     return float(extreme.mean()), float(observed)
 
 
-def _swapped(first: Sequence[Sums], second: Sequence[Sums], swaps: Array) -> Array:
+def _swapped(first: Sequence[Array], second: Sequence[Array], swaps: Array) -> Array:
     """`[swap]`: the difference in percent where the groups with a 1 are exchanged."""
     total = np.zeros(len(swaps))
     start = 0
     for ours, theirs in zip(first, second, strict=True):
-        part = swaps[:, start : start + len(ours.groups)]
-        start += len(ours.groups)
-        over = theirs.numerators - ours.numerators
-        under = theirs.denominators - ours.denominators
-        before = (ours.numerators.sum() + part @ over) / (ours.denominators.sum() + part @ under)
-        after = (theirs.numerators.sum() - part @ over) / (theirs.denominators.sum() - part @ under)
+        part = swaps[:, start : start + ours.shape[1]]
+        start += ours.shape[1]
+        over, under = (part @ difference for difference in theirs - ours)
+        before = (ours[0].sum() + over) / (ours[1].sum() + under)
+        after = (theirs[0].sum() - over) / (theirs[1].sum() - under)
         total += 100 * (after - before)
     return total / len(first)
 

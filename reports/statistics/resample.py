@@ -55,21 +55,10 @@ class Interval:
     unit: str
 
     @property
-    def rough(self) -> bool:
-        """Are there too few groups to trust the level?"""
-        return self.groups < FEW
-
-    @property
     def how(self) -> str:
-        """In words: "by 40 speakers"."""
-        return f"by {self.groups} {plural(self.unit, self.groups)}{', rough' if self.rough else ''}"
-
-
-def plural(unit: str, number: int) -> str:
-    """The unit for this many."""
-    if number == 1:
-        return unit
-    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+        """In words: "by 40 speakers"; rough where the groups are too few to trust the level."""
+        units = self.unit if self.groups == 1 else f"{self.unit}s".replace("ys", "ies")
+        return f"by {self.groups} {units}{', rough' if self.groups < FEW else ''}"
 
 
 @lru_cache(maxsize=16)  # more than there are tasks, whose streams take turns
@@ -106,14 +95,18 @@ def two_sided(draws: Draws) -> float:
     return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws.values)))
 
 
-def combined(parts: Sequence[Draws], unit: str) -> Draws:
-    """The mean of independent parts; degrees of freedom by Welch and Satterthwaite."""
+def combined(parts: Sequence[Draws], unit: str, count: int = 0, lift: float = 0.0) -> Draws:
+    """The sum of independent parts and `lift` over `count`, by default as many as there are parts.
+
+    Degrees of freedom by Welch and Satterthwaite; `lift` is in the points of the parts already.
+    """
+    count = count or len(parts)
     spreads = [float(np.var(part.values)) for part in parts]
     squares = in_order(spread**2 / part.freedom for spread, part in zip(spreads, parts, strict=True))
     freedom = in_order(spreads) ** 2 / squares if squares > 0 else min(part.freedom for part in parts)
     return Draws(
-        point=in_order(part.point for part in parts) / len(parts),
-        values=np.mean([part.values for part in parts], axis=0),
+        point=in_order(part.point for part in parts) / count,
+        values=(np.sum([part.values for part in parts], axis=0) + lift) / count,
         freedom=freedom,
         groups=sum(part.groups for part in parts),
         unit=unit,

@@ -12,14 +12,14 @@ from reports.columns import BY_KEY, TASKS
 from reports.items import ScoredItems, same_items
 from reports.statistics import paired, ratios, trials
 from reports.statistics.paired import Comparison
-from reports.statistics.resample import Array, Draws, Interval, interval
+from reports.statistics.resample import Draws, Interval, combined, interval
 
 OVERALL = "overall"
 
 
 def _draws(first: ScoredItems, *second: ScoredItems) -> Draws | None:
     """Draws of one metric, or of the difference of two systems, whatever it is computed from."""
-    return trials.draws(first, *second) if first.trials else ratios.draws(first, *second)
+    return trials.draws(first, *second) if first.of_trials else ratios.draws(first, *second)
 
 
 def intervals(items: Mapping[str, ScoredItems]) -> dict[str, Interval]:
@@ -61,22 +61,12 @@ def _overall(drawn: Mapping[str, Draws], offset: float = 100.0) -> Draws:
 
     The tasks are independent; slot filling's two metrics share their draws, as they share their utterances.
     """
-    total: list[Array] = []
-    spreads, squares, point = 0.0, 0.0, 0.0
+    sides = {key: -1.0 if BY_KEY[key].better == "lower" else 1.0 for key in drawn}
+    lifts = {key: offset if side < 0 else 0.0 for key, side in sides.items()}
+    parts = []
     for task in TASKS:
         keys = [key for key in drawn if BY_KEY[key].task == task]
-        sides = {key: -1.0 if BY_KEY[key].better == "lower" else 1.0 for key in keys}
-        part: Array = np.sum([sides[key] * drawn[key].values for key in keys], axis=0)
-        total.append(part)
-        point += sum(sides[key] * drawn[key].point + (offset if sides[key] < 0 else 0.0) for key in keys)
-        spreads += float(np.var(part))
-        squares += float(np.var(part)) ** 2 / drawn[keys[0]].freedom
-    count = len(drawn)
-    lifted = offset * sum(BY_KEY[key].better == "lower" for key in drawn)
-    return Draws(
-        point=point / count,
-        values=(np.sum(total, axis=0) + lifted) / count,
-        freedom=spreads**2 / squares if squares > 0 else 1.0,
-        groups=sum(drawn[key].groups for key in drawn if key != "sf_cer"),
-        unit="group",
-    )
+        point = sum(sides[key] * drawn[key].point + lifts[key] for key in keys)
+        values = np.sum([sides[key] * drawn[key].values for key in keys], axis=0)
+        parts.append(dataclasses.replace(drawn[keys[0]], point=point, values=values))
+    return combined(parts, "group", len(drawn), sum(lifts.values()))

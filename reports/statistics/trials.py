@@ -15,14 +15,13 @@ points: the draws look at THRESHOLDS of them at most, the value itself at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from downstream_runs.scoring import eer
 from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
-from reports.items import ScoredItems, Trial
+from reports.items import ScoredItems
 from reports.statistics.resample import Array, Draws, weights, widened
 
 THRESHOLDS = 1000
@@ -33,9 +32,10 @@ MOSTLY = 0.95
 def point(scored: ScoredItems) -> float:
     """The EER or MTWV of the trials, in percent."""
     if scored.key == "asv_eer":
-        labels, values = zip(*((trial.label, trial.score) for trial in scored.trials), strict=True)
-        return 100 * eer.score(labels, values).rate
-    return _undrawn(scored, _counted(scored.trials, scored.key, limit=None))
+        [trials] = scored.strata
+        return 100 * eer.score(trials["label"], trials["score"]).rate
+    counted = _counted(scored, limit=None)
+    return float(counted.values(np.ones((1, counted.resampled)))[0])
 
 
 def draws(*systems: ScoredItems) -> Draws | None:
@@ -45,20 +45,17 @@ def draws(*systems: ScoredItems) -> Draws | None:
     """
     total, values, count = 0.0, np.zeros(1), 0
     for sign, scored in zip((1.0,) if len(systems) == 1 else (-1.0, 1.0), systems, strict=True):
-        counted = _counted(scored.trials, scored.key, limit=THRESHOLDS)
+        counted = _counted(scored, limit=THRESHOLDS)
         count = counted.resampled
         if count < 2:
             return None
         value = point(scored)
-        drawn = _values(scored.key, counted, weights(count, f"{scored.task}/0"))
+        drawn = counted.values(weights(count, f"{scored.task}/0"))
+        thinned = float(counted.values(np.ones((1, count)))[0])
         total += sign * value
-        values = values + sign * (drawn + (value - _undrawn(scored, counted)))
+        values = values + sign * (drawn + (value - thinned))
     values = _drawn_again(values)
     return Draws(total, widened(total, values, count), count - 1, count, systems[0].unit)
-
-
-def _undrawn(scored: ScoredItems, counted: _Counted) -> float:
-    return float(_values(scored.key, counted, np.ones((1, counted.resampled)))[0])
 
 
 def _drawn_again(values: Array) -> Array:
@@ -81,36 +78,34 @@ class _Counted:
     resampled: how many of the groups are; the others stand behind them.
     """
 
+    key: str
     targets: Array
     nontargets: Array
     resampled: int
 
-
-def _values(key: str, counted: _Counted, drawn: Array) -> Array:
-    fixed = np.ones((len(drawn), len(counted.targets) - counted.resampled))
-    every = np.concatenate([drawn, fixed], axis=1) if fixed.size else drawn
-    return _eer(counted, every) if key == "asv_eer" else _mtwv(counted, every)
-
-
-def _used(trials: Sequence[Trial], key: str) -> tuple[list[Trial], list[str], int]:
-    """The trials that count, their groups, and how many of these, which come first, are resampled."""
-    if key != "qbe_mtwv":
-        names = sorted({trial.group for trial in trials})
-        return list(trials), names, len(names)
-    spoken = {trial.group for trial in trials if trial.label == 1}
-    searched = {trial.group for trial in trials if trial.score != DEFAULT_SCORE} & spoken
-    used = [trial for trial in trials if trial.group in spoken]
-    return used, [*sorted(searched), *sorted(spoken - searched)], len(searched)
+    def values(self, drawn: Array) -> Array:
+        """`[draw]`: the metric where the resampled groups count so often, `[draw, group]`."""
+        fixed = np.ones((len(drawn), len(self.targets) - self.resampled))
+        every = np.concatenate([drawn, fixed], axis=1) if fixed.size else drawn
+        return _eer(self, every) if self.key == "asv_eer" else _mtwv(self, every)
 
 
-def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
-    used, ordered, resampled = _used(trials, key)
-    names = {name: number for number, name in enumerate(ordered)}
-    scores = np.array([trial.score for trial in used])
-    labels = np.array([trial.label for trial in used], dtype=bool)
-    groups = np.array([names[trial.group] for trial in used], dtype=np.int64)
-    numbers = np.array([trial.number for trial in used], dtype=np.float64)
-    thresholds = np.unique(scores[labels] if key == "qbe_mtwv" else scores)
+def _counted(scored: ScoredItems, limit: int | None) -> _Counted:
+    [trials] = scored.strata
+    labels, names = trials["label"] == 1, np.unique(trials["group"]).tolist()
+    resampled = len(names)
+    if scored.key == "qbe_mtwv":
+        spoken = set(trials["group"][labels])
+        searched = set(trials["group"][trials["score"] != DEFAULT_SCORE]) & spoken
+        names, resampled = [*sorted(searched), *sorted(spoken - searched)], len(searched)
+    place = {name: number for number, name in enumerate(names)}
+    groups = np.array([place.get(name, -1) for name in trials["group"]], dtype=np.int64)
+    # Queries that no document holds do not count.
+    used = groups >= 0
+    groups, labels, scores, numbers = (
+        array[used] for array in (groups, labels, trials["score"], trials["count"])
+    )
+    thresholds = np.unique(scores[labels] if scored.key == "qbe_mtwv" else scores)
     if limit is not None and len(thresholds) > limit:
         thresholds = thresholds[np.linspace(0, len(thresholds) - 1, limit).round().astype(np.int64)]
     # Index of the highest threshold that the score reaches, counted from the highest threshold down.
@@ -121,10 +116,10 @@ def _counted(trials: Sequence[Trial], key: str, limit: int | None) -> _Counted:
         table = np.bincount(cell, numbers[wanted], minlength=len(names) * (len(thresholds) + 1))
         table = table.reshape(len(names), len(thresholds) + 1)
         sums: Array = np.cumsum(table, axis=1, dtype=np.float64)
-        if key == "qbe_mtwv":
+        if scored.key == "qbe_mtwv":
             sums /= np.maximum(sums[:, -1:], 1)
         running.append(sums)
-    return _Counted(running[0], running[1], resampled)
+    return _Counted(scored.key, running[0], running[1], resampled)
 
 
 def _eer(counted: _Counted, drawn: Array) -> Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Quantized, Result
+from downstream_runs.core.efficiency import Quantized
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from downstream_runs.core.results import Efficiency
+from downstream_runs.core.efficiency import Efficiency
 from reports.systems import System
 from reports.table import EMPTY, Cell, Head, TableColumn, number, printed
 from reports.tables.blocks import results

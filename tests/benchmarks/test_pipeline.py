@@ -64,7 +64,7 @@ def test_longer_and_more_audio(tmp_path: Path) -> None:
         with (root / "data/train_data.csv").open() as file:
             paths = [root / row["path"] for row in csv.DictReader(file)]
         found[longer] = len(paths), sum(soundfile.info(path).frames for path in paths)
-        prepared = task.prepare(data, tmp_path / "cache", task.recipes["superb"].config)
+        prepared = task.corpus.prepare(data, tmp_path / "cache", task.recipes["superb"].config)
         assert prepared.labels == ("demo",)
         assert prepared.utterances["train"] == len(paths)
     assert found[3] == (2 * found[1][0], 6 * found[1][1])
@@ -75,7 +75,9 @@ def test_both_sides_do_steps_on_order_and_say_what_the_upstream_took(tmp_path: P
     pytest.importorskip("s3prl")
     pytest.importorskip("espeakng_loader")
     task = tasks.get("ks")
-    setting = _cases.Setting("fbank", task.demo(tmp_path / "data").parent, tmp_path, "cpu", 1, 1, 1)
+    setting = _cases.Setting(
+        "fbank", task.corpus.make_demo(tmp_path / "data").parent, tmp_path, "cpu", 1, 1, 1
+    )
     sides = {"stock": _cases.stock(setting, task), "ours": _cases.ours(setting, task, "off")}
     for name, arguments in sides.items():
         with _sides.Side(name, "fbank", arguments, tmp_path / f"{name}.log", 1) as side:

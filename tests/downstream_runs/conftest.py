@@ -15,5 +15,5 @@ def label_demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("demos")
     for name in ("ks", "ic", "er"):
-        tasks.get(name).demo(folder)
+        tasks.get(name).corpus.make_demo(folder)
     return folder

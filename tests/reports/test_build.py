@@ -304,7 +304,7 @@ def test_a_name_as_it_is_written_comes_first(tmp_path: Path) -> None:
 def test_items_that_do_not_give_the_reported_number_give_no_interval(tmp_path: Path) -> None:
     synthetic.make(tmp_path / "runs", "a", tasks=("ks", "asv", "er"))
     [row] = gather([tmp_path / "runs"]).systems
-    whole, problems = items_of(row)
+    whole, problems = items_of(row.runs)
     assert problems == [] and set(whole) == {"ks_acc", "asv_eer", "er_acc"}
     items = next((tmp_path / "runs").rglob("ks/*/items.csv"))
     items.write_text(items.read_text().replace(",s1,1,1", ",s1,0,1", 1))
@@ -312,7 +312,7 @@ def test_items_that_do_not_give_the_reported_number_give_no_interval(tmp_path: P
     fold.write_text("\n".join(fold.read_text().splitlines()[:-1]) + "\n")
     trials = next((tmp_path / "runs").rglob("trials.csv"))
     trials.write_text("item\n")
-    found, problems = items_of(row)
+    found, problems = items_of(row.runs)
     assert found == {}
     text = "\n".join(problems)
     assert str(items) in text and "is not the file that the run wrote" in text
@@ -355,6 +355,7 @@ def test_the_pareto_front_by_definition() -> None:
 
 def test_names_in_a_figure_cover_neither_points_nor_each_other() -> None:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     figure = Figure(figsize=(3.4, 3))
     axes = figure.add_axes((0.1, 0.1, 0.85, 0.85))
@@ -362,7 +363,9 @@ def test_names_in_a_figure_cover_neither_points_nor_each_other() -> None:
     axes.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
     labels.place(axes, points, [(f"system {number}", x, y) for number, (x, y) in enumerate(points)])
     figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in axes.texts]
+    for text in axes.texts:
+        text.get_window_extent()  # it puts the text in its place; the box holds the line to the point too
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert len(boxes) >= 8
     for number, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:number])
@@ -386,8 +389,8 @@ def test_a_journal_with_a_half_line_is_read(tmp_path: Path) -> None:
     lines = [json.dumps(good), json.dumps(train), "[1]", '{"split": "dev", "st']
     (tmp_path / METRICS).write_text("\n".join(lines))
     assert training.layer_weights(tmp_path) == [0.25, 0.75]
-    assert training.scores(tmp_path, "wer") == {"dev": [(1, 50.0)]}
-    assert training.losses(tmp_path) == [(1, 2.5)]
+    assert training.curve(tmp_path, "asr", training.evaluated) == [(1, 50.0)]
+    assert training.curve(tmp_path, "asr", lambda line, _: training.training_loss(line)) == [(1, 2.5)]
     assert training.layer_weights(tmp_path / "none") is None
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from downstream_runs.core.results import Efficiency, Result
+from downstream_runs.core.efficiency import Efficiency
+from downstream_runs.core.results import Result
 from reports import ours
 from reports.__main__ import main
 from reports.systems import System

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from scored import scored, trials_of
 
 from downstream_runs.scoring import eer
 from reports import scores
 from reports.columns import COLUMNS, in_percent
 from reports.item_files import items_of, recomputed
-from reports.items import Item, ScoredItems
+from reports.items import ScoredItems
 from reports.ours import gather, headlines
 from reports.statistics import paired, ratios, systems, trials
 from reports.systems import System
@@ -36,7 +36,7 @@ def rows(data_dir: Path) -> dict[str, System]:
 def items(rows: Mapping[str, System]) -> dict[str, Mapping[str, ScoredItems]]:
     found = {}
     for name, row in rows.items():
-        usable, problems = items_of(row)
+        usable, problems = items_of(row.runs)
         assert problems == []
         found[name] = usable
     return found
@@ -64,24 +64,15 @@ def test_every_task_and_the_overall_score_get_an_interval(
         value = values[key]
         assert value is not None and around.low <= value <= around.high, key
     for key in EQUAL[upstream]:
-        rates = {one.numerator / one.denominator for one in sums_of(items[upstream][key])}
-        assert len(rates) == 1
+        [stratum] = items[upstream][key].strata
+        over, under = ratios.sums(stratum)
+        assert len(set(over / under)) == 1
     assert found["qbe_mtwv"].unit == "query" and found["asv_eer"].unit == "enrolled speaker"
     table = overview.runs([rows[upstream]], {rows[upstream].name: found})
     assert table is not None
     lines = [line for block in table.blocks for line in block.rows]
     assert len(lines) == len(COLUMNS)
     assert sum(" to " in line[3].text for line in lines) == len(COLUMNS) - len(EQUAL[upstream])
-
-
-def sums_of(found: ScoredItems) -> list[Item]:
-    """Each group of a metric without folds as one item."""
-    [stratum] = found.items
-    added = ratios.sums(stratum)
-    return [
-        Item(name, name, float(over), float(under))
-        for name, over, under in zip(added.groups, added.numerators, added.denominators, strict=True)
-    ]
 
 
 def test_every_task_and_the_overall_score_get_a_paired_test(
@@ -100,7 +91,7 @@ def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
 ) -> None:
     for name, row in rows.items():
         [metric] = [one.headline("mtwv") for _, one in row.runs if one.task == "qbe"]
-        found = items[name]["qbe_mtwv"].trials
+        found = trials_of(items[name]["qbe_mtwv"])
         assert metric is not None
         spoken = {trial.group for trial in found if trial.label}
         assert len(spoken) == metric.counts["queries"]
@@ -110,21 +101,17 @@ def test_the_trials_of_qbe_are_all_that_the_official_number_counts(
 
 def test_the_eer_is_the_scorers(items: Mapping[str, Mapping[str, ScoredItems]]) -> None:
     for found in items.values():
-        asv = found["asv_eer"].trials
+        asv = trials_of(found["asv_eer"])
         theirs = eer.score([trial.label for trial in asv], [trial.score for trial in asv]).rate
         assert trials.point(found["asv_eer"]) == pytest.approx(100 * theirs, abs=1e-9)
 
 
 def test_draws_without_a_nontarget_are_drawn_again(items: Mapping[str, Mapping[str, ScoredItems]]) -> None:
     # The demo's last speaker is enrolled for targets only; a draw may consist of that speaker alone.
-    found = items["fbank_no_cmvn"]["asv_eer"]
-    alone = {trial.group for trial in found.trials} - {
-        trial.group for trial in found.trials if not trial.label
-    }
+    found = trials_of(items["fbank_no_cmvn"]["asv_eer"])
+    alone = {trial.group for trial in found} - {trial.group for trial in found if not trial.label}
     assert len(alone) == 1
-    few = dataclasses.replace(
-        found, trials=tuple(trial for trial in found.trials if trial.group in {*alone, "id10270"})
-    )
+    few = scored("asv_eer", "asv", trials=[trial for trial in found if trial.group in {*alone, "id10270"}])
     drawn = trials.draws(few)
     assert drawn is not None, "a quarter of the draws has no EER: that is too many to draw again"
     assert systems.intervals({"asv_eer": few}) == {}

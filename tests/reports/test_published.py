@@ -46,7 +46,7 @@ def test_every_row_of_table_1_has_every_column() -> None:
 
 
 def test_every_system_has_a_source_and_a_name_of_its_own() -> None:
-    systems = published.systems()
+    systems = published.rows("systems")
     assert len({system.name for system in systems}) == len(systems) == 20
     assert all(system.source for system in systems)
 

@@ -50,4 +50,4 @@ def test_piped_items_give_no_interval(data_dir: Path, tmp_path: Path) -> None:
     [path] = (data_dir / "demo_runs" / "fbank_no_cmvn" / "ks").glob("*/result.json")
     result = results.read(path)
     os.mkfifo(tmp_path / item_files.ITEMS)
-    assert item_files.read(tmp_path / "result.json", result) == ({}, [])
+    assert item_files.items_of([(tmp_path / "result.json", result)]) == ({}, [])

@@ -7,13 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
+from scored import Item, Trial, scored
 
 from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
-from reports.items import Item, ScoredItems, Trial
 from reports.statistics import paired, ratios, resample, systems, trials
 from reports.statistics.paired import Comparison, p_text
-from reports.statistics.ratios import Sums
-from reports.statistics.resample import Draws, Interval, combined, interval, two_sided
+from reports.statistics.resample import Array, Draws, Interval, combined, interval, two_sided
 
 
 def comparison(difference: float, p: float, key: str = "asr_wer") -> Comparison:
@@ -40,9 +39,8 @@ def test_p_values_as_printed() -> None:
     assert (p_text(0.0012), p_text(0.001), p_text(0.0009999)) == ("p = 0.001", "p = 0.001", "p < 0.001")
 
 
-def stratum(numerators: list[float], denominators: list[float]) -> Sums:
-    names = tuple(f"s{number:02d}" for number in range(len(numerators)))
-    return Sums(names, np.array(numerators, dtype=np.float64), np.array(denominators, dtype=np.float64))
+def stratum(numerators: list[float], denominators: list[float]) -> Array:
+    return np.array([numerators, denominators], dtype=np.float64)
 
 
 def test_twelve_groups_are_swapped_in_every_way_and_thirteen_at_random() -> None:
@@ -105,44 +103,41 @@ SECOND = items([("a", 2, 10), ("a", 2, 10), ("b", 5, 10), ("c", 4, 10)])
 
 def test_compare_says_what_it_did_for_each_kind_of_metric() -> None:
     found = paired.compare(
-        ScoredItems("asr_wer", "asr", items=(FIRST,)), ScoredItems("asr_wer", "asr", items=(SECOND,))
+        scored("asr_wer", "asr", items=(FIRST,)), scored("asr_wer", "asr", items=(SECOND,))
     )
     assert isinstance(found, Comparison) and found.matched_pairs is not None and found.interval is not None
     assert found.matched_pairs == paired.matched_pairs([1.0, 0.0, 2.0, 3.0])
     assert found.difference == pytest.approx(100 * (13 - 7) / 40)
-    other = paired.compare(
-        ScoredItems("ks_acc", "ks", items=(FIRST,)), ScoredItems("ks_acc", "ks", items=(SECOND,))
-    )
+    other = paired.compare(scored("ks_acc", "ks", items=(FIRST,)), scored("ks_acc", "ks", items=(SECOND,)))
     assert isinstance(other, Comparison) and other.matched_pairs is None
     assert "cannot give less than p = 0.25" in other.method
     lone = tuple(Trial(str(n), "one", n % 2, float(n)) for n in range(4))
-    single = ScoredItems("asv_eer", "asv", trials=lone)
+    single = scored("asv_eer", "asv", trials=lone)
     assert paired.compare(single, single) == "a single enrolled speaker gives no test"
 
 
 def test_sums_by_group_in_the_order_of_their_names() -> None:
-    found = ratios.sums(items([("b", 1, 10), ("a", 2, 20), ("b", 4, 40)]))
-    assert found.groups == ("a", "b")
-    assert found.numerators.tolist() == [2.0, 5.0] and found.denominators.tolist() == [20.0, 50.0]
+    [rows] = scored("asr_wer", "asr", items=(items([("b", 1, 10), ("a", 2, 20), ("b", 4, 40)]),)).strata
+    assert ratios.sums(rows).tolist() == [[2.0, 5.0], [20.0, 50.0]]
 
 
 def test_draws_of_two_groups_by_hand() -> None:
-    drawn = ratios.draws(ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),)))
+    drawn = ratios.draws(scored("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),)))
     assert drawn is not None and drawn.point == 20.0 and (drawn.freedom, drawn.groups) == (1, 2)
     # Two of a, one of each, two of b: 10, 20, 30 %, moved from 20 by sqrt(2 / 1).
     wide = 10 * math.sqrt(2)
     assert sorted({round(float(value), 9) for value in drawn.values}) == pytest.approx(
         [20 - wide, 20, 20 + wide]
     )
-    lone = ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10)]),))
+    lone = scored("asr_wer", "asr", items=(items([("a", 1, 10)]),))
     assert ratios.draws(lone) is None
-    mixed = ScoredItems("er_acc", "er", items=(items([("a", 1, 10), ("b", 3, 10)]), items([("a", 1, 10)])))
+    mixed = scored("er_acc", "er", items=(items([("a", 1, 10), ("b", 3, 10)]), items([("a", 1, 10)])))
     assert ratios.draws(mixed) is None
 
 
 def test_a_difference_draws_both_systems_alike() -> None:
-    first = ScoredItems("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),))
-    second = ScoredItems("asr_wer", "asr", items=(items([("a", 2, 10), ("b", 5, 10)]),))
+    first = scored("asr_wer", "asr", items=(items([("a", 1, 10), ("b", 3, 10)]),))
+    second = scored("asr_wer", "asr", items=(items([("a", 2, 10), ("b", 5, 10)]),))
     drawn = ratios.draws(first, second)
     assert drawn is not None and drawn.point == pytest.approx(15.0)
     wide = 5 * math.sqrt(2)
@@ -152,8 +147,8 @@ def test_a_difference_draws_both_systems_alike() -> None:
 def test_strata_are_drawn_apart() -> None:
     # One stratum twice, under one stream, would give the single one's draws.
     one = items([("a", 1, 10), ("b", 3, 10), ("c", 6, 10)])
-    single = ratios.draws(ScoredItems("er_acc", "er", items=(one,)))
-    double = ratios.draws(ScoredItems("er_acc", "er", items=(one, one)))
+    single = ratios.draws(scored("er_acc", "er", items=(one,)))
+    double = ratios.draws(scored("er_acc", "er", items=(one, one)))
     assert single is not None and double is not None and double.point == single.point
     assert not np.allclose(single.values, double.values)
     assert double.values.std() == pytest.approx(single.values.std() / math.sqrt(2), rel=0.1)
@@ -215,9 +210,9 @@ def trial(group: str, label: int, score: float, name: str = "") -> Trial:
 
 
 def eer(*made: Trial) -> float:
-    scored = ScoredItems("asv_eer", "asv", trials=made)
-    rate = trials.point(scored)
-    assert trials._undrawn(scored, trials._counted(made, "asv_eer", None)) == pytest.approx(rate)
+    found = scored("asv_eer", "asv", trials=made)
+    rate, counted = trials.point(found), trials._counted(found, None)
+    assert counted.values(np.ones((1, counted.resampled)))[0] == pytest.approx(rate)
     return rate
 
 
@@ -233,7 +228,7 @@ def test_equal_error_rates_by_hand() -> None:
 
 
 def mtwv(*made: Trial) -> float:
-    return trials.point(ScoredItems("qbe_mtwv", "qbe", trials=made))
+    return trials.point(scored("qbe_mtwv", "qbe", trials=made))
 
 
 def test_term_weighted_values_by_hand() -> None:
@@ -253,12 +248,12 @@ def test_term_weighted_values_by_hand() -> None:
 def test_trials_draw_their_groups() -> None:
     made = [trial("a", 1, 2), trial("a", 0, 1), trial("b", 1, 1.5), trial("b", 0, 1.8, "x"), trial("c", 1, 3)]
     made += [trial("c", 0, 0.5)]
-    evidence = ScoredItems("asv_eer", "asv", trials=tuple(made))
+    evidence = scored("asv_eer", "asv", trials=tuple(made))
     drawn = trials.draws(evidence)
     assert drawn is not None and drawn.point == eer(*made)
     assert (drawn.freedom, drawn.groups, drawn.unit) == (2, 3, "enrolled speaker")
-    assert trials.draws(ScoredItems("asv_eer", "asv", trials=tuple(made[:2]))) is None
-    better = ScoredItems(
+    assert trials.draws(scored("asv_eer", "asv", trials=tuple(made[:2]))) is None
+    better = scored(
         "asv_eer", "asv", trials=tuple(trial(t.group, t.label, t.score + 9 * t.label, t.name) for t in made)
     )
     gap = trials.draws(evidence, better)
@@ -272,7 +267,7 @@ def test_many_scores_are_thinned_for_the_draws_and_not_for_the_value() -> None:
         trial(f"s{number % 7}", number % 2, float(rng.normal(number % 2)), str(number))
         for number in range(2400)
     )
-    evidence = ScoredItems("asv_eer", "asv", trials=made)
+    evidence = scored("asv_eer", "asv", trials=made)
     drawn = trials.draws(evidence)
     assert drawn is not None and drawn.point == trials.point(evidence)
     assert abs(float(np.mean(drawn.values)) - drawn.point) < 0.5
@@ -296,7 +291,6 @@ def test_the_overall_of_draws_by_hand() -> None:
     lower = sum(systems.BY_KEY[key].better == "lower" for key in scores.KEYS)
     signs = 50 * (11 - lower - 1) - 50 * (lower - 1)
     assert systems._overall(drawn, offset=0.0).point == pytest.approx((signs + 90 - 10) / 11)
-    assert systems._overall(still).freedom == 1.0
     slots = {**still, "sf_f1": one(80.0, 1.0), "sf_cer": one(30.0, 2.0)}
     both = systems._overall(slots)  # F1 rises where 100 - CER falls: they share their draws
     assert both.values.tolist() == pytest.approx([(450 + 79 + 72) / 11, (450 + 81 + 68) / 11])
@@ -305,7 +299,7 @@ def test_the_overall_of_draws_by_hand() -> None:
 def test_a_draw_that_is_undefined_is_silent_and_gives_no_interval() -> None:
     # Drawn alone, the one group is 0/0 and the other 2/0: phones inserted where nothing is spoken.
     for empty in (0, 2):
-        evidence = ScoredItems("pr_per", "pr", items=(items([("a", 1, 10), ("b", empty, 0)]),))
+        evidence = scored("pr_per", "pr", items=(items([("a", 1, 10), ("b", empty, 0)]),))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             drawn = ratios.draws(evidence)
@@ -316,7 +310,7 @@ def test_a_draw_that_is_undefined_is_silent_and_gives_no_interval() -> None:
     made = (trial("a", 0, 1.0), trial("a", 1, 3.0), trial("b", 1, 2.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = trials.draws(ScoredItems("asv_eer", "asv", trials=made))
+        found = trials.draws(scored("asv_eer", "asv", trials=made))
     assert found is not None and np.isnan(found.values).any() and interval(found) is None
 
 
@@ -350,7 +344,7 @@ def test_an_interval_is_cut_to_what_the_metric_can_be(key: str, low: float, high
 
 
 def test_a_metric_that_one_system_lacks_is_not_compared() -> None:
-    words, labels = (ScoredItems(key, key[:3], items=(FIRST,)) for key in ("asr_wer", "ks_acc"))
+    words, labels = (scored(key, key[:3], items=(FIRST,)) for key in ("asr_wer", "ks_acc"))
     assert systems.compare({"asr_wer": words}, {"ks_acc": labels}) == {}
     assert list(systems.compare({"asr_wer": words, "ks_acc": labels}, {"ks_acc": labels})) == ["ks_acc"]
 
@@ -369,7 +363,7 @@ def test_a_few_undefined_draws_are_drawn_again_and_more_are_not() -> None:
 def test_thinned_thresholds_span_all_scores() -> None:
     # Trials that reach each threshold, from the highest, and all: of scores 0 to 100, odd ones targets.
     made = [trial("a", number % 2, float(number)) for number in range(101)]
-    asv, qbe = (trials._counted(made, key, limit=5) for key in ("asv_eer", "qbe_mtwv"))
+    asv, qbe = (trials._counted(scored(key, "x", trials=made), limit=5) for key in ("asv_eer", "qbe_mtwv"))
     assert (asv.targets + asv.nontargets).tolist() == [[1, 26, 51, 76, 101, 101]]
     assert (50 * qbe.targets + 51 * qbe.nontargets)[0] == pytest.approx([2, 26, 52, 76, 100, 101])
 
@@ -380,10 +374,10 @@ def test_what_thinning_moves_the_draws_by_is_taken_back(monkeypatch: pytest.Monk
     monkeypatch.setattr(trials, "weights", lambda groups, stream: np.ones((3, groups)))
     rng = np.random.default_rng(1)
     made = tuple(trial(f"s{n % 7}", n % 2, float(rng.normal(n % 2)), str(n)) for n in range(200))
-    evidence = ScoredItems("asv_eer", "asv", trials=made)
+    evidence = scored("asv_eer", "asv", trials=made)
     drawn, value = trials.draws(evidence), trials.point(evidence)
     assert drawn is not None and drawn.values == pytest.approx([value] * 3)
-    thinned = trials._values("asv_eer", trials._counted(made, "asv_eer", 4), np.ones((1, 7)))
+    thinned = trials._counted(evidence, 4).values(np.ones((1, 7)))
     assert abs(thinned[0] - value) > 0.1
 
 
@@ -391,15 +385,17 @@ def test_groups_stand_in_the_order_of_their_names() -> None:
     # Two systems, and two processes, give one column of the draws to one group.
     names = [f"s{number:02d}" for number in range(40)]
     made = [trial(name, label, float(label)) for name in reversed(names) for label in (0, 1)]
-    assert trials._used(made, "asv_eer")[1:] == (names, 40)
+    asv = trials._counted(scored("asv_eer", "asv", trials=[*made, trial("s05", 1, 9.0)]), None)
+    assert asv.resampled == 40 and asv.targets[:, -1].tolist() == [
+        2.0 if name == "s05" else 1.0 for name in names
+    ]
     missed = [trial(f"r{number:02d}", 1, DEFAULT_SCORE) for number in range(40)]
     unspoken = trial("a", 0, 3.0)
-    used, ordered, resampled = trials._used([*missed, *made, unspoken], "qbe_mtwv")
-    assert ordered == names + [f"r{number:02d}" for number in range(40)] and resampled == 40
-    assert len(used) == 120 and unspoken not in used
+    qbe = trials._counted(scored("qbe_mtwv", "qbe", trials=[*missed, *made, unspoken]), None)
+    assert qbe.resampled == 40 and len(qbe.targets) == 80
+    assert qbe.targets[:, -1].tolist() == [1.0] * 80 and qbe.nontargets[:, -1].sum() == 40
+    assert qbe.targets[:40, 0].tolist() == [1.0] * 40 and not qbe.targets[40:, 0].any()
 
 
 def test_queries_that_no_document_holds_give_no_draws() -> None:
-    assert (
-        trials.draws(ScoredItems("qbe_mtwv", "qbe", trials=(trial("q", 0, 1.0), trial("r", 0, 2.0)))) is None
-    )
+    assert trials.draws(scored("qbe_mtwv", "qbe", trials=(trial("q", 0, 1.0), trial("r", 0, 2.0)))) is None

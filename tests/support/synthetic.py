@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scored import Trial, scored
 
 from downstream_runs.core.results import Corpus, Metric, Result, write
 from reports.columns import COLUMNS, TASKS
-from reports.items import ScoredItems, Trial
 from reports.statistics import trials as statistics
 
 #: Rates of a good system, as fractions.
@@ -181,7 +181,7 @@ def _trials(
     ]
     _write(folder / "trials.csv", TRIALS_HEAD, rows)
     key, name = ("asv_eer", "eer") if task == "asv" else ("qbe_mtwv", "mtwv")
-    found = ScoredItems(key, task, trials=tuple(Trial(row[1], row[2], row[3], row[4]) for row in rows))
+    found = scored(key, task, trials=tuple(Trial(row[1], row[2], row[3], row[4]) for row in rows))
     value = statistics.point(found)
     if task == "qbe":
         return (metric(name, value / 100, unit="fraction", split=split),)

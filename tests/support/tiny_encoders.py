@@ -228,6 +228,27 @@ ALL: tuple[Tiny, ...] = (
         within="encoder",
     ),
     Tiny(
+        "canary",
+        {
+            "vocab_size": 40,
+            "encoder_config": {"model_type": "parakeet_encoder"} | _SIZE | _MEL,
+            "decoder_config": _LANGUAGE,
+        },
+        1280,
+        extractor=lambda: hf.ParakeetFeatureExtractor(feature_size=16),
+        head="CanaryForConditionalGeneration",
+        within="model.encoder",
+    ),
+    Tiny(
+        "nemotron_asr_streaming",
+        {"vocab_size": 40, "decoder_hidden_size": 16, "num_decoder_layers": 1}
+        | {"encoder_config": _SIZE | _MEL},
+        1280,
+        extractor=lambda: hf.NemotronAsrStreamingFeatureExtractor(feature_size=16),
+        head="NemotronAsrStreamingForRNNT",
+        within="encoder",
+    ),
+    Tiny(
         "lasr_ctc",
         {"vocab_size": 40, "encoder_config": _SIZE | _MEL | {"num_key_value_heads": 2}},
         640,

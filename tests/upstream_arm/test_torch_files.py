@@ -69,8 +69,8 @@ def test_refused_by_name(tmp_path: Path, name: str, form: str, protocol: int) ->
     with pytest.raises(UpstreamError) as caught:
         read(path)
     # torch's reader takes protocol 2, its own; of another one the names are not looked at.
-    asked = name if protocol == 2 else "pickle protocol 4"
-    assert f"{path} asks for {asked}" in str(caught.value)
+    asked = name.rpartition(".")[2] + " to be run" if protocol == 2 else "damaged"
+    assert str(path) in str(caught.value) and asked in str(caught.value)
     assert not trace.exists()
 
 
@@ -104,7 +104,7 @@ def archive(folder: Path, code: bytes, **storages: bytes) -> Path:
     ],
 )
 def test_every_way_to_name_a_function(code: bytes, tmp_path: Path) -> None:
-    with pytest.raises(UpstreamError, match="asks for"):
+    with pytest.raises(UpstreamError, match=r"asks for|damaged"):
         read_torch(archive(tmp_path, code))
 
 
@@ -190,3 +190,9 @@ def test_encrypted_zip(tmp_path: Path) -> None:
     assert zipfile.is_zipfile(tmp_path / "a.pt")
     with pytest.raises(UpstreamError):
         read(tmp_path / "a.pt")
+
+
+def test_a_file_of_ever_more_names_is_refused(tmp_path: Path) -> None:
+    names = b"".join(b"ctyping\nT%d\n" % number for number in range(300))
+    with pytest.raises(UpstreamError, match=r"asks for typing\.T256 to be run"):
+        read_torch(archive(tmp_path, b"\x80\x02](" + names + b"e."))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
@@ -25,13 +25,9 @@ from upstream_arm.distillation.settings import (
     VALIDATION,
     MaskRatio,
     Settings,
-    StudentRecipe,
     recipe,
 )
 from upstream_arm.names import SWITCHES
-
-if TYPE_CHECKING:
-    from upstream_arm.distillation.settings import Precision
 
 EXAMPLES = """\
 examples:
@@ -61,11 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", metavar="NAME", help="the student: armhubert, armhubert_s, maskhubert, table2_..., tiny")
     add("--model-config", metavar="YAML", help="the student's yaml, in place of a preset's shape")
     add("--reuse-pattern", metavar="P", help="none, 2by6, 3by4, 6by2 or a list, over the student's")
-    add("--reuse-softmax", choices=SWITCHES["reuse_softmax"], help="default single, the paper's equation 4")
-    add("--batching", choices=SWITCHES["batching"], help="default exact")
+    softmax = "default %(default)s, the paper's equation 4"
+    add("--reuse-softmax", choices=SWITCHES["reuse_softmax"], default="single", help=softmax)
+    add("--batching", choices=SWITCHES["batching"], default="exact", help="default %(default)s")
     add("--hours", type=int, choices=sorted(RATIOS), help="of LibriSpeech (default: the preset's)")
-    add("--train", metavar="SPLITS", help="comma-separated folders of DATA, over those of --hours")
-    add("--dev", metavar="SPLITS", help="likewise for validation (default dev-clean; '' for none)")
+    folders = "comma-separated folders of DATA, over those of --hours"
+    add("--train", metavar="SPLITS", type=_splits, help=folders)
+    validation = "likewise for validation (default dev-clean; '' for none)"
+    add("--dev", metavar="SPLITS", type=_splits, default=VALIDATION, help=validation)
     add("--out", metavar="DIR", type=Path, help="the run's folder (default runs/distill/...)")
     add("--loss", choices=FORMS, default="paper", help="form of the loss (default %(default)s)")
     add("--objective", choices=OBJECTIVES, default="full", help="of the loss (default %(default)s)")
@@ -102,32 +101,44 @@ def run(options: argparse.Namespace) -> int:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings that the options ask for; UpstreamError for values that cannot be used."""
+    if options.preset is None and options.model_config is None:
+        raise UpstreamError(
+            "no student is named; give --preset NAME (such as armhubert_s), or --model-config YAML"
+        )
+    chosen = recipe(options.preset or "armhubert", options.hours)
+    values = {
+        name: getattr(chosen if getattr(options, name) is None else options, name)
+        for name in ("epochs", "effective_batch", "learning_rate", "batch_size")
+    }
+    if options.batch_size is None:
+        # The recipe's, or the largest below it of which this run's devices make the effective batch evenly;
+        # where none does, Settings.accumulation says so.
+        at_once = int(os.environ.get("WORLD_SIZE", "1"))
+        fitting = (
+            n for n in range(chosen.batch_size, 0, -1) if values["effective_batch"] % (n * at_once) == 0
+        )
+        values["batch_size"] = next(fitting, chosen.batch_size)
+    precision: Any = options.precision or ("fp32" if options.device == "cpu" else None)
+    if precision is None:
+        import torch
 
-    def given(name: str, default: Any) -> Any:
-        value = getattr(options, name)
-        return default if value is None else value
-
-    chosen = _recipe(options)
-    effective = given("effective_batch", chosen.effective_batch)
+        precision = "fp16" if torch.cuda.is_available() else "fp32"
     ratio = options.mask_ratio or (None if options.objective in UNMASKED else str(RATIOS[chosen.hours]))
     return Settings(
-        preset=chosen.name,
-        student=_student(options, chosen.config),
+        preset=chosen.name if options.preset else Path(options.model_config).stem,
+        student=_student(options, load_yaml(options.model_config) if options.model_config else chosen.config),
         teacher=options.teacher,
         data=options.data,
-        train=_splits(options.train, HOURS[chosen.hours]),
-        dev=_splits(options.dev, VALIDATION),
+        train=HOURS[chosen.hours] if options.train is None else options.train,
+        dev=options.dev,
         form=options.loss,
         objective=options.objective,
         ratio=None if ratio is None else MaskRatio.parse(ratio),
-        epochs=given("epochs", chosen.epochs),
-        batch_size=_batch_size(chosen, effective) if options.batch_size is None else options.batch_size,
-        effective_batch=effective,
-        learning_rate=given("learning_rate", chosen.learning_rate),
-        precision=options.precision or _precision(options.device),
+        precision=precision,
         seed=options.seed,
         full_epochs=chosen.epochs,
         self_distillation=options.self_distillation,
+        **values,
     )
 
 
@@ -146,8 +157,6 @@ def default_folder(settings: Settings) -> Path:
 
 def summary(student: Path) -> str:
     """What was made, and how to benchmark it."""
-    import json
-
     from upstream_arm.checkpoint import read
 
     checkpoint = read(student)
@@ -169,48 +178,16 @@ def summary(student: Path) -> str:
     return "\n".join(lines)
 
 
-def _recipe(options: argparse.Namespace) -> StudentRecipe:
-    if options.preset is not None:
-        return recipe(options.preset, options.hours)
-    if options.model_config is None:
-        raise UpstreamError(
-            "no student is named; give --preset NAME (such as armhubert_s), or --model-config YAML"
-        )
-    return dataclasses.replace(recipe("armhubert", options.hours), name=Path(options.model_config).stem)
-
-
 def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfig:
-    if options.model_config:
-        config = load_yaml(options.model_config)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"reuse_softmax": options.reuse_softmax, "batching": options.batching}
     if options.reuse_pattern:
         changes["reuse_pattern"] = reuse_pattern(options.reuse_pattern, config.blocks)
     if options.repeats is not None:
         changes["repeats"] = options.repeats
     if options.objective == "star":
         changes["projection_dim"] = None
-    changes["reuse_softmax"] = options.reuse_softmax or "single"
-    changes["batching"] = options.batching or "exact"
     return config.replace(**changes)
 
 
-def _batch_size(chosen: StudentRecipe, effective: int) -> int:
-    """The recipe's, or the largest below it of which this run's devices make the effective batch evenly."""
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    fitting = (size for size in range(chosen.batch_size, 0, -1) if effective % (size * devices) == 0)
-    # Where none fits, Settings.accumulation says so.
-    return next(fitting, chosen.batch_size)
-
-
-def _splits(option: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    if option is None:
-        return default
-    return tuple(part.strip() for part in option.split(",") if part.strip())
-
-
-def _precision(device: str | None) -> Precision:
-    if device == "cpu":
-        return "fp32"
-    import torch
-
-    return "fp16" if torch.cuda.is_available() else "fp32"
+def _splits(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -127,19 +128,16 @@ def read(utterance: Utterance) -> Tensor:
 
     UpstreamError if the file is not what its length was read from, or a sample is no finite number.
     """
+    path = utterance.path
     try:
-        samples, _ = soundfile.read(str(utterance.path), dtype="float32")
+        samples, _ = soundfile.read(str(path), dtype="float32")
     except (soundfile.LibsndfileError, OSError) as error:
-        raise UpstreamError(f"{utterance.path} cannot be read ({error}); replace or remove it") from None
-    if samples.shape != (utterance.samples,):
+        raise UpstreamError(f"{path} cannot be read ({error}); replace or remove it") from None
+    if samples.shape != (utterance.samples,) or not np.isfinite(samples).all():
         raise UpstreamError(
-            f"{utterance.path} has samples of shape {samples.shape}, expected ({utterance.samples},); it is "
-            "damaged or has changed: replace it and run the same command again"
-        )
-    if not np.isfinite(samples).all():
-        raise UpstreamError(
-            f"{utterance.path} holds samples that are no finite numbers (NaN or infinite), expected samples "
-            "between -1 and 1; replace or remove it"
+            f"{path} has samples of shape {samples.shape}, {int(np.isfinite(samples).sum())} of them finite "
+            f"numbers, expected {utterance.samples} finite ones; it is damaged or has changed: replace it "
+            "and run the same command again"
         )
     return torch.from_numpy(samples)
 
@@ -172,15 +170,13 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     UpstreamError for a split without recordings, a recording that cannot be used, and as `folders.walk`.
     """
     paths = [path for split in splits for path in _recordings(root, split)]
-    known = read_json(cache) or {}
-    current: dict[str, list[int]] = {}
+    known: dict[str, Any] = read_json(cache) or {}
+    current: dict[str, Any] = {}
     for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
         status = path.stat()
-        entry = known.get(str(path))
-        version = [status.st_size, status.st_mtime_ns]
-        if not isinstance(entry, list) or len(entry) != 3 or entry[:2] != version:
-            entry = [*version, _samples(path)]
-        current[str(path)] = entry
+        entry, version = known.get(str(path)), [status.st_size, status.st_mtime_ns]
+        usable = isinstance(entry, list) and len(entry) == 3 and entry[:2] == version
+        current[str(path)] = entry if usable else [*version, _samples(path)]
     if known != {**known, **current}:
         atomic_write_text(cache, json.dumps({**known, **current}))
     return [Utterance(path, current[str(path)][2]) for path in paths]
@@ -203,13 +199,10 @@ def _samples(path: Path) -> int:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise UpstreamError(f"{path} cannot be read as audio ({error}); replace or remove it") from None
-    if info.samplerate != SAMPLE_RATE or info.channels != 1:
+    if (info.samplerate, info.channels) != (SAMPLE_RATE, 1) or info.frames < SHORTEST:
         raise UpstreamError(
-            f"{path} has {info.samplerate} Hz and {info.channels} channels, expected {SAMPLE_RATE} Hz and "
-            "one; resample it, for example with soxr"
-        )
-    if info.frames < SHORTEST:
-        raise UpstreamError(
-            f"{path} has {info.frames} samples, expected at least {SHORTEST} (one frame); remove it"
+            f"{path} has {info.frames} samples at {info.samplerate} Hz in {info.channels} channels, expected "
+            f"at least {SHORTEST} (one frame) at {SAMPLE_RATE} Hz in one; resample it, for example with "
+            "soxr, or remove it"
         )
     return int(info.frames)

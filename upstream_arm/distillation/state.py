@@ -60,21 +60,16 @@ def save(folder: Path, step: int, content: Mapping[str, Any]) -> None:
 
 def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
     """The step and the content of the kept state, None if there is none; UpstreamError if it is damaged."""
-    path = folder / STATE
-    if not path.is_file():
+    if not (folder / STATE).is_file():
         return None
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        step, state = int(about["step"]), folder / Path(about["file"]).name
-        whole = state.is_file() and sha256_file(state) == about["sha256"]
-    except (ValueError, KeyError, TypeError):
-        whole, state = False, path
-    if not whole:
+    about = read_json(folder / STATE) or {}
+    state = folder / Path(str(about.get("file", STATE))).name
+    if not state.is_file() or sha256_file(state) != about.get("sha256"):
         raise UpstreamError(
             f"{state} is missing or damaged (its hash is not the one in {STATE}), so the run cannot go on; "
             f"remove {folder} to begin again, or give another --out"
         )
-    return step, torch.load(state, map_location="cpu", weights_only=True)
+    return int(about["step"]), torch.load(state, map_location="cpu", weights_only=True)
 
 
 class Journal:

@@ -98,22 +98,25 @@ class Distillation:
         return {"student": self.student, "optimizer": self.optimizer, "scaler": self.scaler}
 
     def _read_corpus(self, config: StudentConfig) -> tuple[DistillationDataset, DistillationDataset]:
-        settings, size = self.settings, self.settings.batch_size
-        root = data.find_root(Path(settings.data))
+        settings, root = self.settings, data.find_root(Path(self.settings.data))
         short = ("shortened",) if settings.epochs < settings.full_epochs else ()
         # What keeps the student from being compared with published ones.
         self.labels = tuple(dict.fromkeys([*self.objective.teacher.labels, *data.labels(root), *short]))
-        cache = self.folder / "lengths.json"
-        train = data.find_utterances(root, settings.train, cache) if self.context.first else []
-        self.context.wait()  # the others read what the first has kept
-        train = train or data.find_utterances(root, settings.train, cache)
-        cache = self.folder / "lengths-dev.json"
-        dev = data.find_utterances(root, settings.dev, cache) if settings.dev else []
-        shared = config.conv_layers, settings.ratio
-        return (
-            DistillationDataset(data.buckets(train, size), *shared, settings.epochs, settings.seed),
-            DistillationDataset(data.buckets(dev, size), *shared, 1, settings.seed, shuffled=False),
-        )
+        if not self.context.first:
+            self.context.wait()  # for the lengths that the first keeps
+        sets: list[DistillationDataset] = []
+        for splits, name in ((settings.train, "lengths.json"), (settings.dev, "lengths-dev.json")):
+            found = data.find_utterances(root, splits, self.folder / name) if splits else []
+            buckets, shuffled = data.buckets(found, settings.batch_size), not sets
+            epochs = settings.epochs if shuffled else 1
+            sets.append(
+                DistillationDataset(
+                    buckets, config.conv_layers, settings.ratio, epochs, settings.seed, shuffled
+                )
+            )
+        if self.context.first:
+            self.context.wait()
+        return sets[0], sets[1]
 
     def train(self, target: Path) -> None:
         """Make the steps that are left, and write the student to `target`."""

@@ -11,20 +11,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.audio import SAMPLE_RATE
-from downstream_runs.corpora.demo import made, sentences
+from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.librimix import SPLITS
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-VERSION = 1
-"""To be raised with every change of what is said or by whom: an older corpus is then made anew."""
 
 FRAME = SAMPLE_RATE // 100
 """Samples in 10 ms: all times of the corpus are whole numbers of it."""
@@ -55,44 +49,47 @@ class _Source:
     gain: float
 
 
-@dataclass(frozen=True)
-class _Mixture:
-    split: str
-    sources: tuple[_Source, _Source]
+@made.corpus("Libri2Mix", "short sentences, two voices at once", seed=made.SEED, recordings=RECORDINGS)
+def make() -> made.Content:
+    """Audio, metadata and RTTM."""
+    plan = _plan()
+    lines = [line for _, sources in plan for source in sources for line in source.lines]
+    spoken = iter(synthesise(lines))
+    waves: dict[str, NDArray[np.float32]] = {}
+    header = "mixture_ID,mixture_path,source_1_path,source_2_path,noise_path,length\n"
+    tables, turns = dict.fromkeys(SPLITS, header), dict.fromkeys(SPLITS, "")
+    for index, (split, sources) in enumerate(plan):
+        laid = []
+        for source in sources:
+            wave, lines_of_source = _lay(source, [next(spoken) for _ in source.lines])
+            laid.append(wave)
+            turns[split] += lines_of_source
+        name = "_".join(source.name for source in sources)
+        file = f"wav16k/max/{SPLITS[split].mixtures}/mix_both/{name}.wav"
+        waves[file] = _mix(laid, random.Random(f"noise {made.SEED} {index}"))
+        # The generator leaves the sources there too; nothing reads them, so they are not made.
+        tables[split] += f"{name},Libri2Mix/{file},,,,{len(waves[file])}\n"
+    texts = {}
+    for split, names in SPLITS.items():
+        texts[f"wav16k/max/metadata/mixture_{names.mixtures}_mix_both.csv"] = tables[split]
+        texts[f"metadata/LibriSpeech/{names.speech}.rttm"] = turns[split]
+    return made.Content(waves, {"seconds": made.seconds(waves.values())}, texts)
 
-    @property
-    def name(self) -> str:
-        return "_".join(source.name for source in self.sources)
 
-    @property
-    def file(self) -> str:
-        return f"wav16k/max/{SPLITS[self.split].mixtures}/mix_both/{self.name}.wav"
-
-
-def make(folder: Path, seed: int = 0) -> Path:
-    """Make the corpus in `folder`/Libri2Mix and return that folder, see `made.make`; `seed` draws sentences,
-    pauses, levels and noise."""
-    facts = {"version": VERSION, "seed": seed, "recordings": RECORDINGS}
-    return made.make(
-        folder / "Libri2Mix", facts, "short sentences, two voices at once", lambda: _content(seed)
-    )
-
-
-def _plan(seed: int) -> list[_Mixture]:
-    """Every mixture; which of the two voices comes first in its name is drawn.
+def _plan() -> list[tuple[str, list[_Source]]]:
+    """Split and both sources of every mixture; which of the two voices comes first in its name is drawn.
 
     Sentences come back, since words are not what is learnt here.
     """
-    rng = random.Random(f"librimix {seed}")
+    rng = random.Random(f"librimix {made.SEED}")
+    patterns = made.data()["sentences"]["patterns"]
     plan = []
     for split, voices in SPEAKERS.items():
         for number in range(RECORDINGS[split]):
             sources = []
             for group in voices.values():
                 speaker = sorted(group)[number % len(group)]
-                texts = [
-                    sentences.fill(rng.choice(sentences.PATTERNS), rng) for _ in range(rng.choice((1, 1, 2)))
-                ]
+                texts = [made.filled(rng.choice(patterns), rng) for _ in range(rng.choice((1, 1, 2)))]
                 pauses = [rng.randrange(5, 120), *(rng.randrange(40, 90) for _ in texts[1:])]
                 pauses.append(rng.randrange(5, 40))
                 sources.append(
@@ -105,70 +102,29 @@ def _plan(seed: int) -> list[_Mixture]:
                 )
             if rng.random() < 0.5:
                 sources.reverse()
-            plan.append(_Mixture(split, (sources[0], sources[1])))
+            plan.append((split, sources))
     return plan
 
 
-def _content(seed: int) -> made.Content:
-    """Audio, metadata and RTTM."""
-    plan = _plan(seed)
-    spoken = iter(synthesise([line for one in plan for source in one.sources for line in source.lines]))
-    waves: dict[str, NDArray[np.float32]] = {}
-    header = "mixture_ID,mixture_path,source_1_path,source_2_path,noise_path,length"
-    tables = {split: [header] for split in SPLITS}
-    turns: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for index, mixture in enumerate(plan):
-        laid = []
-        for source in mixture.sources:
-            wave, times = _lay(source, [next(spoken) for _ in source.lines])
-            laid.append(wave)
-            turns[mixture.split] += _rttm(source, times)
-        waves[mixture.file] = _mix(laid, random.Random(f"noise {seed} {index}"))
-        # The generator leaves the sources there too; nothing reads them, so they are not made.
-        row = [mixture.name, f"Libri2Mix/{mixture.file}", "", "", "", str(len(waves[mixture.file]))]
-        tables[mixture.split].append(",".join(row))
-    texts = {}
-    for split, names in SPLITS.items():
-        texts[f"wav16k/max/metadata/mixture_{names.mixtures}_mix_both.csv"] = tables[split]
-        texts[f"metadata/LibriSpeech/{names.speech}.rttm"] = turns[split]
-    written = {name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()}
-    return made.Content(waves, {"seconds": made.seconds(waves.values())}, written)
+def _lay(source: _Source, waves: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], str]:
+    """The source's samples, and an RTTM line for each phrase."""
 
-
-def _lay(
-    source: _Source, waves: Sequence[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
-    """The source's samples, with start and length of each phrase in frames of 10 ms."""
-    import numpy as np
-
+    speaker, reading = source.name.split("-", 1)
     pieces: list[NDArray[np.float32]] = []
-    times = []
-    position = 0
+    lines, position = "", 0
     for pause, wave in zip(source.pauses, waves, strict=False):
         loud = np.flatnonzero(np.abs(wave) > SILENCE * np.abs(wave).max())
         phrase = source.gain * wave[loud[0] : loud[-1] + 1]
         frames = -(-len(phrase) // FRAME)
-        pieces += [
-            np.zeros(pause * FRAME, np.float32),
-            phrase,
-            np.zeros(frames * FRAME - len(phrase), np.float32),
-        ]
-        times.append((position + pause, frames))
+        pieces.append(np.pad(phrase, (pause * FRAME, frames * FRAME - len(phrase))))
+        start = (position + pause) / 100
+        lines += f"SPEAKER {reading} 1 {start:.3f} {frames / 100:.3f} <NA> <NA> {speaker} <NA> <NA>\n"
         position += pause + frames
-    return np.concatenate([*pieces, np.zeros(source.pauses[-1] * FRAME, np.float32)]), times
-
-
-def _rttm(source: _Source, times: Sequence[tuple[int, int]]) -> list[str]:
-    speaker, reading = source.name.split("-", 1)
-    return [
-        f"SPEAKER {reading} 1 {start / 100:.3f} {frames / 100:.3f} <NA> <NA> {speaker} <NA> <NA>"
-        for start, frames in times
-    ]
+    return np.concatenate([*pieces, np.zeros(source.pauses[-1] * FRAME, np.float32)]), lines
 
 
 def _mix(waves: Sequence[NDArray[np.float32]], rng: random.Random) -> NDArray[np.float32]:
     """The sum of the sources, the shorter one filled up with silence, and noise."""
-    import numpy as np
 
     mixed = np.zeros(max(len(wave) for wave in waves), np.float32)
     for wave in waves:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.audio import SAMPLE_RATE, write_audio
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
@@ -14,9 +19,11 @@ from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.texts import writing
 from upstream_arm.common.files import atomic_write_text
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+VERSION = 1
+"""To be raised with every change of what is said or by whom: older corpora are then made anew."""
+
+SEED = 0
+"""Of all that is drawn."""
 
 NOTICE = """This corpus is synthetic: a speech synthesiser (espeak-ng) said {said}.
 
@@ -27,28 +34,36 @@ its files; where it is absent only half of the corpus was made, and making it ag
 
 
 @functools.cache
-def _spoken() -> dict[str, Any]:
-    import yaml
-
+def data() -> dict[str, Any]:
+    """What spoken.yaml has of each corpus: what is said in it, and by whom."""
     found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "spoken.yaml").read_text("utf-8"))
-    return found
-
-
-def data(corpus: str) -> dict[str, Any]:
-    """What spoken.yaml has of a corpus: what is said in it, and by whom."""
-    found: dict[str, Any] = _spoken()[corpus]
     return found
 
 
 def voices(corpus: str) -> Any:
     """The voices of a corpus in spoken.yaml, as `Voice` objects in its mappings and lists."""
-    return _voiced(data(corpus)["voices"])
+    return _voiced(data()[corpus]["voices"])
 
 
 def _voiced(node: Any) -> Any:
     if isinstance(node, list):
         return [_voiced(one) for one in node]
     return Voice(**node) if "accent" in node else {key: _voiced(one) for key, one in node.items()}
+
+
+def filled(pattern: str, source: random.Random) -> str:
+    """A sentence of the toy language: the pattern with a word of `source`'s choice in each slot."""
+    slots = data()["sentences"]["slots"]
+    return " ".join(source.choice(slots[word[1:-1]]) if "{" in word else word for word in pattern.split())
+
+
+def sentences(number: int, patterns: Sequence[str], seed: int = SEED) -> list[str]:
+    """`number` different sentences, the patterns taking turns; the same for the same seed."""
+    source = random.Random(seed)
+    found: dict[str, None] = {}
+    while len(found) < number:
+        found[filled(patterns[len(found) % len(patterns)], source)] = None
+    return list(found)
 
 
 @dataclass(frozen=True)
@@ -78,25 +93,36 @@ def seconds(waves: Iterable[NDArray[np.floating[Any]]]) -> float:
     return round(sum(len(wave) for wave in waves) / SAMPLE_RATE, 3)
 
 
-def make(
-    target: Path, facts: Mapping[str, Any], said: str, content: Callable[[], Content], notice: str = NOTICE
-) -> Path:
-    """Make a corpus in `target` and return that folder; one that is whole, and of `facts`, is left as it is.
+def corpus(
+    name: str, said: str, notice: str = NOTICE, **facts: Any
+) -> Callable[[Callable[[], Content]], Callable[[Path], Path]]:
+    """Turn a function for the content into one that makes the corpus `name` in a folder; returns its root.
 
-    A corpus that is half made, changed, or of other facts is made again. `said` completes the `notice` in
-    the folder. Raises UsageError if espeak-ng is not installed, if the folder holds something else, and if it
-    cannot be written to.
+    A corpus that is whole, and of `facts`, is left as it is; one that is half made, changed, or of others is
+    made again. `said` completes the `notice` in its folder. UsageError if espeak-ng is not installed, if
+    the folder holds something else, and if it cannot be written to.
     """
-    target = target.expanduser().absolute()
-    if is_whole(target, DEMO, facts):
-        return target
-    # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
-    made = content()
-    with writing(target):
-        begin(target, DEMO, notice.format(said=said, layout=target.name))
-        lengths = {name: write_audio(target / name, wave, made.rate) for name, wave in made.waves.items()}
-        for name, text in made.texts.items():
-            atomic_write_text(target / name, text)
-        others = made.texts if made.write is None else made.write(target, lengths)
-        finish(target, DEMO, {**facts, **made.facts}, [*lengths, *others])
-    return target
+    facts = {"version": VERSION, **facts}
+
+    def maker(content: Callable[[], Content]) -> Callable[[Path], Path]:
+        @functools.wraps(content)
+        def make(folder: Path) -> Path:
+            target = (folder / name).expanduser().absolute()
+            if is_whole(target, DEMO, facts):
+                return target
+            # Spoken before anything is written: without the synthesiser no empty corpus is left behind.
+            made = content()
+            with writing(target):
+                begin(target, DEMO, notice.format(said=said, layout=name))
+                lengths = {
+                    file: write_audio(target / file, wave, made.rate) for file, wave in made.waves.items()
+                }
+                for file, text in made.texts.items():
+                    atomic_write_text(target / file, text)
+                others = made.texts if made.write is None else made.write(target, lengths)
+                finish(target, DEMO, {**facts, **made.facts}, [*lengths, *others])
+            return target
+
+        return make
+
+    return maker

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import soxr
+
 from downstream_runs.corpora import texts
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.demo import made
@@ -21,13 +23,10 @@ from downstream_runs.corpora.quesst14 import DOCUMENTS, FOLDER, LANGUAGE, LISTS,
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
 
-VERSION = 1
-"""To be raised with every change of what is said or by whom: an older corpus is then made anew."""
-
 RATE = 8_000
 """Samples a second, as in the real corpus."""
 
-_DATA = made.data("quesst14")
+_DATA = made.data()["quesst14"]
 THINGS: Mapping[str, Sequence[str]] = _DATA["things"]
 """What the documents name; each is a query of its split."""
 
@@ -57,35 +56,22 @@ class _File:
         return f"{'Audio' if self.part == DOCUMENTS else f'{self.part}_queries'}/{self.name}.wav"
 
 
-def make(folder: Path, seed: int = 0) -> Path:
-    """Make the corpus in `folder`/quesst14Database and return that folder, see `made.make`; `seed` draws
-    which document names what."""
-    facts = {"version": VERSION, "seed": seed, "instead": INSTEAD}
-    return made.make(folder / FOLDER, facts, "a few sentences and single words", lambda: _content(seed))
+@made.corpus(FOLDER, "a few sentences and single words", seed=made.SEED, instead=INSTEAD)
+def make() -> made.Content:
+    """The recordings, their lists and the ground truth."""
 
-
-def _content(seed: int) -> made.Content:
-    import soxr
-
-    plan = _plan(seed)
+    plan = _plan()
     waves = synthesise([file.line for file in plan])
 
     def write(root: Path, samples: Mapping[str, int]) -> list[str]:
-        lists = {
-            f"scoring/{name}": "".join(
-                f"{FOLDER}/{file.path} {file.language}\n" for file in plan if file.part == part
-            )
-            for part, name in LISTS.items()
-        }
-        for name, text in lists.items():
-            texts.write(root / name, text)
+        for part, name in LISTS.items():
+            lines = (f"{FOLDER}/{file.path} {file.language}\n" for file in plan if file.part == part)
+            texts.write(root / "scoring" / name, "".join(lines))
         lengths = {file.name: samples[file.path] / RATE for file in plan}
-        truths = []
         for split in SPLITS:
-            folder = truth_folder(root, split)
-            groundtruth.write(folder, f"quesst14_{split}", _truth(plan, split), lengths)
-            truths += [path.relative_to(root).as_posix() for path in sorted(folder.iterdir())]
-        return [*lists, *truths]
+            groundtruth.write(truth_folder(root, split), f"quesst14_{split}", _truth(plan, split), lengths)
+        written = (path for path in sorted((root / "scoring").rglob("*")) if path.is_file())
+        return [path.relative_to(root).as_posix() for path in written]
 
     return made.Content(
         {file.path: soxr.resample(wave, SAMPLE_RATE, RATE) for file, wave in zip(plan, waves, strict=True)},
@@ -95,9 +81,9 @@ def _content(seed: int) -> made.Content:
     )
 
 
-def _plan(seed: int) -> list[_File]:
+def _plan() -> list[_File]:
     """Every recording; documents of all languages are mixed, as in the real lists."""
-    source = random.Random(seed)
+    source = random.Random(made.SEED)
     things = [thing for split in SPLITS for thing in THINGS[split]]
     drawn: list[str] = []
     while len(drawn) < 2 * NUMBER:

@@ -92,4 +92,4 @@ def _recording(name: str, audio: Path, turns: dict[str, list[Turn]]) -> Recordin
     try:
         return Recording(name, audio, decode(audio) / SAMPLE_RATE, segments)
     except AudioProblem as problem:
-        raise UsageError(f"{problem}; restore it or take {name} out of the table") from None
+        raise UsageError(f"{problem.what}; restore it or take {name} out of the table") from None

@@ -100,5 +100,5 @@ def read_table(source: Path) -> list[Utterance]:
         except TranscriptProblem as problem:
             raise UsageError(f"{place} {problem}") from None
         except AudioProblem as problem:
-            raise UsageError(f"{problem}; {place} names it, restore it or delete that line") from None
+            raise UsageError(f"{problem.what}; {place} names it, restore it or delete that line") from None
     return list(utterances.values())

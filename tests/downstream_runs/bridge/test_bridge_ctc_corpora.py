@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from downstream_runs import bridge
 from downstream_runs.bridge import ctc_corpora
@@ -89,14 +91,14 @@ def test_equal_lengths_do_not_depend_on_the_file_system(
 
 def test_what_is_missing_is_named(libri: dict[str, Any]) -> None:
     root = Path(libri["path"])
-    with pytest.raises(UsageError, match=r"nowhere holds no \*.flac"):
+    with pytest.raises(UsageError, match=r"holds no \*.flac in nowhere"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **{**libri, "split": ["nowhere"]})
     (root / "part" / "2" / "1" / "2-1-0007.flac").write_bytes(b"")
     with pytest.raises(UsageError, match=r"2-1-0007.flac has no line"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **libri)
     with (root / "part" / "2" / "1" / "2-1.trans.txt").open("a") as listing:
         listing.write("2-1-0007 WUG\n")
-    with pytest.raises(UsageError, match=r"2-1-0007.flac: the lexicon has no word 'WUG'"):
+    with pytest.raises(UsageError, match=r"WUG in 2-1-0007"):
         ctc_corpora.LibriPhoneDataset(bucket_size=1, **libri)
 
 
@@ -129,9 +131,49 @@ def test_s3prl_finds_them_and_its_loader_leaves_the_configuration_alone(libri: d
         "num_workers": 0, "path": libri["path"], "lexicon": libri["lexicon"],
     }  # fmt: skip
     before = dict(corpus)
-    loaders = [expert.load_dataset(split, Words(), corpus) for split in ("train", "dev", "dev")]
+    words = Words()
+    loaders = [expert.load_dataset(split, words, corpus) for split in ("train", "dev", "dev")]
     assert corpus == before
     assert [loader.num_workers for loader in loaders] == [0, 0, 0]
     assert isinstance(loaders[0].dataset, ctc_corpora.LibriPhoneDataset)
     assert (loaders[0].dataset.bucket_size, loaders[1].dataset.bucket_size) == (2, 1)
     assert data.load_dataset is expert.load_dataset
+    # A data set is made once for a tokenizer, that is, for a run.
+    assert loaders[1].dataset is loaders[2].dataset
+    assert expert.load_dataset("dev", Words(), corpus).dataset is not loaders[1].dataset
+    assert (
+        expert.load_dataset("dev", words, corpus | {"dev": ["part", "part"]}).dataset
+        is not loaders[1].dataset
+    )
+
+
+def test_given_waveforms_make_the_batch_that_reading_makes(libri: dict[str, Any]) -> None:
+    bridge.supply()
+    from s3prl.downstream.ctc import data, expert
+
+    generator = np.random.default_rng(0)
+    # s3prl halves a bucket of training whose first utterance is longer than 300,000 samples.
+    lengths = dict(
+        zip(sorted(Path(libri["path"]).rglob("*.flac")), (900, 301_000, 800, 950, 700), strict=True)
+    )
+    for path, length in lengths.items():
+        soundfile.write(path, generator.uniform(-0.1, 0.1, length), 16000)
+    corpus = {
+        "name": "libriphone", "train": ["part"], "dev": ["part"], "bucketing": True, "batch_size": 2,
+        "num_workers": 0, "path": libri["path"], "lexicon": libri["lexicon"],
+    }  # fmt: skip
+    sizes = []
+    for split in ("train", "dev"):
+        loader = expert.load_dataset(split, Words(), corpus)
+        for number in range(len(loader.dataset)):
+            items = [loader.dataset[number]]
+            read = loader.collate_fn(items)
+            waves = {file: loader.dataset.read(file) for file in loader.dataset.files(number)}
+            with loader.dataset.given(waves):
+                given = loader.collate_fn(items)
+            assert {id(one) for one in given[0]} <= {id(one) for one in waves.values()}
+            for one, other in zip(given, read, strict=True):
+                assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+            sizes.append(len(read[0]))
+    assert sizes == [2, 1, 2, 2, 2, *[1] * 5]
+    assert not data.torchaudio.given

@@ -55,7 +55,7 @@ def test_the_command_of_the_pair() -> None:
 
 
 def test_one_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair, "_version", {"torch": "2.11.0"}.get)
+    monkeypatch.setattr(pair, "installed", {"torch": "2.11.0"}.get)
     said = pair.problem()
     assert said is not None and said.startswith("torchaudio is not installed: run `") and ">=2.11" in said
 
@@ -64,7 +64,7 @@ def test_libraries_that_do_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "torchaudio_broken.py").write_text("raise OSError('undefined symbol: _ZN\\nand more')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(pair, "NAMES", ("torch", "torchaudio_broken"))
-    monkeypatch.setattr(pair, "_version", lambda name: "2.11.0+cu130")
+    monkeypatch.setattr(pair, "installed", lambda name: "2.11.0+cu130")
     said = pair.problem()
     assert said is not None and "(undefined symbol: _ZN)" in said and "'torch==2.11.*'" in said
 

@@ -21,7 +21,7 @@ from upstream_arm import download
 from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
+HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "huggingface_hub")
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +54,8 @@ def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) 
         "run_parser().format_help()\n"
         "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '--recipe', 'x'], ['list']):\n"
         "    cli.main(wrong)\n"
-        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "cli.main(['fbank', 'asr', '-o', 'x'])\n"  # the recipe is read, from YAML
-        f"print(found + [name for name in {HEAVY!r} if name in sys.modules and name != 'yaml'])\n"
+        "cli.main(['fbank', 'asr', '-o', 'x'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -237,7 +236,7 @@ def test_how_a_run_ends_badly(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(plan: RunPlan, *, rerun: str) -> Any:
+    def fail(plan: RunPlan, *, rerun: str, with_demo: bool) -> Any:
         raise raised
 
     monkeypatch.setattr(engine, "run", fail)
@@ -251,7 +250,7 @@ def test_a_run_shows_its_row_and_says_what_was_made(
 ) -> None:
     called: list[tuple[RunPlan, str]] = []
     shown: list[str] = []
-    monkeypatch.setattr(engine, "run", lambda plan, *, rerun: called.append((plan, rerun)))
+    monkeypatch.setattr(engine, "run", lambda plan, *, rerun, with_demo: called.append((plan, rerun)))
     monkeypatch.setattr(run, "_table", lambda *results: shown.extend(results) or 0)
     assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
     [(found, rerun)] = called

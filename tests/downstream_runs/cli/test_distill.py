@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from downstream_runs import tasks
 from downstream_runs.cli import main as cli
-from downstream_runs.core import demo
+from downstream_runs.core.corpus import Corpus
 
 
 def test_the_demo_is_made_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, handed = [], []
-    monkeypatch.setattr(demo, "make", lambda task, data: made.append((task.name, data)))
+    monkeypatch.setattr(Corpus, "make_demo", lambda corpus, data: made.append((corpus.name, data)))
     monkeypatch.setattr(
         "upstream_arm.distillation.command.run", lambda options: handed.append(options.words) or 0
     )
     monkeypatch.chdir(tmp_path)
     assert cli.main(["distill", "--demo", "--teacher", "random:hubert", "--preset", "tiny"]) == 0
-    assert made == [("asr", Path("runs/demo-data"))]
+    assert made == [(tasks.get("asr").corpus.name, Path("runs/demo-data"))]
     wanted = ("--teacher", "random:hubert", "--preset", "tiny", "--data", "runs/demo-data")
     assert handed == [wanted]
 

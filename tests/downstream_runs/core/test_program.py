@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.core import program
+from upstream_arm.common import program
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 

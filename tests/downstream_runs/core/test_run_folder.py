@@ -35,11 +35,11 @@ def test_a_folder_is_cleared_but_for_its_lock(tmp_path: Path) -> None:
     for step in (2, 10):
         folder.checkpoint(step).write_bytes(b"")
     assert folder.is_finished and folder.failure() == "it broke"
-    folder.remove_temporary()
+    folder.remove(".*.tmp", "checkpoints/.*.tmp")
     assert list(folder.checkpoints()) == [10, 2]
     assert {path.name for path in folder.checkpoint(2).parent.iterdir()} == {
         "step-00000002.pt",
         "step-00000010.pt",
     }
-    folder.clear()
+    folder.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]

@@ -27,11 +27,11 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
 
 
 def prepare(data: Path) -> object:
-    return tasks.get("ic").prepare(data, data / "cache", CONFIG, True)
+    return tasks.get("ic").corpus.prepare(data, data / "cache", CONFIG, True)
 
 
 def test_the_demo_is_whole_and_names_its_speakers(label_demos: Path) -> None:
-    prepared = tasks.get("ic").prepare(label_demos, label_demos / "cache", CONFIG)
+    prepared = tasks.get("ic").corpus.prepare(label_demos, label_demos / "cache", CONFIG)
     assert prepared.utterances == {"train": 70, "dev": 14, "test": 28}
     assert prepared.labels == ("demo",)
     assert set(prepared.groups.values()) == {"demoTestA", "demoTestB"}
@@ -82,7 +82,7 @@ def test_an_absent_table_and_a_binary_one_are_said(copy: Path) -> None:
     with pytest.raises(UsageError, match=r"valid_data.csv cannot be read as a table"):
         prepare(copy)
     path.unlink()
-    with pytest.raises(UsageError, match=r"there is no .*valid_data.csv"):
+    with pytest.raises(UsageError, match=r"valid_data.csv cannot be read as a table .no such file"):
         prepare(copy)
 
 

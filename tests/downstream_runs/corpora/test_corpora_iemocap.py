@@ -31,7 +31,7 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
 def prepare(data: Path, fold: str = "fold1", partial: bool = True) -> object:
     config = TASK.recipes["demo"].copy_config()
     config["downstream_expert"]["datarc"]["test_fold"] = fold
-    return TASK.prepare(data, data.parent / "cache", config, partial)
+    return TASK.corpus.prepare(data, data.parent / "cache", config, partial)
 
 
 def test_the_metadata_hold_four_classes_of_all_sessions(label_demos: Path) -> None:
@@ -54,7 +54,7 @@ def test_s3prl_s_own_preparation_finds_the_same(label_demos: Path, tmp_path: Pat
     from s3prl.downstream.emotion.IEMOCAP_preprocess import preprocess
 
     root = corpus.CORPUS.find(label_demos)
-    sessions = corpus.read(root)
+    sessions = corpus.CORPUS.listed(corpus.CORPUS.request(root, None, {})).content
     for fold in corpus.SESSIONS:
         preprocess(str(root), [f"Session{fold}"], str(tmp_path / "stock.json"))
         stock = json.loads((tmp_path / "stock.json").read_text())
@@ -69,7 +69,10 @@ def test_dialogues_come_in_s3prl_s_order(label_demos: Path) -> None:
     assert [len(names) for names in dialogues.values()] == [28, 30, 32, 30, 31]
     assert all(len(set(names)) == len(names) for names in dialogues.values())
     found = list(
-        dict.fromkeys(one.name.rpartition("_")[0] for one in corpus.read(corpus.CORPUS.find(label_demos))[1])
+        dict.fromkeys(
+            one.name.rpartition("_")[0]
+            for one in corpus.CORPUS.listed(corpus.CORPUS.request(label_demos, None, {})).content[1]
+        )
     )
     assert found == [name for name in dialogues[1] if name in found]
     assert found != sorted(found)
@@ -77,14 +80,14 @@ def test_dialogues_come_in_s3prl_s_order(label_demos: Path) -> None:
 
 def test_the_official_metadata_are_known_by_their_git_names() -> None:
     assert bytes_id(b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    assert sum(corpus.OFFICIAL.values()) == 5_531
+    assert sum(corpus.CORPUS.official.values()) == 5_531
 
 
 def test_another_content_is_partial_or_a_deviation(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepare(copy)
     assert prepared.labels == ("partial",)  # type: ignore[attr-defined]
     assert "Session1 has 30 of 1,085 utterances" in prepared.deviations[0]  # type: ignore[attr-defined]
-    thirty = dict.fromkeys(corpus.OFFICIAL, 30)
+    thirty = dict.fromkeys(corpus.CORPUS.official, 30)
     monkeypatch.setattr(corpus, "CORPUS", dataclasses.replace(corpus.CORPUS, official=thirty))
     found = corpus.CORPUS.look(copy, None, {})
     assert "differ from s3prl's" in found.deviations[0] and found.labels == ()

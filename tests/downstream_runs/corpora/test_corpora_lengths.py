@@ -10,7 +10,7 @@ import pandas
 import pytest
 import soundfile
 
-from downstream_runs.corpora import audio, librispeech, measured
+from downstream_runs.corpora import audio, librispeech
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
@@ -63,10 +63,9 @@ def test_nothing_is_read_again_until_a_file_changes(tmp_path: Path, make_split, 
     assert pandas.read_csv(out / f"{TRAIN}.csv")["length"].tolist() == [4000, 2400, 1600]
 
 
-def test_a_killed_run_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_continued(tmp_path: Path) -> None:
     files = [AudioFile(Path(f"{number}.wav"), f"{number}.wav", number, 1) for number in range(9)]
     table, asked = tmp_path / "lengths.txt", list[Path]()
-    monkeypatch.setattr(measured, "SAVE_EVERY", 2)
 
     def killed(path: Path) -> int:
         if path == files[6].path:
@@ -78,23 +77,23 @@ def test_a_killed_run_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return int(path.stem)
 
     with pytest.raises(KeyboardInterrupt):
-        measured.measure(files, killed, table, "kill")
+        audio.measure(files, killed, table, "kill")
     with table.open("a") as file:
         file.write("\n6 6 1 6.w")  # the beginning of a line, cut off by the kill
-    assert measured.measure(files, number_of, table, "again") == ({f"{n}.wav": n for n in range(9)}, [])
+    assert audio.measure(files, number_of, table, "again") == ({f"{n}.wav": n for n in range(9)}, [])
     assert sorted(asked) == [file.path for file in files[6:]]
     changed = AudioFile(files[0].path, files[0].name, 0, 2)
-    assert measured.measure([changed], number_of, table, "changed")[0] == {"0.wav": 0} and len(asked) == 4
+    assert audio.measure([changed], number_of, table, "changed")[0] == {"0.wav": 0} and len(asked) == 4
 
 
 def test_a_cut_off_line_spoils_no_other_line(tmp_path: Path) -> None:
     table = tmp_path / "table"
     table.write_bytes(b"800 1 1 a.flac\n34")
-    with table.open("ab", buffering=0) as file:
-        measured._save(file.write, ["999 1 1 b.flac\n", "500 1 1 c d.flac\n"])
+    files = [AudioFile(Path(name), name, 1, 1) for name in ("b.flac", "c d.flac")]
+    audio.measure(files, lambda path: len(path.name), table, "lengths")
     with table.open("ab") as file:
         file.write(b"\n123 1 1 d.fl")
-    assert measured._read(table) == {"1 1 a.flac": 800, "1 1 b.flac": 999, "1 1 c d.flac": 500}
+    assert audio._measured(table) == {"1 1 a.flac": 800, "1 1 b.flac": 6, "1 1 c d.flac": 8}
 
 
 def test_bad_files_are_named_and_no_table_is_written(tmp_path: Path, make_split) -> None:

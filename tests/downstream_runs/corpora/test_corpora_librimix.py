@@ -122,7 +122,7 @@ SPEECH = "LibriMix/metadata/LibriSpeech/test_clean.rttm"
         (write(16000, 80000), f"{SECOND}.wav lasts 5.000 s, 5.815 s were expected"),
         (
             lambda data: (data / TABLE).unlink(),
-            "mix_both.csv cannot be read as text (no such file",
+            "mix_both.csv cannot be read as a table (no such file",
         ),
         (edit(TABLE, ",length", ",samples"), "has no column length"),
         (edit(TABLE, ",93040", ","), "line 3 has no length in samples"),
@@ -131,7 +131,7 @@ SPEECH = "LibriMix/metadata/LibriSpeech/test_clean.rttm"
         (lambda data: (data / SPEECH).unlink(), "test_clean.rttm, the times of speech"),
         (edit(SPEECH, "126732-0053", "126732-0054"), "has no line for 126732-0053"),
         (edit(SPEECH, "777 <NA>", "778 <NA>"), "gives 126732-0053 to speaker 778, 777 was expected"),
-        (edit(SPEECH, "5.160", "long"), "line 3 is 'SPEAKER 153948-0008 1   0.460   long"),
+        (edit(SPEECH, "5.160", "long"), "line 3: '0.460' and 'long' are no two times"),
     ],
 )
 def test_a_damaged_libri2mix_is_refused_in_one_sentence(

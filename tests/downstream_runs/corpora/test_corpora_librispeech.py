@@ -69,7 +69,7 @@ def test_a_flac_cut_in_the_middle_is_found_by_decoding(
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     assert problems(tmp_path, 0) == []
     [problem] = problems(tmp_path, decode)
-    assert str(cut) in problem and "cut short" in problem and "40,000 samples" in problem
+    assert str(cut) in problem and "cut short" in problem
 
 
 def test_a_reader_that_silently_returns_less_is_not_believed(
@@ -79,7 +79,7 @@ def test_a_reader_that_silently_returns_less_is_not_believed(
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: np.zeros(700, np.int16))
     found = problems(tmp_path, None)
     assert len(found) == 3
-    assert "its header promises 800 samples and 700 could be decoded" in found[0]
+    assert "700 of the 800 samples that its header promises could be decoded" in found[0]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_empty_text_and_dangling_files_are_named_once(tmp_path: Path, make_split
     gone.symlink_to(tmp_path / "nowhere.flac")
     found = problems(tmp_path, None)
     assert [str(path) in one for path, one in zip((empty, text, gone), found, strict=True)] == [True] * 3
-    assert "0 bytes" in found[0] and "cannot be read as audio" in found[1] and "no such file" in found[2]
+    assert "0 bytes" in found[0] and "is no audio, damaged" in found[1] and "no such file" in found[2]
     # What is not there costs nothing to find, so it is found without decoding too.
     assert problems(tmp_path, 0) == [found[0], found[2]]
 

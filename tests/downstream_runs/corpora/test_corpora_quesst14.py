@@ -48,7 +48,6 @@ def test_the_demo_is_a_good_corpus_with_other_languages_in_it(whole: Path) -> No
 def test_two_makes_are_the_same(whole: Path, tmp_path: Path) -> None:
     again = demo.make(tmp_path)
     assert (again / "DEMO.json").read_bytes() == (whole / "DEMO.json").read_bytes()
-    assert quesst14.content_hash(quesst14.load(again)) == quesst14.content_hash(quesst14.load(whole))
 
 
 def test_a_spoilt_demo_is_made_again(made: Path) -> None:
@@ -112,7 +111,7 @@ def no_truth(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (spoil_audio, r"quesst14_00001\.wav cannot be read as audio"),
+        (spoil_audio, r"quesst14_00001\.wav is no audio, damaged"),
         (empty_audio, r"quesst14_dev_0002\.wav is empty \(0 bytes\)"),
         (remove_audio, r"has 72 of 73 audio files: eval_queries/quesst14_eval_0001\.wav is not there"),
         (list_twice, r"line 11: quesst14_dev_0001 is listed twice"),

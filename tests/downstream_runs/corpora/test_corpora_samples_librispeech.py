@@ -23,7 +23,7 @@ SPLITS = ("train-clean-100", "dev-clean", "test-clean")
 
 def require_good(root: Path, cache: Path) -> None:
     asr = tasks.get("asr")
-    assert asr.prepare(root, cache, asr.recipes["sample"].config).labels == ("sample",)
+    assert asr.corpus.prepare(root, cache, asr.recipes["sample"].config).labels == ("sample",)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_bad_table_is_named_before_anything_is_written(
 def test_a_cut_flac_is_named(source: Path, tmp_path: Path) -> None:
     cut = source / "audio" / "5" / "22" / "5-22-0002.flac"
     cut.write_bytes(cut.read_bytes()[:5000])
-    with pytest.raises(UsageError, match=r"5-22-0002\.flac is cut short.*line 4 names it"):
+    with pytest.raises(UsageError, match=r"5-22-0002\.flac is .* cut short.*line 4 names it"):
         lay_out(source, tmp_path / "dest", train=2)
 
 

@@ -12,7 +12,7 @@ from downstream_runs.core.corpus import Standing
 from downstream_runs.corpora import markers, snips
 from downstream_runs.corpora.checks import Listing
 from downstream_runs.corpora.demo import made as makers
-from downstream_runs.corpora.demo import snips as demo
+from downstream_runs.corpora.demo import utterances as demo
 from upstream_arm.common.errors import UsageError
 
 
@@ -120,26 +120,25 @@ def test_an_empty_last_line_of_the_slots_adds_none(root: Path) -> None:
 
 
 def test_demo_sentences_differ_between_the_splits_and_hold_known_words() -> None:
-    total = sum(demo.SENTENCES.values())
-    drawn = demo.draw(total, 0)
-    assert drawn == demo.draw(total, 0) != demo.draw(total, 1)
-    assert len({sentence.words for sentence in drawn}) == total
-    train, held_out = drawn[: demo.SENTENCES["train"]], drawn[demo.SENTENCES["train"] :]
-    for sentence in drawn:
-        words, tags = snips.split_line(sentence.line)
-        assert len(words) == len(tags) and {tag for tag in tags if tag != "O"} <= demo.SLOTS.keys()
+    drawn = demo.orders(26)
+    assert drawn == demo.orders(26) != demo.orders(26, 1)
+    lines = [snips.split_line(line) for line in drawn]
+    assert len({tuple(words) for words, _ in lines}) == 26
+    for words, tags in lines:
+        assert len(words) == len(tags) and {*tags} - {"O"} <= makers.data()["snips"]["slots"].keys()
         assert any(tag != "O" for tag in tags)
-    assert {tag for s in held_out for tag in s.tags} <= {tag for s in train for tag in s.tags}
+    # The first twelve are those of train.
+    assert {tag for _, tags in lines[12:] for tag in tags} <= {tag for _, tags in lines[:12] for tag in tags}
     # All there are, although a pattern alone has few sentences; then a word instead of a loop without end.
-    assert len(demo.draw(37, 1)) == 37
+    assert len(demo.orders(37, 1)) == 37
     with pytest.raises(ValueError, match="the patterns allow 37"):
-        demo.draw(38, 1)
+        demo.orders(38, 1)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
-    return demo.make(tmp_path_factory.mktemp("made"))
+    return demo.snips(tmp_path_factory.mktemp("made"))
 
 
 def test_the_demo_corpus_is_whole_small_and_labelled(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +147,4 @@ def test_the_demo_corpus_is_whole_small_and_labelled(made: Path, monkeypatch: py
     seconds = [soundfile.info(str(path)).duration for path in made.rglob("*.wav")]
     assert min(seconds) > 0.7 and max(seconds) < 3
     monkeypatch.setattr(makers, "synthesise", lambda lines: pytest.fail("a whole corpus was made again"))
-    assert demo.make(made.parent) == made
+    assert demo.snips(made.parent) == made

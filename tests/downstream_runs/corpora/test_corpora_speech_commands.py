@@ -12,7 +12,7 @@ import soundfile
 from downstream_runs import tasks
 from downstream_runs.corpora import markers
 from downstream_runs.corpora import speech_commands as corpus
-from downstream_runs.corpora.demo import speech_commands as demo
+from downstream_runs.corpora.demo import utterances as demo
 from downstream_runs.corpora.samples import speech_commands as sample
 from upstream_arm.common.errors import UsageError
 
@@ -37,7 +37,7 @@ def copy(label_demos: Path, tmp_path: Path) -> Path:
 
 
 def prepare(data: Path) -> object:
-    return tasks.get("ks").prepare(data, data / "cache", CONFIG, True)
+    return tasks.get("ks").corpus.prepare(data, data / "cache", CONFIG, True)
 
 
 @pytest.mark.parametrize(("name", "part"), OFFICIAL.items())
@@ -53,7 +53,7 @@ def test_real_words_fall_in_their_official_parts(shared_dir: Path, tmp_path: Pat
     assert all(corpus.part(Path(row[0]).name) == official[row[4]] for row in rows)
 
     sample.lay_out(source, tmp_path)
-    prepared = tasks.get("ks").prepare(tmp_path, tmp_path / "cache", CONFIG)
+    prepared = tasks.get("ks").corpus.prepare(tmp_path, tmp_path / "cache", CONFIG)
     assert prepared.labels == ("sample",)
     words = {part: sum(official[row[4]] == part for row in rows) for part in ("train", "dev", None)}
     assert prepared.utterances == {
@@ -88,7 +88,7 @@ def test_every_class_is_in_every_part_of_the_demo(label_demos: Path) -> None:
 
 
 def test_the_demo_is_the_same_each_time(label_demos: Path, tmp_path: Path) -> None:
-    demo.make(tmp_path)
+    demo.speech_commands(tmp_path)
     for name in (corpus.TRAIN_FOLDER, corpus.TEST_FOLDER):
         manifests = [markers.read_manifest(root / name, markers.DEMO) for root in (label_demos, tmp_path)]
         assert manifests[0] == manifests[1] is not None
@@ -141,8 +141,8 @@ def _other_rate(data: Path) -> None:
     ("spoil", "says"),
     [
         (_no_test_set, "there is no folder .*speech_commands_test_set_v0.01 .*unpack"),
-        (_version_2, "is Speech Commands v0.02: it has the word visual.*unpack"),
-        (_other_test_folder, "bird is not one of the twelve classes .*unpack"),
+        (_version_2, "visual is not one of the folders of version 0.01 .*unpack"),
+        (_other_test_folder, "bird is not one of the folders of speech_commands_test_set_v0.01, .*unpack"),
         (_no_silence_in_test, "test_set_v0.01 has no test file of _silence_, of 12 classes.*unpack"),
         (_cut_short, "bird.*wav is cut short: it ends 1,000 bytes before"),
         (_empty, r"yes.*wav is empty \(0 bytes\)"),

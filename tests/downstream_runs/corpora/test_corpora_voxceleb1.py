@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,15 @@ import soundfile
 import voxceleb1_files as tiny
 
 from downstream_runs import tasks
-from downstream_runs.corpora import pinned, voxceleb1
-from downstream_runs.corpora import voxceleb1_identification as identification
+from downstream_runs.corpora import audio, pinned, voxceleb1
 from downstream_runs.corpora import voxceleb1_verification as verification
+from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
 
 
 def prepare(task: str, data: Path, cache: Path):
     spec = tasks.get(task)
-    return spec.prepare(data, cache, spec.recipes["superb"].copy_config())
+    return spec.corpus.prepare(data, cache, spec.recipes["superb"].copy_config())
 
 
 @pytest.mark.parametrize("places", [("dev/wav", "test/wav"), ("wav", "wav"), ("dev", "test")])
@@ -55,7 +56,7 @@ def test_the_hash_follows_files_and_lists(tmp_path: Path) -> None:
             "iden_split.txt",
             "video-1/00001",
             "video-9/00001",
-            r"lists id10008/video-9/00001\.wav \(and 6",
+            r"lists id10008/video-9/00001\.wav, .* \(and 6",
         ),
         ("sid", "iden_split.txt", "1 id10008/video-2/00002", "1 id10008/video-1/00001", "a second time"),
         ("sid", "iden_split.txt", "2 ", "1 ", "has no utterance for dev"),
@@ -77,7 +78,7 @@ def test_a_bad_list_is_named(tmp_path: Path, task: str, file: str, old: str, new
 def test_speakers_without_a_class_are_refused(tmp_path: Path) -> None:
     splits = {split: ["id11252/a/1.wav"] for split in ("train", "dev", "test")}
     with pytest.raises(UsageError, match=r"none of id10001 to id11251"):
-        identification.require_classes(splits, tmp_path)
+        voxceleb1.require_classes(splits, tmp_path)
 
 
 def test_a_missing_file_an_empty_one_and_a_wrong_rate_are_named(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_speaker_in_two_folders_is_named(tmp_path: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no VoxCeleb1 in .*--demo"):
-        identification.CORPUS.find(tmp_path)
+        voxceleb1.CORPUS.find(tmp_path)
 
 
 def test_short_utterances_are_not_trained_on_and_none_left_is_an_error(tmp_path: Path) -> None:
@@ -137,8 +138,8 @@ def test_trims_are_kept_by_size_and_time_and_survive_a_kill(
 ) -> None:
     root = tiny.make(tmp_path)
     files = voxceleb1.recordings(voxceleb1.speakers(root))
-    first = verification.trimmed_lengths(files, tmp_path / "cache")
     table = tmp_path / "cache" / "trimmed-lengths.txt"
+    first = audio.measure(files, verification._trim, table, "trim")[0]
     text = table.read_text()
     lost = text.rstrip("\n").rsplit("\n", 1)[1].rsplit(" ", 1)[1]
     table.write_text(text[:-6])  # the last line without its end
@@ -149,10 +150,10 @@ def test_trims_are_kept_by_size_and_time_and_survive_a_kill(
         return 7
 
     monkeypatch.setattr(verification, "_trim", trim)
-    second = verification.trimmed_lengths(files, tmp_path / "cache")
+    second = audio.measure(files, verification._trim, table, "trim")[0]
     assert [str(path).endswith(lost) for path in trimmed] == [True] and second == {**first, lost: 7}
     changed = dataclasses.replace(files[0], changed_ns=1)
-    assert verification.trimmed_lengths([changed], tmp_path / "cache") == {changed.name: 7}
+    assert audio.measure([changed], verification._trim, table, "trim")[0] == {changed.name: 7}
 
 
 def test_dev_trials_are_seeded_balanced_and_of_dev_speakers() -> None:
@@ -174,24 +175,40 @@ def test_only_superbs_trials_serve_a_real_corpus(tmp_path: Path, monkeypatch: py
         raise UsageError("no network")
 
     monkeypatch.setattr(voxceleb1, "obtain", refuse)
-    with pytest.raises(UsageError, match=r"veri_test2\.txt has 36 other trials.*no network.*download"):
-        verification.find_trials(tmp_path, tmp_path / "cache")
+    request = Request(tmp_path, tmp_path, tmp_path / "cache", {}, False)
+
+    def find() -> Path | None:
+        return voxceleb1.find_list(
+            request,
+            False,
+            verification.TRIAL_LIST,
+            "veri_test.txt",
+            verification.PINNED,
+            lambda path: verification.is_official(verification.read_trials(path)),
+        )
+
+    with pytest.raises(UsageError, match=r"veri_test2\.txt is another one.*no network.*download"):
+        find()
     text = (tmp_path / "veri_test2.txt").read_text()
     trials = verification.read_trials(tmp_path / "veri_test2.txt")
-    monkeypatch.setattr(verification, "TRIALS_SHA256", verification.trials_hash(trials))
+    official = hashlib.sha256(verification.text_of(trials).encode()).hexdigest()
+    monkeypatch.setattr(verification, "TRIALS_SHA256", official)
     (tmp_path / "veri_test.txt").write_bytes(text.replace("\n", "\r\n").encode())
-    assert verification.find_trials(tmp_path, tmp_path).name == "veri_test.txt"
+    assert find() == tmp_path / "veri_test.txt"
 
 
 def test_the_demo_corpus_is_whole_and_long_enough_for_every_task(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
-    root = tasks.get("asv").demo(tmp_path)
+    root = tasks.get("asv").corpus.make_demo(tmp_path)
     asv, sid = (prepare(task, tmp_path, tmp_path / "cache") for task in ("asv", "sid"))
     assert asv.utterances == {"train": 64, "dev": 16, "test": 20} and asv.deviations == ()
     assert sid.utterances == {"train": 48, "dev": 24, "test": 24}
     assert asv.labels == sid.labels == ("demo",)
     stamp = (root / "DEMO.json").stat().st_mtime_ns
-    assert tasks.get("sid").demo(tmp_path) == root and (root / "DEMO.json").stat().st_mtime_ns == stamp
+    assert (
+        tasks.get("sid").corpus.make_demo(tmp_path) == root
+        and (root / "DEMO.json").stat().st_mtime_ns == stamp
+    )
 
 
 def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:
@@ -210,23 +227,23 @@ def test_the_list_of_identification_is_held_against_s3prl_s(
 ) -> None:
     text = "1 id10003/na8-QEFmj44/00003.wav\n2 id10003/na8-QEFmj44/00004.wav\n"
     official = pinned.PinnedFile("veri_test_class.txt", pinned.bytes_id(text.encode()))
-    monkeypatch.setattr(identification, "PINNED", official)
+    monkeypatch.setattr(voxceleb1, "PINNED", official)
     path = tmp_path / "iden_split.txt"
     for same in (text, text.replace("\n", "\r\n"), text.rstrip("\n")):
         path.write_bytes(same.encode())
-        assert identification.other_list(tmp_path, path) == ()
+        assert voxceleb1.other_list(tmp_path, path) == ()
     path.write_text(text.replace("2 ", "3 "))
-    [sentence] = identification.other_list(tmp_path, path)
+    [sentence] = voxceleb1.other_list(tmp_path, path)
     assert sentence == (
         "the speaker identification list iden_split.txt is not SUPERB's: its git hash is "
         f"{pinned.blob_id(path)[:8]}, {official.blob[:8]} was expected"
     )
     (tmp_path / "DEMO.txt").write_text("made\n")
-    assert identification.other_list(tmp_path, path) == ()
+    assert voxceleb1.other_list(tmp_path, path) == ()
 
 
 def test_a_name_that_s3prl_would_take_for_a_pattern(tmp_path: Path) -> None:
     path = tmp_path / "iden_split.txt"
     path.write_text("1 id10003/na8-[QE]mj44/00003.wav\n")
     with pytest.raises(UsageError, match="line 1 is"):
-        identification.read_list(path)
+        voxceleb1.read_list(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import pickle
 import shutil
@@ -15,7 +16,7 @@ import snips_files
 import voxceleb1_files
 
 from downstream_runs import tasks
-from downstream_runs.corpora import lexicon
+from downstream_runs.corpora import libriphone as lexicon
 from downstream_runs.corpora import voxceleb1_verification as verification
 from upstream_arm.common.errors import UsageError
 
@@ -50,7 +51,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic QUESST 2014."""
     pytest.importorskip("espeakng_loader")
     folder = tmp_path_factory.mktemp("spoken")
-    tasks.get("qbe").demo(folder)
+    tasks.get("qbe").corpus.make_demo(folder)
     return folder
 
 
@@ -65,7 +66,7 @@ def parts(spoken: Path, label_demos: Path, tmp_path: Path, make_split: Callable[
     make_split(data / "LibriSpeech", "test-clean", (800, 900))
     (data / "lexicon").mkdir()
     words = ("IT'S", "WORD", "A", "B", "C")
-    for name, text in lexicon.texts_of({word: ("AH1",) for word in words}).items():
+    for name, text in lexicon.lexicon_texts({word: ("AH1",) for word in words}).items():
         (data / "lexicon" / name).write_text(text)
     voxceleb1_files.make(data)
     libri2mix.make(data)
@@ -81,13 +82,16 @@ def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
 ) -> None:
     task, (counted, whole) = tasks.get(name), COUNTS[name]
     config, cache = task.recipes["superb"].copy_config(), tmp_path / "cache"
-    for check in (task.look, task.prepare):
+    for check in (task.corpus.look, task.corpus.prepare):
         with pytest.raises(UsageError) as caught:
             check(parts, cache, config)
         said = str(caught.value)
         assert "is not the whole official corpus: " in said and counted in said
         assert said.endswith("or add --partial to use what is there, with results labelled partial")
-    found, seen = task.prepare(parts, cache, config, True), task.look(parts, cache, config, True)
+    found, seen = (
+        task.corpus.prepare(parts, cache, config, True),
+        task.corpus.look(parts, cache, config, True),
+    )
     assert found.labels == seen.labels and found.labels[0] == "partial"
     assert pickle.dumps(task.corpus), "runs are handed to processes"
     assert found.partial == seen.partial and found.partial
@@ -98,7 +102,8 @@ def test_a_part_is_refused_alike_or_labelled_and_a_whole_corpus_is_neither(
     small = dataclasses.replace(task.corpus, official=whole)
     monkeypatch.setattr(module, "CORPUS", small)
     trials = verification.read_trials(parts / "VoxCeleb1" / "veri_test.txt")
-    monkeypatch.setattr(verification, "TRIALS_SHA256", verification.trials_hash(trials))
+    official_list = hashlib.sha256(verification.text_of(trials).encode()).hexdigest()
+    monkeypatch.setattr(verification, "TRIALS_SHA256", official_list)
     for partial in (False, True):
         official = small.prepare(parts, cache, config, partial)
         assert "partial" not in official.labels and not official.partial
@@ -112,7 +117,7 @@ def test_made_corpora_keep_their_own_label(
 ) -> None:
     task = tasks.get(name)
     data = spoken if name == "qbe" else label_demos
-    found = task.prepare(data, tmp_path, task.recipes["superb"].copy_config(), True)
+    found = task.corpus.prepare(data, tmp_path, task.recipes["superb"].copy_config(), True)
     assert found.labels == ("demo",) and not found.partial
 
 
@@ -121,7 +126,7 @@ def test_files_may_be_missing_from_a_part(name: str, parts: Path, tmp_path: Path
     """As where a tenth of a corpus was copied and its lists were not shortened."""
     task = tasks.get(name)
     config, cache = task.recipes["superb"].copy_config(), tmp_path / "cache"
-    before = task.prepare(parts, cache, config, True)
+    before = task.corpus.prepare(parts, cache, config, True)
     places = {"qbe": "quesst14Database/Audio", "sd": "Libri2Mix/wav16k/max/train-100", "sf": "SNIPS/train"}
     gone = {
         "asv": "VoxCeleb1/test/wav/id10270/video-2/*.wav",
@@ -133,7 +138,7 @@ def test_files_may_be_missing_from_a_part(name: str, parts: Path, tmp_path: Path
     pattern = gone.get(name, f"{places.get(name, 'LibriSpeech/train-clean-100')}/**/*")
     files = sorted(path for path in parts.glob(pattern) if path.suffix in (".wav", ".flac"))
     files[-1].unlink()
-    after = task.prepare(parts, cache, config, True)
+    after = task.corpus.prepare(parts, cache, config, True)
     assert after.labels == before.labels and after.partial != before.partial
     assert after.sha256 != before.sha256
     assert sum(after.utterances.values()) < sum(before.utterances.values())

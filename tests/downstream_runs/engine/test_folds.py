@@ -15,7 +15,7 @@ import toy
 from downstream_runs.core import results
 from downstream_runs.core.results import Metric
 from downstream_runs.core.task import MetricSpec, Score, Selection
-from downstream_runs.engine import RunPlan, folds, result_builder, run, run_dir
+from downstream_runs.engine import RunPlan, result_builder, run, run_dir, session
 from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm.common.errors import RunFailed, UsageError
 
@@ -81,14 +81,14 @@ def test_no_mean_before_every_fold_is_there(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = folded(corpus, tmp_path / "out")
-    real = folds.session.run
+    real = session._run
 
-    def failing(plan: RunPlan, *, rerun: str) -> results.Result:
+    def failing(plan: RunPlan, rerun: str) -> results.Result:
         if plan.fold == "fold2":
             raise RunFailed("the second fold broke")
-        return real(plan, rerun=rerun)
+        return real(plan, rerun)
 
-    monkeypatch.setattr(folds.session, "run", failing)
+    monkeypatch.setattr(session, "_run", failing)
     with pytest.raises(RunFailed):
         run(wanted)
     assert (run_dir(wanted) / "fold1" / "result.json").exists()

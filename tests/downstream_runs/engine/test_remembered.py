@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -35,10 +37,28 @@ class Waves(Dataset[tuple[Wave, int]]):
 
 
 class Late(Waves):
-    """Files that are only read when the batch is put together, as in s3prl's ctc."""
+    """Buckets of files that are only read when the batch is put together, as in s3prl's ctc.
+
+    Each file is in two buckets; the last bucket has an utterance of the first only.
+    """
+
+    waves: ClassVar[Mapping[str, Any]] = {}
 
     def __getitem__(self, index: int) -> Any:
-        return [(index, name) for name in (0, 1)]
+        return [str(name % ITEMS) for name in (index, index + 1)][: ITEMS - index]
+
+    def files(self, index: int) -> list[str]:
+        return list(self[index])
+
+    def read(self, file: str) -> Wave:
+        self.reads[int(file)] += 1
+        return np.full(5, int(file), dtype=np.float32)
+
+    @contextmanager
+    def given(self, waves: Mapping[str, Any]) -> Iterator[None]:
+        Late.waves = waves
+        yield
+        Late.waves = {}
 
 
 def together(items: list[Any]) -> Any:
@@ -46,8 +66,8 @@ def together(items: list[Any]) -> Any:
 
 
 def late(items: list[Any]) -> Any:
-    (bucket,) = items
-    return [np.full(5, 10 * index + name, dtype=np.float32) for index, name in bucket], bucket
+    files = [file for bucket in items for file in bucket]
+    return [Late.waves[file] if file in Late.waves else Late().read(file) for file in files], files
 
 
 def samples(wave: Any) -> Wave:
@@ -92,12 +112,24 @@ def test_an_item_that_draws_nothing_is_read_once() -> None:
     }
 
 
-def test_a_bucket_read_when_put_together_is_remembered_whole() -> None:
-    memory = ItemCache()
-    assert epochs(Late(), late, 1, batches.Reading(), memory) == epochs(
-        Late(), late, 1, batches.Reading(), None
+@pytest.mark.parametrize(("size", "workers", "skip"), [(1, 0, 0), (1, 2, 0), (3, 1, 0), (1, 0, 4)])
+def test_a_file_of_several_buckets_is_read_and_remembered_once(size: int, workers: int, skip: int) -> None:
+    memory, dataset = ItemCache(), Late()
+    reading = batches.Reading(workers)
+    assert epochs(dataset, late, size, reading, memory, skip) == epochs(
+        Late(), late, size, reading, None, skip
     )
-    assert len(memory) == ITEMS
+    assert sorted(map(int, memory)) == list(range(ITEMS))
+    assert Late.waves == {}
+
+
+def test_each_file_is_read_once_and_stands_in_every_bucket() -> None:
+    memory, dataset = ItemCache(), Late()
+    for _ in range(2):
+        loader: Any = DataLoader(dataset, batch_size=1, collate_fn=late)
+        found = list(batches.read(batches.order_of_split(loader, "train"), batches.Reading(), memory))
+    assert dataset.reads == Counter(range(ITEMS))
+    assert all(isinstance(wave, CachedWaveform) and wave.wave is None for waves, _ in found for wave in waves)
 
 
 def test_what_is_remembered_holds_no_audio() -> None:

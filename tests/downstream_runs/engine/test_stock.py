@@ -66,7 +66,7 @@ def test_training_is_that_of_stock_s3prl(
     ours = run_dir(plan)
 
     config = resolve_config(plan)
-    data = plan.task.prepare(plan.data, plan.out / "cache", config)
+    data = plan.task.corpus.prepare(plan.data, plan.out / "cache", config)
     (tmp_path / "stock").mkdir()
     (tmp_path / "config.json").write_text(json.dumps(data.added_to(config)))
     subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +28,11 @@ def _bridged() -> Iterator[None]:
     sys.path[:] = path
 
 
-def identity(text: str, out: Path) -> str:
+def identity(text: str, out: Path, **changes: str) -> str:
     """Of the features that a run of this upstream would store; they can always be stored."""
     plan = rows_of(run_parser().parse([text, "ks", "--demo", "--out", str(out), "--device", "cpu"]))[0].plan
     upstream, device = components.build_upstream(plan)
+    plan = dataclasses.replace(plan, **changes)
     found, doubt = upstream_identity(
         SimpleNamespace(plan=plan, components=Components(upstream, None, None, device))  # type: ignore[arg-type]
     )
@@ -44,6 +46,8 @@ def test_of_a_file(file: str, tmp_path: Path) -> None:
     before = identity(text, tmp_path)
     assert identity(text, tmp_path) == before
     assert identity(f"{text}:width=9", tmp_path) != before
+    # Also where nothing of it can be seen in the module, such as another file that the code reads.
+    assert identity(text, tmp_path, revision="0" * 64) != before
     path = tmp_path / file
     path.write_text(path.read_text().replace(".tanh()", ".sin()").replace("* self.scale", "* 2"))
     assert identity(text, tmp_path) != before
@@ -61,7 +65,6 @@ def test_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_of_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it changes nothing that can be seen in the module."""
     files = {path.name: path.read_bytes() for path in made.model(tmp_path / "w").iterdir()}
     with hub_server.running() as hub:
         hub.use(monkeypatch, tmp_path / "home")

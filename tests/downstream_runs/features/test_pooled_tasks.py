@@ -37,7 +37,7 @@ def test_losses_are_equal_to_rounding(name: str, tmp_path: Path) -> None:
     small_student.register()
     task = tasks.get(name)
     data = tmp_path / "data"
-    task.demo(data)
+    task.corpus.make_demo(data)
     overrides = {"runner.total_steps": STEPS, "runner.log_step": 1, "runner.eval_step": STEPS}
     plans = [
         RunPlan(

@@ -148,7 +148,7 @@ def test_on_one_device_runs_follow_each_other(
     def start(plan: RunPlan, rerun: str, demo: bool, devices: local.Devices) -> local._Active:
         assert devices == ("0",)
         running.append(1)
-        return local._Active(plan, Process(), tmp_path / "log", devices, 0.0)
+        return local._Active(Process(), tmp_path / "log", devices, 0.0)
 
     monkeypatch.setattr(local, "_cuda_devices", lambda: ("0",))
     monkeypatch.setattr(local, "_start", start)

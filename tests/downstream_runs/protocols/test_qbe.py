@@ -93,7 +93,7 @@ def test_every_layer_on_dev_and_the_best_on_eval(
     items = [trial["item"] for trial in trials]
     assert len(set(items)) == len(items)
     # Reports compute the number again, and resample the three queries that were searched.
-    [(key, found)] = item_files.read(folder / "result.json", result)[0].items()
+    [(key, found)] = item_files.items_of([(folder / "result.json", result)])[0].items()
     assert key == "qbe_mtwv"
     assert item_files.recomputed(found) == pytest.approx(100 * headline.value, abs=1e-9)
     drawn = statistics.draws(found)

@@ -69,7 +69,7 @@ def test_names_and_recipes(name: str) -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
     folder = tmp_path_factory.mktemp("data")
-    tasks.get("sd").demo(folder)
+    tasks.get("sd").corpus.make_demo(folder)
     return folder
 
 

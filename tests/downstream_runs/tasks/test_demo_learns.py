@@ -20,7 +20,7 @@ def test_the_trained_head_beats_the_untrained(name: str, tmp_path: Path) -> None
     bridge.apply()
     metric, reached, untrained = MARGINS[name]
     task = tasks.get(name)
-    task.demo(tmp_path / "data")
+    task.corpus.make_demo(tmp_path / "data")
     plan = RunPlan(task, "demo", "fbank", tmp_path / "data", tmp_path / "trained", device="cpu")
     once = {key: 1 for key in ("runner.total_steps", "runner.eval_step", "runner.save_step")}
     start = RunPlan(

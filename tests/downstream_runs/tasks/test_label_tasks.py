@@ -175,7 +175,7 @@ def test_the_order_of_the_file_system_changes_nothing(
 
 
 def test_er_has_no_number_without_all_folds(label_demos: Path, tmp_path: Path, toy: None) -> None:
-    from downstream_runs.engine import folds, run_dir
+    from downstream_runs.engine import run_dir, session
 
     changes = {"runner.total_steps": 2, "runner.eval_step": 2}
     one = plan("er", label_demos, tmp_path, overrides=changes)
@@ -188,10 +188,10 @@ def test_er_has_no_number_without_all_folds(label_demos: Path, tmp_path: Path, t
 
     broken = dataclasses.replace(one, task=dataclasses.replace(spec, score=score))  # type: ignore[call-overload]
     with pytest.raises(RunFailed, match="fourth fold"):
-        folds.run(broken)
+        session.run(broken)
     assert (run_dir(one) / "fold3" / "result.json").exists()
     assert not (run_dir(one) / "result.json").exists()
-    result = folds.run(one)
+    result = session.run(one)
     single = [
         metric for metric in result.metrics if metric.split in {f"test of fold{k}" for k in range(1, 6)}
     ]
@@ -218,7 +218,7 @@ def test_numbers_are_those_of_the_s3prl_command(label_demos: Path, tmp_path: Pat
         results[name] = session.run(one)
         ours[name] = run_dir(one)
         config = resolve_config(one)
-        data = one.task.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
+        data = one.task.corpus.prepare(one.data, one.out / "cache", config)  # type: ignore[attr-defined]
         stock = data.added_to(config)
         stock["runner"]["max_keep"] = 1
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(stock))
@@ -258,11 +258,11 @@ def test_the_head_beats_chance_on_the_demo(
 ) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.engine import folds, run_dir
+    from downstream_runs.engine import run_dir, session
 
     # FBANK without normalisation: normalised, the mean over frames is zero and says nothing.
     one = plan(name, label_demos, tmp_path, upstream="fbank_no_cmvn", features=FeatureOptions("disk"))
-    result = folds.run(one)
+    result = session.run(one)
     assert result.metrics[0].value >= least
     assert result.labels == ("demo", "shortened")
     folder = run_dir(one) if name != "er" else run_dir(dataclasses.replace(one, fold="fold2"))  # type: ignore[type-var]
@@ -280,7 +280,7 @@ def test_the_head_beats_chance_on_the_demo(
 def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
     pytest.importorskip("s3prl")
     from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.engine import folds
+    from downstream_runs.engine import session
 
     changes = {"optimizer.lr": 0.0, "runner.total_steps": 2}
     one = plan(
@@ -291,4 +291,4 @@ def test_an_untrained_head_does_not(label_demos: Path, tmp_path: Path) -> None:
         overrides=changes,
         features=FeatureOptions("disk"),
     )
-    assert folds.run(one).metrics[0].value < 28.0
+    assert session.run(one).metrics[0].value < 28.0

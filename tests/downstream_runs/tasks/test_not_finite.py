@@ -21,7 +21,7 @@ def test_scores_that_are_not_finite_are_refused(
 ) -> None:
     bridge.apply()
     task = tasks.get(name)
-    task.demo(tmp_path / "data")
+    task.corpus.make_demo(tmp_path / "data")
     keys = ("total_steps", "eval_step", "save_step", "log_step", "gradient_accumulate_steps")
     plan = RunPlan(
         task,

@@ -42,7 +42,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
     folder = tmp_path_factory.mktemp("qbe")
     task = tasks.get("qbe")
-    data = task.demo(folder / "data").parent
+    data = task.corpus.make_demo(folder / "data").parent
     plan = RunPlan(task=task, recipe="demo", upstream="fbank", data=data, out=folder / "runs", device="cpu")
     run(plan)
     return run_dir(plan)

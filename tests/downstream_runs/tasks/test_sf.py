@@ -19,7 +19,7 @@ TASK = tasks.get("sf")
 
 
 def prepare(data: Path) -> Any:
-    return TASK.prepare(data, data / "cache", TASK.recipes["superb"].copy_config())
+    return TASK.corpus.prepare(data, data / "cache", TASK.recipes["superb"].copy_config())
 
 
 def test_names() -> None:
@@ -149,7 +149,7 @@ def test_a_short_run_keeps_a_best_checkpoint_although_its_f1_is_0(tmp_path: Path
 def test_the_demo_learns(tmp_path: Path) -> None:
     """Slot-type F1 of at least 20 on new voices and sentences: 37.5 was seen. One that finds none has 0."""
     pytest.importorskip("espeakng_loader", reason="needs the demo extra: pip install 'superb-arm[demo]'")
-    TASK.demo(tmp_path)
+    TASK.corpus.make_demo(tmp_path)
     result = run(
         RunPlan(
             task=TASK, recipe="demo", upstream="fbank", data=tmp_path, out=tmp_path / "runs", device="cpu"

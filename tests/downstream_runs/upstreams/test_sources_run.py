@@ -53,7 +53,7 @@ def test_each_kind_runs_ks_and_asr_side_by_side(tmp_path: Path) -> None:
     code, site = made.code(tmp_path / "code"), made.plugin(tmp_path / "site")
     uploaded = made.model(tmp_path / "uploaded")
     made.model(tmp_path / "mine", "wavlm")
-    kinds = ("hf:tiny/hubert", "./mine", f"py:{code}:make:width=16", "plugged", "fbank")
+    kinds = ("hf:tiny/hubert", "./mine", f"py:{code}:make:width=16", "plugged")
     with hub_server.running() as hub:
         repository = hub.repositories["tiny/hubert"] = hub_server.Repository()
         commit = repository.commit({path.name: path.read_bytes() for path in uploaded.iterdir()})
@@ -66,16 +66,14 @@ def test_each_kind_runs_ks_and_asr_side_by_side(tmp_path: Path) -> None:
         repository.commit({"config.json": b"{}"})  # the branch moves
         hub.log.clear()
         again = superb("plan", *words, cwd=tmp_path, **environment)
-        assert "10 of 10 runs are done" in again.stdout and hub.log == []
+        assert "8 of 8 runs are done" in again.stdout and hub.log == []
     found = results(tmp_path / "runs")
-    assert found.keys() == {
-        (name, task) for name in ("tiny/hubert", "mine", "make", "plugged", "fbank") for task in ("ks", "asr")
-    }
+    names = ("tiny/hubert", "mine", "make", "plugged")
+    assert found.keys() == {(name, task) for name in names for task in ("ks", "asr")}
     of_hub, of_folder = found["tiny/hubert", "ks"], found["mine", "asr"]
     assert (of_hub["upstream_source"], of_hub["upstream_revision"]) == ("hf:tiny/hubert", commit)
     assert of_folder["upstream_source"] == str(tmp_path / "mine")
     assert of_folder["upstream_weights_sha256"] == made.sha256(tmp_path / "mine" / "model.safetensors")
-    assert found["fbank", "ks"]["upstream_source"] is None
 
 
 @pytest.mark.slow
@@ -90,9 +88,8 @@ def test_sweep_repeat_estimate_and_stored_features(tmp_path: Path) -> None:
         for line in lines(path)
         if '"features"' in line
     ]
-    assert [event["computed"] > 0 for event in events].count(True) == 1, (
-        "the second rate reads what is stored"
-    )
+    stored = sorted(event["stored"] for event in events)
+    assert stored[0] == 0 < stored[1], "the second rate reads what the first has stored"
     chosen = next((tmp_path / "runs" / "make" / "ks").glob("*-sweep/result.json"))
     again = superb("repeat", str(chosen), "--out", "again", cwd=tmp_path)
     assert again.returncode == 0 and "the same result" in again.stdout, again.stdout + again.stderr

@@ -169,22 +169,24 @@ def test_only_the_encoder_is_loaded(tmp_path: Path) -> None:
     assert loaded == sum(weight.numel() for weight in whole.model.encoder.parameters())
 
 
-@pytest.mark.parametrize("one", [tiny.HUBERT, tiny.WHISPER], ids=str)
-def test_training_drops_no_layers_and_masks_nothing(one: tiny.Tiny, tmp_path: Path) -> None:
-    changed = dataclasses.replace(
-        one, config=one.config | {"layerdrop": 0.9, "encoder_layerdrop": 0.9, "mask_time_prob": 0.5}
-    )
-    changed.write(tmp_path)
-    encoder = TransformersEncoder(tmp_path).train()
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    states = encoder(noise(RATE))["hidden_states"]
+@EACH
+def test_training_drops_no_layers(one: tiny.Tiny, tmp_path: Path) -> None:
+    drop = {"layerdrop": 0.9, "encoder_layerdrop": 0.9, "speech_encoder_layerdrop": 0.9}
+    nested = [name for name in ("audio_config", "encoder_config") if name in one.config]
+    config = one.config | (drop if not nested else {name: one.config[name] | drop for name in nested})
+    dataclasses.replace(one, config=config).write(tmp_path)
+    states = TransformersEncoder(tmp_path).train()(noise(RATE))["hidden_states"]
     assert len(states) == tiny.LAYERS + 1
     states[-1].sum().backward()
+
+
+def test_training_masks_nothing(tmp_path: Path) -> None:
+    still = {"mask_time_prob": 0.5, "mask_time_length": 2, "feat_proj_dropout": 0.0, "hidden_dropout": 0.0}
+    dataclasses.replace(tiny.HUBERT, config=tiny.HUBERT.config | still).write(tmp_path)
+    encoder = TransformersEncoder(tmp_path)
     with torch.no_grad():
-        first = encoder.eval()(noise(RATE))["hidden_states"][0]
-    assert torch.equal(states[0], first)
+        first, again = (encoder.train(mode)(noise(RATE))["hidden_states"][0] for mode in (False, True))
+    torch.testing.assert_close(first, again, atol=1e-5, rtol=1e-5)
 
 
 GOLDEN = ("1688-142285-0002", "7_george_0")
