@@ -93,8 +93,8 @@ def _details(card: Card) -> Iterator[tuple[str, str]]:
         first, sample, *frames = card.longer
         yield (
             "length",
-            f"{first.samples:,} samples give {first.frames} frames; one more gives {sample.frames} and changes "
-            f"features by {_up_to(sample.difference)}; then {card.stride:g} more at a time give "
+            f"{first.samples:,} samples give {first.frames} frames; one more gives {sample.frames} and "
+            f"changes features by {_up_to(sample.difference)}; then {card.stride:g} more at a time give "
             f"{', '.join(str(one.frames) for one in frames)} and change those before by "
             f"{', '.join(_up_to(one.difference) for one in frames)}",
         )
