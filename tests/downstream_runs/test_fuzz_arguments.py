@@ -323,7 +323,7 @@ def test_any_words_as_arguments(words: list[str]) -> None:
 
     try:
         arguments.check_words(words)
-        plans.plan_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
+        plans.rows_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
     except UsageError as error:
         assert str(error)
     except SystemExit as error:
