@@ -18,7 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print upstreams of this project and of s3prl, and tasks with their recipes; nothing is loaded."""
+    """Print the names."""
+    print(text(), end="")
+    return DONE
+
+
+def text() -> str:
+    """Upstreams of this project, upstreams of s3prl, tasks with their recipes; nothing is loaded."""
     from downstream_runs import tasks
 
     lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
@@ -40,5 +46,4 @@ def run(options: argparse.Namespace) -> int:
     lines += ["", "Tasks, with their recipes"]
     for name in tasks.names():
         lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")
-    print("\n".join(lines))
-    return DONE
+    return "\n".join(lines) + "\n"
