@@ -223,13 +223,13 @@ def _require_long_enough(
     listing: Listing[_Content], kept: Sequence[str], lengths: Mapping[str, int], least: int
 ) -> None:
     """UsageError unless two speakers can be trained on, and all test utterances are long enough."""
-    short = [file.name for file in listing.audio["test"] if lengths[file.name] < LEAST_SAMPLES]
-    if short:
-        raise UsageError(
-            f"{short[0]} (and {len(short) - 1:,} more) has {lengths[short[0]]:,} samples left after s3prl's "
-            f"cut of silence, {LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their "
-            "spread; restore the file from the corpus, or take it out of the trials"
-        )
+    short = [
+        f"{file.name} has {lengths[file.name]:,} samples left after s3prl's cut of silence, "
+        f"{LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their spread"
+        for file in listing.audio["test"]
+        if lengths[file.name] < LEAST_SAMPLES
+    ]
+    checks.require_none(short, "restore the file from the corpus, or take it out of the trials")
     trained = {name[:7] for name in kept}
     if len(trained) < 2:
         raise UsageError(

@@ -47,6 +47,7 @@ class LayerStore:
         for path in folder.glob("*"):
             if self.cache.folder is None or path != self.cache.folder.parent:
                 shutil.rmtree(path, ignore_errors=True)
+        self.names = {group: [one.name for one in members] for group, members in groups.items()}
         # Recordings of like lengths together.
         self.groups: dict[str, list[list[Recording]]] = {
             group: in_lots(

@@ -19,7 +19,6 @@ import copy
 import gzip
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,15 +48,10 @@ MTWV_ENGLISH = MetricSpec(
     official=False,
 )
 DEV, EVAL = SPLITS
+Values = tuple["TermWeightedValue", "TermWeightedValue"]
+"""One layer on one split: MTWV by the official command's rule, and on the English part alone."""
+
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
-
-
-@dataclass(frozen=True)
-class Values:
-    """One layer on one split: MTWV by the official command's rule, and on the English part alone."""
-
-    official: TermWeightedValue
-    english: TermWeightedValue
 
 
 def test(run: TrainedRun) -> tuple[Metric, ...]:
@@ -71,8 +65,8 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
         )
     corpus = quesst14.load(run.data.root, bool(run.data.partial))
     search = _Searches(run, corpus)
-    dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
-    path = search.eval(_best(dev))
+    dev = [_values(corpus, DEV, search.scores(layer, DEV)) for layer in range(search.layers)]
+    path = search.scores(_best(dev), EVAL)
     chosen = _values(corpus, EVAL, path)
     _write_layers(run.folder / LAYERS, dev, chosen, run.plan.layer)
     _write_trials(run.folder / TRIALS, corpus, path)
@@ -105,7 +99,7 @@ class _Searches:
         from downstream_runs.engine.feature_setup import upstream_identity
         from downstream_runs.protocols.layers import LayerStore
 
-        self._run, self._corpus = run, corpus
+        self._run = run
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
@@ -122,37 +116,30 @@ class _Searches:
             atomic_write_text(path, json.dumps({"layers": self._fill()}) + "\n")
         return int(json.loads(path.read_text(encoding="utf-8"))["layers"])
 
-    def dev(self, layer: int) -> Path:
-        """The scores of a layer on dev."""
-        path = self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
-        if not path.exists():
-            plain = path.with_suffix("")
-            self._search(layer, DEV, plain)
-            # No time in the header: the same scores give the same file.
-            atomic_write_bytes(path, gzip.compress(plain.read_bytes(), mtime=0))
-        path.with_suffix("").unlink(missing_ok=True)
-        return path
+    def scores(self, layer: int, split: str) -> Path:
+        """The scores of a layer on dev, compressed, or those of the chosen layer on eval."""
+        from downstream_runs.protocols.search import Search
 
-    def eval(self, layer: int) -> Path:
-        """The scores of the chosen layer on eval."""
-        path = self._run.folder / BENCHMARK
-        if not path.exists():
-            self._search(layer, EVAL, path)
-        return path
-
-    def _search(self, layer: int, split: str, path: Path) -> None:
-        from downstream_runs.protocols.search import Search, in_order
-
-        layers = self._fill()
-        if layer >= layers:
-            raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
-        partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-        device = self._run.components.device
-        queries = [query.name for query in self._corpus.queries[split]]
-        documents = [document.name for document in self._corpus.documents]
-        found = Search(self.store, layer, split, device, partial).scores(self._run.bar)
-        stdlist.write(path, in_order(found, queries, documents))
-        partial.unlink(missing_ok=True)
+        kept = (
+            self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
+            if split == DEV
+            else self._run.folder / BENCHMARK
+        )
+        plain = kept.with_suffix("") if split == DEV else kept
+        if not kept.exists():
+            layers = self._fill()
+            if layer >= layers:
+                raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
+            partial = self._folder / f"{split}-{layer:02d}.partial.npy"
+            device = self._run.components.device
+            stdlist.write(plain, Search(self.store, layer, split, device, partial).scores(self._run.bar))
+            partial.unlink(missing_ok=True)
+            if plain != kept:
+                # No time in the header: the same scores give the same file.
+                atomic_write_bytes(kept, gzip.compress(plain.read_bytes(), mtime=0))
+        if plain != kept:
+            plain.unlink(missing_ok=True)
+        return kept
 
     def _fill(self) -> int:
         from downstream_runs.features.options import is_batch_free
@@ -201,15 +188,16 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
 def _values(corpus: Quesst14, split: str, path: Path) -> Values:
     """Scored as read from the file, with its 4 decimals: that is what the official tool gets."""
     system = stdlist.read(path)
-    return Values(
-        mtwv.score(corpus.truth[split], system.scores, system.accepted),
-        mtwv.score(corpus.searched(split), system.scores, system.accepted),
+    official, english = (
+        mtwv.score(truth, system.scores, system.accepted)
+        for truth in (corpus.truth[split], corpus.searched(split))
     )
+    return official, english
 
 
 def _best(dev: Sequence[Values]) -> int:
     """The layer with the highest MTWV on dev; of equal ones the first."""
-    return max(range(len(dev)), key=lambda layer: dev[layer].official.rate)
+    return max(range(len(dev)), key=lambda layer: dev[layer][0].rate)
 
 
 def _metrics(dev: Sequence[Values], chosen: Values, only: int | None) -> tuple[Metric, ...]:
@@ -221,12 +209,11 @@ def _metrics(dev: Sequence[Values], chosen: Values, only: int | None) -> tuple[M
     how = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
     if only is not None:
         how = f"layer {only}, as --layer says; no other was searched"
-    rows = (
-        (MTWV, EVAL, chosen.official),
-        (MTWV_ENGLISH, EVAL, chosen.english),
-        (MTWV, DEV, dev[best].official),
-        (MTWV_ENGLISH, DEV, dev[best].english),
-    )
+    rows = [
+        (spec, split, value)
+        for split, values in ((EVAL, chosen), (DEV, dev[best]))
+        for spec, value in zip((MTWV, MTWV_ENGLISH), values, strict=True)
+    ]
     return tuple(
         spec.measured(
             Score(spec.name, value.rate, {key: getattr(value, key) for key in COUNTED}),
@@ -246,7 +233,7 @@ def _write_layers(path: Path, dev: Sequence[Values], chosen: Values, only: int |
         *((DEV, layer, one) for layer, one in enumerate(dev)),
         (EVAL, _best(dev), chosen),
     ]:
-        official, english = values.official, values.english
+        official, english = values
         number = layer if only is None else only
         rows.append((split, number, official.rate, official.threshold, english.rate, english.threshold))
     atomic_write_csv(path, rows)

@@ -9,7 +9,7 @@ Source: s3prl 0.4.18, `downstream/quesst14_dtw/expert.py`.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Search:
     partial: Path
 
     def scores(self, bar: Callable[..., Any]) -> dict[str, dict[str, float]]:
-        """Query -> document -> normalised score, higher for a better match; in the order of the store.
+        """Query -> document -> normalised score, higher for a better match; in the order of the corpus.
 
         RunFailed if a score is not a finite number.
         """
@@ -65,10 +65,11 @@ class Search:
                 f"the first for query {query} in document {document}: one of the two has a frame of zeros, "
                 "or worse; check the upstream"
             )
-        normal = z_normalised(-costs)
+        rows = dict(zip(queries, z_normalised(-costs).tolist(), strict=True))
+        place = {document: column for column, document in enumerate(documents)}
         return {
-            query: dict(zip(documents, row.tolist(), strict=True))
-            for query, row in zip(queries, normal, strict=True)
+            query: {document: rows[query][place[document]] for document in self.store.names[DOCUMENTS]}
+            for query in self.store.names[self.split]
         }
 
     def _costs(self, queries: list[str], documents: list[str], bar: Callable[..., Any]) -> Floats:
@@ -161,10 +162,3 @@ def z_normalised(scores: Floats) -> Floats:
     deviation = np.maximum(scores.std(axis=1, keepdims=True), SMALLEST_DEVIATION)
     normal: Floats = (scores - scores.mean(axis=1, keepdims=True)) / deviation
     return normal
-
-
-def in_order(
-    scores: Mapping[str, Mapping[str, float]], queries: list[str], documents: list[str]
-) -> dict[str, dict[str, float]]:
-    """The same scores, with queries and documents in the order given."""
-    return {query: {document: scores[query][document] for document in documents} for query in queries}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from downstream_runs.corpora import voxceleb1_identification
+from downstream_runs.corpora import voxceleb1
 from downstream_runs.tasks import _labels
 from downstream_runs.tasks._described import task
 
@@ -14,4 +14,4 @@ def _speaker(name: str) -> str:
     return name.split("-")[0]
 
 
-TASK = task("sid", voxceleb1_identification.CORPUS, functools.partial(_labels.score, group=_speaker))
+TASK = task("sid", voxceleb1.CORPUS, functools.partial(_labels.score, group=_speaker))
