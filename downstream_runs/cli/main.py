@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "run tasks; so does UPSTREAM TASK alone",
     "plan": "what a command would do",
     "estimate": "hours and disk on this machine",
+    "inspect": "measure an upstream: shape, costs, what its features depend on",
     "list": "upstreams, tasks and the recipes of each task",
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",

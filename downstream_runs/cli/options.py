@@ -110,7 +110,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
     """How the upstream computes, and what that costs."""
     add = parser.add_argument
-    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    precisions = ("fp32", "bf16", "fp16")
+    add("--precision", default="fp32", choices=precisions, help="of the upstream (default: fp32)")
     add(
         "--quantize",
         choices=("int8",),

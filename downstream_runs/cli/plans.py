@@ -42,21 +42,22 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
     rows: list[Row] = []
-    told: set[str] = set()
+    notes: list[str] = []
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
-            rates = _rates(tasks.get(name), options)
+            rates = _rates(tasks.get(name), options, notes)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
-                rows.append(Row(plan_of(argparse.Namespace(**given), told), rates if len(rates) > 1 else ()))
-    for said in dict.fromkeys(note for row in rows for note in _notes(row)):
-        print(f"note: {said}", file=sys.stderr)
+                plan = _plan(argparse.Namespace(**given), notes)
+                rows.append(Row(plan, rates if len(rates) > 1 else ()))
+    for note in dict.fromkeys([*notes, *(departure for row in rows for departure in _departures(row))]):
+        print(f"note: {note}", file=sys.stderr)
     return tuple(rows)
 
 
-def _notes(row: Row) -> Iterator[str]:
+def _departures(row: Row) -> Iterator[str]:
     """Where a row departs from what was published for its upstream: other features, a poor learning rate."""
     from downstream_runs.recipes import rates
 
@@ -72,11 +73,11 @@ def _notes(row: Row) -> Iterator[str]:
             yield doubt
 
 
-def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPlan:
+def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
     """The run of one upstream, one task and the first seed, learning rates apart.
 
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
-    folders that cannot be used. told: the notes that were printed before, to which a new one is added.
+    folders that cannot be used. notes: what the user must be told of it is added to them.
     """
     from downstream_runs import recipes, tasks
     from downstream_runs.core.run import RunPlan, resolve_config
@@ -90,10 +91,7 @@ def plan_of(options: argparse.Namespace, told: set[str] | None = None) -> RunPla
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
-    if upstream.note and upstream.note not in (told or ()):
-        print(f"note: {upstream.note}", file=sys.stderr)
-        if told is not None:
-            told.add(upstream.note)
+    notes += [upstream.note] if upstream.note else []
     states, layer = states_of(options, upstream.name)
     plan = RunPlan(
         task=task,
@@ -185,14 +183,14 @@ def _data(task: TaskSpec, option: Path | None) -> Path:
     return root.path
 
 
-def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:
+def _rates(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> tuple[float, ...]:
     """The learning rates that --lr gives a task; empty for the recipe's own."""
     if options.lr is None:
         return ()
     if task.train_split is None:
         if options.task.strip().lower() != ALL:
             raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
-        print(f"note: {task.name} trains nothing: --lr does not touch it", file=sys.stderr)
+        notes.append(f"{task.name} trains nothing: --lr does not touch it")
         return ()
     several = options.lr == SWEEP or "," in options.lr
     if several and task.selection is None and not task.dev_splits:

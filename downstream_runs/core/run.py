@@ -27,7 +27,6 @@ from upstream_arm.published_states import STATES
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
-PRECISIONS = ("fp32", "bf16", "fp16")
 SOURCE_KEYS = ("source", "revision", "trust_remote_code")
 UNPINNED = ("settings", "weights", "source")
 """Keys of `plan.json` that tell of others: each is pinned by a hash."""
@@ -94,10 +93,6 @@ class RunPlan:
         return self.task.folds
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"precision {shown(self.precision)} is unknown, expected one of {', '.join(PRECISIONS)}"
-            )
         if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
             raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
         if not 0 <= self.seed <= LARGEST_SEED:

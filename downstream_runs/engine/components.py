@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
@@ -18,8 +20,6 @@ from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
-    import torch
-
     from downstream_runs.features.extractor import FeatureExtractor
     from downstream_runs.features.items import ItemCache
 
@@ -61,8 +61,6 @@ class Components:
 
     def features(self, wavs: list[Any]) -> list[torch.Tensor]:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
-        import torch
-
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
         placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
@@ -100,8 +98,6 @@ class Components:
         self, split: str, records: Any, step: int, batch_ids: list[int], total: int
     ) -> dict[str, float]:
         """Have s3prl's expert log what it recorded of so many batches in all; the scalars by its names."""
-        import torch
-
         log = ScalarLog()
         with torch.no_grad():
             self.downstream.log_records(
@@ -138,8 +134,6 @@ class Components:
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is the first CUDA device, else the CPU. UsageError if there is none."""
-    import torch
-
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -165,8 +159,6 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
 
 def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     """The upstream, its outputs checked, built from the plan's seed; and the device that it is on."""
-    import torch
-
     from downstream_runs.upstreams import sources
     from downstream_runs.upstreams.checked import CheckedUpstream
 
@@ -224,8 +216,6 @@ def attach(
 @contextlib.contextmanager
 def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
     """Where settings were changed by the user, they are what s3prl cannot build `what` from: UsageError."""
-    import torch
-
     try:
         yield
     except (UsageError, RunFailed, OSError, torch.OutOfMemoryError):

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from downstream_runs import bridge
 from downstream_runs.core.corpus import PreparedData
@@ -92,7 +91,7 @@ class Head:
 def build(
     task: TaskSpec,
     recipe: str,
-    upstream: nn.Module,
+    upstream: Any,
     device: torch.device,
     place: Path,
 ) -> Head:

@@ -7,7 +7,6 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
-from upstream_arm.published_states import STATES
+from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
+from downstream_runs.upstreams.efficiency import timed
 
-SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
 STEP_SECONDS = 8.0
@@ -74,7 +72,7 @@ class Measurement:
 
 
 def measure(
-    upstream: nn.Module,
+    upstream: CheckedUpstream,
     device: torch.device,
     tasks: Iterable[TaskSpec],
     recipe: str,
@@ -100,32 +98,17 @@ def measure(
     )
 
 
-def timed(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call, to its end on the device."""
-    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
-
-
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
-    def __init__(self, upstream: nn.Module, device: torch.device) -> None:
-        import torch
-
+    def __init__(self, upstream: CheckedUpstream, device: torch.device) -> None:
         self.upstream, self.device = upstream, device
         self._rates: dict[tuple[int, int], float] = {}
-        self.key = getattr(upstream, "states", STATES)
-        layer = getattr(upstream, "layer", None)
-        states = self._pass(1, SAMPLE_RATE)[self.key]
-        states = [states] if isinstance(states, torch.Tensor) else states
-        listed = list(states.values()) if isinstance(states, dict) else list(states)
+        with torch.no_grad():
+            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
         given: Any = getattr(upstream, "get_downsample_rates", None)
-        rate = given(self.key) if given else round(SAMPLE_RATE / listed[0].shape[1])
-        self.shape = Shape(len(listed) if layer is None else 1, listed[0].shape[-1], rate)
+        rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
+        self.shape = Shape(len(layers), layers[0].shape[-1], rate)
 
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""

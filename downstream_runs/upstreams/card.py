@@ -119,7 +119,7 @@ def _thorough(card: Card, probe: probes.Probe, attempts: _Attempts) -> Card:
         rtf=attempts.of("rtf", lambda: efficiency.real_time_factor(module)),
         peak_memory=attempts.of("peak_memory", lambda: efficiency.peak_memory(module)),
         machine=efficiency.machine(probe.device),
-        weights_sha256=weights_sha256(module),
+        weights_sha256=weights_sha256(module) if module.state_dict() else None,
         longer=attempts.of("longer", probe.longer) or (),
         parity=attempts.of("parity", probe.by_parity),
         refused={what: probe.refusal(wav) for what, wav in probes.hard_cases().items()},

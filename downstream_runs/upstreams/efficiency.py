@@ -6,6 +6,7 @@ of SECONDS of audio at batch size 1, on the device that the upstream is on.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +77,22 @@ def real_time_factor(module: nn.Module) -> float:
 
     device = device_of(module)
     wav = _noise(device)
-    took = []
-    for _ in range(CALLS + 1):
-        _wait(device)
-        began = time.perf_counter()
-        with torch.no_grad():
-            module.eval()([wav])
-        _wait(device)
-        took.append(time.perf_counter() - began)
+    module.eval()
+    with torch.no_grad():
+        took = [timed(lambda: module([wav]), device) for _ in range(CALLS + 1)]
     return statistics.median(took[1:]) / SECONDS
+
+
+def timed(function: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of one call, to its end on the device."""
+    import torch
+
+    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait()
+    began = time.perf_counter()
+    function()
+    wait()
+    return time.perf_counter() - began
 
 
 def peak_memory(module: nn.Module) -> int:
@@ -161,10 +170,3 @@ def _noise(device: torch.device) -> Tensor:
 
     generator = torch.Generator().manual_seed(0)
     return (0.1 * torch.randn(SECONDS * SAMPLE_RATE, generator=generator)).to(device)
-
-
-def _wait(device: torch.device) -> None:
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -82,6 +82,14 @@ def model(repository: str, commit: str, trust_remote_code: bool) -> ModelFiles:
     return model_files.find(_fetched(repository, commit), where, trust_remote_code, code_fetched)
 
 
+def file(repository: str, commit: str, name: str) -> Path | None:
+    """One file of a model, from the cache or fetched; None if the model has none. UsageError as `model`."""
+    try:
+        return _cached(repository, commit)(name)
+    except _Unknown:
+        return _fetched(repository, commit)(name)
+
+
 def text(repository: str, revision: str | None) -> str:
     """How a model is written on the command line."""
     return f"hf:{repository}" + (f"@{revision}" if revision else "")

@@ -123,9 +123,11 @@ def test_a_measurement_of_a_toy_upstream(
     import torch
     import toy
 
+    from downstream_runs.upstreams.checked import CheckedUpstream
+
     toy.register()
     monkeypatch.chdir(tmp_path)
-    built = (toy.Toy(), torch.device("cpu"), "toy [untrained]")
+    built = (CheckedUpstream(toy.Toy(), "toy"), torch.device("cpu"), "toy [untrained]")
     monkeypatch.setattr(estimate, "built_upstream", lambda options, task: built)
     assert cli.main(["estimate", "toy", "ks,qbe", "--device", "cpu"]) == 0
     said = capsys.readouterr().out

@@ -161,14 +161,17 @@ def test_the_chosen_states_alone_must_fit(corpus: Path, tmp_path: Path) -> None:
     assert "features are last_hidden_state, not the weighted sum over all hidden_states" in result.deviations
 
 
-def test_a_run_of_another_choice_is_not_continued(corpus: Path, tmp_path: Path) -> None:
-    one, other = (plan(corpus, tmp_path, (STATES, layer)) for layer in (None, 1))
+@pytest.mark.parametrize("layers", [(None, 1), (1, None)])
+def test_a_run_of_another_choice_is_not_continued(
+    layers: tuple[int | None, int | None], corpus: Path, tmp_path: Path
+) -> None:
+    one, other = (plan(corpus, tmp_path, (STATES, layer)) for layer in layers)
     run(one)
     run_dir(one).rename(run_dir(other))
     with pytest.raises(UsageError, match="holds a run with other layer, and two runs are never mixed"):
         engine.run(other)
     written = results.read(run_dir(other) / "result.json")
-    assert (written.states, written.layer) == (STATES, None)
+    assert (written.states, written.layer) == (STATES, layers[0])
 
 
 @pytest.mark.parametrize(
