@@ -152,6 +152,7 @@ def _upstream(run: TrainedRun) -> dict[str, Any]:
         layer=plan.layer,
         quantize=upstream.quantized,
         efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
+        card=run.card,
     )
 
 
