@@ -342,7 +342,11 @@ class TestPlugin:
         assert sources.build(plan).linear.out_features == 8
         helper = tmp_path / "site" / "plugged_helper.py"
         helper.write_text(helper.read_text() + "changed = True\n")
-        assert plan_of("plugged", tmp_path / "runs").revision != plan.revision
+        changed = plan_of("plugged", tmp_path / "runs").revision
+        about = tmp_path / "site" / "plugged_package-1.0.dist-info" / "METADATA"
+        about.write_text(about.read_text().replace("Version: 1.0", "Version: 1.1"))
+        released = plan_of("plugged", tmp_path / "runs").revision
+        assert len({plan.revision, changed, released}) == 3
 
     def test_that_cannot_be_imported(self, tmp_path: Path) -> None:
         (tmp_path / "site" / "plugged_package.py").write_text("import nothing_of_that_name")
