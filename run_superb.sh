@@ -228,13 +228,14 @@ install_own() {
     fi
 }
 
-# Set `python`. $1: run, test, distill, small for the commands that need no torch, or light for those that need no
+# Set `python`. $1: run, hf, test, distill, small for the commands that need no torch, or light for those that need no
 # package at all: nothing is installed for those.
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
     if [[ $1 == small ]]; then wanted=("${small_packages[@]}"); fi
     if [[ $1 == 'test' ]]; then wanted+=(pytest hypothesis) extras=demo,dev; fi
     if [[ $1 == distill ]]; then wanted+=(transformers) extras=demo,distill; fi
+    if [[ $1 == hf ]]; then wanted+=(transformers) extras=demo,hf; fi
     if [[ -n ${SUPERB_PYTHON:-} ]]; then
         python=$(command -v -- "$SUPERB_PYTHON") ||
             fail 2 "SUPERB_PYTHON is $SUPERB_PYTHON, which is no Python that can be run: set it to one or unset it."
@@ -274,6 +275,10 @@ case ${1:-} in
     distill) mode=distill ;;
     *) (($# > 1)) || mode=light ;; # a run is two words: one alone is mistyped, and nothing is installed to say so
 esac
+# A model of the hub or in a folder is read by transformers.
+upstream=${1:-}
+case $upstream in run | estimate | inspect) upstream=${2:-} ;; esac
+case $mode,$upstream in run,hf:* | run,*,hf:* | run,/* | run,*,/* | run,./* | run,*,./* | run,../* | run,*,../*) mode=hf ;; esac
 for argument in "$@"; do
     case $argument in
         -h | --help) [[ $mode == 'test' ]] || mode=light ;;

@@ -16,12 +16,15 @@ def main(task: str, recipe: str, upstream: str, place: str, device: str) -> int:
     import torch
 
     from downstream_runs import tasks
+    from downstream_runs.engine.optimization import make_optimizer
     from downstream_runs.estimate import heads
 
     torch.manual_seed(heads.SEED)
     model = getattr(hub, upstream)().to(device).eval()
     target = torch.device(device)
-    head = heads.build(tasks.get(task), recipe, model, target, Path(place), summed=True, specaug=False)
+    head = heads.build(tasks.get(task), recipe, model, target, Path(place))
+    head.specaug = None
+    head.optimizer = make_optimizer([head.parts.downstream], head.config)
     rate, width = model.get_downsample_rates("hidden_states"), head.parts.downstream.upstream_dim
     batches = head.batches()
     longest = max(len(wav) for wavs, _ in (next(batches) for _ in range(heads.BATCHES_KEPT)) for wav in wavs)

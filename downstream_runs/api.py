@@ -64,14 +64,19 @@ def evaluate(
     recipe: str | None = None,
     out: str | os.PathLike[str] = "runs",
     ckpt: str | os.PathLike[str] | None = None,
+    trust_remote_code: bool = False,
     seed: int | None = None,
+    batching: str | None = None,
+    states: str | None = None,
+    layer: int | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
 ) -> Results:
     """Train and score tasks on a frozen upstream, or go on with what is there; progress goes to stderr.
 
-    upstream: a name, as `./run_superb.sh list` shows them, or a module in the way of s3prl's upstreams:
+    upstream: a name, as `./run_superb.sh list` shows them, another source as on the command line
+        (`hf:ORG/NAME`, `./folder`, `py:FILE.py:NAME`), or a module in the way of s3prl's upstreams:
         called with a list of waveforms `[sample]` at 16 kHz it gives `{"hidden_states": [tensor [batch,
         frame, feature], ...]}`, and `get_downsample_rates(key)` is the number of samples a frame. A module
         is not changed, but is moved to the device. Set `untrained = True` on it if its weights are random.
@@ -82,6 +87,10 @@ def evaluate(
         recipe of your own, `mine.yaml`.
     out: the folder that runs go to. A run that is there is continued, and not done twice.
     ckpt: the weights' file of a named upstream that takes one.
+    trust_remote_code: run the code that a model of transformers brings with it.
+    batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
+        s3prl does, the default of upstreams that are not this project's.
+    states, layer: what of the upstream's output is used, as `--states` and `--layer` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -99,7 +108,8 @@ def evaluate(
     """
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
-    named |= {"seed": seed, "device": None if device == "auto" else device}
+    named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
+    named |= {"states": states, "layer": layer, "trust-remote-code": trust_remote_code or None}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]

@@ -38,7 +38,7 @@ def _report(options: argparse.Namespace) -> int:
     from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
-    paths, collection = build.write(places, options.to, whole=options.whole)
+    paths, collection = build.write(places, options.to, whole=options.whole, costs=options.efficiency)
     print(build.summary(paths, collection, options.to))
     return _told(collection.notes, collection.problems)
 
@@ -79,12 +79,13 @@ def _table(options: argparse.Namespace) -> int:
     tasks = f" for {', '.join(options.task)}" if options.task else ""
     none = f"No results of ours{tasks} were found in {places}: {store.MAKE_ONE} makes one."
     if options.format == "csv":
-        print(paper.as_csv(ours, asked), end="")
+        print(paper.as_csv(ours, asked, options.efficiency), end="")
         remark = blocks.warning(ours) if ours else none
         if remark:
             print(remark, file=sys.stderr)
     else:
-        print(render.to_markdown(paper.table1(ours, asked, runs=True)), end="" if ours else f"\n{none}\n")
+        table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
+        print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
     return _told(collection.notes, collection.problems)
 
 
@@ -142,6 +143,9 @@ def _parser() -> Parser:
     made["score"].add_argument("rows", type=Path, metavar="ROWS.csv", help=columns)
     example = 'for example armhubert "HuBERT BASE"'
     made["compare"].add_argument("system", nargs="+", metavar="SYSTEM", help=example)
+    told = "also MACs, and real-time factor and peak memory where a run measured its upstream (--efficiency)"
+    for name in ("table", "paper", "build"):
+        made[name].add_argument("--efficiency", action="store_true", help=told)
     where = "where our results are; may be given again (default: runs/)"
     made["compare"].add_argument("--runs", action="append", type=Path, metavar="FOLDER", help=where)
     for name, formats in (("table", ("markdown", "csv")), ("compare", ("markdown", "latex", "csv"))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections import Counter
@@ -28,18 +29,20 @@ SHOWN = 4
 _KINDS = {".md": "Markdown", ".tex": "LaTeX", ".csv": "CSV", ".svg": "SVG", ".png": "PNG"}
 
 
-def write(places: Sequence[Path], out: Path, *, whole: bool) -> tuple[list[Path], Collection]:
+def write(
+    places: Sequence[Path], out: Path, *, whole: bool, costs: bool = False
+) -> tuple[list[Path], Collection]:
     """Write Tables 1 to 4, or the `whole` report; returns the files and what was found.
 
-    Equal inputs give equal bytes.
+    costs: with what the upstreams cost. Equal inputs give equal bytes.
     """
     collection = gather(places)
     ours = collection.systems
     around, testable, problems = _measured(ours)
     collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
-    tables = paper.tables(ours)
+    tables = paper.tables(ours, costs)
     if whole:
-        tables += [overview.systems(ours, around), overview.leaderboard()]
+        tables += [overview.systems(ours, around, costs), overview.leaderboard()]
         own = (overview.selection(ours), overview.runs(ours, around), _tests(testable))
         tables += [table for table in own if table is not None]
     contents = {
@@ -105,29 +108,22 @@ def write_all(folder: Path, contents: Mapping[str, bytes], *, prune: bool) -> No
 
     An unchanged file is left alone. Raises ReportError for what cannot be written.
     """
-    for name, content in contents.items():
-        _write(folder / name, content)
+    earlier: object = []
     if prune:
-        for name in _earlier(folder):
-            if name not in contents and (folder / name).resolve().is_relative_to(folder.resolve()):
-                (folder / name).unlink(missing_ok=True)
-        _write(folder / MANIFEST, (json.dumps(sorted(contents), indent=1) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        if not path.is_file() or path.read_bytes() != content:
-            atomic_write_bytes(path, content)
-    except OSError as error:
-        raise ReportError(
-            f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
-            "another with --to"
-        ) from None
-
-
-def _earlier(folder: Path) -> list[str]:
-    try:
-        names = json.loads(read_text(folder / MANIFEST))
-    except (OSError, ValueError, RecursionError):
-        return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            earlier = json.loads(read_text(folder / MANIFEST))
+        contents = {**contents, MANIFEST: (json.dumps(sorted(contents), indent=1) + "\n").encode()}
+    for name, content in contents.items():
+        path = folder / name
+        try:
+            if not path.is_file() or path.read_bytes() != content:
+                atomic_write_bytes(path, content)
+        except OSError as error:
+            raise ReportError(
+                f"{path} cannot be written ({error.strerror}), a folder for the report was expected; name "
+                "another with --to"
+            ) from None
+    for name in earlier if isinstance(earlier, list) else []:
+        gone = isinstance(name, str) and name not in contents
+        if gone and (folder / name).resolve().is_relative_to(folder.resolve()):
+            (folder / name).unlink(missing_ok=True)

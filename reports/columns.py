@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
+
+#: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.
+QBE_X100 = "qbe_mtwv_x100"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,15 @@ class Column:
     def name(self) -> str:
         """The header without its arrow: "PR PER"."""
         return self.header[:-2]
+
+    def source(self, names: Collection[str]) -> tuple[str, int]:
+        """Where rows with columns of these names have the value, and what makes it percent.
+
+        QbE's MTWV stands there as a fraction or, under another name, times 100.
+        """
+        if self.key == "qbe_mtwv" and QBE_X100 in names:
+            return QBE_X100, 1
+        return self.key, 1 if self.unit == "percent" else 100
 
     def in_unit(self, percent: float) -> float:
         """A value given in percent, in this column's unit."""

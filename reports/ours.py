@@ -13,6 +13,7 @@ from reports import published, scores, store
 from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
 from reports.systems import OURS, Profile, System
 from reports.table import Cell, number
+from upstream_arm.published_states import in_words
 
 SHORTENED = "shortened"
 #: Behind a number whose split, selection or scorer is not the protocol's; behind an official number beside
@@ -178,7 +179,9 @@ def _details(result: Result) -> dict[str, str]:
         "recipe": result.recipe,
         "seed": str(result.seed),
         "checkpoint": (result.upstream_checkpoint_sha256 or "none")[:12],
+        "revision": (result.upstream_revision or "none")[:12],
         "switches": json.dumps(result.upstream_switches, sort_keys=True),
+        "features": in_words(result.states, result.layer),
     }
 
 

@@ -49,8 +49,8 @@ def _numeric(table: Table, blocks: Sequence[Block]) -> list[bool]:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    around = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}[cell.emphasis]
-    return f"{around.format(_plain(cell.text))} {cell.marks}".rstrip()
+    around = {"best": "**", "second": "<u>", "": ""}[cell.emphasis]
+    return f"{around}{_plain(cell.text)}{around.replace('<', '</')} {cell.marks}".rstrip()
 
 
 def _plain(text: str) -> str:

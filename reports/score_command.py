@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import published, scores
-from reports.columns import BY_KEY, COLUMNS
+from reports.columns import BY_KEY, COLUMNS, QBE_X100
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import csv_text
 from upstream_arm.common.words import near
 
-METRICS = (*BY_KEY, published.QBE_X100)
+METRICS = (*BY_KEY, QBE_X100)
 #: Columns of a rows file that are no metric.
 OTHERS = ("model", "distilled_on", "params_m", "macs_g", "source")
 #: Accuracies in percent that chance alone exceeds by far (12, 31 and 4 classes).
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], lis
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReportError(f"{path} cannot be read ({reason}), a CSV file in UTF-8 was expected") from None
-    once = len(set(header)) == len(header) and not {"qbe_mtwv", published.QBE_X100} <= set(header)
+    once = len(set(header)) == len(header) and not {"qbe_mtwv", QBE_X100} <= set(header)
     if "model" not in header or not set(METRICS) & set(header) or not once:
         raise ReportError(
             f"{path} has the columns {', '.join(header) or '(none)'}; 'model' and some of "
@@ -75,9 +75,7 @@ def _values(where: str, row: dict[str, str]) -> dict[str, float]:
         )
     values = {}
     for column in COLUMNS:
-        name, factor = column.key, 1.0 if column.unit == "percent" else 100.0
-        if column.key == "qbe_mtwv" and published.QBE_X100 in row:
-            name, factor = published.QBE_X100, 1.0
+        name, factor = column.source(row)
         text = (row.get(name) or "").strip()
         if not text:
             continue

@@ -352,6 +352,24 @@ def test_distill_adds_its_extra_and_keeps_the_others(shell: Shell) -> None:
     assert shell.installs() == before, "one after another installs what is there"
 
 
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (("hf:org/name", "ks"), True),
+        (("fbank,hf:org/name@v1", "ks"), True),
+        (("./model", "ks"), True),
+        (("fbank,/models/w", "ks"), True),
+        (("estimate", "hf:org/name"), True),
+        (("py:./mine.py:make", "ks"), False),
+        (("fetch", "hf:org/name"), False),
+        (("fbank", "ks", "--out", "./runs"), False),
+    ],
+)
+def test_a_model_of_transformers_adds_its_extra(shell: Shell, words: tuple[str, ...], needed: bool) -> None:
+    assert shell.run(*words)[0] == 0
+    assert shell.installs()[-1].endswith("[demo,hf]" if needed else "[demo]")
+
+
 def test_a_failed_installation_is_not_taken_for_good(shell: Shell) -> None:
     code, out, err = shell.run("fbank", "asr", PIP="bad")
     assert (code, out) == (1, "")

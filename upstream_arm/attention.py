@@ -36,6 +36,7 @@ class AttentionMap:
     weights: Tensor | None = None  # after softmax and before dropout, [batch, head, frame, frame]
     queries: Tensor | None = None  # scaled, [batch, head, frame, head width], where there is no map
     keys: Tensor | None = None  # of the same shape
+    bias: Tensor | None = None  # instead of all these, WavLM's by position, [head, frame, frame]
 
 
 class Attention(nn.Module):
@@ -43,17 +44,18 @@ class Attention(nn.Module):
 
     def __init__(self, config: StudentConfig, computes_map: bool) -> None:
         super().__init__()
-        width = config.embed_dim
+        width, inner = config.embed_dim, config.attention_width
         self.heads = config.heads
         self.computes_map = computes_map
         self.softmaxes_twice = config.reuse_softmax == "double"
         self.mixes_heads = config.batching == "released"
         self.dropout = config.attention_dropout
         if computes_map:
-            self.k_proj = nn.Linear(width, width)
-            self.q_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+            self.k_proj = nn.Linear(width, inner)
+            self.q_proj = nn.Linear(width, inner)
+        self.v_proj = nn.Linear(width, inner)
+        self.out_proj = nn.Linear(inner, width)
+        self.scale = (inner // config.heads) ** -0.5
 
     def forward(
         self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
@@ -65,7 +67,7 @@ class Attention(nn.Module):
         """
         values = self._split(self.v_proj(x))
         if self.computes_map:
-            queries = self._split(self.q_proj(x) * (x.shape[2] // self.heads) ** -0.5)
+            queries = self._split(self.q_proj(x) * self.scale)
             shared = AttentionMap(queries=queries, keys=self._split(self.k_proj(x)))
         assert shared is not None, "the first layer computes its map; StudentConfig checks it"
         if explicit:
@@ -83,8 +85,7 @@ class Attention(nn.Module):
                 dropout_p=self.dropout if self.training else 0.0,
                 scale=1.0,
             )
-        merged = attended.transpose(1, 2).reshape(x.shape)
-        return self.out_proj(merged), shared
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), shared
 
     def _split(self, x: Tensor) -> Tensor:
         """[batch, frame, width] to [batch, head, frame, head width]."""

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm import families
+from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.common.files import atomic_path
+from upstream_arm.common.reading import open_regular
 from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.config_yaml import from_authors, load_yaml
 from upstream_arm.names import SWITCHES
@@ -83,8 +85,8 @@ def read(path: Path | str) -> Checkpoint:
     not finite numbers.
     """
     path = Path(path)
-    content, config, remarks, labels = _safetensors(path) if _is_safetensors(path) else _torch_file(path)
-    state = {key: _float32(tensor, key, path) for key, tensor in _student_weights(content, path).items()}
+    content, config, remarks, labels = _safetensors(path) if is_safetensors(path) else _torch_file(path)
+    state = student_weights(content, path)
     return Checkpoint(path, MappingProxyType(state), config, MappingProxyType(remarks), labels)
 
 
@@ -132,53 +134,62 @@ def choose_config(
         )
     given = model_config if isinstance(model_config, StudentConfig) else load_yaml(model_config)
     label = "the given configuration" if isinstance(model_config, StudentConfig) else str(model_config)
-    for field in dataclasses.fields(StudentConfig) if carried is not None else ():
+    if carried is not None:
+        check_agreement(carried, given, label, checkpoint.path)
+    return given
+
+
+def check_agreement(carried: StudentConfig, given: StudentConfig, label: str, path: Path) -> None:
+    """UpstreamError if a configuration, called `label`, describes another model than the file's own."""
+    for field in dataclasses.fields(carried):
         own, other = getattr(carried, field.name), getattr(given, field.name)
         # Any depth will do for an unfolded student, and only for one.
         free = field.name in _FREE_FIELDS and (own is None) == (other is None)
         if not free and own != other:
             raise UpstreamError(
-                f"{checkpoint.path} was made with {field.name} {own!r}, but {label} says {other!r}; "
+                f"{path} was made with {field.name} {own!r}, but {label} says {other!r}; "
                 "give the yaml of this checkpoint, or none, to use its own"
             )
-    return given
 
 
-def _is_safetensors(path: Path) -> bool:
+def is_safetensors(path: Path) -> bool:
     """Whether a file is safetensors; if not it may be torch's. UpstreamError if it can be neither."""
-    if not path.exists():
-        raise UpstreamError(f"{path} does not exist, expected a student's checkpoint; check the path")
-    if not path.is_file():
-        raise UpstreamError(f"{path} is not a file, expected a student's checkpoint; give the file itself")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
     except OSError as error:
-        raise UpstreamError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+        raise UpstreamError(
+            f"{path} cannot be read ({error.strerror}), expected a student's checkpoint; check the path"
+        ) from None
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
-    if len(head) > 8 and head[8:9] == b"{":
+    if head[8:9] == b"{":
         return True
-    if not head:
-        raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
-    what, advice = f"not a checkpoint (it begins with {head[:16]!r})", "give the right file"
+    what = f"no checkpoint (it begins with {head[:16]!r})"
     if head.startswith(b"version https://git-lfs"):
-        what, advice = "a git-lfs pointer", "run 'git lfs pull', or download what it points to"
+        what = "a git-lfs pointer and not what it points to"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        what, advice = "a web page", "download the file itself, not the page that shows it"
-    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; {advice}")
+        what = "a web page"
+    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; download the file itself")
 
 
 _Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], tuple[str, ...]]
 
 
-def _torch_file(path: Path) -> _Content:
-    """Weights by name, the configuration in the authors' Lightning files, the file's remarks and labels."""
+def read_content(path: Path) -> Mapping[Any, Any]:
+    """What a torch file holds by name; UpstreamError if it does not, or asks for code to be run."""
     content = read_torch(path)
     if not isinstance(content, Mapping) or not content:
         raise UpstreamError(
             f"{path} holds no weights by name, expected a student's checkpoint; give another file"
         )
+    return content
+
+
+def _torch_file(path: Path) -> _Content:
+    """Weights by name, the configuration in the authors' Lightning files, the file's remarks and labels."""
+    content = read_content(path)
+    families.refuse_other(content, path)
     lightning = "state_dict" in content
     state = content["state_dict"] if lightning else content
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
@@ -189,14 +200,18 @@ def _torch_file(path: Path) -> _Content:
     if not lightning:
         return state, None, {}, ()
     remarks = {str(key): value for key, value in content.items() if isinstance(value, (str, int))}
-    block: Any = content.get("hyper_parameters")
-    for key in ("cfg", "distiller"):  # their whole training yaml
-        block = block.get(key) if isinstance(block, Mapping) else None
-    try:
-        config = from_authors(block) if isinstance(block, Mapping) else None
-    except UpstreamError as error:
-        raise UpstreamError(f"{path}: {error}") from None
+    block = training_settings(content)
+    with about(path):
+        config = from_authors(block) if block is not None else None
     return state, config, remarks, ()
+
+
+def training_settings(content: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    """The `distiller` block of the training yaml that the authors' Lightning files hold; None without one."""
+    block: Any = content.get("hyper_parameters")
+    for key in ("cfg", "distiller"):
+        block = block.get(key) if isinstance(block, Mapping) else None
+    return block if isinstance(block, Mapping) else None
 
 
 def _safetensors(path: Path) -> _Content:
@@ -212,32 +227,32 @@ def _safetensors(path: Path) -> _Content:
         raise damaged(path, f"its labels are {labels!r}")
     if FORMAT_KEY not in metadata:
         return state, None, metadata, tuple(labels)
-    if metadata[FORMAT_KEY] != FORMAT:
-        raise UpstreamError(
-            f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; update this package"
-        )
     try:
+        if metadata[FORMAT_KEY] != FORMAT:
+            raise ValueError(f"student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}")
         return state, from_mapping(json.loads(metadata[CONFIG_KEY])), metadata, tuple(labels)
     except (KeyError, TypeError, ValueError) as error:
-        raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
+        raise UpstreamError(
+            f"{path} has no readable configuration ({error}); convert it again with this version"
+        ) from None
 
 
-def _student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    """The student's tensors by its own names, without a teacher's and without prefixes."""
+def student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The student's weights as float32, by its own names, without a teacher's and without prefixes.
+
+    UpstreamError if there are none, or one is not finite numbers.
+    """
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
         tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
     if any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
-        tensors = {
-            key.removeprefix(STUDENT_PREFIX): value
-            for key, value in tensors.items()
-            if key.startswith(STUDENT_PREFIX)
-        }
-        if not tensors:
+        own = {key: value for key, value in tensors.items() if key.startswith(STUDENT_PREFIX)}
+        if not own:
             raise UpstreamError(
                 f"{path} holds only a teacher's weights, expected a student's; give another file"
             )
-    return tensors
+        tensors = {key.removeprefix(STUDENT_PREFIX): value for key, value in own.items()}
+    return {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
 
 
 def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
@@ -263,10 +278,11 @@ def _float32(tensor: Tensor, key: str, path: Path) -> Tensor:
 def expected_shapes(config: StudentConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of a student; no memory is taken for them."""
     with torch.device("meta"):
-        return _shapes(Student(config).state_dict())
+        return shapes(Student(config).state_dict())
 
 
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight."""
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
@@ -275,7 +291,7 @@ def nearest_preset(state: Mapping[str, Tensor]) -> tuple[str, int]:
 
     Presets of one shape (S models of several teachers and corpora) cannot be told apart; the first is named.
     """
-    own = set(_shapes(state).items())
+    own = set(shapes(state).items())
     # Missing, surplus and misshaped weights count alike, a misshaped one twice.
     distances = {name: len(own ^ set(expected_shapes(PRESETS[name]).items())) for name in PRESETS}
     name = min(distances, key=lambda preset: distances[preset])
@@ -287,29 +303,22 @@ def check_fit(state: Mapping[str, Tensor], config: StudentConfig, path: Path) ->
 
     UpstreamError names the first missing, surplus and misshaped weights and the preset that fits.
     """
-    expected, own = expected_shapes(config), _shapes(state)
-    problems = {
-        "missing": [key for key in expected if key not in own],
-        "unexpected": [key for key in own if key not in expected],
-        "misshaped": [
-            f"{key} is {own[key]}, expected {shape}"
-            for key, shape in expected.items()
-            if own.get(key, shape) != shape
-        ],
-    }
-    if not any(problems.values()):
+    told = misfit(shapes(state), expected_shapes(config))
+    if told is None:
         return
     name, differing = nearest_preset(state)
-    advice = f"they fit the preset {name}, so give its training yaml or choose {name}"
-    if differing:
-        advice = (
-            f"no preset fits either (nearest is {name}, {differing} differences), so give the training yaml "
-            "that the checkpoint was made with"
-        )
-    told = "; ".join(f"{label} {_first(items)}" for label, items in problems.items() if items)
-    raise UpstreamError(f"the weights of {path} do not fit the student's configuration: {told}; {advice}")
+    raise UpstreamError(
+        f"the weights of {path} do not fit the student's configuration: {told}; give the training yaml that "
+        f"the checkpoint was made with (the preset {name} has {differing} differences)"
+    )
 
 
-def _first(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if items[_SHOWN:] else ""
-    return ", ".join(items[:_SHOWN]) + more
+def misfit(own: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The first missing, surplus and misshaped weights in words; None if they are the expected ones."""
+    wrong = [
+        f"{key} is {own.get(key, 'missing')}, expected {expected.get(key, 'none')}"
+        for key in {**expected, **own}
+        if own.get(key) != expected.get(key)
+    ]
+    more = f" and {len(wrong) - _SHOWN} more" if wrong[_SHOWN:] else ""
+    return f"{', '.join(wrong[:_SHOWN])}{more}" if wrong else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import shown
@@ -66,7 +66,13 @@ class StudentConfig:
     repeats: int | None = None  # None for the paper's students, whose layers have weights of their own
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_values(self)
+        _check_fit(self)
+
+    @property
+    def attention_width(self) -> int:
+        """Width of queries, keys and values, all heads side by side."""
+        return self.embed_dim
 
     @property
     def layers(self) -> int:
@@ -89,24 +95,20 @@ class StudentConfig:
 
         UpstreamError for an unknown switch or value, and for `repeats` of a student that is not unfolded.
         """
-        unknown = sorted(set(switches) - set(SWITCHES))
-        if unknown:
-            raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(SWITCHES)}")
-        changes = {
-            name: value for name, value in switches.items() if value not in (None, SWITCHES["repeats"][0])
-        }
-        if "repeats" in changes:
-            if self.repeats is None:
-                raise UpstreamError(
-                    "the switch repeats is for unfolded students, and this one's layers have weights of "
-                    "their own; leave it out"
-                )
-            if str(changes["repeats"]) not in SWITCHES["repeats"]:
-                raise UpstreamError(
-                    f"repeats is {changes['repeats']!r}, expected {SWITCHES['repeats'][1]} to "
-                    f"{SWITCHES['repeats'][-1]}; correct it"
-                )
-            changes["repeats"] = int(str(changes["repeats"]))
+        changes: dict[str, Any] = {}
+        for name, value in switches.items():
+            if name not in SWITCHES:
+                raise UpstreamError(f"there is no switch {name!r}, expected {' or '.join(SWITCHES)}")
+            if value is not None and str(value) not in SWITCHES[name]:
+                known = ", ".join(SWITCHES[name])
+                raise UpstreamError(f"the switch {name} is {value!r}, expected one of {known}; correct it")
+            if value not in (None, SWITCHES["repeats"][0]):
+                changes[name] = int(value) if name == "repeats" else value
+        if "repeats" in changes and self.repeats is None:
+            raise UpstreamError(
+                "the switch repeats is for unfolded students, and this one's layers have weights of their "
+                "own; leave it out"
+            )
         return self.replace(**changes)
 
     def replace(self, **changes: Any) -> StudentConfig:
@@ -130,40 +132,54 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _check(config: StudentConfig) -> None:
-    def refuse(name: str, expected: str) -> None:
-        value = getattr(config, name)
-        raise UpstreamError(
-            f"{name} is {value!r}, expected {expected}; correct it in the model's configuration"
-        )
+def refuse(config: StudentConfig, name: str, expected: str) -> NoReturn:
+    """Raise UpstreamError for the value of a field."""
+    value = shown(getattr(config, name))
+    raise UpstreamError(f"{name} is {value}, expected {expected}; correct it in the model's configuration")
 
+
+def check_count(config: StudentConfig, name: str) -> None:
+    """UpstreamError if a field is no positive whole number."""
+    if not _is_count(getattr(config, name)):
+        refuse(config, name, "a positive whole number")
+
+
+def check_values(config: StudentConfig) -> None:
+    """UpstreamError for a value that no encoder can have, whatever its other ones are."""
     for name in ("embed_dim", "ffn_dim", "heads", "conv_pos", "conv_pos_groups"):
-        if not _is_count(getattr(config, name)):
-            refuse(name, "a positive whole number")
+        check_count(config, name)
     for name in ("projection_dim", "repeats"):
         if getattr(config, name) is not None and not _is_count(getattr(config, name)):
-            refuse(name, "a positive whole number or nothing")
+            refuse(config, name, "a positive whole number or nothing")
     for name in ("dropout", "attention_dropout", "activation_dropout", "dropout_input"):
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            refuse(name, "a number from 0 up to 1")
+            refuse(config, name, "a number from 0 up to 1")
     for name in ("reuse_softmax", "batching"):
         if getattr(config, name) not in SWITCHES[name]:
-            refuse(name, " or ".join(SWITCHES[name]))
-    for name in ("heads", "conv_pos_groups"):
-        if config.embed_dim % getattr(config, name):
-            refuse("embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+            refuse(config, name, " or ".join(SWITCHES[name]))
     if not isinstance(config.layer_grad_scale, bool):
-        refuse("layer_grad_scale", "true or false")
+        refuse(config, "layer_grad_scale", "true or false")
     triples = all(len(layer) == 3 and all(map(_is_count, layer)) for layer in config.conv_layers)
     if not config.conv_layers or not triples:
-        refuse("conv_layers", "triples of positive numbers (out channels, kernel, stride)")
-    if config.conv_layers[-1][0] != config.embed_dim:
-        refuse("embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
+        refuse(config, "conv_layers", "triples of positive numbers (out channels, kernel, stride)")
+    check_divisible(config, "conv_pos_groups")
     if not config.reuse_pattern or any(not isinstance(entry, bool) for entry in config.reuse_pattern):
-        refuse("reuse_pattern", "a list of true and false, one a block")
+        refuse(config, "reuse_pattern", "a list of true and false, one a block")
     if not config.reuse_pattern[0]:
-        refuse("reuse_pattern", "true first: no layer before the first computes a map to reuse")
+        refuse(config, "reuse_pattern", "true first: no layer before the first computes a map to reuse")
+
+
+def check_divisible(config: StudentConfig, name: str) -> None:
+    """UpstreamError if the encoder's width cannot be divided into so many heads or groups."""
+    if config.embed_dim % getattr(config, name):
+        refuse(config, "embed_dim", f"a width that is divisible by {name} {getattr(config, name)}")
+
+
+def _check_fit(config: StudentConfig) -> None:
+    check_divisible(config, "heads")
+    if config.conv_layers[-1][0] != config.embed_dim:
+        refuse(config, "embed_dim", f"{config.conv_layers[-1][0]}, the channels of the last convolution")
 
 
 def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool, ...]:
@@ -186,18 +202,9 @@ def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool
 
 def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     """Read our own form, as `to_mapping` writes it; UpstreamError for unknown, missing or wrong keys."""
-    fields = {field.name: field for field in dataclasses.fields(StudentConfig)}
-    unknown = sorted(set(mapping) - set(fields))
-    if unknown:
-        raise UpstreamError(
-            f"the student's configuration has the unknown key {unknown[0]!r}, expected only "
-            f"{', '.join(fields)}; remove or correct it"
-        )
-    missing = [
-        name for name, field in fields.items() if name not in mapping and field.default is dataclasses.MISSING
-    ]
-    if missing:
-        raise UpstreamError(f"the student's configuration lacks the key {missing[0]!r}; add it")
+    fields = dataclasses.fields(StudentConfig)
+    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
+    check_keys(mapping, [field.name for field in fields], needed, "the student's configuration")
     values = dict(mapping)
     values["conv_layers"] = read_conv_layers(values["conv_layers"], "conv_layers")
     pattern = values["reuse_pattern"]
@@ -205,6 +212,16 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
         raise UpstreamError(f"reuse_pattern is {pattern!r}, expected a name or a list; correct it")
     values["reuse_pattern"] = reuse_pattern(pattern)
     return StudentConfig(**values)
+
+
+def check_keys(block: Mapping[str, Any], known: Collection[str], needed: Iterable[str], what: str) -> None:
+    """UpstreamError for a key of `block` that is not known, or one that it needs and lacks."""
+    unknown = sorted(str(key) for key in block if key not in known)
+    if unknown:
+        raise UpstreamError(f"{what} has the unknown key {unknown[0]!r}; correct its spelling or remove it")
+    lacking = [key for key in needed if key not in block]
+    if lacking:
+        raise UpstreamError(f"{what} lacks the key {lacking[0]!r}; add it")
 
 
 def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
@@ -225,7 +242,7 @@ def parse_list(text: str, key: str) -> list[Value]:
     """
     try:
         value = _read(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         value = 0
     if not isinstance(value, list):
         raise UpstreamError(
@@ -235,27 +252,24 @@ def parse_list(text: str, key: str) -> list[Value]:
     return value
 
 
-def _read(node: ast.expr) -> Value:
-    """The value of an expression; ValueError for other kinds of expressions."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
-        return node.value  # type: ignore[return-value]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _read(node.operand)
-        if type(value) is int:
-            return -value
-    if isinstance(node, ast.List):
-        return [_read(item) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_read(item) for item in node.elts)
-    if isinstance(node, ast.BinOp):
-        left, right = _read(node.left), _read(node.right)
-        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
-            both = left + right
-            if len(both) <= MAX_ITEMS:
-                return both
-        if isinstance(node.op, ast.Mult):
-            if type(left) is int:
-                left, right = right, left
-            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
-                return left * right
+def _read(node: ast.expr) -> Any:
+    """The value of an expression; ValueError or TypeError for other kinds of expressions."""
+    match node:
+        case ast.Constant(value=int() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub()):
+            return -_read(node.operand)
+        case ast.List():
+            return [_read(item) for item in node.elts]
+        case ast.Tuple():
+            return tuple(_read(item) for item in node.elts)
+        case ast.BinOp(op=ast.Add()):
+            left, right = _read(node.left), _read(node.right)
+            if isinstance(left, list) and len(left) + len(right) <= MAX_ITEMS:
+                return left + right
+        case ast.BinOp(op=ast.Mult()):
+            sides = (_read(node.left), _read(node.right))
+            items, times = sorted(sides, key=lambda side: isinstance(side, int))
+            if len(items) * times <= MAX_ITEMS:
+                return items * times
     raise ValueError

@@ -1,20 +1,31 @@
 """Students' yaml files, read into a `StudentConfig`: the authors' training yaml, or our own.
 
-Where a key of the authors' `distiller` block is missing, their code falls back to a default of its own; three
+Where a key of the authors' `distiller` block is missing, their code falls back to a default of its own; some
 of those defaults change the model, so for these the key must be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from upstream_arm.common.errors import UpstreamError
-from upstream_arm.config import StudentConfig, from_mapping, read_conv_layers, reuse_pattern
+from upstream_arm import families
+from upstream_arm.common.errors import UpstreamError, about
+from upstream_arm.common.words import shown
+from upstream_arm.config import (
+    MAX_ITEMS,
+    StudentConfig,
+    check_keys,
+    from_mapping,
+    read_conv_layers,
+    reuse_pattern,
+)
 
 # authors' key -> our field
-_RENAMED = {
+RENAMED = {
     "encoder_embed_dim": "embed_dim",
     "encoder_ffn_embed_dim": "ffn_dim",
     "encoder_attention_heads": "heads",
@@ -22,14 +33,18 @@ _RENAMED = {
     **{name: name for name in ("dropout", "attention_dropout", "activation_dropout")},
 }
 
-# Settings of which only one value is this architecture.
-_FIXED: dict[str, Any] = {
+# Settings of which only one value is HuBERT's architecture.
+HUBERT: dict[str, Any] = {
     "extractor_mode": "default",
     "conv_bias": False,
     "pos_conv_depth": 1,
     "layer_type": "transformer",
     "activation_fn": "gelu",
     "layer_norm_first": False,
+}
+# Likewise of these students.
+_FIXED: dict[str, Any] = {
+    **HUBERT,
     "attn_type": "",
     "pos_enc_type": "abs",
     "pred_head_inter_dim": 0,
@@ -38,56 +53,54 @@ _FIXED: dict[str, Any] = {
 }
 
 # Settings without effect on the features: training, or unused once the fixed ones are as above.
-_IGNORED = frozenset(
-    (
-        *("feature_grad_mult", "max_positions", "depthwise_conv_kernel_size", "fp16", "encoder_layerdrop"),
-        *("final_dim", "pred_layer_id", "init_conv_layers", "init_encoder_layers", "checkpoint_activations"),
-        *("tr_conv1d_kernel", "tr_layer_index", "tr_reduce_factor", "tr_layer_type"),
-        # Padding to a multiple is masked out of attention and cut off again.
-        *("required_seq_len_multiple", "crop_seq_to_multiple"),
-        *("freeze_student_mask", "update_teacher_mask"),
-    )
+TRAINING = (
+    *("feature_grad_mult", "max_positions", "encoder_layerdrop", "checkpoint_activations"),
+    *("final_dim", "init_conv_layers", "init_encoder_layers"),
+    # Padding to a multiple is masked out of attention and cut off again.
+    *("required_seq_len_multiple", "crop_seq_to_multiple"),
+)
+_IGNORED = (
+    *TRAINING,
+    *("pred_layer_id", "depthwise_conv_kernel_size", "fp16", "freeze_student_mask", "update_teacher_mask"),
+    *("tr_conv1d_kernel", "tr_layer_index", "tr_reduce_factor", "tr_layer_type"),
 )
 
-_NEEDED = (
-    "conv_feature_layers",
-    "encoder_layers",
-    "encoder_embed_dim",
-    "encoder_ffn_embed_dim",
+SIZES = (
+    *("conv_feature_layers", "encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim"),
     "encoder_attention_heads",
-    "pred_head_final_dim",
-    "enable_tr_layer",
-    "layerwise_proj",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """What the `distiller` block of a family's training yaml may say.
+
+    student: of whom it is; fixed: settings of which only one value is supported; needed: those that must be
+    there; ignored: those without effect on the features.
+    """
+
+    student: str
+    fixed: Mapping[str, Any]
+    needed: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+_ARM = Dialect(
+    "a MaskHuBERT or ARMHuBERT student",
+    _FIXED,
+    (*SIZES, "pred_head_final_dim", "enable_tr_layer", "layerwise_proj"),
+    (*_IGNORED, "reuse_pattern"),
 )
 
 
 def from_authors(block: Mapping[str, Any]) -> StudentConfig:
     """Read the `distiller` block of a released training yaml; the switches are those of `StudentConfig`.
 
-    UpstreamError for an unknown key, a missing one whose fall-back would change the model, or a value that is
-    another architecture.
+    UpstreamError as of `read_block`, and for another family's.
     """
-    known = {*_RENAMED, *_FIXED, *_IGNORED, *_NEEDED, "reuse_pattern"}
-    unknown = sorted(str(key) for key in block if key not in known)
-    if unknown:
-        raise UpstreamError(
-            f"the distiller block has the unknown key {unknown[0]!r}; correct its spelling or remove it"
-        )
-    for key in _NEEDED:
-        if key not in block:
-            raise UpstreamError(
-                f"the distiller block lacks {key!r}, and the authors' code would silently use another model; "
-                "add it as the released yaml has it"
-            )
-    for key, expected in _FIXED.items():
-        if block.get(key, expected) != expected:
-            raise UpstreamError(
-                f"the distiller block sets {key} to {block[key]!r}, but only {expected!r} is supported; "
-                "give the yaml of a MaskHuBERT or ARMHuBERT student"
-            )
+    families.refuse_other_yaml(block)
+    values = read_block(block, _ARM)
     layers = block["encoder_layers"]
-    if type(layers) is not int or layers < 1:
-        raise UpstreamError(f"encoder_layers is {layers!r}, expected a positive whole number; correct it")
     # MaskHuBERT's yaml has no pattern: every layer computes its own map.
     pattern = reuse_pattern(block.get("reuse_pattern") or "none", layers)
     if len(pattern) != layers:
@@ -95,17 +108,46 @@ def from_authors(block: Mapping[str, Any]) -> StudentConfig:
             f"reuse_pattern has {len(pattern)} entries but encoder_layers is {layers}, expected one entry a "
             "layer; correct the yaml"
         )
-    values = {ours: block[theirs] for theirs, ours in _RENAMED.items() if theirs in block}
-    return StudentConfig(
-        conv_layers=read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
-        reuse_pattern=pattern,
-        projection_dim=block["pred_head_final_dim"],
+    return StudentConfig(reuse_pattern=pattern, projection_dim=block["pred_head_final_dim"], **values)
+
+
+def read_block(block: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """The fields of a `distiller` block that every family has, under our names.
+
+    UpstreamError for an unknown key, a missing one whose fall-back would change the model, or a value that is
+    another architecture.
+    """
+    known = {*RENAMED, *dialect.fixed, *dialect.ignored, *dialect.needed}
+    what = "the distiller block (where the authors' code would silently use another model)"
+    check_keys(block, known, dialect.needed, what)
+    for key, expected in dialect.fixed.items():
+        if block.get(key, expected) != expected:
+            raise UpstreamError(
+                f"the distiller block sets {key} to {block[key]!r}, but only {expected!r} is supported; "
+                f"give the yaml of {dialect.student}"
+            )
+    layers = block["encoder_layers"]
+    if type(layers) is not int or not 1 <= layers <= MAX_ITEMS:
+        raise UpstreamError(
+            f"encoder_layers is {shown(layers)}, expected a whole number from 1 to {MAX_ITEMS}; correct it"
+        )
+    values = {ours: block[theirs] for theirs, ours in RENAMED.items() if theirs in block}
+    return {
+        "conv_layers": read_conv_layers(block["conv_feature_layers"], "conv_feature_layers"),
         **values,
-    )
+    }
 
 
-def load_yaml(path: Path | str) -> StudentConfig:
+_Read = Callable[[Mapping[str, Any]], StudentConfig]
+
+
+_READERS: Mapping[str, _Read] = MappingProxyType({"distiller": from_authors, "student": from_mapping})
+
+
+def load_yaml(path: Path | str, readers: Mapping[str, _Read] = _READERS) -> StudentConfig:
     """Read a student's yaml: the authors' training yaml (`distiller:`) or ours (`student:`).
+
+    `readers` are for the blocks of another family's yaml.
 
     UpstreamError, which names the file, if it is not such a yaml.
     """
@@ -120,14 +162,14 @@ def load_yaml(path: Path | str) -> StudentConfig:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
     if isinstance(document, Mapping):
-        for key, read in (("distiller", from_authors), ("student", from_mapping)):
+        for key, read in readers.items():
             block = document.get(key)
             if isinstance(block, Mapping):
-                try:
+                with about(path):
                     return read(block)
-                except UpstreamError as error:
-                    raise UpstreamError(f"{path}: {error}") from None
-    raise UpstreamError(
-        f"{path} has neither a 'distiller' block (the authors' training yaml) nor a 'student' block (ours); "
-        "give one that has"
-    )
+    kinds = {
+        "distiller": "a 'distiller' block (the authors' training yaml)",
+        "student": "a 'student' block (ours)",
+    }
+    expected = " or ".join(kinds[key] for key in readers)
+    raise UpstreamError(f"{path} is no student's yaml, expected {expected}; give one that has it")

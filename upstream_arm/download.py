@@ -67,7 +67,7 @@ def fetch(name: str) -> Path:
     file = released_file(name)
     print(f"asking for {hf_hub_url(REPOSITORY, file)}", file=sys.stderr)
     try:
-        with _quiet_retries():
+        with quiet_retries():
             return Path(hf_hub_download(REPOSITORY, file))
     # The hub client raises the errors of whichever HTTP library its version is built on.
     except Exception as error:
@@ -79,7 +79,7 @@ def fetch(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet_retries() -> Iterator[None]:
+def quiet_retries() -> Iterator[None]:
     """Without the hub client's two lines for each of its retries: the last error says what they say."""
     logger = logging.getLogger("huggingface_hub.utils._http")
     before = logger.level

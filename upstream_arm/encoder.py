@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -31,7 +31,7 @@ class EncoderLayer(nn.Module):
 
     def forward(
         self, x: Tensor, shared: AttentionMap | None, valid: Tensor | None, explicit: bool
-    ) -> tuple[Tensor, AttentionMap]:
+    ) -> tuple[Tensor, AttentionMap | None]:
         """[batch, frame, width] to the same shape, and the map for the layers that follow."""
         attended, shared = self.self_attn(x, shared, valid, explicit)
         x = self.self_attn_layer_norm(x + self.dropout(attended))
@@ -42,10 +42,12 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """Positional convolution, LayerNorm and the layers; no LayerNorm at the end."""
 
-    def __init__(self, config: StudentConfig) -> None:
+    def __init__(self, config: StudentConfig, layers: Iterable[nn.Module] | None = None) -> None:
+        """`layers` are other ones than those of the configuration, called in the same way."""
         super().__init__()
         self.pos_conv = nn.Sequential(PositionalConv(config))
-        self.layers = nn.ModuleList(EncoderLayer(config, computes) for computes in config.reuse_pattern)
+        own = (EncoderLayer(config, computes) for computes in config.reuse_pattern)
+        self.layers = nn.ModuleList(own if layers is None else layers)
         self.layer_norm = nn.LayerNorm(config.embed_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = config.heads
@@ -69,17 +71,24 @@ class Encoder(nn.Module):
             paths: for each path through the layers how often every block runs; None for one path with the
                 configuration's `repeats`.
         """
+        if lean:
+            explicit = self.heads * x.shape[1] ** 2 <= KEPT_MAP
+        x = self.place(x, valid, lean)
+        return [self.path(x, valid, explicit, repeats) for repeats in paths or (self.repeats,)]
+
+    def place(self, x: Tensor, valid: Tensor | None, lean: bool = False) -> Tensor:
+        """What the first layer takes: positions added, padding set to 0 before."""
         if valid is not None:
             x = x * valid.unsqueeze(2)
         if lean:
-            explicit = self.heads * x.shape[1] ** 2 <= KEPT_MAP
             positions = lean_frontend.position(cast(PositionalConv, self.pos_conv[0]), x[0]).unsqueeze(0)
         else:
             positions = self.pos_conv(x)
-        x = self.dropout(self.layer_norm(x + positions))
-        return [self._path(x, valid, explicit, repeats) for repeats in paths or (self.repeats,)]
+        placed: Tensor = self.dropout(self.layer_norm(x + positions))
+        return placed
 
-    def _path(self, x: Tensor, valid: Tensor | None, explicit: bool, repeats: int) -> list[Tensor]:
+    def path(self, x: Tensor, valid: Tensor | None, explicit: bool = False, repeats: int = 1) -> list[Tensor]:
+        """The output of every layer, each block run so often; the arguments are those of `forward`."""
         shared: AttentionMap | None = None
         outputs: list[Tensor] = []
         layers = [layer for layer in self.layers for _ in range(repeats)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from upstream_arm.convolutions import receptive_field
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
+if TYPE_CHECKING:
+    from upstream_arm.peers.model import Peer
+
 INT16_SCALE = 32_768
 
 
@@ -28,15 +31,17 @@ class UpstreamExpert(nn.Module):
     """What s3prl calls an upstream: waveforms in, a dict of hidden states out.
 
     It is `untrained` without a checkpoint. `labels` are what every result with it must say, such as
-    "untrained-teacher".
+    "untrained-teacher". `published_states` are the key, and the layer of it (None for the weighted sum over
+    all), from which the published SUPERB rows of its family were made.
     """
 
     def __init__(
         self,
-        student: Student,
+        student: Student | Peer,
         checkpoint_path: Path | None = None,
         checkpoint_sha256: str | None = None,
         labels: tuple[str, ...] = (),
+        published_states: tuple[str, int | None] = ("hidden_states", None),
     ) -> None:
         super().__init__()
         self.student = student
@@ -44,6 +49,7 @@ class UpstreamExpert(nn.Module):
         self.checkpoint_sha256 = checkpoint_sha256
         self.untrained = checkpoint_path is None
         self.labels = labels
+        self.published_states = published_states
 
     @property
     def switches(self) -> dict[str, str]:
@@ -60,15 +66,19 @@ class UpstreamExpert(nn.Module):
 
         The unpadded 16 kHz waveforms are each [sample]; or one tensor [batch, sample] of equally long ones,
         which torch's DataParallel can divide. `hidden_states` is a list of [batch, frame, feature], one a
-        layer, and `last_hidden_state` the last. UpstreamError for an empty batch or an unusable waveform.
+        layer, `last_hidden_state` the last, and `paper` the one layer that the published rows of its family
+        were made from, where it was one. UpstreamError for an empty batch or an unusable waveform.
         """
         checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
-        weights = self.student.mask_emb.dtype
+        weights = next(self.student.parameters()).dtype
         padded = pad_sequence([wav.to(weights) for wav in checked], batch_first=True)
         output = self.student(padded, [len(wav) for wav in checked])
-        return {"hidden_states": output.hidden_states, "last_hidden_state": output.hidden_states[-1]}
+        states = output.hidden_states
+        _, layer = self.published_states
+        paper = {} if layer is None else {"paper": states[layer]}
+        return {"hidden_states": states, "last_hidden_state": states[-1], **paper}
 
 
 def from_checkpoint(

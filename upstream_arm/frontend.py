@@ -38,19 +38,19 @@ def valid_frames(counts: Sequence[int], total: int, device: torch.device) -> Ten
 
 
 class FrontEnd(nn.Module):
-    """Nine convolutions without bias, each followed by GELU, the first one by a GroupNorm before it.
+    """Convolutions, by default without bias, each followed by GELU, the first one by a GroupNorm before it.
 
     The GroupNorm has one group a channel: statistics over time. In a padded batch the released code
     takes them over the padding too; `valid_only` takes them over each utterance's own samples.
     """
 
-    def __init__(self, layers: Sequence[ConvLayer]) -> None:
+    def __init__(self, layers: Sequence[ConvLayer], bias: bool = False) -> None:
         super().__init__()
         self.layers = tuple(layers)
         blocks = []
         channels = 1
         for index, (width, kernel, stride) in enumerate(self.layers):
-            conv = nn.Conv1d(channels, width, kernel, stride, bias=False)
+            conv = nn.Conv1d(channels, width, kernel, stride, bias=bias)
             nn.init.kaiming_normal_(conv.weight)
             # The authors' blocks are (convolution, dropout of 0, norm, activation): norms have key 2.
             norm = [nn.GroupNorm(width, width)] if index == 0 else []

@@ -35,6 +35,22 @@ SWITCHES = MappingProxyType(
     }
 )
 
+# `batching` of upstreams that are no students: as s3prl does, or "exact".
+STOCK = "stock"
+
+# Entries for files of other papers' authors -> the family's name. These students have one switch, `batching`.
+PEERS = MappingProxyType(
+    {
+        "dphubert_local": "DPHuBERT",
+        "dpwavlm_local": "DPWavLM",
+        "starhubert_local": "STaRHuBERT",
+        "fithubert_local": "FitHuBERT",
+        "distilhubert_local": "DistilHuBERT",
+        "lighthubert_small_local": "LightHuBERT small",
+        "lighthubert_base_local": "LightHuBERT base",
+    }
+)
+
 VARIANTS = ("_local", "_url", "_custom", "_random")
 
 
@@ -53,4 +69,4 @@ def is_released_name(name: str) -> bool:
 def names() -> tuple[str, ...]:
     """Every upstream name that `upstream_arm.s3prl_hub` adds to s3prl's hub."""
     stems = (*ALIASES, *RELEASED)
-    return tuple(stem + variant for stem in stems for variant in ("", *VARIANTS))
+    return (*(stem + variant for stem in stems for variant in ("", *VARIANTS)), *PEERS)

@@ -83,7 +83,7 @@ class Student(nn.Module):
         `shallowest`, which computes the shallowest path too.
         """
         counts = [frames(length, self.config.conv_layers) for length in lengths]
-        _check_lengths(lengths, counts, self.config)
+        check_lengths(lengths, counts, self.config)
         if mask is None and not shallowest and self._lean_path_serves(wavs):
             return self._one_by_one(wavs, lengths, counts)
         exact = self.config.batching == "exact"
@@ -101,7 +101,7 @@ class Student(nn.Module):
         paths = (self.encoder.repeats, 1) if shallowest else None
         features = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
         if exact and valid is not None:
-            features = [[_repeat_last(output, counts) for output in outputs] for outputs in features]
+            features = [[repeat_last(output, counts) for output in outputs] for outputs in features]
         return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
@@ -157,14 +157,15 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _repeat_last(x: Tensor, counts: Sequence[int]) -> Tensor:
+def repeat_last(x: Tensor, counts: Sequence[int]) -> Tensor:
     """[batch, frame, feature] with the frames after each row's own number repeating its last."""
     last = torch.tensor(counts, device=x.device).unsqueeze(1) - 1
     index = torch.minimum(torch.arange(x.shape[1], device=x.device), last).unsqueeze(2)
     return x.gather(1, index.expand(-1, -1, x.shape[2]))
 
 
-def _check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:
+def check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:
+    """UpstreamError for an empty batch, or an utterance of which no frame comes."""
     if counts and min(counts) > 0:
         return
     if not counts:

@@ -96,10 +96,10 @@ class LibriPhoneDataset(_Buckets):
         ascending: bool = False,
         **others: Any,
     ) -> None:
-        from downstream_runs.corpora import lexicon as lexicons
+        from downstream_runs.corpora import libriphone as lexicons
         from downstream_runs.corpora import librispeech, transcripts
 
-        words = lexicons.read([Path(file) for file in lexicon], frozenset(tokenizer._vocab2idx))
+        words = lexicons.read_lexicon([Path(file) for file in lexicon], frozenset(tokenizer._vocab2idx))
         files = [file.path for part in split for file in librispeech.audio_files(Path(path), part)]
         if not files:
             raise UsageError(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import switches_of, task_names
-from upstream_arm.common.errors import DONE, UsageError
+from downstream_runs.cli.plans import states_of, switches_of, task_names
+from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from downstream_runs.estimate.measure import Measurement
     from downstream_runs.estimate.predict import Prediction
 
-RECIPES = ("superb", "paper")
 COLUMNS = ("task", "off h", "stored h", "extract", "train", "evaluate", "store GB", "of", "run GB")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The upstream, the tasks, and how features are stored."""
     add = parser.add_argument
-    add("upstream", metavar="UPSTREAM", help="a name that `list` shows")
+    add("upstream", metavar="UPSTREAM", help="as for a run: a name that `list` shows, ...")
     add("task", metavar="TASK", nargs="?", default="all", help="e.g. asr, or asr,ks (default: all)")
     add_upstream(parser)
-    add("--recipe", default="superb", help="superb (the default) or paper")
+    about = "superb (the default) or paper, which are for whole corpora"
+    add("--recipe", default="superb", choices=("superb", "paper"), help=about)
     precisions = ("fp16", "bf16", "fp32")
     add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
 
@@ -40,10 +40,6 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs import tasks
 
     chosen = [tasks.get(name) for name in task_names(options.task)]
-    if options.recipe not in RECIPES:
-        raise UsageError(
-            f"--recipe {options.recipe} has no full-size run to estimate, expected {' or '.join(RECIPES)}"
-        )
     upstream, device, name = built_upstream(options, chosen[0])
     from tqdm import tqdm
 
@@ -69,7 +65,8 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
     from downstream_runs.upstreams import weights
 
     # As for a demo: an estimate needs the architecture, not the weights.
-    chosen = weights.choose(options.upstream, options.ckpt, demo=True)
+    chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
+    states, layer = states_of(options, chosen.name)
     plan = RunPlan(
         task=task,
         recipe=options.recipe,
@@ -80,6 +77,11 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
         model_config=options.model_config,
         switches=switches_of(options, chosen.name),
         device=options.device,
+        states=states,
+        layer=layer,
+        source=chosen.source,
+        revision=chosen.revision,
+        trust_remote_code=chosen.trust_remote_code,
     )
     bridge.apply()
     upstream, device = components.build_upstream(plan)

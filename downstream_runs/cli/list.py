@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import textwrap
 
+from downstream_runs.upstreams import own_code, sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
 from upstream_arm import names
 from upstream_arm.common.errors import DONE
@@ -30,6 +31,8 @@ def text() -> str:
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
     lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
     lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")
+    lines += ["", "Students of other papers, read from their authors' files (--ckpt FILE)"]
+    lines += [f"  {name:<24} {family}" for name, family in names.PEERS.items()]
     others = [name for name in s3prl_names() if not name.endswith(NEED_CHECKPOINT)]
     if others:
         lines += ["", f"Upstreams of s3prl {importlib.metadata.version('s3prl')}"]
@@ -37,6 +40,11 @@ def text() -> str:
         lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
     else:
         lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
+    plugins = own_code.plugins()
+    if plugins:
+        lines += ["", f"Upstreams of installed packages ({own_code.GROUP})"]
+        lines += [f"  {name:<18} {point.value}" for name, point in sorted(plugins.items())]
+    lines += ["", f"Any other: {sources.FORMS}"]
     lines += ["", "Tasks, with their recipes"]
     for name in tasks.names():
         lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "run tasks; so does UPSTREAM TASK alone",
     "plan": "what a command would do",
     "estimate": "hours and disk on this machine",
+    "inspect": "measure an upstream: shape, costs, what its features depend on",
     "list": "upstreams, tasks and the recipes of each task",
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
@@ -36,7 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "clean": "delete runs",
     "repeat": "run a result again and compare",
     "verify": "recompute a result's scores",
-    "fetch": "download a released checkpoint",
+    "fetch": "download a released checkpoint, or a model of the Hugging Face hub",
     "distill": "make a student from a teacher (--demo for its speech)",
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
@@ -47,7 +48,6 @@ COMMANDS: Mapping[str, str] = {
 """Name of a command, which is that of its file -> what it does."""
 
 MODULES: Mapping[str, str] = {
-    "fetch": "upstream_arm.download",
     "distill": "upstream_arm.distillation.command",
 }
 """Commands that are not a file of this folder."""

@@ -24,12 +24,38 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--ckpt", metavar="FILE", help="weights for an upstream of this project or a NAME_local")
     add("--model-config", metavar="FILE", help="the model's yaml, where its checkpoint has none")
+    add(
+        "--batching",
+        choices=(*names.SWITCHES["batching"], names.STOCK),
+        help="exact: an utterance's features do not depend on its batch (the default of students and models "
+        "of transformers; any other upstream then encodes each by itself); stock: as s3prl does (the default "
+        "of others); released: of this project's students",
+    )
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that a model of transformers brings with it (default: refuse such a model)",
+    )
     for switch, values in names.SWITCHES.items():
+        if switch == "batching":
+            continue
         add(
             f"--{switch.replace('_', '-')}",
             choices=values,
             help=f"of this project's students (default: {values[0]}); the README says what it does",
         )
+    add(
+        "--states",
+        metavar="NAME",
+        help="what of the upstream's output is used, s3prl's -s: hidden_states (the default of most: all "
+        "layers, summed with trained weights), last_hidden_state, paper, or another key that it gives",
+    )
+    add(
+        "--layer",
+        type=int,
+        metavar="N",
+        help="one layer of these alone, s3prl's -l; negative ones from the end",
+    )
     add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
 
 
@@ -39,7 +65,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "upstream",
         metavar="UPSTREAM",
-        help="a name that `list` shows, e.g. armhubert or wavlm_base, or several with commas",
+        help="a name that `list` shows, e.g. armhubert or wavlm_base; hf:ORG/NAME[@REVISION], a model of the "
+        "Hugging Face hub; ./folder, one that save_pretrained wrote; py:FILE.py:NAME[:KEY=VALUE]..., a "
+        "function or class of your own; or several with commas",
     )
     add("task", metavar="TASK", help="e.g. asr, or several as asr,ks, or all")
     add("--data", type=Path, metavar="DIR", help="folder of the corpora; else SUPERB_DATA, superb.toml")
@@ -58,7 +86,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
-    add("--precision", default="fp32", help="of the upstream: fp32 (the default), bf16 or fp16")
+    _add_arithmetic(parser)
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)
@@ -76,6 +104,24 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
+    """How the upstream computes, and what that costs."""
+    add = parser.add_argument
+    precisions = ("fp32", "bf16", "fp16")
+    add("--precision", default="fp32", choices=precisions, help="of the upstream (default: fp32)")
+    add(
+        "--quantize",
+        choices=("int8",),
+        help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
+    )
+    add(
+        "--efficiency",
+        action="store_true",
+        help="also measure what the upstream costs, for `table --efficiency`: MACs, real-time factor, peak "
+        "memory; takes as long as 5 minutes of audio at most",
     )
 
 
@@ -116,16 +162,12 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     add(
         "--features",
         default="auto",
-        metavar="MODE",
+        choices=("off", "memory", "disk", "auto"),
         help="off: computed in every pass, as s3prl does; disk or memory: computed once and stored; auto "
         "(the default): stored where no number changes but for rounding in fp32",
     )
-    add(
-        "--features-precision",
-        default="fp16",
-        metavar="TYPE",
-        help="of stored frames: fp16 (the default), bf16 or fp32",
-    )
+    precisions = ("fp16", "bf16", "fp32")
+    add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
     add(
         "--features-gb",
         type=float,

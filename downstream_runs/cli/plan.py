@@ -15,8 +15,9 @@ from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.launch import batch, grid, sweep
+from downstream_runs.recipes import rates
 from downstream_runs.runs import status
-from upstream_arm import names
+from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.words import columns
 
@@ -153,9 +154,14 @@ def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[st
             if standing.partial:
                 yield f"{name}: {shortfall(standing.partial)}; labelled {', '.join(standing.labels)}"
         yield f"{name} needs: {plan.task.corpus.name}, expected in {plan.data}"
-    for upstream, ckpt in {row.plan.upstream: row.plan.ckpt for row in rows}.items():
-        if ckpt is not None:
-            yield f"{upstream} needs: {ckpt}"
+    for row in {(row.plan.upstream, row.plan.task.name): row for row in rows}.values():
+        for rate in rates.of_upstream(row.plan.upstream, row.plan.task.name):
+            yield f"{row.plan.task.name}'s learning rate as published for {rate.line()}"
+    for upstream, plan in {row.plan.upstream: row.plan for row in rows}.items():
+        if plan.ckpt is not None:
+            yield f"{upstream} needs: {plan.ckpt}"
+        if plan.source is not None:
+            yield f"{upstream} needs: {plan.source} at {plan.revision}"
 
 
 def _rest(left: Sequence[Line]) -> Iterator[str]:
@@ -195,8 +201,8 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue
-        student = plan.upstream in names.names() and plan.switches.get("batching", "exact") == "exact"
-        if mode == "disk" or (mode == "auto" and student and task.pooled):
+        exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
+        if mode == "disk" or (mode == "auto" and exact and task.pooled):
             what, gb = _store(task, plan.features.precision)
             stores[f"{plan.upstream}'s stored features, {what}"] = gb * _width(plan.upstream)
     return stores

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.cli import overrides
 from downstream_runs.core.run_folder import DEMO_DATA
 from downstream_runs.corpora import data_root
-from upstream_arm import names
+from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
@@ -40,23 +41,43 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
 
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
-    rows = []
+    rows: list[Row] = []
+    notes: list[str] = []
     for upstream in split(options.upstream, "upstream"):
         for name in task_names(options.task):
-            rates = _rates(tasks.get(name), options)
+            rates = _rates(tasks.get(name), options, notes)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
                 if len(rates) == 1:
                     given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
-                rows.append(Row(plan_of(argparse.Namespace(**given)), rates if len(rates) > 1 else ()))
+                plan = _plan(argparse.Namespace(**given), notes)
+                rows.append(Row(plan, rates if len(rates) > 1 else ()))
+    for note in dict.fromkeys([*notes, *(departure for row in rows for departure in _departures(row))]):
+        print(f"note: {note}", file=sys.stderr)
     return tuple(rows)
 
 
-def plan_of(options: argparse.Namespace) -> RunPlan:
+def _departures(row: Row) -> Iterator[str]:
+    """Where a row departs from what was published for its upstream: other features, a poor learning rate."""
+    from downstream_runs.recipes import rates
+
+    plan = row.plan
+    remark = published_states.remark(plan.upstream, plan.states, plan.layer)
+    if remark is not None:
+        yield f"{plan.upstream}: {remark}"
+    recipe = plan.task.recipes[plan.recipe]
+    own_rate = not row.rates and "optimizer.lr" not in plan.overrides
+    if own_rate and recipe.is_full and plan.task.train_split is not None:
+        doubt = rates.doubt(plan.upstream, plan.task.name, recipe.config["optimizer"]["lr"])
+        if doubt is not None:
+            yield doubt
+
+
+def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
     """The run of one upstream, one task and the first seed, learning rates apart.
 
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
-    folders that cannot be used.
+    folders that cannot be used. notes: what the user must be told of it is added to them.
     """
     from downstream_runs import recipes, tasks
     from downstream_runs.core.run import RunPlan, resolve_config
@@ -66,12 +87,12 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     task = tasks.get(options.task)
-    upstream = weights.choose(options.upstream, options.ckpt, options.demo)
+    out = data_root.out_folder(options.out)
+    upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
-    if upstream.note:
-        print(f"note: {upstream.note}", file=sys.stderr)
-    out = data_root.out_folder(options.out)
+    notes += [upstream.note] if upstream.note else []
+    states, layer = states_of(options, upstream.name)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
@@ -89,19 +110,38 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         command=(PROGRAM, *options.words),
         features=features_of(options),
         partial=options.partial,
+        states=states,
+        layer=layer,
+        quantize=options.quantize,
+        efficiency=options.efficiency,
+        source=upstream.source,
+        revision=upstream.revision,
+        trust_remote_code=upstream.trust_remote_code,
     )
     resolve_config(plan)
     return plan
 
 
 def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
-    """The settings of this project's students that were given; UsageError for another upstream."""
+    """The switches that were given; UsageError for one, or a value, that this upstream does not have."""
+    own = upstream in names.names()
     given = {switch: getattr(options, switch) for switch in names.SWITCHES}
     chosen = {switch: value for switch, value in given.items() if value is not None}
-    if chosen and upstream not in names.names():
-        option = "--" + next(iter(chosen)).replace("_", "-")
-        raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+    for switch, value in chosen.items():
+        option = "--" + switch.replace("_", "-")
+        if not own and switch != "batching":
+            raise UsageError(f"{option} is for this project's students and {upstream} is none: leave it out")
+        values = names.SWITCHES[switch] if own else ("exact", names.STOCK)
+        if value not in values:
+            raise UsageError(f"{option} is {value}, and {upstream} has {' or '.join(values)}")
     return chosen
+
+
+def states_of(options: argparse.Namespace, upstream: str) -> tuple[str, int | None]:
+    """What is taken of the upstream's output: as the options say, else as its published row was made."""
+    if options.states is None and options.layer is None:
+        return published_states.default(upstream)
+    return options.states or published_states.STATES, options.layer
 
 
 def features_of(options: argparse.Namespace) -> FeatureOptions:
@@ -125,8 +165,11 @@ def task_names(text: str) -> tuple[str, ...]:
 
 
 def split(text: str, what: str) -> tuple[str, ...]:
-    """Names that are separated by commas, each once; UsageError for an empty one."""
-    parts = [part.strip() for part in text.split(",")]
+    """Names that are separated by commas, each once; UsageError for an empty one.
+
+    Commas within [] or {}, such as in an option of an upstream, separate nothing.
+    """
+    parts = [part.strip() for part in re.split(r",(?![^\[{]*[\]}])", text)]
     if not all(parts):
         raise UsageError(f"{text!r} has an empty {what}; separate names by single commas")
     return tuple(dict.fromkeys(parts))
@@ -140,14 +183,14 @@ def _data(task: TaskSpec, option: Path | None) -> Path:
     return root.path
 
 
-def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:
+def _rates(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> tuple[float, ...]:
     """The learning rates that --lr gives a task; empty for the recipe's own."""
     if options.lr is None:
         return ()
     if task.train_split is None:
         if options.task.strip().lower() != ALL:
             raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
-        print(f"note: {task.name} trains nothing: --lr does not touch it", file=sys.stderr)
+        notes.append(f"{task.name} trains nothing: --lr does not touch it")
         return ()
     several = options.lr == SWEEP or "," in options.lr
     if several and task.selection is None and not task.dev_splits:

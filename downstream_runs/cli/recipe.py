@@ -1,4 +1,4 @@
-"""Show the recipes of a task, or one of them as the file that it is.
+"""Show the recipes of a task, or one of them as the file that it is, and what rates others published.
 
 To change one: `recipe asr superb > mine.yaml`, then `--recipe mine.yaml`.
 """
@@ -6,6 +6,7 @@ To change one: `recipe asr superb > mine.yaml`, then `--recipe mine.yaml`.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from upstream_arm.common.errors import DONE
@@ -21,14 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what was asked for; UsageError for unknown names and for a file that is no recipe of the task."""
     from downstream_runs import recipes, tasks
+    from downstream_runs.recipes import rates
 
     task = tasks.get(options.task)
     if options.recipe is None:
         for name, recipe in task.recipes.items():
             print(f"{name:<8} {recipe.note} ({recipe.source})")
+        for line in rates.lines(task.name):
+            print(line)
         return DONE
     _, chosen = recipes.chosen(task, options.recipe)
     own = options.recipe.endswith(recipes.ENDINGS)
     path = Path(options.recipe).expanduser() if own else recipes.path_of(task.name, chosen.name)
     print(path.read_text(encoding="utf-8"), end="")
+    for line in rates.lines(task.name):  # no part of the file
+        print(line, file=sys.stderr)
     return DONE

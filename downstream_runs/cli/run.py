@@ -39,9 +39,13 @@ def run_parser(epilog: str | None = None) -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    from downstream_runs.upstreams import sources
+
     launch = _launch(options)
     rows = rows_of(options)
     several = len(rows) > 1 or bool(rows[0].rates) or options.launcher != "local"
+    for row in rows:
+        sources.fetch(row.plan)
     split = (options.jobs or 1) > 1 and rows[0].plan.task.folds
     return _run_many(rows, launch, options) if several or split else _run_one(rows[0].plan, options)
 
@@ -81,12 +85,12 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
     skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
-    good = [str(one.row.folder() / RESULT) for one in ended if not one.reason]
+    good = [str(row.folder() / RESULT) for row, reason, _ in ended if not reason]
     if good:
         _table(*good)
-    bad = [one for one in ended if one.reason]
-    for one in bad:
-        print(f"{grid.name(one.row.plan)}: {one.reason}" + (f" (log: {one.log})" if one.log else ""))
+    bad = [one for one in ended if one[1]]
+    for row, reason, log in bad:
+        print(f"{grid.name(row.plan)}: {reason}" + (f" (log: {log})" if log else ""))
     for row in rows:
         if row.plan.task.name in skipped:
             print(f"{grid.name(row.plan)}: skipped: {skipped[row.plan.task.name]}")

@@ -62,7 +62,7 @@ class PreparedData:
     `settings`: what s3prl's expert must be told, by dotted keys within `downstream_expert`, such as
     `datarc.libri_root` or `loaderrc.train_dir`.
     `audio`: the files that a run may read, in an order that the corpus alone decides.
-    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.contents`); empty before
+    `listing_sha256`: the hash without a sample of the audio's contents (`corpora.audio`); empty before
     they were looked at.
     `labels`, `deviations` and `partial` say how it differs from the official corpus, see `Standing`.
     `groups`: test items and their groups (see `Item`), where their names in s3prl's files do not say them.

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import shown
 
+_hints = functools.cache(get_type_hints)  # reading them takes longer than checking a result by them
 WORDS = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
@@ -23,11 +24,6 @@ def check_fields(instance: Any) -> None:
     cls: Any = type(instance)
     for name, hint in _hints(cls).items():
         object.__setattr__(instance, name, convert(getattr(instance, name), hint, name))
-
-
-@functools.cache  # reading the hints takes longer than checking a whole result by them
-def _hints(cls: Any) -> Mapping[str, Any]:
-    return get_type_hints(cls)
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -111,3 +107,10 @@ def json_value(value: Any, where: str) -> Any:
 
 def _wrong(value: Any, expected: str, where: str) -> ReportError:
     return ReportError(f"{where} is {shown(value, 60)}, {expected} was expected")
+
+
+def filled(instance: Any, *names: str) -> None:
+    """Raise ReportError where one of these fields is empty or 0."""
+    for name in names:
+        if not getattr(instance, name):
+            raise ReportError(f"{name} is empty, a value was expected")

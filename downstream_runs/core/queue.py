@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import getpass
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from downstream_runs.core import records, run_folder
-from upstream_arm.common.errors import UsageError
 
 JOBS = Path(run_folder.JOBS)
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})
@@ -42,12 +40,6 @@ class Job:
     def state(self, states: Mapping[str, str] | None) -> str:
         """What `states` say of it; empty where they say nothing, and once it has ended."""
         return "" if states is None or self.end.exists() else states.get(self.name, "")
-
-
-def require_slurm(hint: str) -> None:
-    """UsageError if this machine cannot submit jobs."""
-    if shutil.which("sbatch") is None or shutil.which("squeue") is None:
-        raise UsageError(f"there is no sbatch on PATH, which {hint}")
 
 
 def states() -> dict[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,34 +17,33 @@ from upstream_arm.common.reading import TABLE_BYTES, read_text
 SESSION_EVENTS = ("start", "resume")
 
 
+@dataclass(frozen=True)
 class Journal:
     """Appends to one run's journals; every line carries the step, the time and the run's labels.
 
     names: what splits are called in it, where that is another name than s3prl's.
     """
 
-    def __init__(self, folder: Path, labels: tuple[str, ...], names: Mapping[str, str] | None = None) -> None:
-        self._events = folder / EVENTS
-        self._metrics = folder / METRICS
-        self._labels = list(labels)
-        self._names = names or {}
+    folder: Path
+    labels: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def event(self, name: str, step: int, **fields: Any) -> None:
         """Something that happened: start, resume, checkpoint, best, end, a retried batch."""
-        self._append(self._events, {"event": name, "step": step, "time": _now(), **fields})
+        self._append(EVENTS, {"event": name, "step": step, "time": _now(), **fields})
 
     def metric(self, split: str, step: int, values: Mapping[str, Any]) -> None:
         """Numbers of a split at a step; no time in it, so that equal runs have equal files."""
-        self._append(self._metrics, {"split": self._names.get(split, split), "step": step, **values})
+        self._append(METRICS, {"split": self.names.get(split, split), "step": step, **values})
 
     def rewind(self, step: int) -> None:
         """Forget what came after `step`, and any line that a killed process left unfinished."""
-        _keep(self._metrics, lambda line: line["step"] <= step)
-        _keep(self._events, lambda line: line["step"] <= step or line.get("event") in SESSION_EVENTS)
+        _keep(self.folder / METRICS, lambda line: line["step"] <= step)
+        _keep(self.folder / EVENTS, lambda line: line["step"] <= step or line.get("event") in SESSION_EVENTS)
 
-    def _append(self, path: Path, line: dict[str, Any]) -> None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "labels": self._labels}) + "\n")
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "labels": self.labels}) + "\n")
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 Every key documented below is in every file. Where a value does not apply it is `null` if its text says so,
 else an empty list or object. `read` refuses a file with a key too few or too many: a file is exactly of
-SCHEMA_VERSION or is not used. Any change of the keys or of their meaning raises SCHEMA_VERSION.
+SCHEMA_VERSION or is not used. Any change of the keys or of their meaning raises SCHEMA_VERSION, but for keys
+that only add to what is there (ADDED): files of earlier versions are read as if they had their defaults.
 
 `content_sha256` shows an edit by hand; it is no signature, and whoever edits on purpose can renew it.
 """
@@ -21,17 +22,22 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from downstream_runs.core.jsontypes import check_fields, from_mapping, json_value
+from downstream_runs.core.efficiency import Efficiency, Quantized
+from downstream_runs.core.jsontypes import check_fields, filled, from_mapping, json_value
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import read_text
+from upstream_arm.published_states import STATES
 
 SCHEMA_VERSION = 1
 AGAIN = f"make it again with {PROGRAM} UPSTREAM TASK"
 
 #: The label of results on a part of a corpus, and how the deviation with the counts of its parts begins.
 PARTIAL, PARTIAL_TEXT = "partial", "the corpus is partial: "
+
+#: The label of results with quantized upstreams.
+INT8 = "int8"
 
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
@@ -40,11 +46,25 @@ LABELS: dict[str, str] = {
     "untrained": "the upstream has random weights",
     "untrained-teacher": "the upstream was distilled from a teacher with random weights",
     "shortened": "trained for fewer steps than the recipe says",
+    INT8: "the upstream's linear layers were quantized to int8",
     PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
+
+#: Keys that files of earlier versions have not.
+ADDED = (
+    "upstream_source",
+    "upstream_revision",
+    "upstream_remote_code",
+    "upstream_weights_sha256",
+    "states",
+    "layer",
+    "quantize",
+    "efficiency",
+    "card",
+)
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
 ERROR_RATES = frozenset({"wer", "cer", "per"})
@@ -81,7 +101,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name", "split", "selection")
+        filled(self, "name", "split", "selection")
         counted = {"errors", "length"} <= self.counts.keys()
         if self.name in ERROR_RATES and not counted:
             raise ReportError(f"{self.name} comes without its counts, 'errors' and 'length' were expected")
@@ -119,7 +139,7 @@ class Corpus:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _filled(self, "name")
+        filled(self, "name")
         _check_sha256(self.hash, "hash")
 
 
@@ -146,6 +166,20 @@ class Result:
     upstream_switches: options that change what the upstream computes (precision, attention path); may be
         empty.
     upstream_parameters: how many parameters the upstream has; null when nobody counted them.
+    upstream_source: where the upstream is from, as `hf:ORG/NAME`, a folder, `py:FILE.py:NAME` or the name of
+        a plug-in; null for a name of s3prl's hub.
+    upstream_revision: what pins the source: the commit of a repository on the hub, the SHA-256 of a folder's
+        files, or of the code and its options; null for a name of s3prl's hub.
+    upstream_remote_code: whether code was run that came with the weights (`--trust-remote-code`).
+    upstream_weights_sha256: of the weights' files of a model of transformers, of the module's tensors for any
+        other; null when nobody looked.
+    states: the key of the upstream's output that the features are, s3prl's `-s`.
+    layer: the one layer of them that was taken, s3prl's `-l`; null for the weighted sum over all.
+    quantize: what quantizing made of the upstream, see Quantized; null where it was left as it is.
+    efficiency: what the upstream costs, see Efficiency; null where the run did not measure it.
+    card: what was measured of the upstream before the run, `upstreams.card.Card` without what is not known:
+        its shape, how it was batched, and whether an utterance's features depend on its batch; null where
+        that could not be measured.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -173,6 +207,15 @@ class Result:
     upstream_checkpoint_sha256: str | None
     upstream_switches: Mapping[str, Any]
     upstream_parameters: int | None = None
+    upstream_source: str | None = None
+    upstream_revision: str | None = None
+    upstream_remote_code: bool = False
+    upstream_weights_sha256: str | None = None
+    states: str = STATES
+    layer: int | None = None
+    quantize: Quantized | None = None
+    efficiency: Efficiency | None = None
+    card: Mapping[str, Any] | None = None
     device: str
     wall_seconds: float
     corpus: Corpus
@@ -185,7 +228,7 @@ class Result:
         check_fields(self)
         if self.schema_version != SCHEMA_VERSION:
             raise ReportError(f"schema_version is {self.schema_version}, {SCHEMA_VERSION} was expected")
-        _filled(self, "upstream", "task", "recipe", "command", "device")
+        filled(self, "upstream", "task", "recipe", "command", "device", "states")
         self._check_names()
         self._check_hashes()
         for name in ("steps", "wall_seconds", "upstream_parameters"):
@@ -232,6 +275,10 @@ class Result:
             raise ReportError("only one of upstream_checkpoint and upstream_checkpoint_sha256 is null")
         if self.upstream_checkpoint_sha256 is not None:
             _check_sha256(self.upstream_checkpoint_sha256, "upstream_checkpoint_sha256")
+        if self.upstream_weights_sha256 is not None:
+            _check_sha256(self.upstream_weights_sha256, "upstream_weights_sha256")
+        if (self.upstream_source is None) != (self.upstream_revision is None):
+            raise ReportError("only one of upstream_source and upstream_revision is null")
         for name, digest in self.artefacts.items():
             path = PurePosixPath(name)
             if not name or path.is_absolute() or ".." in path.parts:
@@ -286,10 +333,12 @@ def _from_content(content: Any) -> Result:
         given = "it has no schema_version" if version is None else f"schema_version is {version!r}"
         raise ReportError(f"{given}, a result of schema version {SCHEMA_VERSION} was expected")
     # Keys first, so that a file of another program is not called edited.
-    missing = {field.name for field in dataclasses.fields(Result)} - content.keys()
+    defaults = {field.name: field.default for field in dataclasses.fields(Result)}
+    missing = defaults.keys() - content.keys() - set(ADDED)
     if not missing and content["content_sha256"] != _content_hash(content):
         raise ReportError("the file was edited by hand: its content does not give its content_sha256")
-    result: Result = from_mapping(Result, content, "the result")
+    added = {name: defaults[name] for name in ADDED}
+    result: Result = from_mapping(Result, {**added, **content}, "the result")
     return result
 
 
@@ -310,12 +359,6 @@ def _sha256(value: Any) -> str:
     except ValueError:
         raise ReportError("a number is not finite, finite numbers were expected") from None
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _filled(instance: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(instance, name):
-            raise ReportError(f"{name} is empty, a value was expected")
 
 
 def _check_sha256(value: str, where: str) -> None:

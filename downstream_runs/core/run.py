@@ -15,17 +15,21 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.core.run_folder import SWEEP_SUFFIX
+from downstream_runs.core.results import INT8
+from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import sha256_file
+from upstream_arm.common.files import read_json, sha256_file
 from upstream_arm.common.words import shown
+from upstream_arm.published_states import STATES
 
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
-PRECISIONS = ("fp32", "bf16", "fp16")
+SOURCE_KEYS = ("source", "revision", "trust_remote_code")
+UNPINNED = ("settings", "weights", "source")
+"""Keys of `plan.json` that tell of others: each is pinned by a hash."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class RunPlan:
     """One run: a task's recipe on one upstream.
 
     ckpt, model_config: what s3prl hands to the upstream: a path, or for s3prl's own upstreams a URL.
-    switches: further settings for an upstream that takes them, e.g. `batching` of this project's students.
+    switches: settings that change what the upstream computes: those of this project's students, and
+        `batching` of any (exact: each utterance by itself; stock: as s3prl does).
     data: the corpus folder.
     partial: whether the corpus may be a part of the official one. It says nothing of the run where the corpus
         is whole: what is part of the run's identity is the data that there is.
@@ -43,8 +48,15 @@ class RunPlan:
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     command: what the user typed, as arguments; `sys.argv` if empty.
     features: whether the upstream's features are stored and used again.
+    states: the key of the upstream's output that the features are (s3prl's `-s`).
+    layer: the one layer of them that is taken (s3prl's `-l`), from the end where negative; None for all.
+    quantize: `int8` for dynamic int8 of the upstream's linear layers, on the CPU.
+    efficiency: whether the run also measures what its upstream costs, which decides no other number.
     fold: of a task with folds, the one that this run is of; None for the whole task.
     group: folders within the task's that the run's directory lies in, such as a sweep's.
+    source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
+    revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
+    trust_remote_code: whether code that came with the weights is run.
     """
 
     task: TaskSpec
@@ -65,6 +77,13 @@ class RunPlan:
     features: FeatureOptions = field(default_factory=FeatureOptions)
     group: str = ""
     partial: bool = False
+    states: str = STATES
+    layer: int | None = None
+    quantize: str | None = None
+    efficiency: bool = False
+    source: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -74,14 +93,12 @@ class RunPlan:
         return self.task.folds
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"precision {shown(self.precision)} is unknown, expected one of {', '.join(PRECISIONS)}"
-            )
         if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
             raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
+        if self.quantize not in (None, INT8):
+            raise UsageError(f"--quantize {shown(self.quantize)} is unknown, expected {INT8}")
         if self.devices < 1:
             raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
@@ -133,14 +150,37 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     config = resolve_config(whole) if config is None or plan.fold is not None else config
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
-    digest = _hash_json({"config": config_hash(plan, config), **files, **plan.switches, **stored})
-    upstream = re.sub(r"[^A-Za-z0-9._-]", "_", plan.upstream)
+    pinned = {} if plan.source is None else {"revision": plan.revision}
+    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan)}
+    digest = _hash_json({"config": config_hash(plan, config), **parts})
+    upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
     folder = plan.out / upstream / below
     earlier = plan.out / _before(upstream) / below
     if not folder.is_dir() and (earlier.is_dir() or earlier.with_name(earlier.name + SWEEP_SUFFIX).is_dir()):
         folder = earlier
     return folder if plan.fold is None else folder / plan.fold
+
+
+def begun_revision(out: Path, upstream: str, source: str) -> str | None:
+    """What the first run of an upstream's source in `out` was pinned to; None where there is none."""
+    folder = out / upstream_folder(upstream)
+    # Also in folders of folds and of learning rates.
+    paths = [
+        path
+        for depth in ("*/*", "*/*/*", "*/*/rates/*", "*/*/rates/*/*")
+        for path in folder.glob(f"{depth}/{PLAN}")
+    ]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+        begun = read_json(path) or {}
+        if begun.get("source") == source and begun.get("revision"):
+            return str(begun["revision"])
+    return None
+
+
+def upstream_folder(upstream: str) -> str:
+    """The name of the folder of an upstream's runs."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", upstream)
 
 
 def _before(upstream: str) -> str:
@@ -154,7 +194,7 @@ def identity(
 ) -> dict[str, Any]:
     """What `plan.json` holds: everything that must stay the same for a run to be continued.
 
-    Beside it `weights`, the words for what `ckpt` is the hash of.
+    Beside it `weights`, the words for what `ckpt` is the hash of, and `source`, where `revision` was found.
     """
     return {
         "task": plan.task.name,
@@ -171,8 +211,16 @@ def identity(
         "seed": plan.seed,
         "precision": plan.precision,
         "features": _stored(plan.features),
+        **taken_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
+        **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
     }
+
+
+def taken_of(plan: RunPlan) -> dict[str, Any]:
+    """What of the upstream's output is taken, and how it is quantized, where it is not as s3prl has it."""
+    chosen = {"states": plan.states, "layer": plan.layer, "quantize": plan.quantize}
+    return {key: value for key, value in chosen.items() if value not in (STATES, None)}
 
 
 def _stored(features: FeatureOptions) -> str:
@@ -183,7 +231,7 @@ def _stored(features: FeatureOptions) -> str:
 def as_begun(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """`wanted` as it would have been written when the run of `stored` was begun.
 
-    Before contents were sampled (`corpora.contents`), names and sizes were all that a run knew of its corpus.
+    Before contents were sampled (`corpora.audio`), names and sizes were all that a run knew of its corpus.
     """
     if "data_listing_sha256" in stored:
         return dict(wanted)
@@ -197,10 +245,9 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     """UsageError that names what differs if the run in `folder` was started with another plan."""
     # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
     # are the same.
-    named = dict.fromkeys([*wanted, *(key for key in ("labels", "partial") if key in stored)])
-    differ = [
-        key for key in named if key not in ("settings", "weights") and stored.get(key) != wanted.get(key)
-    ]
+    optional = ("labels", "partial", "states", "layer", "quantize")
+    named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
+    differ = [key for key in named if key not in UNPINNED and stored.get(key) != wanted.get(key)]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):
         differ.remove("upstream")  # an earlier version's name; `ckpt` says that the weights are the same
     if not differ:

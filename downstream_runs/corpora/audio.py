@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from downstream_runs.audio import RESTORE, AudioProblem
-from downstream_runs.core.corpus import Problem
+from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
+from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
 
@@ -28,6 +30,9 @@ SHORTEST = 560
 
 SMALL = 8192
 """Bytes: a wav of one channel with fewer samples than `SHORTEST` is smaller, whatever its encoding."""
+
+SAMPLED, SAMPLED_BYTES = 256, 1 << 16
+"""Files of which a run remembers the first bytes, and how many of them, see `sampled`."""
 
 _UNKNOWN_LENGTH = 1 << 40
 """libsndfile gives the largest integer there is for a flac whose header leaves the length open."""
@@ -131,6 +136,36 @@ def spread(items: Sequence[Item], number: int | None) -> list[Item]:
         return list(items[:number])
     step = (len(items) - 1) / (number - 1)
     return [items[round(index * step)] for index in range(number)]
+
+
+def sampled(data: PreparedData) -> PreparedData:
+    """`data` with its hash over a sample of the audio's bytes too; the list of its files is left out.
+
+    The hashes of the corpora are over names and sizes (or lengths), lists and transcripts: reading 31 GB
+    before each run is no check that anybody would wait for. Wavs that are written anew in their places,
+    louder or with less noise, keep all that, and a finished run would be handed back as if it were of them.
+    So the first 64 KiB of 256 files, spread evenly over the corpus, are hashed too. Times of change say
+    nothing here: a copy has new ones. Not seen is a change that keeps names and sizes and touches none of
+    these files, or only what comes after the first two seconds of 16-bit speech. The former hash stays as
+    `listing_sha256`. UsageError for a file that cannot be read.
+    """
+    if not data.audio:
+        return data
+    digest = texts.digest([f"{data.sha256}\n{sample_hash(data.audio)}\n"])
+    return dataclasses.replace(data, sha256=digest, listing_sha256=data.sha256, audio=())
+
+
+def sample_hash(files: Sequence[Path]) -> str:
+    """SHA-256 over the beginnings of `SAMPLED` of the files, in the order given."""
+    digest = hashlib.sha256()
+    for path in spread(files, SAMPLED):
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.sha256(file.read(SAMPLED_BYTES)).digest())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"{path} cannot be read ({reason}); make it readable, or restore it") from None
+    return digest.hexdigest()
 
 
 def problems(

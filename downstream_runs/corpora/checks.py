@@ -69,6 +69,11 @@ class Listing(Generic[Content]):
         """All audio."""
         return [file for files in self.audio.values() for file in files]
 
+    @property
+    def by_name(self) -> dict[str, AudioFile]:
+        """All audio by its names."""
+        return {file.name: file for file in self.files}
+
     def prepared(self, sha256: str, settings: Mapping[str, object], **others: Any) -> PreparedData:
         """What `written` gives: the hash, what s3prl must be told, and what differs from the listing."""
         return PreparedData(
@@ -131,20 +136,20 @@ class CheckedCorpus(Corpus):
     ) -> Request:
         """Find the root in `data`; UsageError where there is none, and for a corpus that is half made."""
         root = self.find(data).resolve()
-        for mark in markers.marks(root):
-            if markers.read_manifest(root, mark) is None:
+        for label in markers.labels(root):
+            if markers.read_manifest(root, label) is None:
                 raise UsageError(
-                    f"{root} is a half made {mark.label} corpus: it has no readable {mark.stem}.json; "
+                    f"{root} is a half made {label} corpus: it has no readable {label.upper()}.json; "
                     f"{self._again(root)}"
                 )
-        return Request(data, root, cache, config, partial and not markers.marks(root))
+        return Request(data, root, cache, config, partial and not markers.labels(root))
 
     def find(self, data: Path) -> Path:
         """The corpus's root in `data`; UsageError that says what was looked for and how to get it."""
         data = folders.place(data)
         for root in (*(data / place for place in self.places), data):
             holds = any(True for pattern in self.holds for _ in root.glob(pattern))
-            if holds or (root != data and markers.marks(root)):
+            if holds or (root != data and markers.labels(root)):
                 return root
         if self.instead is not None and (other := self.instead(data)):
             raise UsageError(other)
@@ -162,7 +167,7 @@ class CheckedCorpus(Corpus):
         made with, any other the official counts, unless `partial` allows less.
         """
         roots = listing.roots or (listing.root,)
-        made = any(markers.marks(root) for root in roots)
+        made = any(markers.labels(root) for root in roots)
         problems = [*_made_otherwise(roots, [file.path for file in listing.files]), *listing.problems]
         if self.opened:
             for part, files in listing.audio.items():
@@ -239,15 +244,17 @@ def _made_otherwise(roots: Sequence[Path], files: Sequence[Path]) -> list[Proble
     """Where a made corpus has other audio than it was made with."""
     problems = []
     for root in roots:
-        for mark in markers.marks(root):
-            made_with = (markers.read_manifest(root, mark) or {}).get("files")
+        for label in markers.labels(root):
+            made_with = (markers.read_manifest(root, label) or {}).get("files")
             names = made_with if isinstance(made_with, dict) else {}
             listed = {name for name in names if name.endswith(folders.AUDIO)}
             used = {os.path.relpath(os.path.normpath(path), root) for path in files}
             missing = sorted(name for name in listed if not (root / name).is_file())
             added = sorted(name for name in used - listed if not name.startswith(".."))
             if missing or added:
-                which = f"{missing[0]} is not there" if missing else f"{added[0]} is not in {mark.stem}.json"
+                which = (
+                    f"{missing[0]} is not there" if missing else f"{added[0]} is not in {label.upper()}.json"
+                )
                 there = len(listed) - len(missing) + len(added)
                 problems.append(Problem(f"{root} has {there:,} of {len(listed):,} audio files: {which}"))
     return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,16 @@ def _nameable(path: Path, source: str) -> Path:
 
 
 def _data_of(file: Path) -> Path:
-    settings = _read_toml(file)
+    try:
+        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+        settings: dict[str, object] = toml.loads(file.read_text(encoding="utf-8"))
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"{file} needs the package tomli on Python 3.10: run pip install tomli, or use --data DIR"
+        ) from None
+    # TOMLDecodeError and UnicodeDecodeError are ValueErrors, and so is a number of too many digits.
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f'{file} is no TOML file ({error}): its one line is: data = "DIR"') from error
     unknown = sorted(set(settings) - {"data"})
     if unknown:
         raise UsageError(f'{file} has the unknown key {unknown[0]!r}; the one key is: data = "DIR"')
@@ -103,20 +113,3 @@ def _data_of(file: Path) -> Path:
     if not isinstance(data, str) or not data:
         raise UsageError(f'{file} does not name a data folder: write the line data = "DIR" into it')
     return Path(data)
-
-
-def _read_toml(file: Path) -> dict[str, object]:
-    for module in ("tomllib", "tomli"):  # tomllib came with Python 3.11
-        try:
-            toml = importlib.import_module(module)
-        except ModuleNotFoundError:
-            continue
-        try:
-            settings: dict[str, object] = toml.loads(file.read_text(encoding="utf-8"))
-        # TOMLDecodeError and UnicodeDecodeError are ValueErrors, and so is a number of too many digits.
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f'{file} is no TOML file ({error}): its one line is: data = "DIR"') from error
-        return settings
-    raise UsageError(
-        f"{file} needs the package tomli on Python 3.10: run pip install tomli, or use --data DIR"
-    )

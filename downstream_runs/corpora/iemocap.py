@@ -20,7 +20,7 @@ from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import audio, checks, folders, texts
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
-from downstream_runs.corpora.markers import marks
+from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.pinned import bytes_id
 from upstream_arm.common.errors import UsageError
 
@@ -142,7 +142,7 @@ def _listed(request: Request) -> Listing[Sessions]:
     UsageError for a label line that cannot be read, and for a labelled utterance without audio (stock s3prl
     leaves it out without a word; so does a part of the corpus).
     """
-    root, made = request.root, bool(marks(request.root))
+    root, made = request.root, bool(labels(request.root))
     numbers = SESSIONS if made else present(root)
     sessions = {number: _session(root, number, request.partial) for number in numbers}
     counts = {f"Session{number}": len(sessions.get(number, ())) for number in SESSIONS}

@@ -7,6 +7,7 @@ SPEAKER`), and the reference turns in `rttm`. `spk2utt` belongs to it and nothin
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,6 @@ class Recording:
     audio: Path
     seconds: float
     segments: tuple[Segment, ...]
-
-
-def is_folder(folder: Path) -> bool:
-    """Whether `folder` is meant as a Kaldi-style folder: it has a `wav.scp`."""
-    return (folder / "wav.scp").is_file()
 
 
 def tables_of(recordings: Sequence[Recording]) -> dict[str, str]:
@@ -85,38 +81,37 @@ def read(folder: Path, speakers: int) -> tuple[Recording, ...]:
     than `speakers` speakers, and times that are no times.
     """
     audio = _audio(folder)
-    seconds = {
-        name: _seconds(place, value, name)
-        for name, (place, value) in _pairs(folder / "reco2dur", "RECORDING SECONDS").items()
+    lengths = {
+        name: _seconds(*line, name) for name, line in _pairs(folder, "reco2dur", "RECORDING SECONDS").items()
     }
-    speaker_of = _pairs(folder / "utt2spk", "UTTERANCE SPEAKER")
+    speaker_of = _pairs(folder, "utt2spk", "UTTERANCE SPEAKER")
     spoken: dict[str, list[Segment]] = {name: [] for name in audio}
-    for place, fields in _lines(folder / "segments", "UTTERANCE RECORDING START END", 4):
-        name, recording, start, end = fields
+    for place, fields in _lines(folder / "segments", "UTTERANCE RECORDING START END"):
+        name, recording, *times = fields
         if recording not in spoken:
             raise UsageError(
                 f"{place} is for recording {recording}, which {folder / 'wav.scp'} does not list"
             )
         if name not in speaker_of:
             raise UsageError(f"{place} names {name}, which {folder / 'utt2spk'} gives no speaker")
-        first, last = _seconds(place, start, name), _seconds(place, end, name)
+        first, last = (_seconds(place, time, name) for time in times)
         if first >= last:
             raise UsageError(f"{place} ends at {last} s, after its start at {first} s was expected")
         spoken[recording].append(Segment(name, speaker_of[name][1], first, last))
     for name, segments in spoken.items():
-        _check(folder, name, segments, seconds.get(name), speakers)
-    return tuple(Recording(name, audio[name], seconds[name], tuple(spoken[name])) for name in audio)
+        _check(folder, name, segments, lengths.get(name), speakers)
+    return tuple(Recording(name, audio[name], lengths[name], tuple(spoken[name])) for name in audio)
 
 
 def _check(
     folder: Path, name: str, segments: Sequence[Segment], seconds: float | None, speakers: int
 ) -> None:
-    found = sorted({segment.speaker for segment in segments})
-    if seconds is None or not found:
+    if seconds is None or not segments:
         raise UsageError(
             f"{folder / ('reco2dur' if seconds is None else 'segments')} has no line for recording {name} of "
             "wav.scp; add it, or take the recording out there"
         )
+    found = sorted({segment.speaker for segment in segments})
     if len(found) > speakers:
         raise UsageError(
             f"recording {name} of {folder} has {len(found)} speakers ({', '.join(found)}), "
@@ -132,8 +127,7 @@ def _check(
 
 def _audio(folder: Path) -> dict[str, Path]:
     paths: dict[str, Path] = {}
-    table = folder / "wav.scp"
-    for name, (place, value) in _pairs(table, "RECORDING PATH").items():
+    for name, (place, value) in _pairs(folder, "wav.scp", "RECORDING PATH").items():
         if value.endswith("|") or value == "-":
             raise UsageError(
                 f"{place} has a command ({value!r}), the path of a file was expected; commands are not run: "
@@ -146,33 +140,28 @@ def _audio(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _pairs(table: Path, form: str) -> dict[str, tuple[str, str]]:
-    """For each id of a two-column table, the place of its line and its value; the last line counts."""
-    repeated_is_wrong = table.name in ("wav.scp", "reco2dur")
+def _pairs(folder: Path, table: str, form: str) -> dict[str, tuple[str, str]]:
+    """For each id of a two-column table, the place of its line and its value; an utterance's last counts."""
     pairs: dict[str, tuple[str, str]] = {}
-    for place, (name, value) in _lines(table, form, 2):
-        if repeated_is_wrong and name in pairs:
+    for place, (name, value) in _lines(folder / table, form):
+        if form.startswith("RECORDING") and name in pairs:
             raise UsageError(f"{place} gives {name} a second time; keep one of the lines")
         pairs[name] = (place, value)
     return pairs
 
 
-def _lines(table: Path, form: str, columns: int) -> Iterator[tuple[str, list[str]]]:
+def _lines(table: Path, form: str) -> Iterator[tuple[str, list[str]]]:
+    """Place and fields of each line; the second field of two may hold spaces, as s3prl reads it."""
+    columns = len(form.split())
     for place, line in texts.lines(table, f"a table of lines {form} was expected: prepare the folder again"):
-        fields = line.split(None, columns - 1)
-        # The last field of a two-column table may hold spaces, as s3prl reads it.
-        if len(fields) != columns or (columns > 2 and len(line.split()) != columns):
+        fields = line.split(None, 1) if columns == 2 else line.split()
+        if len(fields) != columns:
             raise UsageError(f"{place} is {line!r}, {form} was expected; correct that line")
         yield place, [field.strip() for field in fields]
 
 
 def _seconds(place: str, value: str, name: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(
-            f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it"
-        )
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 <= float(value) < float("inf"):
+            return float(value)
+    raise UsageError(f"{place} gives {name} the time {value!r}, seconds from 0 on were expected; correct it")

@@ -19,7 +19,7 @@ from downstream_runs.corpora import audio, checks, folders, kaldi, texts
 from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.corpora.kaldi import Recording, Segment
-from downstream_runs.corpora.markers import marks
+from downstream_runs.corpora.markers import labels
 from downstream_runs.corpora.pinned import blob_id
 from downstream_runs.scoring import rttm
 from upstream_arm.common.errors import UsageError
@@ -77,7 +77,7 @@ def _listed(request: Request) -> Listing[Recordings]:
             continue
         found[split] = [one for one in mixtures(root, split) if not request.partial or one.audio.is_file()]
         blob = blob_id(_speech_file(root, split))
-        if blob != names.blob and not marks(root):
+        if blob != names.blob and not labels(root):
             other.append(
                 f"the speech times in {names.speech}.rttm are not those of SUPERB's recipe "
                 f"(git blob {names.blob[:8]})"

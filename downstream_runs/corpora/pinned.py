@@ -11,7 +11,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import atomic_path
 
 COMMIT = "ec8064b5889f81ca460fbe2c094ce576a6f120b7"
 """s3prl's commit of version 0.4.18."""
@@ -54,16 +56,12 @@ def obtain(file: PinnedFile, cache: Path, base: str = BASE) -> Path:
     nothing half written is left behind.
     """
     clone = os.environ.get(VARIABLE, "").strip()
-    if clone:
-        return _from_clone(file, Path(clone).expanduser())
-    kept = cache / "s3prl" / file.blob[:12] / file.name
-    if not kept.is_file() or blob_id(kept) != file.blob:
-        _download(file, f"{base}/{file.path}", kept)
-    return kept
-
-
-def _from_clone(file: PinnedFile, clone: Path) -> Path:
-    path = clone / file.path
+    if not clone:
+        kept = cache / "s3prl" / file.blob[:12] / file.name
+        if not kept.is_file() or blob_id(kept) != file.blob:
+            _download(file, f"{base}/{file.path}", kept)
+        return kept
+    path = Path(clone).expanduser() / file.path
     if not path.is_file():
         raise UsageError(
             f"{VARIABLE} is {clone}, and {path} is not there; name the root of a clone of s3prl, made with "
@@ -81,17 +79,21 @@ def _from_clone(file: PinnedFile, clone: Path) -> Path:
 def _download(file: PinnedFile, url: str, path: Path) -> None:
     import http.client
     from urllib.error import HTTPError
+    from urllib.request import urlopen
 
-    from downstream_runs.corpora.texts import writing
-    from upstream_arm.common.files import atomic_path
+    from tqdm import tqdm
 
-    with writing(path.parent):
+    with texts.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(path) as temporary:
-            _fetch(url, temporary, file.name)
+            with urlopen(url, timeout=_SECONDS) as answer, temporary.open("wb") as out:
+                announced = answer.headers.get("Content-Length", "")
+                total = int(announced) if announced.isdigit() else None
+                with tqdm.wrapattr(out, "write", total=total, desc=file.name, disable=None) as counted:
+                    shutil.copyfileobj(answer, counted)
             found = blob_id(temporary)
-            if found != file.blob:
+            if found != file.blob:  # also where the connection ended too soon
                 raise UsageError(
                     f"{url} gave a file with the git blob id {found}, {file.blob} was expected: nothing "
                     f"was kept; run the same command again, or name a clone of s3prl in {VARIABLE}"
@@ -104,16 +106,3 @@ def _download(file: PinnedFile, url: str, path: Path) -> None:
             f"commit {COMMIT[:8]} there yourself: run `git clone https://github.com/s3prl/s3prl` and set "
             f"{VARIABLE} to that folder"
         ) from None
-
-
-def _fetch(url: str, path: Path, name: str) -> None:
-    """Write what `url` gives to `path`; an answer that ends too soon shows in the id of the file."""
-    from urllib.request import urlopen
-
-    from tqdm import tqdm
-
-    with urlopen(url, timeout=_SECONDS) as answer, path.open("wb") as out:
-        announced = answer.headers.get("Content-Length", "")
-        total = int(announced) if announced.isdigit() else None
-        with tqdm.wrapattr(out, "write", total=total, desc=name, disable=None) as counted:
-            shutil.copyfileobj(answer, counted)

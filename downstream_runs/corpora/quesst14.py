@@ -21,6 +21,7 @@ from downstream_runs.corpora.audio import FRAME, SAMPLE_RATE, AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.scoring import groundtruth
 from downstream_runs.scoring.groundtruth import GroundTruth
+from downstream_runs.scoring.names import ScoringError
 from upstream_arm.common.errors import UsageError
 
 FOLDER = "quesst14Database"
@@ -79,14 +80,21 @@ def _listed(request: Request) -> Listing[Quesst14]:
     root, problems = request.root, list[str]()
     parts = {part: _recordings(request, part, problems) for part in LISTS}
     truth = {split: groundtruth.read(truth_folder(root, split)) for split in SPLITS}
+    found = Quesst14(parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth)
     for split in SPLITS:
-        problems += _not_in_truth(root, split, parts, truth[split])
-    return Listing(
-        root,
-        {part: [AudioFile.at(one.path, root) for one in found] for part, found in parts.items()},
-        Quesst14(parts[DOCUMENTS], {split: parts[split] for split in SPLITS}, truth),
-        problems,
-    )
+        # What the ground truth does not have, nothing would score.
+        try:
+            searched = found.searched(split)
+        except ScoringError as error:
+            problems.append(f"{truth_folder(root, split)}: {error}")
+            continue
+        if not any(searched.targets.values()):
+            problems.append(
+                f"{truth_folder(root, split)} has no {LANGUAGE} query of {split} in a document of that "
+                "language"
+            )
+    files = {part: [AudioFile.at(one.path, root) for one in listed] for part, listed in parts.items()}
+    return Listing(root, files, found, problems)
 
 
 def _recordings(request: Request, part: str, problems: list[str]) -> tuple[Recording, ...]:
@@ -132,24 +140,6 @@ def _seconds(path: Path) -> float:
             "were expected (one frame)"
         )
     return form.samples / form.rate
-
-
-def _not_in_truth(
-    root: Path, split: str, parts: Mapping[str, tuple[Recording, ...]], truth: GroundTruth
-) -> Iterator[str]:
-    """Recordings that the ground truth does not have: nothing would score them."""
-    folder = truth_folder(root, split)
-    for kind, recordings, known in (
-        ("queries", parts[split], truth.queries),
-        ("documents", parts[DOCUMENTS], truth.documents),
-    ):
-        names = set(known)
-        surplus = [recording.name for recording in recordings if recording.name not in names]
-        if surplus:
-            yield f"{len(surplus):,} listed {kind} are not in the ground truth {folder} (first: {surplus[0]})"
-    english = {recording.name for recording in parts[DOCUMENTS]}
-    if not any(truth.targets.get(query.name, frozenset()) & english for query in parts[split]):
-        yield f"{folder} has no {LANGUAGE} query of {split} in a document of that language"
 
 
 def _written(listing: Listing[Quesst14], cache: Path, config: Mapping[str, Any]) -> PreparedData:

@@ -155,16 +155,16 @@ _Content = tuple[Groups, Sequence[Trial]]
 
 def _listed(request: Request) -> Listing[_Content]:
     """Both archives, of `test` what the trials name; all of it where they would have to be downloaded."""
-    root, archives = request.root, voxceleb1.read_archives(CORPUS, request)
+    root, (archives, partial) = request.root, voxceleb1.list_archives(CORPUS, request)
     training, testing = archives.audio.values()
     # The cleaned list has other EERs: it is refused unless the corpus is a part anyway.
     source = voxceleb1.find_list(
-        root, archives, TRIAL_LIST, TRIAL_LIST[1], PINNED, lambda path: is_official(read_trials(path))
+        request, partial, TRIAL_LIST, TRIAL_LIST[1], PINNED, lambda path: is_official(read_trials(path))
     )
     if source is None:
-        return Listing(root, archives.audio, (archives.groups, ()))
+        return Listing(root, archives.audio, (archives.content, ()))
     trials = read_trials(source)
-    if archives.partial:
+    if partial:
         names = {file.name for file in testing}
         trials = [trial for trial in trials if trial.enrol in names and trial.test in names]
     same = sum(trial.label for trial in trials)
@@ -174,17 +174,17 @@ def _listed(request: Request) -> Listing[_Content]:
             f"expected, or no error rate could be equal; restore it from {META}"
         )
     tested = voxceleb1.require_listed(archives, utterances(trials), source)
-    counts = {part: len(files) for part, files in archives.audio.items()}
-    if archives.partial:
+    counts = archives.counts
+    if partial:
         counts = {"train": len(training)}
         if not is_official(trials):
             counts |= {"test": len(tested), "the list": len(trials)}
     return Listing(
         root,
         {"train": training, "test": tested},
-        (archives.groups, trials),
+        (archives.content, trials),
         counts=counts,
-        again=f"restore the trials from {META}" if archives.partial else "",
+        again=f"restore the trials from {META}" if partial else "",
     )
 
 
@@ -223,13 +223,13 @@ def _require_long_enough(
     listing: Listing[_Content], kept: Sequence[str], lengths: Mapping[str, int], least: int
 ) -> None:
     """UsageError unless two speakers can be trained on, and all test utterances are long enough."""
-    short = [file.name for file in listing.audio["test"] if lengths[file.name] < LEAST_SAMPLES]
-    if short:
-        raise UsageError(
-            f"{short[0]} (and {len(short) - 1:,} more) has {lengths[short[0]]:,} samples left after s3prl's "
-            f"cut of silence, {LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their "
-            "spread; restore the file from the corpus, or take it out of the trials"
-        )
+    short = [
+        f"{file.name} has {lengths[file.name]:,} samples left after s3prl's cut of silence, "
+        f"{LEAST_SAMPLES:,} at least were expected: the head needs 15 frames and their spread"
+        for file in listing.audio["test"]
+        if lengths[file.name] < LEAST_SAMPLES
+    ]
+    checks.require_none(short, "restore the file from the corpus, or take it out of the trials")
     trained = {name[:7] for name in kept}
     if len(trained) < 2:
         raise UsageError(

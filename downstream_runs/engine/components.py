@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
-from upstream_arm.common.errors import RunFailed, UpstreamError, UsageError, sentence
+from upstream_arm.common.errors import RunFailed, UsageError, sentence
 from upstream_arm.common.program import PROGRAM
-from upstream_arm.common.words import near, shown
+from upstream_arm.common.words import shown
 
 if TYPE_CHECKING:
-    import torch
-
     from downstream_runs.features.extractor import FeatureExtractor
     from downstream_runs.features.items import ItemCache
 
@@ -61,8 +61,6 @@ class Components:
 
     def features(self, wavs: list[Any]) -> list[torch.Tensor]:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
-        import torch
-
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
         placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
@@ -100,8 +98,6 @@ class Components:
         self, split: str, records: Any, step: int, batch_ids: list[int], total: int
     ) -> dict[str, float]:
         """Have s3prl's expert log what it recorded of so many batches in all; the scalars by its names."""
-        import torch
-
         log = ScalarLog()
         with torch.no_grad():
             self.downstream.log_records(
@@ -138,8 +134,6 @@ class Components:
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is the first CUDA device, else the CPU. UsageError if there is none."""
-    import torch
-
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -165,8 +159,7 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
 
 def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     """The upstream, its outputs checked, built from the plan's seed; and the device that it is on."""
-    import torch
-
+    from downstream_runs.upstreams import sources
     from downstream_runs.upstreams.checked import CheckedUpstream
 
     device = pick_device(plan.device)
@@ -174,20 +167,34 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     seed_everything(plan.seed)
-    upstream: Any = CheckedUpstream(_upstream(plan), plan.upstream)
+    built, batching = sources.build(plan), plan.switches.get("batching")
+    upstream: Any = CheckedUpstream(built, plan.upstream, plan.states, plan.layer, batching=batching)
+    if plan.quantize is not None:
+        from downstream_runs.upstreams.quantized import quantize
+
+        upstream.quantized = quantize(upstream.module, plan.upstream, device)
     upstream.to(device)
     return upstream, device
+
+
+def make_featurizer(plan: RunPlan, upstream: Any, device: torch.device) -> Any:
+    """s3prl's featurizer of what the plan takes of the upstream's output, on the device."""
+    from s3prl.upstream.interfaces import Featurizer
+
+    return Featurizer(
+        upstream=upstream,
+        feature_selection=plan.states,
+        layer_selection=plan.layer,
+        upstream_device=device,
+        normalize=False,
+    ).to(device)
 
 
 def attach(
     plan: RunPlan, upstream: Any, config: Mapping[str, Any], folder: Path, device: torch.device
 ) -> Components:
     """Featurizer and downstream expert for an upstream that is on the device."""
-    from s3prl.upstream.interfaces import Featurizer
-
-    featurizer = Featurizer(
-        upstream=upstream, feature_selection="hidden_states", upstream_device=device, normalize=False
-    ).to(device)
+    featurizer = make_featurizer(plan, upstream, device)
     expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
     with _changed_settings(plan, f"the model of {plan.task.name}"):
         downstream = expert.DownstreamExpert(
@@ -209,8 +216,6 @@ def attach(
 @contextlib.contextmanager
 def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
     """Where settings were changed by the user, they are what s3prl cannot build `what` from: UsageError."""
-    import torch
-
     try:
         yield
     except (UsageError, RunFailed, OSError, torch.OutOfMemoryError):
@@ -222,27 +227,6 @@ def _changed_settings(plan: RunPlan, what: str) -> Iterator[None]:
         reason = sentence(" ".join(str(error).split())) or "no reason given"
         raise UsageError(
             f"{what} cannot be built with {given}: {type(error).__name__}: {reason}; change these settings"
-        ) from error
-
-
-def _upstream(plan: RunPlan) -> Any:
-    import s3prl.hub as hub
-
-    entry = getattr(hub, plan.upstream, None)
-    if entry is None or plan.upstream.startswith("_"):
-        known = [name for name in dir(hub) if not name.startswith("_")]
-        raise UsageError(
-            f"s3prl has no upstream {plan.upstream!r}{near(plan.upstream, known)}; see `{PROGRAM} list`"
-        )
-    try:
-        return entry(ckpt=plan.ckpt, model_config=plan.model_config, refresh=False, **plan.switches)
-    except (MemoryError, UpstreamError):  # ours says itself what is wrong
-        raise
-    except Exception as error:  # an upstream may raise anything
-        given = f" with ckpt {plan.ckpt}" if plan.ckpt else " without a ckpt"
-        reason = " ".join(str(error).split()) or "no reason given"
-        raise UsageError(
-            f"upstream {plan.upstream}{given} could not be built: {type(error).__name__}: {reason}"
         ) from error
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 
 from downstream_runs.core import records
-from downstream_runs.core.run import file_identity
+from downstream_runs.core.run import file_identity, taken_of
 from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features import provenance
@@ -47,7 +47,7 @@ def set_up(run: TrainedRun) -> None:
     root = plan.out / CACHE / "features"
     cache = FeatureCache.of_upstream(root, identity, stored, plan.features.limit)
     extractor = FeatureExtractor(
-        components.upstream, stored, cache, components.featurizer.downsample_rate, plan.task.random_items
+        components.upstream, stored, cache, components.featurizer, plan.task.random_items
     )
 
     def tell_widened() -> None:
@@ -65,7 +65,7 @@ def set_up(run: TrainedRun) -> None:
 
 
 def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
-    """SHA-256 over what decides an upstream's features; why no other process may use them, if so.
+    """SHA-256 over what decides the features of a run; why no other process may use them, if so.
 
     The name counts too, since fbank and mfcc have no weights to tell them apart.
     """
@@ -74,12 +74,17 @@ def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
     plan, upstream = run.plan, run.components.upstream
     doubt = None
     try:
-        code = provenance.identity(upstream.module, getattr(hub, plan.upstream))
+        entry = getattr(hub, plan.upstream) if plan.source is None else None  # its code is in the revision
+        code = provenance.identity(upstream.module, entry)
     except provenance.Unknown as error:
         code, doubt = "unknown", str(error)
     files = [file_identity(plan.ckpt), file_identity(plan.model_config)]
     switches = dict(getattr(upstream, "switches", None) or {})
-    text = json.dumps([plan.upstream, *files, run.components.upstream_sha256, switches, code], sort_keys=True)
+    parts = [plan.upstream, *files, run.components.upstream_sha256, switches, code]
+    if plan.source is not None:
+        parts.append(plan.revision)
+    parts += [taken] if (taken := taken_of(plan)) else []
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest(), doubt
 
 

@@ -19,7 +19,7 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -48,19 +48,19 @@ def in_order(read: Read, jobs: Sequence[Any], workers: int, seed: int) -> Iterat
     if workers == 0:
         yield from map(read, jobs)
         return
-    started: list[_Reading] = []
-    try:
-        workers = min(workers, len(jobs))
+    workers = min(workers, len(jobs))
+    with contextlib.ExitStack() as stack:
+        read_by = []
         for number in range(workers):
-            started.append(_start(read, jobs[number::workers], (seed + number) % 2**32))
+            one = _process(read, jobs[number::workers], (seed + number) % 2**32)
+            read_by.append(stack.enter_context(contextlib.closing(one)))
+            next(one)  # it has begun
         for number in range(len(jobs)):
-            yield started[number % workers].next()
-    finally:
-        for one in started:
-            one.stop()
+            yield next(read_by[number % workers])
 
 
-def _start(read: Read, jobs: Sequence[Any], seed: int) -> _Reading:
+def _process(read: Read, jobs: Sequence[Any], seed: int) -> Generator[Any, None, None]:
+    """None when a process has begun to read the jobs, then what it reads; the process ends with this."""
     context: Any = multiprocessing.get_context(START_METHOD)
     inbox, outbox = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(read, jobs, seed, inbox, outbox, os.getpid()), daemon=True)
@@ -74,39 +74,28 @@ def _start(read: Read, jobs: Sequence[Any], seed: int) -> _Reading:
     finally:
         # Held by the process alone, the pipe ends when it does.
         outbox.close()
-    return _Reading(process, inbox)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One process and what comes from it."""
-
-    process: Any
-    inbox: Any
-
-    def next(self) -> Any:
-        """What it read next."""
-        connection.wait([self.inbox, self.process.sentinel])
-        try:
-            if not self.inbox.poll():
-                raise EOFError
-            found = self.inbox.recv()
-        except (EOFError, OSError):
-            self.process.join(END_SECONDS)
-            how = processes.how_it_ended(self.process.exitcode)
-            raise RunFailed(
-                f"a process that reads batches {how}; start the same command again, it goes on from its last "
-                "checkpoint; if it ends so again, the run's s3prl.log may say why, and a lower num_workers "
-                "takes less memory"
-            ) from None
-        if isinstance(found, _Failure):
-            raise found.error from _Trace(found.trace)
-        return found
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.inbox.close()
+    try:
+        yield None
+        for _ in jobs:
+            connection.wait([inbox, process.sentinel])
+            try:
+                if not inbox.poll():
+                    raise EOFError
+                content = inbox.recv()
+            except (EOFError, OSError):
+                process.join(END_SECONDS)
+                raise RunFailed(
+                    f"a process that reads batches {processes.how_it_ended(process.exitcode)}; start the "
+                    "same command again, it goes on from its last checkpoint; if it ends so again, the run's "
+                    "s3prl.log may say why, and a lower num_workers takes less memory"
+                ) from None
+            if isinstance(content, _Failure):
+                raise content.error from _Trace(content.trace)
+            yield content
+    finally:
+        process.kill()
+        process.join()
+        inbox.close()
 
 
 @dataclass(frozen=True)

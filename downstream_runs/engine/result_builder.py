@@ -21,7 +21,8 @@ from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score, Selection
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import weights
+from downstream_runs.upstreams import efficiency, weights
+from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.program import FOLDER, installed
@@ -39,6 +40,8 @@ def run_labels(
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
     labels += getattr(upstream, "labels", ())
+    if plan.quantize is not None:
+        labels.append(plan.quantize)
     if plan.task.train_split is not None:
         full = plan.task.recipes["superb"].config["runner"]["total_steps"]
         if config["runner"]["total_steps"] < full:
@@ -88,14 +91,8 @@ def _chosen(run: TrainedRun) -> tuple[Selection, Mapping[str, Any]]:
 
 def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: float) -> Result:
     """All that `result.json` holds."""
-    plan, data, upstream, device = run.plan, run.data, run.components.upstream, run.components.device
-    # The file of the upstream's weights, as given or as the upstream says; s3prl's own name none.
-    url = plan.ckpt if plan.ckpt is not None and "://" in plan.ckpt else None
-    path = plan.ckpt if url is None else None
-    path = path or getattr(upstream, "checkpoint_path", None)
-    checkpoint = None if path is None else str(Path(path).resolve())
-    switches = dict(getattr(upstream, "switches", None) or {}) | ({"ckpt_url": url} if url else {})
-    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    plan, data, device = run.plan, run.data, run.components.device
+    upstream = _upstream(run)
     artefacts = [name.format(fold=plan.fold) for name in plan.task.artefacts]
     # A run of fewer steps than are between two log lines has no numbers of its training.
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
@@ -106,7 +103,6 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
     packages = {name: version for name, version in versions.items() if version is not None}
     return Result(
-        upstream=weights.honest(plan.upstream, sha256),
         task=plan.task.name,
         recipe=plan.recipe,
         labels=run.labels,
@@ -118,10 +114,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         steps=run.steps,
         packages=packages,
         git_commit=_git_commit(),
-        upstream_checkpoint=checkpoint,
-        upstream_checkpoint_sha256=sha256,
-        upstream_switches=switches,
-        upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        **upstream,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
@@ -132,6 +125,34 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         ),
         artefacts={name: sha256_file(run.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _upstream(run: TrainedRun) -> dict[str, Any]:
+    """What `result.json` says of the upstream."""
+    plan, upstream = run.plan, run.components.upstream
+    # The file of the upstream's weights, as given or as the upstream says; s3prl's own name none.
+    url = plan.ckpt if plan.ckpt is not None and "://" in plan.ckpt else None
+    path = plan.ckpt if url is None else None
+    path = path or getattr(upstream, "checkpoint_path", None)
+    checkpoint = None if path is None else str(Path(path).resolve())
+    switches = dict(getattr(upstream, "switches", None) or {}) | ({"ckpt_url": url} if url else {})
+    sha256 = None if checkpoint is None else sha256_file(Path(checkpoint))
+    return dict(
+        upstream=weights.honest(plan.upstream, sha256),
+        upstream_checkpoint=checkpoint,
+        upstream_checkpoint_sha256=sha256,
+        upstream_switches=switches,
+        upstream_parameters=sum(parameter.numel() for parameter in upstream.parameters()),
+        upstream_source=plan.source,
+        upstream_revision=plan.revision,
+        upstream_remote_code=plan.trust_remote_code,
+        upstream_weights_sha256=getattr(upstream, "files_sha256", None) or run.components.upstream_sha256,
+        states=plan.states,
+        layer=plan.layer,
+        quantize=upstream.quantized,
+        efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
+        card=run.card,
     )
 
 
@@ -172,6 +193,14 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
         for key, value in sorted(plan.overrides.items())
     ]
     sentences += official.deviations(plan.task, run.config)
+    if run.components.upstream.alone:
+        sentences.append("each utterance is encoded alone (--batching exact); s3prl encodes it in a batch")
+    sentences += _taken(plan)
+    if plan.quantize is not None:
+        sentences.append(
+            f"dynamic {plan.quantize}: weights of the upstream's linear layers are rounded to it for each "
+            "output, their inputs for each frame"
+        )
     sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":
         sentences.append(f"trained in mixed precision, {plan.precision}")
@@ -186,6 +215,16 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
                 f"is {'below' if lower else 'above'} {rule.s3prl_bound:g} and would have had none to test"
             )
     return tuple(dict.fromkeys([*sentences, *run.deviations]))
+
+
+def _taken(plan: RunPlan) -> tuple[str, ...]:
+    """A sentence where neither the task's protocol nor the upstream's published row has these features."""
+    published = published_states.of(plan.upstream)
+    usual = (plan.states, plan.layer) == (published_states.STATES, None)
+    if usual or (published is not None and published.is_from(plan.states, plan.layer)):
+        return ()
+    chosen = published_states.in_words(plan.states, plan.layer)
+    return (f"features are {chosen}, not the weighted sum over all hidden_states",)
 
 
 def data_parallel(plan: RunPlan, config: Mapping[str, Any]) -> tuple[str, ...]:

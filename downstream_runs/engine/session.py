@@ -31,8 +31,16 @@ from downstream_runs.core.run import (
 )
 from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
-from downstream_runs.corpora import contents
-from downstream_runs.engine import components, distributed, feature_setup, folds, result_builder, train
+from downstream_runs.corpora import audio
+from downstream_runs.engine import (
+    components,
+    distributed,
+    feature_setup,
+    folds,
+    result_builder,
+    train,
+    upstream_card,
+)
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.trained_run import TrainedRun
@@ -84,7 +92,7 @@ def _run(plan: RunPlan, rerun: str) -> Result:
                 files.remove()
             files.remove(".*.tmp", f"{CHECKPOINTS}/.*.tmp")  # what a killed process was writing
             data = plan.task.corpus.prepare(plan.data, plan.out / CACHE, config, plan.partial)
-            data = contents.sampled(data)
+            data = audio.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
                 if rerun == "never" and records.begun(folder):
@@ -110,6 +118,8 @@ def _train_and_test(
             print(shortfall(data.partial), file=terminal)
         with context.leader_first():
             trained_run = _build(plan, config, data, folder, terminal)
+        if context.leader:
+            upstream_card.introduce(trained_run)
         if plan.task.train_split is None:
             trained_run.journal.rewind(0)
             train.note_session(trained_run, 0, records.begun(folder))
@@ -163,7 +173,7 @@ def _logged(folder: Path) -> Iterator[None]:
 
 def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
     path = folder / PLAN
-    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt))
+    told = weights.told(plan.upstream, plan.ckpt, file_identity(plan.ckpt), plan.revision)
     wanted = json.loads(json.dumps(identity(plan, config, data, told)))
     if path.exists():
         stored = read_json(path)

@@ -38,7 +38,12 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
         run.journal.event("damaged_checkpoint", 0, message=message)
 
     checkpoints = Checkpoints(RunFolder(run.folder), damaged)
-    state = _newest(run, checkpoints, context)
+    # The state to go on from, with checkpoints and journals cut back to it.
+    state: Mapping[str, Any] | None = context.broadcast(checkpoints.latest())
+    step = 0 if state is None else state["step"]
+    checkpoints.drop_after(step)
+    run.journal.rewind(step)
+    note_session(run, step, state is not None)
     trainer = Trainer(run, context)
     resumed = trainer.begin(state)
     runner, total = run.config["runner"], trainer.total
@@ -79,18 +84,6 @@ def note_session(run: TrainedRun, step: int, again: bool) -> None:
     partial = {"partial": dict(run.data.partial)} if run.data.partial else {}
     command = list(run.plan.command)
     run.journal.event("resume" if again else "start", step, pid=os.getpid(), command=command, **partial)
-
-
-def _newest(
-    run: TrainedRun, checkpoints: Checkpoints, context: DistributedContext
-) -> Mapping[str, Any] | None:
-    """The state to go on from, with checkpoints and journals cut back to it."""
-    state = context.broadcast(checkpoints.latest())
-    step = 0 if state is None else state["step"]
-    checkpoints.drop_after(step)
-    run.journal.rewind(step)
-    note_session(run, step, state is not None)
-    return state
 
 
 class Trainer:
@@ -280,10 +273,9 @@ class Trainer:
 
     def keep_checkpoint(self) -> None:
         """Keep one of the evenly spaced checkpoints that a task's protocol chooses among, if it is one."""
-        if self.task.kept_checkpoints:
-            every = max(self.total // self.task.kept_checkpoints, 1)
-            if self.step % every == 0:
-                self._write_weights(kept_checkpoint(self.step))
+        kept = self.task.kept_checkpoints
+        if kept and self.step % max(self.total // kept, 1) == 0:
+            self._write_weights(kept_checkpoint(self.step))
 
     def _write_weights(self, name: str) -> None:
         # s3prl's names, so that its own evaluate mode can read it with -i.

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from downstream_runs import bridge
 from downstream_runs.core.corpus import PreparedData
@@ -92,18 +91,14 @@ class Head:
 def build(
     task: TaskSpec,
     recipe: str,
-    upstream: nn.Module,
+    upstream: Any,
     device: torch.device,
     place: Path,
-    *,
-    summed: bool = False,
-    specaug: bool = True,
 ) -> Head:
     """The head of `task` for an upstream's features, in the order in which s3prl builds its parts.
 
-    place: a folder for the demo corpus and what s3prl writes. summed: leave out the weighted sum of the
-    hidden states, so that a step takes summed features. What s3prl and the corpora print goes to
-    `place`/log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
+    place: a folder for the demo corpus and what s3prl writes; what s3prl and the corpora print goes to
+    its log.txt. Raises UsageError for a recipe that the task has not, or where no demo can be made.
     """
     bridge.apply()
     place.mkdir(parents=True, exist_ok=True)
@@ -111,11 +106,10 @@ def build(
         task.corpus.make_demo(place / "data")
         given = task.recipe(recipe).copy_config()
         config = expert_config(given, task.corpus.prepare(place / "data", place / "cache", given))
-        plan = RunPlan(task=task, recipe=recipe, upstream="", data=place / "data", out=place, seed=SEED)
+        taken = {key: getattr(upstream, key) for key in ("states", "layer") if hasattr(upstream, key)}
+        plan = RunPlan(task, recipe, "", place / "data", place, seed=SEED, **taken)
         seed_everything(SEED)
         parts = components.attach(plan, upstream, config, place, device)
         parts.train()
-        trained = [parts.downstream] if summed else [parts.featurizer, parts.downstream]
-        optimizer = make_optimizer(trained, config)
-        masks = components.make_specaug(config) if specaug else None
-    return Head(task, config, parts, optimizer, masks)
+        optimizer = make_optimizer([parts.featurizer, parts.downstream], config)
+        return Head(task, config, parts, optimizer, components.make_specaug(config))

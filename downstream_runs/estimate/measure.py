@@ -7,7 +7,6 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
+from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
+from downstream_runs.upstreams.efficiency import timed
 
-SAMPLE_RATE = 16_000
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
 STEP_SECONDS = 8.0
@@ -73,7 +72,7 @@ class Measurement:
 
 
 def measure(
-    upstream: nn.Module,
+    upstream: CheckedUpstream,
     device: torch.device,
     tasks: Iterable[TaskSpec],
     recipe: str,
@@ -99,27 +98,17 @@ def measure(
     )
 
 
-def timed(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call, to its end on the device."""
-    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
-
-
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
-    def __init__(self, upstream: nn.Module, device: torch.device) -> None:
+    def __init__(self, upstream: CheckedUpstream, device: torch.device) -> None:
         self.upstream, self.device = upstream, device
         self._rates: dict[tuple[int, int], float] = {}
-        states = self._pass(1, SAMPLE_RATE)["hidden_states"]
-        listed = list(states.values()) if isinstance(states, dict) else list(states)
+        with torch.no_grad():
+            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
         given: Any = getattr(upstream, "get_downsample_rates", None)
-        rate = given("hidden_states") if given else round(SAMPLE_RATE / listed[0].shape[1])
-        self.shape = Shape(len(listed), listed[0].shape[-1], rate)
+        rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
+        self.shape = Shape(len(layers), layers[0].shape[-1], rate)
 
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""
@@ -171,7 +160,7 @@ def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, 
     paired = [torch.empty(length * shape.rate, device=device) for length in lengths]
 
     def backward() -> None:
-        hidden = {"hidden_states": [state] * shape.layers}
+        hidden = {head.parts.featurizer.feature_selection: [state] * shape.layers}
         head.backward(head.parts.featurizer(paired, hidden), others)
 
     return head.accumulate * timed(backward, device) + timed(head.update, device)

@@ -28,18 +28,20 @@ fp16). Such a value keeps fewer bits than the type has, down to none. Features o
 class FeatureExtractor:
     """Gives what s3prl's featurizer would of an upstream's hidden states.
 
-    rate: samples from one frame to the next. crops: a waveform that is given itself is a random crop, which
-    never comes again and is not stored. widened: how often frames
-    were used in fp32 because the precision does not hold them; on_widened is called the first time.
+    featurizer: s3prl's, which says what is taken of the upstream's output, and how many samples a frame has.
+    crops: a waveform that is given itself is a random crop, which never comes again and is not stored.
+    widened: how often frames were used in fp32 because the precision does not hold them; on_widened is called
+    the first time.
     """
 
     def __init__(
-        self, upstream: nn.Module, stored: StoredKind, cache: FeatureCache, rate: int, crops: bool
+        self, upstream: nn.Module, stored: StoredKind, cache: FeatureCache, featurizer: Any, crops: bool
     ) -> None:
         import torch
 
         self.upstream: Callable[..., Any] = upstream
-        self.stored, self.cache, self.rate = stored, cache, rate
+        self.stored, self.cache, self.rate = stored, cache, featurizer.downsample_rate
+        self._select: Callable[..., Any] = featurizer._select_feature
         self.batch_free = is_batch_free(upstream)
         self.widened = 0
         self.on_widened: Callable[[], None] | None = None
@@ -125,8 +127,7 @@ class FeatureExtractor:
 
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
         with torch.no_grad():
-            states = self.upstream([wave])["hidden_states"]
-        states = list(states.values()) if isinstance(states, dict) else states
+            states = self._select(self.upstream([wave]))
         states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()
         if self.stored.kind == "frames":

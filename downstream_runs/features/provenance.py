@@ -14,6 +14,7 @@ import importlib.machinery
 import logging
 import modulefinder
 import platform
+import re
 import sys
 import sysconfig
 import types
@@ -51,8 +52,30 @@ def identity(upstream: Any, entry: Any) -> str:
     options.add(entry, "entry")
     options.add(upstream, "upstream")
     code = _code(sorted(options.modules))
-    lines = [f"python {platform.python_version()}", *map(_version, PACKAGES), *options.lines, *code]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return _sha256_of(
+        [f"python {platform.python_version()}", *map(_version, PACKAGES), *options.lines, *code]
+    )
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 over a Python file and the files that it imports, those of installed packages apart.
+
+    Nothing of it is run. Unknown where one of them cannot be read.
+    """
+    return _sha256_of(_hashes(_files(_followed(path.stem, path))))
+
+
+def of_module(name: str) -> str:
+    """SHA-256 over the code of an imported module: of an installed package, the files of its folder."""
+    return _sha256_of(_hashes(_code_files([name])[0]))
+
+
+def imported_by(path: Path) -> dict[str, Path]:
+    """The modules that a Python file imports, but for those of installed packages, and their files."""
+    found = {
+        name: getattr(module, "__file__", None) for name, module in _followed(path.stem, path).modules.items()
+    }
+    return {name: Path(file).resolve() for name, file in found.items() if file}
 
 
 class _Options:
@@ -101,9 +124,9 @@ class _Options:
         if isinstance(value, (list, tuple)):
             parts = ((f"[{number}]", one) for number, one in enumerate(value))
             return f": {type(value).__qualname__} of {len(value)}", parts
-        if not hasattr(value, "__dict__") or type(value).__module__ in sys.builtin_module_names:
+        attributes = _attributes(value)
+        if attributes is None:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        attributes = vars(value)
         if isinstance(value, torch.nn.Module):
             # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
             # process.
@@ -112,6 +135,19 @@ class _Options:
             own = vars(torch.nn.Module()).keys()
             attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
         return "", ((".class", type(value)), *((f".{name}", attributes[name]) for name in sorted(attributes)))
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """What an object of a class of Python holds, in its dictionary or in slots; None for another."""
+    if type(value).__module__ in sys.builtin_module_names:
+        return None
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    slots = [vars(kind).get("__slots__", "__none__") for kind in type(value).__mro__[:-1]]
+    names = [name for one in slots for name in ([one] if isinstance(one, str) else one)]
+    if any(name.startswith("__") for name in names):  # compiled, or kept under another name
+        return None
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def _leaf(value: Any) -> str | None:
@@ -125,7 +161,7 @@ def _leaf(value: Any) -> str | None:
         return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}"
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}"
-    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
+    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype, re.Pattern)):
         return f" = {value!r}"
     if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
         # Compiled code, which is known by its package's version.
@@ -151,6 +187,12 @@ def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
 
 def _code(modules: Iterable[str]) -> list[str]:
     """The files of modules and what they import: hashes of contents, and versions of installed packages."""
+    files, packages = _code_files(modules)
+    return [*_hashes(files), *map(_version, sorted(packages))]
+
+
+def _code_files(modules: Iterable[str]) -> tuple[set[Path], set[str]]:
+    """The files of modules and of what they import, and the installed packages among that."""
     files: set[Path] = set()
     packages: set[str] = set()
     for name in modules:
@@ -166,12 +208,15 @@ def _code(modules: Iterable[str]) -> list[str]:
             packages.add(package)
             if package != "torch" and package not in sys.stdlib_module_names:
                 files.update(Path(file).resolve().parent.glob("*.py"))
+    return files, packages
+
+
+def _hashes(files: Iterable[Path]) -> list[str]:
+    """Names and hashes of files, without their folders: a checkout may be moved."""
     try:
-        # Without their folders: a checkout may be moved.
-        hashes = sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
+        return sorted(f"{path.name} {_sha256(path.read_bytes())}" for path in files)
     except OSError as error:
         raise Unknown(f"{error.filename} cannot be read: {error.strerror}") from None
-    return [*hashes, *map(_version, sorted(packages))]
 
 
 def _followed(name: str, path: Path) -> modulefinder.ModuleFinder:
@@ -228,3 +273,7 @@ def _version(package: str) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _sha256_of(lines: Iterable[str]) -> str:
+    return _sha256("\n".join(lines).encode("utf-8", "surrogateescape"))

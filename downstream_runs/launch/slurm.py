@@ -8,6 +8,7 @@ accounting (`sacct`) is not needed. The folder of runs must be one that all node
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import uuid
@@ -29,7 +30,6 @@ MAX_TIMEOUTS = 100
 """How often a job may reach its time limit: a run that no limit is long enough for must end some day."""
 MINUTES, CORES = 24 * 60, 4
 """Of a job, where the command does not say."""
-NOT_FOUND = "is the program of a login node of a Slurm cluster; run this there, or leave --launcher slurm out"
 
 
 class Unit:
@@ -62,7 +62,11 @@ def run_all(
     An interrupt stops the waiting and leaves the jobs; the same command waits for them again.
     UsageError where submitit or Slurm is missing, or Slurm refuses the options.
     """
-    queue.require_slurm(NOT_FOUND)
+    if shutil.which("sbatch") is None or shutil.which("squeue") is None:
+        raise UsageError(
+            "there is no sbatch on PATH, which is the program of a login node of a Slurm cluster; run this "
+            "there, or leave --launcher slurm out"
+        )
     submitted = _submit(plans, rerun, demo, jobs, asked)
     started = time.monotonic()
     ended: dict[int, worker.Outcome] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.core import results
-from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.core.run import RunPlan, run_dir, upstream_folder
 from downstream_runs.core.run_folder import LOGS, RESULT
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import DONE, FAILED, INTERRUPTED, SuperbError, say, tell
@@ -60,7 +59,7 @@ def log_file(plan: RunPlan) -> Path:
     """Where a launched run's output goes, its folder made."""
     folder = run_dir(plan)
     name = folder.name if plan.fold is None else f"{folder.parent.name}-{plan.fold}"
-    log = plan.out / LOGS / f"{re.sub(r'[^A-Za-z0-9._-]', '_', plan.upstream)}-{plan.task.name}-{name}.log"
+    log = plan.out / LOGS / f"{upstream_folder(plan.upstream)}-{plan.task.name}-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
 

@@ -52,8 +52,11 @@ def turns(
     files of SUPERB hold them. Turns that round to nothing are left out. Speakers are called NAME_0, NAME_1.
     """
     import numpy as np
+    from scipy.ndimage import median_filter
 
-    active = _filter(probabilities > setting.threshold, setting.median)
+    # The median around each frame, with silence outside the file.
+    loud = (probabilities > setting.threshold).astype(np.int8)
+    active = median_filter(loud, size=(setting.median, 1), mode="constant")
     seconds = frame_shift / SAMPLE_RATE
     found = []
     for speaker, frames in enumerate(active.T):
@@ -64,14 +67,3 @@ def turns(
             if duration > 0:
                 found.append(Turn(f"{name}_{speaker}", start, start + duration))
     return found
-
-
-def _filter(active: NDArray[np.bool_], median: int) -> NDArray[np.bool_]:
-    """The median over `median` frames (odd) around each of `[frame, speaker]`; silence outside the file."""
-    import numpy as np
-
-    if median == 1:
-        return active
-    half = median // 2
-    counts = np.cumsum(np.pad(active.astype(np.int64), ((half + 1, half), (0, 0))), axis=0)
-    return np.asarray(counts[median:] - counts[:-median] > half)

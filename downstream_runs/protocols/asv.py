@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
 from downstream_runs.core.task import Score
+from downstream_runs.corpora.voxceleb1_verification import read_trials
 from downstream_runs.scoring import eer
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_csv, atomic_write_text
@@ -113,11 +114,8 @@ def _evaluate(run: TrainedRun, step: int, splits: Sequence[str]) -> None:
 def _score(run: TrainedRun, step: int, split: str) -> Score:
     """The EER of a checkpoint's files, which must hold the trials of the list, all and in its order."""
     trials = read_scored(run.folder / f"states-{step}", split)
-    listed = Path(run.data.settings[f"datarc.{split}_meta_data"]).read_text(encoding="utf-8").splitlines()
-    wanted = []
-    for line in listed:
-        label, enrol, test = line.split()
-        wanted.append((f"{_name(enrol)}_{_name(test)}", int(label)))
+    listed = read_trials(Path(run.data.settings[f"datarc.{split}_meta_data"]))
+    wanted = [(f"{_name(trial.enrol)}_{_name(trial.test)}", trial.label) for trial in listed]
     if [(trial.name, trial.label) for trial in trials] != wanted:
         raise RunFailed(
             f"{run.folder / f'states-{step}'} holds {len(trials)} {split} trials, which are not the "
@@ -138,11 +136,11 @@ def _lowest(scores: Mapping[int, Mapping[str, Score]], split: str) -> int:
 
 def _write_report(folder: Path, scores: Mapping[int, Mapping[str, Score]]) -> None:
     """One line a checkpoint: its step, and the EER in percent of each split."""
-    lines = [
-        " ".join([f"states-{step}", *(f"{split}-EER {score.value!r}" for split, score in of_step.items())])
-        for step, of_step in scores.items()
-    ]
-    atomic_write_text(folder / "report.txt", "".join(f"{line}\n" for line in lines))
+    lines = []
+    for step, of_step in scores.items():
+        rates = (f"{split}-EER {score.value!r}" for split, score in of_step.items())
+        lines.append(f"states-{step} {' '.join(rates)}\n")
+    atomic_write_text(folder / "report.txt", "".join(lines))
 
 
 def _write_trials(path: Path, trials: Sequence[Scored]) -> None:

@@ -15,10 +15,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 SMALLEST_RANGE = 1e-9  # s3prl's bound on the divisor
 GAP = 2
@@ -57,7 +55,6 @@ def costs(queries: Sequence[torch.Tensor], documents: Documents) -> torch.Tensor
 
     queries: `[query frame, feature]` each, frames of length 1, at least one frame each.
     """
-    import torch
 
     found = documents.frames.new_empty(len(queries), len(documents.spans))
     for group in _groups(queries, len(documents.frames)):
@@ -72,7 +69,6 @@ def costs(queries: Sequence[torch.Tensor], documents: Documents) -> torch.Tensor
 
 def cosine_exp(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
     """exp(1 - cosine) - 1 of frames of length 1: `[query frame, document frame]`."""
-    import torch
 
     # Rounding brings products of equal frames above 1; scipy, which s3prl calls, cuts there too.
     cosine = torch.mm(queries, documents.T).clamp_(-1.0, 1.0)
@@ -81,7 +77,6 @@ def cosine_exp(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
 
 def minmax_(distances: torch.Tensor, documents: Documents) -> None:
     """Bring each row of `[query frame, document frame]` to 0...1 over each document; infinite in gaps."""
-    import torch
 
     for span in documents.spans:
         inside = distances[:, span]
@@ -97,7 +92,6 @@ def subsequence(distances: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor
     distances: `[query frame, document frame]`; first the first frame of every query, then the second of those
     that have two, and so on. lengths: the queries' numbers of frames, the longest first.
     """
-    import torch
 
     paths = distances.new_empty(len(lengths), distances.shape[1])
     cost, start = distances[: len(lengths)], len(lengths)
@@ -136,7 +130,6 @@ def _groups(queries: Sequence[torch.Tensor], frames: int) -> Iterator[list[int]]
 
 def _interleaved(queries: Sequence[torch.Tensor]) -> torch.Tensor:
     """Frames of queries, the longest first, in the order that `subsequence` takes them."""
-    import torch
 
     lengths = [len(query) for query in queries]
     starts = [0, *itertools.accumulate(lengths[:-1])]

@@ -19,7 +19,6 @@ import copy
 import gzip
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,6 @@ from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
-from downstream_runs.features.cache import FRAMES
-from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.options import is_batch_free
-from downstream_runs.protocols.layers import LayerStore, one_each
-from downstream_runs.protocols.search import Search, in_order
 from downstream_runs.scoring import mtwv, stdlist
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_csv, atomic_write_text
@@ -41,6 +35,7 @@ if TYPE_CHECKING:
 
     from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
+    from downstream_runs.protocols.layers import LayerStore
     from downstream_runs.scoring.mtwv import TermWeightedValue
 
 MTWV = MetricSpec("mtwv", "maximum term weighted value", "fraction", "higher", None)
@@ -53,15 +48,10 @@ MTWV_ENGLISH = MetricSpec(
     official=False,
 )
 DEV, EVAL = SPLITS
+Values = tuple["TermWeightedValue", "TermWeightedValue"]
+"""One layer on one split: MTWV by the official command's rule, and on the English part alone."""
+
 COUNTED = ("queries", "dropped", "documents", "targets", "trials", "defaulted", "misses", "false_alarms")
-
-
-@dataclass(frozen=True)
-class Values:
-    """One layer on one split: MTWV by the official command's rule, and on the English part alone."""
-
-    official: TermWeightedValue
-    english: TermWeightedValue
 
 
 def test(run: TrainedRun) -> tuple[Metric, ...]:
@@ -75,20 +65,20 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
         )
     corpus = quesst14.load(run.data.root, bool(run.data.partial))
     search = _Searches(run, corpus)
-    dev = [_values(corpus, DEV, search.dev(layer)) for layer in range(search.layers)]
-    path = search.eval(_best(dev))
+    dev = [_values(corpus, DEV, search.scores(layer, DEV)) for layer in range(search.layers)]
+    path = search.scores(_best(dev), EVAL)
     chosen = _values(corpus, EVAL, path)
-    _write_layers(run.folder / LAYERS, dev, chosen)
+    _write_layers(run.folder / LAYERS, dev, chosen, run.plan.layer)
     _write_trials(run.folder / TRIALS, corpus, path)
     search.store.remove()
-    return _metrics(dev, chosen)
+    return _metrics(dev, chosen, run.plan.layer)
 
 
-def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]:
+def again(root: Path, folder: Path, partial: bool = False, only: int | None = None) -> tuple[Metric, ...]:
     """All metrics once more, from the scores that a run kept in `folder` and the corpus's ground truth.
 
-    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`. UsageError if the corpus,
-    or a file of scores, is absent or damaged.
+    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`; only: the layer of a run
+    with `--layer`. UsageError if the corpus, or a file of scores, is absent or damaged.
     """
     corpus = quesst14.load(root, partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
@@ -99,7 +89,7 @@ def again(root: Path, folder: Path, partial: bool = False) -> tuple[Metric, ...]
             "--rerun always"
         )
     dev = [_values(corpus, DEV, path) for path in files]
-    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK))
+    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK), only)
 
 
 class _Searches:
@@ -107,8 +97,9 @@ class _Searches:
 
     def __init__(self, run: TrainedRun, corpus: Quesst14) -> None:
         from downstream_runs.engine.feature_setup import upstream_identity
+        from downstream_runs.protocols.layers import LayerStore
 
-        self._run, self._corpus = run, corpus
+        self._run = run
         groups = {DOCUMENTS: corpus.documents, **corpus.queries}
         dtype = run.config["downstream_expert"]["feature_store"]
         self.store = LayerStore(run.folder / "features", upstream_identity(run)[0], groups, dtype)
@@ -125,41 +116,39 @@ class _Searches:
             atomic_write_text(path, json.dumps({"layers": self._fill()}) + "\n")
         return int(json.loads(path.read_text(encoding="utf-8"))["layers"])
 
-    def dev(self, layer: int) -> Path:
-        """The scores of a layer on dev."""
-        path = self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
-        if not path.exists():
-            plain = path.with_suffix("")
-            self._search(layer, DEV, plain)
-            # No time in the header: the same scores give the same file.
-            atomic_write_bytes(path, gzip.compress(plain.read_bytes(), mtime=0))
-        path.with_suffix("").unlink(missing_ok=True)
-        return path
+    def scores(self, layer: int, split: str) -> Path:
+        """The scores of a layer on dev, compressed, or those of the chosen layer on eval."""
+        from downstream_runs.protocols.search import Search
 
-    def eval(self, layer: int) -> Path:
-        """The scores of the chosen layer on eval."""
-        path = self._run.folder / BENCHMARK
-        if not path.exists():
-            self._search(layer, EVAL, path)
-        return path
-
-    def _search(self, layer: int, split: str, path: Path) -> None:
-        layers = self._fill()
-        if layer >= layers:
-            raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
-        partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-        device = self._run.components.device
-        queries = [query.name for query in self._corpus.queries[split]]
-        documents = [document.name for document in self._corpus.documents]
-        found = Search(self.store, layer, split, device, partial).scores(self._run.bar)
-        stdlist.write(path, in_order(found, queries, documents))
-        partial.unlink(missing_ok=True)
+        kept = (
+            self._folder / f"{DEV}-{layer:02d}.stdlist.xml.gz"
+            if split == DEV
+            else self._run.folder / BENCHMARK
+        )
+        plain = kept.with_suffix("") if split == DEV else kept
+        if not kept.exists():
+            layers = self._fill()
+            if layer >= layers:
+                raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
+            partial = self._folder / f"{split}-{layer:02d}.partial.npy"
+            device = self._run.components.device
+            stdlist.write(plain, Search(self.store, layer, split, device, partial).scores(self._run.bar))
+            partial.unlink(missing_ok=True)
+            if plain != kept:
+                # No time in the header: the same scores give the same file.
+                atomic_write_bytes(kept, gzip.compress(plain.read_bytes(), mtime=0))
+        if plain != kept:
+            plain.unlink(missing_ok=True)
+        return kept
 
     def _fill(self) -> int:
+        from downstream_runs.features.options import is_batch_free
+        from downstream_runs.protocols.layers import one_each
+
         if not self._filled:
             components = self._run.components
-            # s3prl's own upstreams collect their hidden states in themselves.
-            with one_each(components.device, stateless=is_batch_free(components.upstream)) as many:
+            # s3prl's own upstreams collect their hidden states in themselves, also where each is alone.
+            with one_each(components.device, stateless=is_batch_free(components.upstream.module)) as many:
                 self._filled = self.store.fill(_compute(self._run, self.store), self._run.bar, many)
             self._run.journal.event("features", 0, **self.store.cache.account())
         return self._filled
@@ -169,12 +158,15 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
     """The frames `[layer, frame, feature]` of a recording that s3prl reads, alone as in its batches of 1."""
     import torch
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
-    from s3prl.upstream.interfaces import Featurizer
+
+    from downstream_runs.engine.components import make_featurizer
+    from downstream_runs.features.cache import FRAMES
+    from downstream_runs.features.extractor import FeatureExtractor
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))
-    rate = Featurizer(upstream, "hidden_states", device).downsample_rate
-    extractor = FeatureExtractor(upstream, store.stored, store.cache, rate, crops=False)
+    featurizer = make_featurizer(run.plan, upstream, device)
+    extractor = FeatureExtractor(upstream, store.stored, store.cache, featurizer, crops=False)
 
     def compute(recording: Recording) -> torch.Tensor:
         own = copy.copy(dataset)  # other threads read other recordings
@@ -196,27 +188,32 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
 def _values(corpus: Quesst14, split: str, path: Path) -> Values:
     """Scored as read from the file, with its 4 decimals: that is what the official tool gets."""
     system = stdlist.read(path)
-    return Values(
-        mtwv.score(corpus.truth[split], system.scores, system.accepted),
-        mtwv.score(corpus.searched(split), system.scores, system.accepted),
+    official, english = (
+        mtwv.score(truth, system.scores, system.accepted)
+        for truth in (corpus.truth[split], corpus.searched(split))
     )
+    return official, english
 
 
 def _best(dev: Sequence[Values]) -> int:
     """The layer with the highest MTWV on dev; of equal ones the first."""
-    return max(range(len(dev)), key=lambda layer: dev[layer].official.rate)
+    return max(range(len(dev)), key=lambda layer: dev[layer][0].rate)
 
 
-def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
-    """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first."""
+def _metrics(dev: Sequence[Values], chosen: Values, only: int | None) -> tuple[Metric, ...]:
+    """All numbers: of the layer that is best on dev, `chosen` on eval; the official one first.
+
+    only: the one layer that was searched, where the user named it.
+    """
     best = _best(dev)
     how = f"highest MTWV on {DEV}: layer {best} of 0 to {len(dev) - 1}"
-    rows = (
-        (MTWV, EVAL, chosen.official),
-        (MTWV_ENGLISH, EVAL, chosen.english),
-        (MTWV, DEV, dev[best].official),
-        (MTWV_ENGLISH, DEV, dev[best].english),
-    )
+    if only is not None:
+        how = f"layer {only}, as --layer says; no other was searched"
+    rows = [
+        (spec, split, value)
+        for split, values in ((EVAL, chosen), (DEV, dev[best]))
+        for spec, value in zip((MTWV, MTWV_ENGLISH), values, strict=True)
+    ]
     return tuple(
         spec.measured(
             Score(spec.name, value.rate, {key: getattr(value, key) for key in COUNTED}),
@@ -228,7 +225,7 @@ def _metrics(dev: Sequence[Values], chosen: Values) -> tuple[Metric, ...]:
     )
 
 
-def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
+def _write_layers(path: Path, dev: Sequence[Values], chosen: Values, only: int | None) -> None:
     rows: list[tuple[object, ...]] = [
         ("split", "layer", "mtwv", "threshold", "mtwv_english", "threshold_english")
     ]
@@ -236,8 +233,9 @@ def _write_layers(path: Path, dev: Sequence[Values], chosen: Values) -> None:
         *((DEV, layer, one) for layer, one in enumerate(dev)),
         (EVAL, _best(dev), chosen),
     ]:
-        official, english = values.official, values.english
-        rows.append((split, layer, official.rate, official.threshold, english.rate, english.threshold))
+        official, english = values
+        number = layer if only is None else only
+        rows.append((split, number, official.rate, official.threshold, english.rate, english.threshold))
     atomic_write_csv(path, rows)
 
 

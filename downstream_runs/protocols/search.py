@@ -9,23 +9,22 @@ Source: s3prl 0.4.18, `downstream/quesst14_dtw/expert.py`.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.quesst14 import DOCUMENTS
 from downstream_runs.protocols import dtw
-from downstream_runs.protocols.layers import Chunk, LayerStore
+from downstream_runs.protocols.layers import LayerStore, in_lots, length
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 FEWEST_FRAMES = 5  # s3prl: queries below are not searched
 SMALLEST_DEVIATION = 1e-9  # s3prl's bound on both divisors
@@ -51,11 +50,10 @@ class Search:
     partial: Path
 
     def scores(self, bar: Callable[..., Any]) -> dict[str, dict[str, float]]:
-        """Query -> document -> normalised score, higher for a better match; in the order of the store.
+        """Query -> document -> normalised score, higher for a better match; in the order of the corpus.
 
         RunFailed if a score is not a finite number.
         """
-        import numpy as np
 
         queries, documents = self._names(self.split), self._names(DOCUMENTS)
         costs = self._costs(queries, documents, bar)
@@ -67,29 +65,29 @@ class Search:
                 f"the first for query {query} in document {document}: one of the two has a frame of zeros, "
                 "or worse; check the upstream"
             )
-        normal = z_normalised(-costs)
+        rows = dict(zip(queries, z_normalised(-costs).tolist(), strict=True))
+        place = {document: column for column, document in enumerate(documents)}
         return {
-            query: dict(zip(documents, row.tolist(), strict=True))
-            for query, row in zip(queries, normal, strict=True)
+            query: {document: rows[query][place[document]] for document in self.store.names[DOCUMENTS]}
+            for query in self.store.names[self.split]
         }
 
     def _costs(self, queries: list[str], documents: list[str], bar: Callable[..., Any]) -> Floats:
         """Costs `[query, document]`, from where an earlier process stopped."""
-        import numpy as np
 
         costs = self._resume((len(queries), len(documents)))
         mean, deviation = self._statistics()
         frames = [
             self._normal([one], mean, deviation).frames
             for chunk in self.store.groups[self.split]
-            for one in chunk.read(self.layer)
+            for one in self.store.read(self.split, chunk, self.layer)
         ]
         searched = [row for row, one in enumerate(frames) if len(one) >= FEWEST_FRAMES]
         wanted = [frames[row] for row in searched]
         start = 0
-        blocks = self._blocks()
+        blocks = in_lots(self.store.groups[DOCUMENTS], length, BLOCK_SECONDS)
         for chunks in bar(blocks, desc=f"layer {self.layer} {self.split}", total=len(blocks)):
-            block = [one for chunk in chunks for one in chunk.read(self.layer)]
+            block = [one for chunk in chunks for one in self.store.read(DOCUMENTS, chunk, self.layer)]
             part = slice(start, start + len(block))
             start += len(block)
             if not np.isnan(costs[:, part]).any():
@@ -103,8 +101,6 @@ class Search:
         return costs
 
     def _resume(self, shape: tuple[int, int]) -> Floats:
-        import numpy as np
-
         try:
             costs = np.load(self.partial, allow_pickle=False)
         except (OSError, ValueError):
@@ -112,8 +108,6 @@ class Search:
         return costs if costs.shape == shape else np.full(shape, np.nan)
 
     def _keep(self, costs: Floats) -> None:
-        import numpy as np
-
         content = io.BytesIO()
         np.save(content, costs)
         atomic_write_bytes(self.partial, content.getvalue())
@@ -123,7 +117,6 @@ class Search:
 
         In one pass: two parts' sums of squares are pooled as Chan, Golub and LeVeque (1979) do.
         """
-        import torch
 
         count, mean, squares = 0, torch.zeros(1), torch.zeros(1)
         for part in self._parts():
@@ -141,18 +134,17 @@ class Search:
 
     def _parts(self) -> Iterator[torch.Tensor]:
         """All frames of the layer, so few at a time that they stay in a processor's cache."""
-        import torch
 
         for group in (self.split, DOCUMENTS):
             for chunk in self.store.groups[group]:
-                parts = torch.from_numpy(chunk.whole(self.layer)).split(PART_FRAMES)
+                whole = np.concatenate(self.store.read(group, chunk, self.layer))
+                parts = torch.from_numpy(whole).split(PART_FRAMES)
                 yield from (part for part in parts if len(part))
 
     def _normal(
         self, recordings: Sequence[NDArray[Any]], mean: torch.Tensor, deviation: torch.Tensor
     ) -> dtw.Documents:
         """Recordings one after another, normalised and scaled to length 1, on the device."""
-        import torch
 
         spans = dtw.spans([len(frames) for frames in recordings])
         joined = torch.zeros(spans[-1].stop, len(mean), dtype=torch.float64, device=self.device)
@@ -160,33 +152,13 @@ class Search:
             joined[span] = torch.from_numpy(frames).to(self.device)
         return dtw.Documents(dtw.unit_(joined.sub_(mean).div_(deviation)), spans)
 
-    def _blocks(self) -> list[list[Chunk]]:
-        """The documents in blocks of about BLOCK_SECONDS."""
-        blocks: list[list[Chunk]] = []
-        filled = 0.0
-        for chunk in self.store.groups[DOCUMENTS]:
-            if not blocks or filled + chunk.seconds > BLOCK_SECONDS:
-                blocks.append([])
-                filled = 0.0
-            blocks[-1].append(chunk)
-            filled += chunk.seconds
-        return blocks
-
     def _names(self, group: str) -> list[str]:
-        return [name for chunk in self.store.groups[group] for name in chunk.names]
+        return [one.name for chunk in self.store.groups[group] for one in chunk]
 
 
 def z_normalised(scores: Floats) -> Floats:
     """Scores `[query, document]` at mean 0 and (population) standard deviation 1 in each row."""
-    import numpy as np
 
     deviation = np.maximum(scores.std(axis=1, keepdims=True), SMALLEST_DEVIATION)
     normal: Floats = (scores - scores.mean(axis=1, keepdims=True)) / deviation
     return normal
-
-
-def in_order(
-    scores: Mapping[str, Mapping[str, float]], queries: list[str], documents: list[str]
-) -> dict[str, dict[str, float]]:
-    """The same scores, with queries and documents in the order given."""
-    return {query: {document: scores[query][document] for document in documents} for query in queries}

@@ -131,14 +131,12 @@ def _whole(task: TaskSpec, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(block: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    result = {}
-    for name, value in block.items():
-        key = prefix + name
-        if isinstance(value, Mapping):
-            result[name] = _fitted(value, known, f"{key}.")
-        else:
-            result[name] = fitted(key, value, known.get(key))
-    return result
+    return {
+        name: _fitted(value, known, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else fitted(prefix + name, value, known.get(prefix + name))
+        for name, value in block.items()
+    }
 
 
 def _read(path: Path) -> Recipe:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from downstream_runs.core import queue
+from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import LOCK, LOGS, PLAN, RESULT, SWEEP, is_fold
 from downstream_runs.runs import status, submission
 from upstream_arm.common.errors import UsageError
@@ -149,7 +150,10 @@ def _chosen(options: argparse.Namespace, links: bool = True) -> tuple[Path, list
     found = []
     for run in status.find(out) if out.is_dir() else ():
         upstream, task, *_ = run.folder.relative_to(out).parts
-        by_name = options.what == upstream and options.task in (None, task)
+        by_name = upstream_folder(options.what.removeprefix("hf:")) == upstream and options.task in (
+            None,
+            task,
+        )
         own_real = out.resolve() / run.folder.relative_to(out)
         within = wanted in (run.folder, *run.folder.parents) or real in (own_real, *own_real.parents)
         by_folder = options.task is None and within and real != out.resolve()

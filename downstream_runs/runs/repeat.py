@@ -81,6 +81,13 @@ def _plan(
         partial=given.partial,
         # None for a task without folds, or the mean over them.
         fold=None if whole else str(dict(leaves(old.config))[task.fold_key]),
+        states=old.states,
+        layer=old.layer,
+        quantize=None if old.quantize is None else old.quantize.kind,
+        efficiency=old.efficiency is not None,
+        source=old.upstream_source,
+        revision=old.upstream_revision,
+        trust_remote_code=old.upstream_remote_code,
     )
 
 

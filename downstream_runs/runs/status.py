@@ -1,17 +1,12 @@
-"""`./run_superb.sh status`: what the runs of a folder are doing."""
+"""What the runs of a folder are doing, as their files and Slurm's queue tell it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import shutil
 import socket
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +28,7 @@ from downstream_runs.core.run_folder import (
 from reports import store
 from upstream_arm.common import lock
 from upstream_arm.common.errors import ReportError, UsageError
-from upstream_arm.common.files import atomic_write_text, read_json
-from upstream_arm.common.program import PROGRAM
-from upstream_arm.common.words import columns
-
-STATES = ("done", "running", "waiting", "failed", "stopped")
-BETWEEN_SECONDS = 30.0
-"""How long one run of a command may take to begin after another has ended, with all its imports."""
-CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-"""To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
-PARTIAL, FAILED = "On a part of the corpus", "Failed"
-"""What the two lists below the table are of."""
-COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
+from upstream_arm.common.files import read_json
 
 
 @dataclass(frozen=True)
@@ -79,46 +63,6 @@ class Status:
         return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
 
 
-def show(folder: Path, page: Path | None, seconds: float | None) -> int:
-    """Print a line for each run in `folder`, or write them into `page`.
-
-    seconds: how long to wait before it is done again, until nothing runs or waits; None for once.
-    """
-    out = folder.expanduser().absolute()
-    if not out.is_dir():
-        raise UsageError(f"{folder} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one")
-    with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
-        last = -math.inf
-        while True:
-            active, now = _show(out, page, seconds), time.monotonic()
-            last = now if active else last
-            if seconds is None or (not active and now - last > BETWEEN_SECONDS):
-                break
-            time.sleep(seconds)
-    return 0
-
-
-def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
-    """Print the table, or write the page; returns whether something may still change."""
-    found = list(find(out))
-    active = any(status.state in ("running", "waiting") for status in found)
-    if page is not None:
-        try:
-            atomic_write_text(page, html(found, out, seconds if active else None))
-        except OSError as error:
-            raise UsageError(f"{page} cannot be written ({error.strerror}); give another FILE") from None
-    if page is not None and seconds is None:
-        print(f"page: {page}")
-    elif seconds is not None and sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        shown = text(found, out).splitlines()
-        now = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(CLEAR + "\n".join(line[:width] for line in [*shown, f"{now}, Ctrl-C ends"]), flush=True)
-    else:
-        print(text(found, out), flush=True)
-    return active
-
-
 def find(out: Path) -> Iterator[Status]:
     """Every run below `out`, begun or in Slurm's queue, in the order of their folders; where a result follows
     from several runs (the mean of folds, the choice of a sweep), that too.
@@ -149,47 +93,6 @@ def find(out: Path) -> Iterator[Status]:
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
-
-
-def text(found: Sequence[Status], out: Path) -> str:
-    """The table of the runs, how many are in each state, and why runs failed."""
-    if not found:
-        return f"there is no run in {out}"
-    rows = [COLUMNS, *(status.cells(out) for status in found)]
-    below = _sentences(found, out)
-    failed = [f"failed: {sentence}" for sentence in below[FAILED]]
-    return "\n".join([*columns(rows, right=()), "", *below[PARTIAL], *failed, totals(found)])
-
-
-def _sentences(found: Sequence[Status], out: Path) -> dict[str, list[str]]:
-    """What stands below the table: how much of a corpus partial runs have, and why runs failed."""
-    named = [(one.folder.relative_to(out), one) for one in found]
-    return {
-        PARTIAL: [f"{name}: {one.partial}" for name, one in named if one.partial],
-        FAILED: [f"{name}: {one.said}" for name, one in named if one.said],
-    }
-
-
-def totals(found: Sequence[Status]) -> str:
-    """How many runs are in each state."""
-    numbers = {state: sum(status.state == state for status in found) for state in STATES}
-    return ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
-
-
-def html(found: Sequence[Status], out: Path, seconds: float | None = None) -> str:
-    """The same as a page that needs nothing beside it; a browser reads it again every so many `seconds`."""
-    import jinja2  # takes a while to import
-
-    page = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
-    return jinja2.Template(page, autoescape=True).render(
-        runs=found,
-        out=out,
-        now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        totals=totals(found),
-        columns=COLUMNS,
-        lists=_sentences(found, out),
-        seconds=None if seconds is None else max(round(seconds), 1),
-    )
 
 
 def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str] | None = None) -> Status:

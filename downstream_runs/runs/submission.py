@@ -201,7 +201,8 @@ def _one_upstream(found: Mapping[str, Run]) -> list[str]:
     """A sentence if the runs are of different weights."""
     tasks_of: dict[str | None, list[str]] = {}
     for task, run in found.items():
-        tasks_of.setdefault(run.result.upstream_checkpoint_sha256, []).append(task)
+        result = run.result
+        tasks_of.setdefault(result.upstream_revision or result.upstream_checkpoint_sha256, []).append(task)
     if len(tasks_of) < 2:
         return []
     groups = "; ".join(f"{(sha or 'no file')[:12]}: {', '.join(names)}" for sha, names in tasks_of.items())

@@ -119,7 +119,8 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
     """QbE: MTWV of every layer on dev and of the best on eval, from the scores that the run kept."""
     try:
         root = data or Path(result.corpus.root)
-        found = {(one.name, one.split): one for one in qbe.again(root, folder, bool(result.shortfall))}
+        again = qbe.again(root, folder, bool(result.shortfall), result.layer)
+        found = {(one.name, one.split): one for one in again}
     except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
         yield Check(None, f"MTWV is not computed again: {error}")
         return

@@ -182,9 +182,8 @@ def _diarization(arguments: argparse.Namespace) -> Found:
 
 def _rounded(path: Path, turns: Mapping[str, Sequence[Turn]]) -> list[str]:
     number = rttm.finer(turns)
-    return [
-        f"{number} turns of {path} have times finer than a millisecond, rounded as dscore rounds them"
-    ] * (number > 0)
+    note = f"{number} turns of {path} have times finer than a millisecond, rounded as dscore rounds them"
+    return [note] if number else []
 
 
 def _term_weighted_value(arguments: argparse.Namespace) -> Found:
@@ -200,10 +199,11 @@ def _term_weighted_value(arguments: argparse.Namespace) -> Found:
 
 def _unsearched(arguments: argparse.Namespace, truth: GroundTruth, system: Stdlist) -> list[str]:
     lacking = [query for query in truth.queries if truth.targets[query] and query not in system.scores]
-    return [
+    note = (
         f"{len(lacking)} of {len(truth.queries)} queries are not in {arguments.hyp} ({first(lacking)}): all "
         "their trials have the default score"
-    ] * bool(lacking)
+    )
+    return [note] if lacking else []
 
 
 ENTRIES: dict[str, Entry] = {

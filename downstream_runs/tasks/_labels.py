@@ -6,17 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from downstream_runs.core.task import Item, MetricSpec, Score, Selection
+from downstream_runs.core.task import Item, Score
 from downstream_runs.scoring import accuracy
 from upstream_arm.common.errors import RunFailed
-
-#: s3prl keeps the checkpoint with the best accuracy on dev.
-BEST_ON_DEV = Selection(split="dev", metric="acc", artefact="dev-best.ckpt", s3prl_bound=0.0)
-
-
-def accuracy_metric(scalar: str) -> MetricSpec:
-    """Accuracy in percent; s3prl logs a fraction."""
-    return MetricSpec("acc", "accuracy", "percent", "higher", scalar, factor=100.0)
 
 
 def score(

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.core.task import Score
 from downstream_runs.corpora import librispeech
-from downstream_runs.recipes import Recipes
 from downstream_runs.scoring import wer
-from downstream_runs.tasks import _ctc
+from downstream_runs.tasks import _ctc, task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -26,28 +25,4 @@ def used(dataset: Any) -> int:
     return sum(len(bucket) for bucket in dataset.X)
 
 
-TASK = TaskSpec(
-    name="asr",
-    title="Automatic speech recognition",
-    s3prl_name="asr",
-    aliases=("speech-recognition", "librispeech-asr"),
-    corpus=librispeech.CORPUS,
-    recipes=Recipes("asr"),
-    cost=Cost(hours="13.4", run_gb=1.7),
-    dev_splits=("dev-clean",),
-    test_splits=("test-clean",),
-    metrics=(
-        MetricSpec("wer", "word error rate", "percent", "lower", "asr/{split}-wer"),
-        # s3prl's own unit error rate counts the word separators too, so it is another number.
-        MetricSpec("cer", "character error rate", "percent", "lower", None, official=False),
-    ),
-    selection=Selection(split="dev-clean", metric="wer", artefact="dev-clean-best.ckpt", s3prl_bound=100.0),
-    artefacts=("dev-clean-best.ckpt", "test-clean-noLM-hyp.ark", "test-clean-noLM-ref.ark"),
-    submitted={"test-clean-noLM-hyp.ark": "asr_public/predict.ark"},
-    split_keys={split: f"downstream_expert.datarc.{split}" for split in ("train", "dev-clean", "test-clean")},
-    fixed_keys=("downstream_expert.datarc.decoder_args.decoder_type",),
-    score=score,
-    used=used,
-    split_batches=True,
-    batch_share=0.5,  # s3prl halves each batch with an utterance of more than 2,000 samples, which all have
-)
+TASK = task("asr", librispeech.CORPUS, score, used=used)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from downstream_runs.core.run_folder import TRIALS
-from downstream_runs.core.task import Cost, MetricSpec, Score, TaskSpec
+from downstream_runs.core.task import Score
 from downstream_runs.corpora import voxceleb1_verification
 from downstream_runs.protocols import asv
-from downstream_runs.recipes import Recipes
+from downstream_runs.tasks import task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -17,23 +16,4 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     return (asv.equal_error_rate(asv.read_scored(folder, split)),)
 
 
-TASK = TaskSpec(
-    name="asv",
-    title="Automatic speaker verification",
-    s3prl_name="sv_voxceleb1",
-    aliases=("sv", "sv-voxceleb1", "speaker-verification"),
-    corpus=voxceleb1_verification.CORPUS,
-    recipes=Recipes("asv"),
-    cost=Cost(hours="36-48", run_gb=0.5),
-    metrics=(MetricSpec("eer", "equal error rate", "percent", "lower", "sv-voxceleb1/{split}-EER", 100.0),),
-    artefacts=("test_predict.txt", "report.txt", TRIALS),
-    submitted={"test_predict.txt": "sv_public/predict.txt"},
-    data_keys=("downstream_expert.datarc.vad_config.min_sec", "downstream_expert.datarc.max_timestep"),
-    kept_checkpoints=10,
-    score=score,
-    test=asv.test,
-    split_batches=True,
-    random_items=True,
-    random_share=1.0,  # not every utterance is longer than a crop, but how many are is not known: all count
-    crop_seconds=8.0,
-)
+TASK = task("asv", voxceleb1_verification.CORPUS, score, test=asv.test)

@@ -7,10 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.task import Cost, TaskSpec
 from downstream_runs.corpora import speech_commands
-from downstream_runs.recipes import Recipes
-from downstream_runs.tasks import _labels
+from downstream_runs.tasks import _labels, task
 
 
 def adjust(downstream: Any) -> None:
@@ -37,22 +35,5 @@ def _speaker(name: str) -> str:
     return speaker[1] if speaker else name
 
 
-TASK = TaskSpec(
-    name="ks",
-    title="Keyword spotting",
-    s3prl_name="speech_commands",
-    aliases=("keyword-spotting", "speech-commands", "speech-command", "kws"),
-    corpus=speech_commands.CORPUS,
-    recipes=Recipes("ks"),
-    cost=Cost(hours="1.5"),
-    metrics=(_labels.accuracy_metric("speech_commands/{split}-acc"),),
-    selection=_labels.BEST_ON_DEV,
-    artefacts=("dev-best.ckpt", "test_predict.txt", "test_truth.txt"),
-    submitted={"test_predict.txt": "ks_public/predict.txt"},
-    score=functools.partial(_labels.score, group=_speaker),  # one line an item that was drawn
-    adjust=adjust,
-    split_batches=True,
-    random_items=True,
-    random_share=1 / 12,  # twelve classes are drawn equally often, and one of them is silence, cut of noise
-    pooled=True,
-)
+# One line an item that was drawn.
+TASK = task("ks", speech_commands.CORPUS, functools.partial(_labels.score, group=_speaker), adjust=adjust)

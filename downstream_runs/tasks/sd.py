@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.core.task import Score
 from downstream_runs.corpora import librimix
 from downstream_runs.protocols import sd
-from downstream_runs.recipes import Recipes
+from downstream_runs.tasks import task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -25,39 +25,4 @@ def used(dataset: Any) -> int:
     return len({recording for recording, _, _ in dataset.chunk_indices})
 
 
-def _datarc(*keys: str) -> tuple[str, ...]:
-    return tuple(f"downstream_expert.datarc.{key}" for key in keys)
-
-
-def _frame_metric(name: str, title: str, better: Literal["lower", "higher"], scalar: str) -> MetricSpec:
-    """No official number: over 10 or 20 ms frames, a mean over chunks, at threshold 0.5."""
-    return MetricSpec(name, title, "percent", better, scalar, factor=100.0, official=False)
-
-
-TASK = TaskSpec(
-    name="sd",
-    title="Speaker diarization",
-    s3prl_name="diarization",
-    aliases=("diarization", "speaker-diarization", "diarisation"),
-    corpus=librimix.CORPUS,
-    recipes=Recipes("sd"),
-    cost=Cost(hours="6-12"),
-    metrics=(
-        MetricSpec("der", "diarization error rate", "percent", "lower", None),
-        _frame_metric("frame_acc", "frame accuracy", "higher", "diarization/{split}-acc"),
-        _frame_metric("frame_der", "frame-level DER", "lower", "diarization/{split}-der"),
-    ),
-    selection=Selection(split="dev", metric="frame_acc", artefact=sd.CHECKPOINT, s3prl_bound=0.0),
-    artefacts=(sd.CHECKPOINT, sd.FRAME_SHIFT),
-    submitted={
-        sd.FRAME_SHIFT: "sd_public/frame_shift",
-        f"{sd.PREDICTIONS}/": "sd_public/scoring/predictions",
-    },
-    # s3prl's scoring takes both for granted, whatever the head was trained with.
-    fixed_keys=_datarc("rate", "subsampling"),
-    data_keys=_datarc("chunk_size", "label_delay", "num_speakers", "frame_shift"),
-    score=score,
-    test=sd.test,
-    used=used,
-    frame_labels=True,
-)
+TASK = task("sd", librimix.CORPUS, score, test=sd.test, used=used)

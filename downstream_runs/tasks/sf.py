@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from downstream_runs.core.task import Cost, Item, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.core.task import Item, Score
 from downstream_runs.corpora import snips
-from downstream_runs.recipes import Recipes
 from downstream_runs.scoring import slots
-from downstream_runs.tasks import _ctc
+from downstream_runs.tasks import _ctc, task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
@@ -32,34 +31,4 @@ def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score
     )
 
 
-TASK = TaskSpec(
-    name="sf",
-    title="Slot filling",
-    s3prl_name="ctc",
-    aliases=("slot-filling", "snips", "audio-snips"),
-    corpus=snips.CORPUS,
-    recipes=Recipes("sf"),
-    cost=Cost(run_gb=1.7),
-    metrics=(
-        MetricSpec(
-            "slot_type_f1", "slot-type F1", "percent", "higher", "ctc-snips/{split}-slot_type_f1", 100.0
-        ),
-        MetricSpec(
-            "slot_value_cer", "slot-value CER", "percent", "lower", "ctc-snips/{split}-slot_value_cer", 100.0
-        ),
-    ),
-    selection=Selection(split="dev", metric="slot_type_f1", artefact="dev-best.ckpt", s3prl_bound=0.0),
-    artefacts=("dev-best.ckpt", "test-hyp.ark", "test-ref.ark"),
-    submitted={"test-hyp.ark": "sf_public/predict.ark"},
-    fixed_keys=(
-        "downstream_expert.text.mode",
-        *(
-            f"downstream_expert.corpus.{key}"
-            for key in ("name", "train", "dev", "test", "train_speakers", "valid_speakers", "test_speakers")
-        ),
-    ),
-    score=score,
-    check=_ctc.check,
-    used=_ctc.used,
-    split_batches=True,
-)
+TASK = task("sf", snips.CORPUS, score, check=_ctc.check, used=_ctc.used)

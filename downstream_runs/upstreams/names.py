@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 from downstream_runs.bridge import s3prl_folder
 from upstream_arm import names
@@ -30,12 +31,16 @@ def s3prl_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
+def is_known(name: str) -> bool:
+    """Whether this project or s3prl has an upstream of that name."""
+    return name in names.names() or name in s3prl_names()
+
+
 def check_upstream(name: str) -> None:
     """Raise UsageError, with near names, for an upstream that neither this project nor s3prl has."""
-    known = names.names()
-    if name in known:
+    if is_known(name):
         return
-    others = s3prl_names()
-    if name not in others:
-        hint = near(name, (*known, *others))
-        raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")
+    if Path(name).is_dir():
+        raise UsageError(f"there is no upstream {name!r}; the folder of that name is written ./{name}")
+    hint = near(name, (*names.names(), *s3prl_names()))
+    raise UsageError(f"there is no upstream {name!r} ({PROGRAM} list shows all){hint}")

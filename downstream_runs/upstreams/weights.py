@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from downstream_runs.core.run import file_identity
+from downstream_runs.core.run import begun_revision, file_identity
+from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream
+from downstream_runs.upstreams.sources import HF, Source
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
@@ -18,15 +20,25 @@ TEMPLATE = "customized_upstream"  # s3prl's example entry, which does read --ckp
 
 @dataclass(frozen=True)
 class Upstream:
-    """The name of a hub entry, its checkpoint file if it has one, and what the user must be told of it."""
+    """The name of a hub entry, its checkpoint file if it has one, and what the user must be told of it.
+
+    source, revision, trust_remote_code: of an upstream that is from elsewhere, as in `RunPlan`.
+    """
 
     name: str
     ckpt: str | None
     note: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
 
 
-def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
-    """The weights for a name, with `--ckpt` and `--demo` as given.
+def choose(
+    name: str, ckpt: str | None, demo: bool, trust_remote_code: bool = False, out: Path | None = None
+) -> Upstream:
+    """The weights for a name or another source, with `--ckpt` and `--demo` as given.
+
+    out: the folder of runs: a branch of the hub stays the commit that the first run there had.
 
     A released name (`armhubert`) is for the authors' checkpoint, as the Hugging Face hub gave it: other
     weights under it become `armhubert_local` (of an address `armhubert_url`), and the note says so. Only a
@@ -36,7 +48,17 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     ignore it, and for a released checkpoint that is not there or was changed since it was downloaded;
     UpstreamError for an address with a password.
     """
+    source = sources.parse(name)
+    if ckpt is not None and Path(ckpt).is_dir():
+        raise UsageError(
+            f"--ckpt {ckpt} is a folder: one of transformers is an upstream by itself, type "
+            f"{ckpt if '/' in ckpt else f'./{ckpt}'} in the place of {name}; else name a file"
+        )
+    if source.kind != "name":
+        return _elsewhere(source, ckpt, trust_remote_code, out)
     check_upstream(name)
+    if name.startswith("hf_") and ckpt is not None and not Path(ckpt).exists() and HF.fullmatch(f"hf:{ckpt}"):
+        raise UsageError(f"--ckpt {ckpt} is no file; for that model of the hub type hf:{ckpt} and no --ckpt")
     if ckpt is not None and "://" in ckpt:
         from upstream_arm import download
 
@@ -59,6 +81,18 @@ def choose(name: str, ckpt: str | None, demo: bool) -> Upstream:
     return _released(name, demo) if ckpt is None else _given(name, ckpt)
 
 
+def _elsewhere(source: Source, ckpt: str | None, trust_remote_code: bool, out: Path | None) -> Upstream:
+    """An upstream that is no name of a hub, as it is now; what is run of it and where it is from is noted."""
+    if source.kind in ("hf", "folder") and ckpt is not None:
+        raise UsageError(f"{source.text} brings its own weights and would ignore --ckpt: leave it out")
+    begun = None if out is None else begun_revision(out, source.name, source.text)
+    pinned = sources.pin(source, trust_remote_code, begun)
+    told = [f"{source.text} is commit {pinned.revision}"] if source.kind == "hf" else []
+    told += [f"{source.text} runs code of its own (--trust-remote-code)"] if pinned.code else []
+    note = "; ".join(told) or None
+    return Upstream(source.name, ckpt, note, source.text, pinned.revision, pinned.code)
+
+
 def is_released(name: str, sha256: str | None) -> bool:
     """Whether `sha256` is that of the authors' checkpoint of a released name, as the hub gave it here.
 
@@ -73,11 +107,14 @@ def honest(name: str, sha256: str | None) -> str:
     return name if not names.is_released_name(name) or is_released(name, sha256) else f"{name}_local"
 
 
-def told(name: str, ckpt: str | None, sha256: str | None) -> str | None:
+def told(name: str, ckpt: str | None, sha256: str | None, revision: str | None = None) -> str | None:
     """What tells the weights of an upstream beside its name: their file and the beginning of its SHA-256.
 
-    None where the name says it all: released weights, and upstreams without a file.
+    Of one from another source the beginning of its revision. None where the name says it all: released
+    weights, and upstreams without a file.
     """
+    if revision is not None:
+        return ", ".join(filter(None, (revision[:8], told(name, ckpt, sha256))))
     if ckpt is None or (names.is_released_name(name) and is_released(name, sha256)):
         return None
     if "://" in ckpt:

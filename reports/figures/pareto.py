@@ -60,15 +60,6 @@ def macs(ours: Sequence[System]) -> Picture:
     return _draw(costs, 1.0, "overall_macs", "MACs (G, sum over SUPERB's 32 utterances)", caption)
 
 
-def _points(costs: Sequence[tuple[System, float]], least: float) -> list[Point]:
-    """The systems that cost more than `least`; of ours those that may stand beside published numbers."""
-    return [
-        Point(system.name, cost, overall, _kind(system))
-        for system, cost in costs
-        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
-    ]
-
-
 def _kind(system: System) -> str:
     if system.runs:
         return OURS
@@ -87,7 +78,12 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: str, caption: str) -> Picture:
-    points = _points(costs, least)
+    # Of ours those that may stand beside published numbers.
+    points = [
+        Point(system.name, cost, overall, _kind(system))
+        for system, cost in costs
+        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
+    ]
     best = front([point for point in points if point.kind != OURS])
     with style.canvas(3.3) as figure:
         axes = figure.add_subplot(xscale="log", xlabel=label, ylabel="Overall score")

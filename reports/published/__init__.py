@@ -14,8 +14,6 @@ from reports.systems import Profile, System
 from reports.table import printed
 
 FOLDER = Path(__file__).parent
-#: The column of MTWV times 100, in rows that are not written as the paper's Table 1 writes them.
-QBE_X100 = "qbe_mtwv_x100"
 FBANK_ROW = "FBANK (leaderboard)"
 # The same model under two names: as Table 1 prints it -> as systems.csv has it (compared without case).
 _ALIASES = {"lighthubert a_small": "lighthubert small (960h)"}
@@ -114,10 +112,8 @@ def _system(row: dict[str, str]) -> System:
     hours = row.get("distilled_on", "") or row.get("group", "baselines").split()[0].replace("baselines", "")
     name = f"{name} ({hours})" if hours else name
     preset = f"table2_{name.lower().replace('-', '_')}" if "pattern" in row else _PRESETS.get(name, "")
-    percents = {column.key: 1 if column.unit == "percent" else 100 for column in COLUMNS}
-    values = {key: float(row[key]) * factor for key, factor in percents.items() if key in row}
-    if QBE_X100 in row:
-        values["qbe_mtwv"] = float(row[QBE_X100])
+    places = {column.key: column.source(row) for column in COLUMNS}
+    values = {key: float(row[name]) * factor for key, (name, factor) in places.items() if name in row}
     return System(
         name=name,
         source=f"published: {row['source']}",

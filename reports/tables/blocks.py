@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from downstream_runs.core.efficiency import Quantized
 from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
 from reports.systems import System
 from reports.table import EMPTY, Block, Head, TableColumn, grouped_notes, listed
+from upstream_arm import published_states
 
 #: The metric of steps without a gradient.
 SKIPPED = "skipped_steps"
@@ -99,6 +101,16 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
         for _, result in system.runs[:1]
         if weights(result)
     ]
+    lines += [
+        f"{system.name}: {result.upstream_source} at {result.upstream_revision}"
+        + (", with code of its own" if result.upstream_remote_code else "")
+        + f", SHA-256 of the weights {result.upstream_weights_sha256 or 'not known'}."
+        for system in systems
+        for _, result in system.runs[:1]
+        if result.upstream_source is not None
+    ]
+    lines += _features(systems, tasks)
+    lines += [f"{system.name}: {_quantized(q)}" for system in systems if (q := system.runs[0][1].quantize)]
     # No deviation: s3prl leaves out the same.
     lines += [
         f"{system.name} ({result.task}): {metric.counts['skipped']} of {metric.counts['steps']} steps had no "
@@ -115,6 +127,26 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
     elif systems:
         lines.append(f"{title} none.")
     return lines
+
+
+def _features(systems: Sequence[System], tasks: set[str]) -> list[str]:
+    """How the features of ours stand to those of the published rows, where they are not s3prl's default."""
+    about: dict[str, dict[str, None]] = {}
+    for system in systems:
+        for result in results([system]):
+            said = published_states.remark(result.upstream, result.states, result.layer)
+            if said is not None and result.task in tasks:
+                about.setdefault(said, {})[system.name] = None
+    return grouped_notes({said: list(names) for said, names in about.items()})
+
+
+def _quantized(made: Quantized) -> str:
+    """What quantizing made of an upstream, in a sentence."""
+    return (
+        f"dynamic {made.kind} of {made.layers} linear layers takes {made.bytes / 1e6:.1f} MB instead of "
+        f"{made.float_bytes / 1e6:.1f}, and has the real-time factor {made.rtf:.4f} instead of "
+        f"{made.float_rtf:.4f} ({made.machine})."
+    )
 
 
 def _deviations(systems: Sequence[System], tasks: set[str]) -> dict[str, list[str]]:

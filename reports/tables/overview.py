@@ -12,26 +12,21 @@ from reports.columns import BY_KEY, Column
 from reports.ours import dev_selected, headlines
 from reports.systems import System
 from reports.table import Block, Cell, Head, Table, TableColumn, made, number, printed, text
-from reports.tables import blocks
+from reports.tables import blocks, efficiency
 
 if TYPE_CHECKING:
     from reports.statistics.resample import Interval
 
     Intervals = Mapping[str, Mapping[str, Interval]]
 
-RECOMPUTED = "*"
 
-
-def systems(ours: Sequence[System], intervals: Intervals) -> Table:
+def systems(ours: Sequence[System], intervals: Intervals, costs: bool = False) -> Table:
     """All published systems with the three scores over all tasks, and ours that have all ten tasks.
 
-    intervals: name of ours -> column key, or "overall", -> interval.
+    intervals: name of ours -> column key, or "overall", -> interval. costs: with what was measured of them.
     """
-
-    def macs(system: System) -> Cell:
-        if system.macs_g or system.profile is None:
-            return printed(system.macs_g)
-        return number(system.profile.macs / 1e9, 1, RECOMPUTED)
+    complete = [system for system in ours if not scores.missing(system.values)]
+    measured = efficiency.columns(complete) if costs else [(Head("MACs (G)"), efficiency.macs)]
 
     def around(system: System) -> Cell:
         interval = intervals.get(system.name, {}).get("overall") if system.runs else None
@@ -40,19 +35,18 @@ def systems(ours: Sequence[System], intervals: Intervals) -> Table:
     columns: list[TableColumn] = [
         (Head("Model"), lambda system: text(system.name)),
         (Head("Params (M)"), lambda system: printed(system.params_m)),
-        (Head("MACs (G)"), macs),
+        *measured,
         (Head("Overall ↑"), lambda system: number(scores.overall(system.values), 1)),
         (Head("95 % interval"), around),
         (Head("superb_s ↑"), _superb_s),
         (Head("superb_r ↑"), _superb_r),
         (Head("Source", detail=True), lambda system: text(system.source)),
     ]
-    complete = [system for system in ours if not scores.missing(system.values)]
     notes = [
         "Scores of published rows are computed from their printed metrics. superb_s: 0 is FBANK and 1000 the "
         "leaderboard's reference system, mean of ten tasks. superb_r: how many systems of the board are "
         f"beaten, mean of ten tasks, higher is better; board: {published.leaderboard().name}.",
-        f"MACs: sum over SUPERB's 32 utterances, as printed; {RECOMPUTED} by this toolkit's profile command.",
+        *efficiency.notes(complete if costs else ()),
         *published.conflicts(),
     ]
     if len(complete) < len(ours):

@@ -21,7 +21,7 @@ from reports.table import (
     printed,
     text,
 )
-from reports.tables import blocks
+from reports.tables import blocks, efficiency
 from upstream_arm.common.files import csv_text
 
 GROUPS = {
@@ -34,8 +34,13 @@ GROUPS = {
 ABLATIONS = tuple(BY_KEY[key] for key in ("asr_wer", "asv_eer", "sf_f1", "sf_cer"))
 
 
-def table1(ours: Sequence[System], columns: Sequence[Column] = COLUMNS, runs: bool = False) -> Table:
-    """Table 1: all eleven metrics and the overall score, or only some; `runs`: with notes on each run."""
+def table1(
+    ours: Sequence[System], columns: Sequence[Column] = COLUMNS, runs: bool = False, costs: bool = False
+) -> Table:
+    """Table 1: all eleven metrics and the overall score, or only some.
+
+    runs: with notes on each run. costs: with what the upstreams cost.
+    """
     overall: list[TableColumn] = [
         (Head("Overall ↑", better="higher"), lambda system: system.cells.get("overall", EMPTY))
     ]
@@ -44,6 +49,7 @@ def table1(ours: Sequence[System], columns: Sequence[Column] = COLUMNS, runs: bo
         (Head("Params (M) ↓"), lambda system: printed(system.params_m)),
         *(overall if len(columns) == len(COLUMNS) else []),
         *blocks.metric_columns(columns, grouped=True),
+        *(efficiency.columns(ours) if costs else ()),
         (Head("Source", detail=True), lambda system: text(system.source)),
     ]
     notes = (
@@ -57,6 +63,7 @@ def table1(ours: Sequence[System], columns: Sequence[Column] = COLUMNS, runs: bo
         "samples; s3prl 0.4.18 takes the upstream's own, 320 for HuBERT and its students.",
         "QbE: the official MTWV counts queries in other languages, which are not searched, as missed; the "
         "leaderboard's own log of the official tool shows default scores for all of them.",
+        *(efficiency.notes(ours) if costs else ()),
         *blocks.notes(ours, columns),
         *blocks.conflicts(ours),
         *(blocks.run_notes(ours, columns) if runs else ()),
@@ -116,9 +123,9 @@ def table4(ours: Sequence[System]) -> Table:
     return _ablation(4, "masking ratio", columns, lambda system: f"Published: {system.name}", ours, (note,))
 
 
-def tables(ours: Sequence[System]) -> list[Table]:
-    """The paper's four tables with ours."""
-    return [table1(ours), table2(ours), table3(ours), table4(ours)]
+def tables(ours: Sequence[System], costs: bool = False) -> list[Table]:
+    """The paper's four tables with ours; `costs`: the first with what the upstreams cost."""
+    return [table1(ours, costs=costs), table2(ours), table3(ours), table4(ours)]
 
 
 def _ablation(
@@ -148,17 +155,19 @@ def _as_printed(column: str) -> Callable[[System], Cell]:
     return lambda system: printed(system.printed.get(column, ""))
 
 
-def as_csv(ours: Sequence[System], columns: Sequence[Column]) -> str:
+def as_csv(ours: Sequence[System], columns: Sequence[Column], costs: bool = False) -> str:
     """Table 1 for programs: columns by their keys, and what limits ours in columns of its own.
 
     Missing values are empty. comparable: `no` with labels, `see deviations` with only deviations, else `yes`.
     """
     keys = [column.key for column in columns]
     tail = ["source", "labels", "comparable", "official", "selection", "deviations"]
-    rows: list[list[object]] = [["model", "params_m", *keys, *tail]]
+    measured = efficiency.KEYS if costs else ()
+    rows: list[list[object]] = [["model", "params_m", *keys, *measured, *tail]]
     for system in [*published.table(1), *ours]:
         cells = [system.cells[key].text if key in system.cells else "" for key in keys]
         limits = _limits(system, columns) if system.runs else ["", "yes", "", "", ""]
+        cells += efficiency.values(system) if costs else []
         rows.append([system.name, system.params_m, *cells, system.source, *limits])
     return csv_text(rows)
 

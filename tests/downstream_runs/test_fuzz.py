@@ -296,5 +296,5 @@ def test_a_checkpoint_that_would_run_code_or_leave_its_folder(tmp_path: Path) ->
 def test_a_manifest_is_read_or_not(tmp_path: Path) -> None:
     for number in range(EACH):
         data = malformed(b'{"files": {"a.flac": "00"}}', number, random.Random(number))
-        markers.DEMO.manifest(tmp_path).write_bytes(data)
+        markers.manifest_of(tmp_path, markers.DEMO).write_bytes(data)
         assert isinstance(markers.read_manifest(tmp_path, markers.DEMO), dict | None)

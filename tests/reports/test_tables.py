@@ -61,6 +61,30 @@ def test_table_1_is_the_papers_with_its_groups_and_marks() -> None:
     assert all(row[-1].text.startswith("published: arXiv") for block in table.blocks for row in block.rows)
 
 
+def test_features_are_told_where_ours_or_the_published_row_has_others(make: Make, tmp_path: Path) -> None:
+    rows = [
+        make(upstream="distilhubert"),
+        make(upstream="distilhubert", states="paper"),
+        make(upstream="hubert_base"),
+        make(upstream="hubert_base", layer=6),
+    ]
+    ours_ = ours.systems([(tmp_path / f"{number}.json", row) for number, row in enumerate(rows)])
+    assert [system.name.partition("], ")[2] for system in ours_] == [
+        "features hidden_states",
+        "features paper",
+        "features hidden_states",
+        "features layer 6 of hidden_states",
+    ]
+    notes = [note for note in paper.table1(ours_).notes if "features are" in note]
+    for said in (
+        "features hidden_states: features are hidden_states; its published row was made from paper",
+        "features paper: features are paper, as for its published row",
+        "features layer 6 of hidden_states: features are layer 6 of hidden_states; published rows sum all",
+    ):
+        assert sum(said in note for note in notes) == 1
+    assert len(notes) == 3
+
+
 def test_tables_2_to_4_are_the_papers() -> None:
     two = cells(paper.table2(()), "Published: width 432, feed-forward 816, no masking", "2by6")
     assert [cell.text for cell in two.values()][:2] == ["2by6", "1 3 5 7 9 11"]

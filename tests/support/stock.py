@@ -1,7 +1,7 @@
 """Trains with s3prl's own Runner: `python stock.py CONFIG.json OUT` writes scalars.json and end.pt there.
 
-`python stock.py CONFIG.json OUT N` does so on N processes, as its distributed runs do. A further argument, a
-JSON object, is what `toy.spoil` is given.
+`python stock.py CONFIG.json OUT N` does so on N processes, as its distributed runs do. Two more arguments,
+JSON objects, are what `toy.spoil` is given, and s3prl's options that are not at their defaults.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def fork(count: int, store: Path) -> int:
     return rank
 
 
-def main(config_path: str, out: str, count: str = "1", spoiled: str = "{}") -> None:
+def main(config_path: str, out: str, count: str = "1", spoiled: str = "{}", options: str = "{}") -> None:
     toy.spoil({int(batch): factor for batch, factor in json.loads(spoiled).items()})
     rank = fork(int(count), Path(out, "store")) if int(count) > 1 else 0
     runner.SummaryWriter = Writer
     config = json.loads(Path(config_path).read_text())
     config["runner"]["max_keep"] = 1
-    args = Namespace(
+    defaults = dict(
         mode="train",
         init_ckpt=None,
         upstream="toy",
@@ -73,6 +73,7 @@ def main(config_path: str, out: str, count: str = "1", spoiled: str = "{}") -> N
         local_rank=rank,
         push_to_hf_hub=False,
     )
+    args = Namespace(**{**defaults, **json.loads(options)})
     random.seed(args.seed)
     np.random.seed(args.seed)
     torch.manual_seed(args.seed)

@@ -190,3 +190,9 @@ def test_encrypted_zip(tmp_path: Path) -> None:
     assert zipfile.is_zipfile(tmp_path / "a.pt")
     with pytest.raises(UpstreamError):
         read(tmp_path / "a.pt")
+
+
+def test_a_file_of_ever_more_names_is_refused(tmp_path: Path) -> None:
+    names = b"".join(b"ctyping\nT%d\n" % number for number in range(300))
+    with pytest.raises(UpstreamError, match=r"asks for typing\.T256 to be run"):
+        read_torch(archive(tmp_path, b"\x80\x02](" + names + b"e."))

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+from collections.abc import Iterator
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of every command."""
@@ -29,6 +30,15 @@ class UsageError(SuperbError):
 
 class UpstreamError(UsageError, ValueError):
     """A configuration, checkpoint or waveform that cannot be used."""
+
+
+@contextlib.contextmanager
+def about(file: object) -> Iterator[None]:
+    """Within it, an UpstreamError's sentence begins with the file that it is about."""
+    try:
+        yield
+    except UpstreamError as error:
+        raise UpstreamError(f"{file}: {error}") from None
 
 
 class ReportError(UsageError):

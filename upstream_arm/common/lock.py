@@ -29,7 +29,8 @@ def hold(folder: Path) -> Iterator[None]:
         _take(file, folder)
         file.seek(0)
         file.truncate()
-        json.dump(_me(), file)
+        start = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "start": start}, file)
         file.flush()
         try:
             yield
@@ -75,17 +76,12 @@ def hold_if_free(folder: Path) -> Iterator[bool]:
         yield _is_taken(file)
 
 
-def _me() -> dict[str, Any]:
-    start = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "start": start}
-
-
 def _holder(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
         content = json.load(file)
     except (ValueError, RecursionError):
-        return {}
+        content = None
     return content if isinstance(content, dict) else {}
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
@@ -28,9 +28,6 @@ from upstream_arm.distillation.settings import (
     recipe,
 )
 from upstream_arm.names import SWITCHES
-
-if TYPE_CHECKING:
-    from upstream_arm.distillation.settings import Precision
 
 EXAMPLES = """\
 examples:
@@ -121,6 +118,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
             n for n in range(chosen.batch_size, 0, -1) if values["effective_batch"] % (n * at_once) == 0
         )
         values["batch_size"] = next(fitting, chosen.batch_size)
+    precision: Any = options.precision or ("fp32" if options.device == "cpu" else None)
+    if precision is None:
+        import torch
+
+        precision = "fp16" if torch.cuda.is_available() else "fp32"
     ratio = options.mask_ratio or (None if options.objective in UNMASKED else str(RATIOS[chosen.hours]))
     return Settings(
         preset=chosen.name if options.preset else Path(options.model_config).stem,
@@ -132,7 +134,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         form=options.loss,
         objective=options.objective,
         ratio=None if ratio is None else MaskRatio.parse(ratio),
-        precision=options.precision or _precision(options.device),
+        precision=precision,
         seed=options.seed,
         full_epochs=chosen.epochs,
         self_distillation=options.self_distillation,
@@ -189,11 +191,3 @@ def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfi
 
 def _splits(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _precision(device: str | None) -> Precision:
-    if device == "cpu":
-        return "fp32"
-    import torch
-
-    return "fp16" if torch.cuda.is_available() else "fp32"

@@ -97,15 +97,13 @@ class TransformersTeacher(Teacher):
     def _features(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
         """[batch, frame, width], what a mask embedding would replace."""
         if self.normalises:
-            wavs = torch.stack([_normalise(wav, length) for wav, length in zip(wavs, lengths, strict=True)])
+            pairs = zip(wavs, lengths, strict=True)
+            own = [F.layer_norm(wav[:length], (length,)) for wav, length in pairs]
+            wavs = torch.stack([F.pad(wav, (0, wavs.shape[1] - len(wav))) for wav in own])
         features = self.model.feature_extractor(wavs).transpose(1, 2)
         projected = self.model.feature_projection(features)
         # wav2vec 2.0 and WavLM return (projected, normalised).
         return cast(Tensor, projected[0] if isinstance(projected, tuple) else projected)
-
-
-def _normalise(wav: Tensor, length: int) -> Tensor:
-    return F.pad(F.layer_norm(wav[:length], (length,)), (0, len(wav) - length))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import columns, near
@@ -17,6 +17,9 @@ from upstream_arm.names import canonical
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.profile import RULE, Profile, of_config, of_hubert_base
 from upstream_arm.profiling.utterances import BUCKETS, LENGTHS, SECONDS
+
+if TYPE_CHECKING:
+    from upstream_arm.peers.presets import PeerPreset
 
 # s3prl's two names of the checkpoint of HuBERT BASE.
 _HUBERT_BASE = ("hubert_base", "hubert")
@@ -49,17 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="profile the student of this yaml (the authors' or ours); NAME is then only its label",
     )
+    parser.add_argument(
+        "--ckpt",
+        metavar="FILE",
+        help="profile what the upstream NAME, such as dphubert_local, reads from this file",
+    )
     parser.add_argument("--json", action="store_true", help="print json: one object, or a list for several")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what was asked for."""
-    print(_text(options.names, options.config, options.json))
+    print(_text(options.names, options.config, options.ckpt, options.json))
     return 0
 
 
-def _text(names: list[str], config: Path | None, as_json: bool) -> str:
-    if config is not None:
+def _text(names: list[str], config: Path | None, ckpt: str | None, as_json: bool) -> str:
+    if ckpt is not None:
+        profiles = [_of_file(names, ckpt, config)]
+    elif config is not None:
         if len(names) > 1:
             raise UpstreamError(f"--config describes one student but {len(names)} names were given; give one")
         profiles = [of_config(names[0] if names else config.stem, load_yaml(config))]
@@ -93,9 +103,49 @@ def resolve(name: str) -> Profile:
         raise UpstreamError("table2 is a table of its own, not one of several models; name it alone")
     if name in _HUBERT_BASE:
         return of_hubert_base(name)
+    from upstream_arm.peers.presets import PEER_PRESETS  # loads torch
+
+    if canonical(name) in PEER_PRESETS:
+        return _of_peer(name, PEER_PRESETS[canonical(name)])
     # Its loader may print, warn or download; all of that goes to stderr so that stdout holds the result.
     with contextlib.redirect_stdout(sys.stderr):
         return _measured(name)
+
+
+def _of_peer(name: str, preset: PeerPreset) -> Profile:
+    """Another paper's student, of its shape; UpstreamError if that is not published."""
+    if preset.build is None:
+        raise UpstreamError(
+            f"the layers' sizes of {name} are in its file alone (published are {preset.published}); give "
+            "that file with --ckpt FILE"
+        )
+    import torch
+
+    with torch.device("meta"):
+        student = preset.build()
+    notes = (f"{name}: published are {preset.published}",) if preset.published else ()
+    return _of_student(name, student, notes)
+
+
+def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
+    """The student that an upstream of ours reads from a file."""
+    from upstream_arm import hub
+
+    if len(names) != 1 or names[0] not in hub.__all__:
+        raise UpstreamError(
+            f"--ckpt is for one upstream that reads a file, but {' '.join(names) or 'none'} was given; "
+            "give one such as armhubert_local or dphubert_local"
+        )
+    expert = getattr(hub, names[0])(ckpt=ckpt, model_config=config)
+    return _of_student(names[0], expert.student.to("meta"))
+
+
+def _of_student(name: str, student: Any, notes: tuple[str, ...] = ()) -> Profile:
+    """A student on the meta device, where shapes are all that is computed."""
+    from upstream_arm.profiling import hooks
+
+    counts = hooks.count(student, LENGTHS, lambda module, wav: module(wav.unsqueeze(0), [len(wav)]))
+    return Profile(name, "measured", hooks.parameters(student), counts, hooks.RULE, notes=notes)
 
 
 def _measured(name: str) -> Profile:

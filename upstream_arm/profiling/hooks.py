@@ -31,8 +31,14 @@ def _vector_flop(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
     return int(2 * math.prod(shapes[-2]))
 
 
-# Products with a vector, which torch's own table lacks; the operand before the last has every factor.
-_VECTOR_PRODUCTS = {
+def _int8_flop(a_shape: Any, b_shape: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return int(2 * a_shape[0] * a_shape[1] * b_shape[-1])
+
+
+# Products with a vector, whose operand before the last has every factor, and of int8: torch's own table
+# lacks them.
+_MORE_PRODUCTS = {
+    torch.ops.aten._int_mm: _int8_flop,
     torch.ops.aten.mv: _vector_flop,
     torch.ops.aten.addmv: _vector_flop,
     torch.ops.aten.dot: _vector_flop,
@@ -57,7 +63,7 @@ def count(
     with torch.no_grad(), _written_out():
         for length in tqdm(lengths, desc="counting MACs", unit="utterance"):
             waveform = 0.1 * torch.randn(length, generator=generator)
-            with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:
+            with FlopCounterMode(display=False, custom_mapping=_MORE_PRODUCTS) as counter:
                 forward(module, waveform.to(device))
             counts.append(_by_kind(counter.get_flop_counts().get("Global", {})))
     return counts

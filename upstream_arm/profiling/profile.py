@@ -83,24 +83,17 @@ class Profile:
 
 
 def of_config(name: str, config: StudentConfig) -> Profile:
-    """Profile one of our students from its shape."""
+    """Profile one of our students, or HuBERT BASE, from its shape."""
+    first, step = receptive_field(config.conv_layers)
     switches = {key: value for key, value in config.switches.items() if key != "repeats"}
     notes: tuple[str, ...] = ()
-    if config.repeats is not None:
+    if isinstance(config, formulas.FairseqHubert):
+        switches, notes = {}, (HUBERT_BASE_NOTE,)
+    elif config.repeats is not None:
         notes = (
             f"{name}: {config.blocks} blocks, each run {config.repeats} times; parameters are counted once "
             "and MACs in every run",
         )
-    return dataclasses.replace(_of_shape(name, config), switches=switches, notes=notes)
-
-
-def of_hubert_base(name: str = "hubert_base") -> Profile:
-    """Profile HuBERT BASE from its shape, counted as SUPERB counts fairseq's model."""
-    return dataclasses.replace(_of_shape(name, formulas.HUBERT_BASE), notes=(HUBERT_BASE_NOTE,))
-
-
-def _of_shape(name: str, config: StudentConfig) -> Profile:
-    first, step = receptive_field(config.conv_layers)
     return Profile(
         name,
         "formula",
@@ -108,4 +101,11 @@ def _of_shape(name: str, config: StudentConfig) -> Profile:
         [formulas.macs(config, samples) for samples in LENGTHS],
         RULE,
         f"T = floor((L - {first}) / {step}) + 1 for L samples at 16 kHz",
+        notes,
+        switches,
     )
+
+
+def of_hubert_base(name: str = "hubert_base") -> Profile:
+    """Profile HuBERT BASE from its shape, counted as SUPERB counts fairseq's model."""
+    return of_config(name, formulas.HUBERT_BASE)

@@ -11,16 +11,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.demo import made
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.librimix import SPLITS
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FRAME = SAMPLE_RATE // 100
 """Samples in 10 ms: all times of the corpus are whole numbers of it."""
@@ -110,7 +108,6 @@ def _plan() -> list[tuple[str, list[_Source]]]:
 
 def _lay(source: _Source, waves: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], str]:
     """The source's samples, and an RTTM line for each phrase."""
-    import numpy as np
 
     speaker, reading = source.name.split("-", 1)
     pieces: list[NDArray[np.float32]] = []
@@ -128,7 +125,6 @@ def _lay(source: _Source, waves: Sequence[NDArray[np.float32]]) -> tuple[NDArray
 
 def _mix(waves: Sequence[NDArray[np.float32]], rng: random.Random) -> NDArray[np.float32]:
     """The sum of the sources, the shorter one filled up with silence, and noise."""
-    import numpy as np
 
     mixed = np.zeros(max(len(wave) for wave in waves), np.float32)
     for wave in waves:

@@ -7,17 +7,17 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.audio import SAMPLE_RATE, write_audio
 from downstream_runs.corpora.demo.speech import Line, Voice, synthesise
 from downstream_runs.corpora.markers import DEMO, begin, finish, is_whole
 from downstream_runs.corpora.texts import writing
 from upstream_arm.common.files import atomic_write_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 VERSION = 1
 """To be raised with every change of what is said or by whom: older corpora are then made anew."""
@@ -36,8 +36,6 @@ its files; where it is absent only half of the corpus was made, and making it ag
 @functools.cache
 def data() -> dict[str, Any]:
     """What spoken.yaml has of each corpus: what is said in it, and by whom."""
-    import yaml
-
     found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "spoken.yaml").read_text("utf-8"))
     return found
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import soxr
+
 from downstream_runs.corpora import texts
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.demo import made
@@ -57,7 +59,6 @@ class _File:
 @made.corpus(FOLDER, "a few sentences and single words", seed=made.SEED, instead=INSTEAD)
 def make() -> made.Content:
     """The recordings, their lists and the ground truth."""
-    import soxr
 
     plan = _plan()
     waves = synthesise([file.line for file in plan])

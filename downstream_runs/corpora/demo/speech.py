@@ -13,15 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
 
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from downstream_runs.corpora.demo.espeak_worker import SAMPLE_RATE as ESPEAK_RATE
 from upstream_arm.common.errors import RunFailed, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 PEAK = 0.9
 """The largest absolute sample of every utterance: full scale is 1, and some room is left for resampling."""
@@ -63,8 +62,6 @@ def synthesise(lines: Sequence[Line]) -> list[NDArray[np.float32]]:
     The audio of a line depends on nothing but that line, and is the same each time. Raises UsageError if
     espeak-ng is not installed or lacks a voice, RunFailed if it ends badly.
     """
-    import numpy as np
-    import soxr
 
     spoken: list[NDArray[np.float32]] = []
     for pcm in _speak(lines):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from downstream_runs.corpora.markers import SAMPLE
+from downstream_runs.corpora.markers import SAMPLE, notice_of
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{root} is laid out (see {SAMPLE.notice(root).name} there): a sample, not the official splits")
+    print(f"{root} is laid out (see {notice_of(root, SAMPLE).name} there): a sample, not the official splits")
     return 0
 
 

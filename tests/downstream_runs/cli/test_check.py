@@ -65,7 +65,7 @@ def test_a_file_that_is_cut(corpus: Path, tmp_path: Path, capsys: pytest.Capture
     code, text = check(corpus, tmp_path, capsys)
     assert code == 2
     assert "red  " in text
-    assert "0-1-0000.flac is cut short" in text
+    assert "0-1-0000.flac is no audio, damaged or cut short" in text
 
 
 def test_a_part_that_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from downstream_runs import engine
 from downstream_runs.cli import main as cli
 from downstream_runs.cli import run
-from downstream_runs.cli.plans import plan_of
+from downstream_runs.cli.plans import rows_of
 from downstream_runs.cli.run import run_parser
 from downstream_runs.core.run import RunPlan
 from downstream_runs.corpora import data_root as settings
@@ -21,7 +21,7 @@ from upstream_arm import download
 from upstream_arm.common.errors import RunFailed, UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "yaml", "huggingface_hub")
+HEAVY = ("torch", "s3prl", "numpy", "pandas", "matplotlib", "tqdm", "huggingface_hub")
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(*arguments: str) -> RunPlan:
-    return plan_of(run_parser().parse(arguments))
+    return rows_of(run_parser().parse(arguments))[0].plan
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -54,9 +54,8 @@ def test_nothing_heavy_is_imported_for_help_and_checks_of_names(tmp_path: Path) 
         "run_parser().format_help()\n"
         "for wrong in (['armhubrt', 'asr'], ['fbank', 'avs'], ['fbank', 'asr', '--recipe', 'x'], ['list']):\n"
         "    cli.main(wrong)\n"
-        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "cli.main(['fbank', 'asr', '-o', 'x'])\n"  # the recipe is read, from YAML
-        f"print(found + [name for name in {HEAVY!r} if name in sys.modules and name != 'yaml'])\n"
+        "cli.main(['fbank', 'asr', '-o', 'x'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -198,14 +197,27 @@ def test_the_plan_of_a_demo_is_untrained_and_says_so(
     assert not found.out.exists()
 
 
-def test_switches_reach_the_students_and_no_other_upstream(capsys: pytest.CaptureFixture[str]) -> None:
+def test_switches_reach_the_upstreams_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
     from downstream_runs.core.run import run_dir
 
     plain = plan("armhubert", "asr", "--demo")
     switched = plan("armhubert", "asr", "--demo", "--batching", "released", "--reuse-softmax", "single")
     assert (plain.switches, switched.switches) == ({}, {"batching": "released", "reuse_softmax": "single"})
     assert run_dir(plain) != run_dir(switched)
-    assert "fbank is none" in error(capsys, "fbank", "asr", "--demo", "--batching", "exact")
+    foreign, exact = (plan("fbank", "asr", "--demo", *given) for given in ((), ("--batching", "exact")))
+    assert (foreign.switches, exact.switches) == ({}, {"batching": "exact"})
+    assert run_dir(foreign) != run_dir(exact)
+    for name, option, value, said in (
+        ("fbank", "--reuse-softmax", "single", "fbank is none"),
+        ("fbank", "--batching", "released", "--batching is released, and fbank has exact or stock"),
+        (
+            "armhubert",
+            "--batching",
+            "stock",
+            "and armhubert_random has exact or released",
+        ),
+    ):
+        assert said in error(capsys, name, "asr", "--demo", option, value)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ import pytest
 import soundfile
 
 from downstream_runs import bridge, tasks
-from downstream_runs.corpora import audio, checks, librimix, librispeech, quesst14, speech_commands
-from downstream_runs.corpora import voxceleb1_identification as voxceleb1
+from downstream_runs.corpora import audio, checks, librimix, librispeech, quesst14, speech_commands, voxceleb1
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError

@@ -12,7 +12,7 @@ import soundfile
 
 from downstream_runs import tasks
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import contents
+from downstream_runs.corpora import audio
 from downstream_runs.engine import RunPlan, run, session
 from upstream_arm.common.errors import UsageError
 
@@ -30,29 +30,29 @@ def test_which_files_are_looked_at(tmp_path: Path) -> None:
     files = [tmp_path / f"{number:03}.wav" for number in range(600)]
     for number, path in enumerate(files):
         path.write_bytes(bytes([number % 256]) * 70_000)
-    first = contents.sample_hash(files)
-    assert contents.sample_hash(files) == first
+    first = audio.sample_hash(files)
+    assert audio.sample_hash(files) == first
     files[-1].write_bytes(b"x" * 70_000)  # the first and the last file are always among them
-    assert contents.sample_hash(files) != first
+    assert audio.sample_hash(files) != first
     files[-1].write_bytes(bytes([599 % 256]) * 65_536 + b"behind what is read")
-    assert contents.sample_hash(files) == first
+    assert audio.sample_hash(files) == first
     (tmp_path / "moved").mkdir()
     moved = [path.rename(tmp_path / "moved" / path.name) for path in files]
-    assert contents.sample_hash(moved) == first
+    assert audio.sample_hash(moved) == first
     moved[0].unlink()
     with pytest.raises(UsageError, match=r"000.wav cannot be read \(no such file"):
-        contents.sample_hash(moved)
+        audio.sample_hash(moved)
 
 
 def test_small_corpora_are_looked_at_whole(tmp_path: Path) -> None:
-    files = [tmp_path / f"{number:03}.wav" for number in range(contents.FILES)]
+    files = [tmp_path / f"{number:03}.wav" for number in range(audio.SAMPLED)]
     for path in files:
         path.write_bytes(b"a")
-    seen = {contents.sample_hash(files)}
+    seen = {audio.sample_hash(files)}
     for path in files:
         path.write_bytes(b"b")
-        seen.add(contents.sample_hash(files))
-    assert len(seen) == contents.FILES + 1
+        seen.add(audio.sample_hash(files))
+    assert len(seen) == audio.SAMPLED + 1
 
 
 @pytest.mark.slow

@@ -153,4 +153,4 @@ def test_sentences_are_few_words_that_come_back() -> None:
 def test_a_kill_while_the_mark_is_written_spoils_no_folder(tmp_path: Path) -> None:
     (tmp_path / ".DEMO.txt.hbeu56x7.tmp").write_text("half of")
     markers.begin(tmp_path, markers.DEMO, "speech for tests\n")
-    assert markers.DEMO in markers.marks(tmp_path)
+    assert markers.DEMO in markers.labels(tmp_path)

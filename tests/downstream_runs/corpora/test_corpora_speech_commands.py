@@ -12,7 +12,7 @@ import soundfile
 from downstream_runs import tasks
 from downstream_runs.corpora import markers
 from downstream_runs.corpora import speech_commands as corpus
-from downstream_runs.corpora.demo import speech_commands as demo
+from downstream_runs.corpora.demo import utterances as demo
 from downstream_runs.corpora.samples import speech_commands as sample
 from upstream_arm.common.errors import UsageError
 
@@ -88,7 +88,7 @@ def test_every_class_is_in_every_part_of_the_demo(label_demos: Path) -> None:
 
 
 def test_the_demo_is_the_same_each_time(label_demos: Path, tmp_path: Path) -> None:
-    demo.make(tmp_path)
+    demo.speech_commands(tmp_path)
     for name in (corpus.TRAIN_FOLDER, corpus.TEST_FOLDER):
         manifests = [markers.read_manifest(root / name, markers.DEMO) for root in (label_demos, tmp_path)]
         assert manifests[0] == manifests[1] is not None

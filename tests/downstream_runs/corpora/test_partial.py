@@ -16,7 +16,7 @@ import snips_files
 import voxceleb1_files
 
 from downstream_runs import tasks
-from downstream_runs.corpora import lexicon
+from downstream_runs.corpora import libriphone as lexicon
 from downstream_runs.corpora import voxceleb1_verification as verification
 from upstream_arm.common.errors import UsageError
 
@@ -66,7 +66,7 @@ def parts(spoken: Path, label_demos: Path, tmp_path: Path, make_split: Callable[
     make_split(data / "LibriSpeech", "test-clean", (800, 900))
     (data / "lexicon").mkdir()
     words = ("IT'S", "WORD", "A", "B", "C")
-    for name, text in lexicon.texts_of({word: ("AH1",) for word in words}).items():
+    for name, text in lexicon.lexicon_texts({word: ("AH1",) for word in words}).items():
         (data / "lexicon" / name).write_text(text)
     voxceleb1_files.make(data)
     libri2mix.make(data)

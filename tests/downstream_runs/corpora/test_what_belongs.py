@@ -18,7 +18,7 @@ import pytest
 
 from downstream_runs import bridge, tasks
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import contents
+from downstream_runs.corpora import audio
 from upstream_arm.common.errors import UsageError
 
 NAMES = ("asr", "pr", "ks", "sid", "asv", "sd", "ic", "sf", "er", "qbe")
@@ -87,9 +87,7 @@ def copy(demos: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
 
 def see(name: str, data: Path, place: Path) -> Seen:
     task = tasks.get(name)
-    prepared = contents.sampled(
-        task.corpus.prepare(data, place / "cache", task.recipes["demo"].copy_config())
-    )
+    prepared = audio.sampled(task.corpus.prepare(data, place / "cache", task.recipes["demo"].copy_config()))
     return Seen(prepared.utterances, prepared.sha256, dict(data_sets(name, prepared, place)))
 
 

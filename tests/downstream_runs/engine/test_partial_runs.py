@@ -16,6 +16,7 @@ import voxceleb1_files
 
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
+from downstream_runs.cli import status as shown_by
 from downstream_runs.core import results
 from downstream_runs.corpora import librispeech
 from downstream_runs.runs import status, submission
@@ -126,7 +127,7 @@ def test_the_label_and_its_counts_are_in_every_file(
     assert all("partial" in one.labels and count in one.partial for one in every)  # the mean of folds too
     found = next(one for one in every if (one.folder / "plan.json").exists())
     assert f"{part} {count}" in found.partial
-    for text in (status.text([found], out), status.html([found], out)):
+    for text in (shown_by._text([found], out), shown_by._html([found], out, None)):
         assert f"{part} {count}" in text and "partial" in found.cells(out)[-2]
     _check_tables(sorted(out.glob(f"fbank/{task}/*/result.json"))[0], task, part, count)
     _check_submission(out, task, f"{part} has {count}")

@@ -27,12 +27,22 @@ SPOILED = {5: math.nan, 6: math.nan, 10: math.nan, 13: 1e30}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("devices", "eval_step", "spoiled"), [(1, 5, {}), (2, 5, {}), (1, 4, {}), (1, 4, SPOILED)]
+    ("devices", "eval_step", "spoiled", "states", "layer"),
+    [
+        (1, 5, {}, "hidden_states", None),
+        (2, 5, {}, "hidden_states", None),
+        (1, 4, {}, "hidden_states", None),
+        (1, 4, SPOILED, "hidden_states", None),
+        (1, 5, {}, "hidden_states", 1),
+        (1, 5, {}, "last_hidden_state", None),
+    ],
 )
 def test_training_is_that_of_stock_s3prl(
     devices: int,
     eval_step: int,
     spoiled: dict[int, float],
+    states: str,
+    layer: int | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -47,6 +57,8 @@ def test_training_is_that_of_stock_s3prl(
         upstream="toy",
         runner={"total_steps": STEPS, "eval_step": eval_step},
         devices=devices,
+        states=states,
+        layer=layer,
     )
     undo = toy.spoil(spoiled)
     result = run(plan)
@@ -65,6 +77,7 @@ def test_training_is_that_of_stock_s3prl(
             str(tmp_path / "stock"),
             str(devices),
             json.dumps(spoiled),
+            json.dumps({"upstream_feature_selection": states, "upstream_layer_selection": layer}),
         ],
         check=True,
         cwd=tmp_path,
@@ -87,7 +100,9 @@ def test_training_is_that_of_stock_s3prl(
         assert stock[part].keys() == state["trained"][part].keys()
         for name, tensor in stock[part].items():
             assert torch.equal(tensor, state["trained"][part][name]), name
-    assert stock["Featurizer"]["weights"].abs().sum() > 0
+    summed = (states, layer) == ("hidden_states", None)
+    assert ("weights" in stock["Featurizer"]) == summed
+    assert not summed or stock["Featurizer"]["weights"].abs().sum() > 0
     assert result.labels == ("demo", "shortened", "untrained")
     counts = [metric.counts for metric in result.metrics if metric.name == "skipped_steps"]
     assert counts == ([{"skipped": 2, "steps": STEPS}] if spoiled else [])

@@ -101,8 +101,8 @@ def test_every_task_has_its_corpus() -> None:
     [
         (["armhubert", "kss"], "there is no task 'kss'"),
         (["armhuber", "ks"], "did you mean"),
-        (["fbank", "ks", "--batching", "exact"], "--batching is for this project's students"),
-        (["fbank", "ks", "--recipe", "demo"], "--recipe demo has no full-size run"),
+        (["fbank", "ks", "--batching", "released"], "fbank has exact or stock"),
+        (["fbank", "ks", "--recipe", "demo"], "argument --recipe: invalid choice: 'demo'"),
         (["armhubert_local", "ks", "--ckpt", "absent.ckpt"], "--ckpt absent.ckpt is no file"),
     ],
 )
@@ -123,9 +123,11 @@ def test_a_measurement_of_a_toy_upstream(
     import torch
     import toy
 
+    from downstream_runs.upstreams.checked import CheckedUpstream
+
     toy.register()
     monkeypatch.chdir(tmp_path)
-    built = (toy.Toy(), torch.device("cpu"), "toy [untrained]")
+    built = (CheckedUpstream(toy.Toy(), "toy"), torch.device("cpu"), "toy [untrained]")
     monkeypatch.setattr(estimate, "built_upstream", lambda options, task: built)
     assert cli.main(["estimate", "toy", "ks,qbe", "--device", "cpu"]) == 0
     said = capsys.readouterr().out

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from s3prl.upstream.interfaces import Featurizer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -298,7 +299,13 @@ class Plain(nn.Module):
         return {"hidden_states": dict(enumerate(states)) if self.several else states}
 
 
-FIRST = SimpleNamespace(weights=torch.tensor([1.0, -torch.inf]))  # the first layer alone
+FIRST = SimpleNamespace(  # of two layers the first alone
+    weights=torch.tensor([1.0, -torch.inf]),
+    downsample_rate=10,
+    feature_selection="hidden_states",
+    layer_selection=None,
+)
+FIRST._select_feature = functools.partial(Featurizer._select_feature, FIRST)
 weighting.take_over(FIRST)
 
 
@@ -312,7 +319,7 @@ def wave(samples: int, start: float = 1.0) -> Tensor:
 
 def source(upstream: nn.Module, crops: bool = False, **chosen: Any) -> FeatureExtractor:
     return FeatureExtractor(
-        upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), 10, crops
+        upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), FIRST, crops
     )
 
 

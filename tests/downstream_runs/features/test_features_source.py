@@ -19,7 +19,6 @@ from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.items import CachedWaveform, digest
 from downstream_runs.features.options import StoredKind, choose, deviations
-from upstream_arm.common.errors import UsageError
 from upstream_arm.expert import UpstreamExpert
 
 student = small_student.build
@@ -55,7 +54,8 @@ def taken(made: object) -> object:
 def source(
     expert: torch.nn.Module, choice: StoredKind, folder: Path | None = None, seldom: bool = False
 ) -> FeatureExtractor:
-    return FeatureExtractor(expert, choice, FeatureCache(folder, f"someone {choice}"), 320, seldom)
+    cache = FeatureCache(folder, f"someone {choice}")
+    return FeatureExtractor(expert, choice, cache, featurizer(expert), seldom)
 
 
 CPU = torch.device("cpu")
@@ -253,7 +253,7 @@ def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> 
     choice = StoredKind("disk", "pooled", "fp32")
     source(expert, choice, tmp_path).features(taken(made), waves(), CPU)
     held = FeatureCache(tmp_path, f"someone {choice}", held=10**9)
-    again = FeatureExtractor(expert, choice, held, 320, False)
+    again = FeatureExtractor(expert, choice, held, made, False)
     first = again.features(taken(made), waves(), CPU)
     for file in tmp_path.rglob("*.safetensors"):
         file.unlink()
@@ -274,8 +274,6 @@ def test_what_auto_means() -> None:
     assert deviations(StoredKind("disk", "pooled", "fp32"), batch_free=True) == ()
     assert "gets alone" in deviations(StoredKind("disk", "pooled", "fp32"), batch_free=False)[0]
     assert "rounded to fp16" in deviations(StoredKind("disk", "frames", "fp16"), batch_free=True)[0]
-    with pytest.raises(UsageError, match="--features 'sometimes'"):
-        FeatureOptions("sometimes")  # type: ignore[arg-type]
 
 
 def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path, tmp_path: Path) -> None:

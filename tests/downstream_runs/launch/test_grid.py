@@ -63,6 +63,23 @@ def test_one_rate_is_no_sweep(command: Callable[..., list[str]]) -> None:
     assert same.folder() == row.folder()
 
 
+def test_states_and_layer_reach_the_plan(
+    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, *others = [
+        rows(command("fbank", "asr", *given, "--lr", "1e-2,1e-3"))[0]
+        for given in ((), ("--layer", "-1"), ("--states", "last_hidden_state", "--layer", "0"))
+    ]
+    assert len({one.folder() for one in (plain, *others)}) == 3
+    assert [grid.name(one.members()[0]) for one in (plain, *others)] == [
+        "fbank asr, lr 0.01",
+        "fbank asr, layer -1 of hidden_states, lr 0.01",
+        "fbank asr, layer 0 of last_hidden_state, lr 0.01",
+    ]
+    said = capsys.readouterr().err
+    assert said.count("note: fbank: features are layer") == 2 and "published rows sum all" in said
+
+
 def test_more_rates_go_to_the_same_sweep(command: Callable[..., list[str]]) -> None:
     (few,) = rows(command("fbank", "asr", "--lr", "1e-2,1e-3"))
     (default,) = rows(command("fbank", "asr", "--lr", "sweep"))

@@ -37,11 +37,15 @@ def store(folder: Path, dtype: str = "float32") -> LayerStore:
     return LayerStore(folder, "upstream", {"documents": recordings(), "dev": recordings()[:2]}, dtype)
 
 
+def names(chunk: list[Recording]) -> list[str]:
+    return [one.name for one in chunk]
+
+
 def stored(filled: LayerStore, layer: int) -> dict[str, np.ndarray]:
     return {
         name: np.array(frames)
         for chunk in filled.groups["documents"]
-        for name, frames in zip(chunk.names, chunk.read(layer), strict=True)
+        for name, frames in zip(names(chunk), filled.read("documents", chunk, layer), strict=True)
     }
 
 
@@ -53,7 +57,7 @@ def test_what_is_read_is_what_was_computed(tmp_path: Path) -> None:
         assert set(found) == set(SECONDS)
         for recording in recordings():
             assert np.array_equal(found[recording.name], states(recording)[layer].numpy())
-    chunks = [chunk.names for chunk in filled.groups["documents"]]
+    chunks = [names(chunk) for chunk in filled.groups["documents"]]
     assert chunks == [["c", "a"], ["b"], ["d"], ["e"]]
 
 
@@ -142,11 +146,11 @@ def test_a_damaged_item_stops_the_search_and_is_computed_again(tmp_path: Path) -
     opened = store(folder)
     chunk = opened.groups["documents"][1]
     assert opened.cache.folder is not None
-    key = chunk.key(chunk.recordings[0])
+    key = opened.key("documents", chunk[0])
     path = opened.cache.folder / key[:2] / f"{key}.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(RunFailed, match=r"features of b in .* gone or damaged; start the same command again"):
-        chunk.read(1)
+        opened.read("documents", chunk, 1)
     computed: list[str] = []
 
     def again(recording: Recording) -> torch.Tensor:
@@ -155,4 +159,6 @@ def test_a_damaged_item_stops_the_search_and_is_computed_again(tmp_path: Path) -
 
     opened.fill(again, bar)
     assert computed == ["b"]
-    assert np.array_equal(chunk.whole(1), states(recordings()[1])[1].numpy())
+    assert np.array_equal(
+        np.concatenate(opened.read("documents", chunk, 1)), states(recordings()[1])[1].numpy()
+    )

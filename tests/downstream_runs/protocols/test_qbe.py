@@ -138,6 +138,20 @@ def test_a_killed_run_ends_with_the_same_files(
         assert (run_dir(again) / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+def test_one_layer_alone(
+    data: Path, whole: Path, tmp_path: Path, upstream: spoken.Layered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(spoken.plan(data, tmp_path, layer=1))
+    headline = result.headline("mtwv")
+    assert result.layer == 1 and headline is not None
+    assert headline.selection == "layer 1, as --layer says; no other was searched"
+    folder = run_dir(spoken.plan(data, tmp_path, layer=1))
+    one, all_ = ((place / "layers.csv").read_text().splitlines() for place in (folder, whole))
+    assert one[1] == all_[2] and one[1].startswith("dev,1,")
+    assert cli.main(["verify", str(folder)]) == 0
+    assert "give: layer 1, as --layer says; no other was searched" in capsys.readouterr().out
+
+
 def test_half_precision_is_a_stated_deviation(data: Path, tmp_path: Path, upstream: spoken.Layered) -> None:
     result = run(spoken.plan(data, tmp_path, overrides={"downstream_expert.feature_store": "float16"}))
     assert any("feature_store is 'float16'" in sentence for sentence in result.deviations)

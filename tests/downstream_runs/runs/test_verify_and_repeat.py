@@ -25,6 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("proof")
     noise.make_corpus(root / "data")
     options = [part for setting in SHORT for part in ("-o", f"runner.{setting}")]
+    options += ["--states", "last_hidden_state", "--layer", "0", "--efficiency"]
     command = ["fbank", "asr", "--data", str(root / "data"), "--recipe", "demo", "--seed", "5", *options]
     assert cli.main([*command, "--features", "off", "--device", "cpu", "--out", str(root / "out")]) == 0
     (path,) = (root / "out").glob("fbank/asr/*/result.json")
@@ -116,6 +117,8 @@ def test_trials_give_the_eer(tmp_path: Path, made: Path) -> None:
 def test_the_same_again(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "again"
     assert cli.main(["repeat", str(made), "--out", str(out)]) == 0
+    (again,) = map(results.read, out.glob("fbank/asr/*/result.json"))
+    assert (again.states, again.layer) == ("last_hidden_state", 0) and again.efficiency is not None
     assert "the same result" in capsys.readouterr().out
     (path,) = out.glob("fbank/asr/*/result.json")
     assert path.parent.name == made.parent.name and results.read(path).seed == 5

@@ -13,7 +13,8 @@ import soundfile
 from downstream_runs import tasks
 from downstream_runs.core import official
 from downstream_runs.core.settings import leaves
-from downstream_runs.corpora import lexicon, markers
+from downstream_runs.corpora import libriphone as lexicon
+from downstream_runs.corpora import markers
 from downstream_runs.engine import RunPlan, run
 from upstream_arm.common.errors import UsageError
 
@@ -41,7 +42,7 @@ def corpus(tmp_path: Path) -> Path:
         files.append(listing)
     markers.finish(root, markers.DEMO, {}, [file.relative_to(root).as_posix() for file in files])
     (tmp_path / "lexicon").mkdir()
-    for name, text in lexicon.texts_of({"ONE": ("W", "AH1", "N"), "TWO": ("T", "UW1")}).items():
+    for name, text in lexicon.lexicon_texts({"ONE": ("W", "AH1", "N"), "TWO": ("T", "UW1")}).items():
         (tmp_path / "lexicon" / name).write_text(text)
     return tmp_path
 
@@ -104,7 +105,7 @@ def test_what_is_prepared(corpus: Path) -> None:
 
 
 def test_words_without_phones_are_named_before_anything_is_trained(corpus: Path) -> None:
-    for name, text in lexicon.texts_of({"ONE": ("W", "AH1", "N"), "THREE": ("TH", "R", "IY1")}).items():
+    for name, text in lexicon.lexicon_texts({"ONE": ("W", "AH1", "N"), "THREE": ("TH", "R", "IY1")}).items():
         (corpus / "lexicon" / name).write_text(text)
     with pytest.raises(UsageError, match=r"1 words of the transcripts have no phones \(TWO in 1-7-0001\)"):
         prepare(corpus)

@@ -1,0 +1,1 @@
+"""Compressed students of other papers, read from their authors' files: one module a family."""
