@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import states_of, switches_of, task_names
+from downstream_runs.cli.plans import plan_of_upstream, task_names
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -60,32 +60,13 @@ def run(options: argparse.Namespace) -> int:
 def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, Any, str]:
     """The upstream on its device, the device, and the upstream's name with its label."""
     from downstream_runs import bridge
-    from downstream_runs.core.run import RunPlan
     from downstream_runs.engine import components
-    from downstream_runs.upstreams import weights
 
     # As for a demo: an estimate needs the architecture, not the weights.
-    chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
-    states, layer = states_of(options, chosen.name)
-    plan = RunPlan(
-        task=task,
-        recipe=options.recipe,
-        upstream=chosen.name,
-        data=Path(),
-        out=Path(),
-        ckpt=chosen.ckpt,
-        model_config=options.model_config,
-        switches=switches_of(options, chosen.name),
-        device=options.device,
-        states=states,
-        layer=layer,
-        source=chosen.source,
-        revision=chosen.revision,
-        trust_remote_code=chosen.trust_remote_code,
-    )
+    plan = plan_of_upstream(options, task, options.recipe, demo=True)
     bridge.apply()
     upstream, device = components.build_upstream(plan)
-    return upstream, device, chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else "")
+    return upstream, device, plan.upstream + (" [untrained]" if getattr(upstream, "untrained", False) else "")
 
 
 def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:

@@ -122,6 +122,34 @@ def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
     return plan
 
 
+def plan_of_upstream(options: argparse.Namespace, task: TaskSpec, recipe: str, demo: bool) -> RunPlan:
+    """A plan of which the upstream alone is built, for what measures it: without data and runs.
+
+    demo: whether weights that are not on this machine may be random ones.
+    """
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.upstreams import weights
+
+    chosen = weights.choose(options.upstream, options.ckpt, demo, options.trust_remote_code)
+    states, layer = states_of(options, chosen.name)
+    return RunPlan(
+        task=task,
+        recipe=recipe,
+        upstream=chosen.name,
+        data=Path(),
+        out=Path(),
+        ckpt=chosen.ckpt,
+        model_config=options.model_config,
+        switches=switches_of(options, chosen.name),
+        device=options.device,
+        states=states,
+        layer=layer,
+        source=chosen.source,
+        revision=chosen.revision,
+        trust_remote_code=chosen.trust_remote_code,
+    )
+
+
 def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
     """The switches that were given; UsageError for one, or a value, that this upstream does not have."""
     own = upstream in names.names()

@@ -98,6 +98,14 @@ def test_how_features_depend_on_the_batch(module: nn.Module, dependent: list[str
     assert card.batch.largest.relative == max(getattr(card.batch, name).relative for name in card_words.MATES)
 
 
+def test_another_order_of_sums_is_no_dependence() -> None:
+    student = small_student.build()
+    student.student.explicit = True  # computes a batch at once
+    card = card_of(student)
+    assert card.batch is not None and card.batch.largest.absolute and card.batch.largest.rounding
+    assert "depend on its batch by rounding alone (up to" in card_words.line(card)
+
+
 def test_a_module_is_described_as_it_is_whatever_the_run_does_with_it() -> None:
     stock, exact = (card_of(uneven.GroupNormed(), batching=batching) for batching in (None, "exact"))
     assert (stock.batching, exact.batching) == ("stock", "exact") and stock.batch == exact.batch
