@@ -56,16 +56,12 @@ def obtain(file: PinnedFile, cache: Path, base: str = BASE) -> Path:
     nothing half written is left behind.
     """
     clone = os.environ.get(VARIABLE, "").strip()
-    if clone:
-        return _from_clone(file, Path(clone).expanduser())
-    kept = cache / "s3prl" / file.blob[:12] / file.name
-    if not kept.is_file() or blob_id(kept) != file.blob:
-        _download(file, f"{base}/{file.path}", kept)
-    return kept
-
-
-def _from_clone(file: PinnedFile, clone: Path) -> Path:
-    path = clone / file.path
+    if not clone:
+        kept = cache / "s3prl" / file.blob[:12] / file.name
+        if not kept.is_file() or blob_id(kept) != file.blob:
+            _download(file, f"{base}/{file.path}", kept)
+        return kept
+    path = Path(clone).expanduser() / file.path
     if not path.is_file():
         raise UsageError(
             f"{VARIABLE} is {clone}, and {path} is not there; name the root of a clone of s3prl, made with "

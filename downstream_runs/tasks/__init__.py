@@ -1,18 +1,22 @@
-"""The downstream tasks, by name: each module of this folder that defines TASK is one."""
+"""The downstream tasks, by name: each module of this folder that defines TASK is one.
+
+tasks.yaml has what they are, and the modules the functions that do their work.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
+from downstream_runs.core.corpus import Corpus
+from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
+from downstream_runs.recipes import Recipes
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
-
-if TYPE_CHECKING:
-    from downstream_runs.core.task import TaskSpec
 
 # SUPERB's order; a task that it does not have comes after these.
 ORDER = ("pr", "asr", "ks", "qbe", "sid", "asv", "sd", "ic", "sf", "er")
@@ -43,3 +47,31 @@ def get(name: str) -> TaskSpec:
             "as `python -m downstream_runs list` shows"
         )
     return _tasks()[known[wanted]]
+
+
+@functools.cache
+def _described() -> Mapping[str, Mapping[str, Any]]:
+    import yaml
+
+    text = (Path(__file__).parent / "tasks.yaml").read_text(encoding="utf-8")
+    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def task(
+    name: str,
+    corpus: Corpus,
+    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]],
+    **others: Any,
+) -> TaskSpec:
+    """The task of that name in tasks.yaml; `others`: more of its functions, see `TaskSpec`."""
+    said: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in _described()[name].items()
+    }
+    parts: dict[str, Any] = {
+        "recipes": Recipes(name),
+        "cost": Cost(**said.pop("cost")),
+        "metrics": tuple(MetricSpec(**one) for one in said.pop("metrics", ())),
+        "selection": Selection(**said.pop("selection")) if "selection" in said else None,
+    }
+    return TaskSpec(**{"name": name, "corpus": corpus, "score": score, **said, **parts, **others})

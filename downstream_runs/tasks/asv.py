@@ -8,7 +8,7 @@ from pathlib import Path
 from downstream_runs.core.task import Score
 from downstream_runs.corpora import voxceleb1_verification
 from downstream_runs.protocols import asv
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

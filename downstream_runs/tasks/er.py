@@ -7,8 +7,7 @@ from pathlib import Path
 
 from downstream_runs.core.task import Score
 from downstream_runs.corpora import iemocap
-from downstream_runs.tasks import _labels
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _labels, task
 from upstream_arm.common.errors import RunFailed
 
 

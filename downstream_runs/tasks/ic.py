@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 
 from downstream_runs.corpora import fluent_commands
-from downstream_runs.tasks import _labels
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _labels, task
 
 # Lines UTTERANCE,ACTION,OBJECT,LOCATION: the three slots are one label.
 TASK = task(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.corpora import speech_commands
-from downstream_runs.tasks import _labels
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _labels, task
 
 
 def adjust(downstream: Any) -> None:

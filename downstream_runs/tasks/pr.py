@@ -8,8 +8,7 @@ from pathlib import Path
 from downstream_runs.core.task import Score
 from downstream_runs.corpora import libriphone
 from downstream_runs.scoring import wer
-from downstream_runs.tasks import _ctc
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _ctc, task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

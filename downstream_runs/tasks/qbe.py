@@ -9,7 +9,7 @@ from typing import Any
 from downstream_runs.core.task import Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.protocols import qbe
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import task
 from upstream_arm.common.errors import UsageError
 
 STORES = ("float32", "float16")

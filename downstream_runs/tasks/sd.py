@@ -9,7 +9,7 @@ from typing import Any
 from downstream_runs.core.task import Score
 from downstream_runs.corpora import librimix
 from downstream_runs.protocols import sd
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from downstream_runs.core.task import Item, Score
 from downstream_runs.corpora import snips
 from downstream_runs.scoring import slots
-from downstream_runs.tasks import _ctc
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _ctc, task
 
 
 def score(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 
 from downstream_runs.corpora import voxceleb1
-from downstream_runs.tasks import _labels
-from downstream_runs.tasks._described import task
+from downstream_runs.tasks import _labels, task
 
 
 def _speaker(name: str) -> str:

@@ -115,7 +115,7 @@ def no_truth(root: Path) -> None:
         (empty_audio, r"quesst14_dev_0002\.wav is empty \(0 bytes\)"),
         (remove_audio, r"has 72 of 73 audio files: eval_queries/quesst14_eval_0001\.wav is not there"),
         (list_twice, r"line 11: quesst14_dev_0001 is listed twice"),
-        (list_a_stranger, r"1 listed queries are not in the ground truth .*first: quesst14_eval_0001"),
+        (list_a_stranger, r"1 queries are not in the ground truth .quesst14_eval_0001"),
         (break_a_line, r"language_key_eval\.lst line 1: found 'what is this', expected"),
         (leave_the_root, r"language_key_eval\.lst line 1: found 'x/\.\./\.\./secret"),
         (no_english, r"language_key_eval\.lst lists no file of the language nnenglish"),
