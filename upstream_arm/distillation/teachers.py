@@ -222,8 +222,8 @@ def _pretrained(name: str) -> TransformersTeacher:
         if local:
             where = "holds no checkpoint that transformers can load"
         raise UpstreamError(
-            f"{name} {where} ({reason(error)}); run 'hf download {'MODEL' if local else name}' where there is "
-            "a network, or give a folder with config.json and the weights"
+            f"{name} {where} ({reason(error)}); run 'hf download {'MODEL' if local else name}' where there "
+            "is a network, or give a folder with config.json and the weights"
         ) from None
     # Weights that the file lacks would stay random without a word; the mask embedding alone may lack.
     missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")
