@@ -21,6 +21,7 @@ from torch import Tensor
 from upstream_arm import families
 from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.common.files import atomic_path
+from upstream_arm.common.reading import open_regular
 from upstream_arm.config import StudentConfig, from_mapping
 from upstream_arm.config_yaml import from_authors, load_yaml
 from upstream_arm.names import SWITCHES
@@ -153,27 +154,23 @@ def check_agreement(carried: StudentConfig, given: StudentConfig, label: str, pa
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file is safetensors; if not it may be torch's. UpstreamError if it can be neither."""
-    if not path.exists():
-        raise UpstreamError(f"{path} does not exist, expected a student's checkpoint; check the path")
-    if not path.is_file():
-        raise UpstreamError(f"{path} is not a file, expected a student's checkpoint; give the file itself")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
     except OSError as error:
-        raise UpstreamError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+        raise UpstreamError(
+            f"{path} cannot be read ({error.strerror}), expected a student's checkpoint; check the path"
+        ) from None
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
-    if len(head) > 8 and head[8:9] == b"{":
+    if head[8:9] == b"{":
         return True
-    if not head:
-        raise UpstreamError(f"{path} is empty, expected a student's checkpoint; download it again")
-    what, advice = f"not a checkpoint (it begins with {head[:16]!r})", "give the right file"
+    what = f"no checkpoint (it begins with {head[:16]!r})"
     if head.startswith(b"version https://git-lfs"):
-        what, advice = "a git-lfs pointer", "run 'git lfs pull', or download what it points to"
+        what = "a git-lfs pointer and not what it points to"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        what, advice = "a web page", "download the file itself, not the page that shows it"
-    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; {advice}")
+        what = "a web page"
+    raise UpstreamError(f"{path} is {what}, expected a torch or safetensors file; download the file itself")
 
 
 _Content = tuple[Mapping[Any, Any], StudentConfig | None, dict[str, str | int], tuple[str, ...]]
@@ -230,14 +227,14 @@ def _safetensors(path: Path) -> _Content:
         raise damaged(path, f"its labels are {labels!r}")
     if FORMAT_KEY not in metadata:
         return state, None, metadata, tuple(labels)
-    if metadata[FORMAT_KEY] != FORMAT:
-        raise UpstreamError(
-            f"{path} has student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}; update this package"
-        )
     try:
+        if metadata[FORMAT_KEY] != FORMAT:
+            raise ValueError(f"student format {metadata[FORMAT_KEY]!r}, expected {FORMAT!r}")
         return state, from_mapping(json.loads(metadata[CONFIG_KEY])), metadata, tuple(labels)
     except (KeyError, TypeError, ValueError) as error:
-        raise UpstreamError(f"{path} has no readable configuration ({error}); convert it again") from None
+        raise UpstreamError(
+            f"{path} has no readable configuration ({error}); convert it again with this version"
+        ) from None
 
 
 def student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
@@ -249,15 +246,12 @@ def student_weights(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     if all(key.startswith(PARALLEL_PREFIX) for key in tensors):
         tensors = {key.removeprefix(PARALLEL_PREFIX): value for key, value in tensors.items()}
     if any(key.startswith((STUDENT_PREFIX, TEACHER_PREFIX)) for key in tensors):
-        tensors = {
-            key.removeprefix(STUDENT_PREFIX): value
-            for key, value in tensors.items()
-            if key.startswith(STUDENT_PREFIX)
-        }
-        if not tensors:
+        own = {key: value for key, value in tensors.items() if key.startswith(STUDENT_PREFIX)}
+        if not own:
             raise UpstreamError(
                 f"{path} holds only a teacher's weights, expected a student's; give another file"
             )
+        tensors = {key.removeprefix(STUDENT_PREFIX): value for key, value in own.items()}
     return {key: _float32(tensor, key, path) for key, tensor in tensors.items()}
 
 
@@ -313,29 +307,18 @@ def check_fit(state: Mapping[str, Tensor], config: StudentConfig, path: Path) ->
     if told is None:
         return
     name, differing = nearest_preset(state)
-    advice = f"they fit the preset {name}, so give its training yaml or choose {name}"
-    if differing:
-        advice = (
-            f"no preset fits either (nearest is {name}, {differing} differences), so give the training yaml "
-            "that the checkpoint was made with"
-        )
-    raise UpstreamError(f"the weights of {path} do not fit the student's configuration: {told}; {advice}")
+    raise UpstreamError(
+        f"the weights of {path} do not fit the student's configuration: {told}; give the training yaml that "
+        f"the checkpoint was made with (the preset {name} has {differing} differences)"
+    )
 
 
 def misfit(own: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
-    """The first missing, unexpected and misshaped weights in words; None if they are the expected ones."""
-    problems = {
-        "missing": [key for key in expected if key not in own],
-        "unexpected": [key for key in own if key not in expected],
-        "misshaped": [
-            f"{key} is {own[key]}, expected {shape}"
-            for key, shape in expected.items()
-            if own.get(key, shape) != shape
-        ],
-    }
-    return "; ".join(f"{label} {_first(items)}" for label, items in problems.items() if items) or None
-
-
-def _first(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if items[_SHOWN:] else ""
-    return ", ".join(items[:_SHOWN]) + more
+    """The first missing, surplus and misshaped weights in words; None if they are the expected ones."""
+    wrong = [
+        f"{key} is {own.get(key, 'missing')}, expected {expected.get(key, 'none')}"
+        for key in {**expected, **own}
+        if own.get(key) != expected.get(key)
+    ]
+    more = f" and {len(wrong) - _SHOWN} more" if wrong[_SHOWN:] else ""
+    return f"{', '.join(wrong[:_SHOWN])}{more}" if wrong else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from upstream_arm.common.errors import UpstreamError
@@ -95,24 +95,20 @@ class StudentConfig:
 
         UpstreamError for an unknown switch or value, and for `repeats` of a student that is not unfolded.
         """
-        unknown = sorted(set(switches) - set(SWITCHES))
-        if unknown:
-            raise UpstreamError(f"there is no switch {unknown[0]!r}, expected {' or '.join(SWITCHES)}")
-        changes = {
-            name: value for name, value in switches.items() if value not in (None, SWITCHES["repeats"][0])
-        }
-        if "repeats" in changes:
-            if self.repeats is None:
-                raise UpstreamError(
-                    "the switch repeats is for unfolded students, and this one's layers have weights of "
-                    "their own; leave it out"
-                )
-            if str(changes["repeats"]) not in SWITCHES["repeats"]:
-                raise UpstreamError(
-                    f"repeats is {changes['repeats']!r}, expected {SWITCHES['repeats'][1]} to "
-                    f"{SWITCHES['repeats'][-1]}; correct it"
-                )
-            changes["repeats"] = int(str(changes["repeats"]))
+        changes: dict[str, Any] = {}
+        for name, value in switches.items():
+            if name not in SWITCHES:
+                raise UpstreamError(f"there is no switch {name!r}, expected {' or '.join(SWITCHES)}")
+            if value is not None and str(value) not in SWITCHES[name]:
+                known = ", ".join(SWITCHES[name])
+                raise UpstreamError(f"the switch {name} is {value!r}, expected one of {known}; correct it")
+            if value not in (None, SWITCHES["repeats"][0]):
+                changes[name] = int(value) if name == "repeats" else value
+        if "repeats" in changes and self.repeats is None:
+            raise UpstreamError(
+                "the switch repeats is for unfolded students, and this one's layers have weights of their "
+                "own; leave it out"
+            )
         return self.replace(**changes)
 
     def replace(self, **changes: Any) -> StudentConfig:
@@ -206,18 +202,9 @@ def reuse_pattern(pattern: str | Iterable[bool], layers: int = 12) -> tuple[bool
 
 def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
     """Read our own form, as `to_mapping` writes it; UpstreamError for unknown, missing or wrong keys."""
-    fields = {field.name: field for field in dataclasses.fields(StudentConfig)}
-    unknown = sorted(set(mapping) - set(fields))
-    if unknown:
-        raise UpstreamError(
-            f"the student's configuration has the unknown key {unknown[0]!r}, expected only "
-            f"{', '.join(fields)}; remove or correct it"
-        )
-    missing = [
-        name for name, field in fields.items() if name not in mapping and field.default is dataclasses.MISSING
-    ]
-    if missing:
-        raise UpstreamError(f"the student's configuration lacks the key {missing[0]!r}; add it")
+    fields = dataclasses.fields(StudentConfig)
+    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
+    check_keys(mapping, [field.name for field in fields], needed, "the student's configuration")
     values = dict(mapping)
     values["conv_layers"] = read_conv_layers(values["conv_layers"], "conv_layers")
     pattern = values["reuse_pattern"]
@@ -225,6 +212,16 @@ def from_mapping(mapping: Mapping[str, Any]) -> StudentConfig:
         raise UpstreamError(f"reuse_pattern is {pattern!r}, expected a name or a list; correct it")
     values["reuse_pattern"] = reuse_pattern(pattern)
     return StudentConfig(**values)
+
+
+def check_keys(block: Mapping[str, Any], known: Collection[str], needed: Iterable[str], what: str) -> None:
+    """UpstreamError for a key of `block` that is not known, or one that it needs and lacks."""
+    unknown = sorted(str(key) for key in block if key not in known)
+    if unknown:
+        raise UpstreamError(f"{what} has the unknown key {unknown[0]!r}; correct its spelling or remove it")
+    lacking = [key for key in needed if key not in block]
+    if lacking:
+        raise UpstreamError(f"{what} lacks the key {lacking[0]!r}; add it")
 
 
 def read_conv_layers(value: Any, key: str) -> tuple[ConvLayer, ...]:
@@ -245,7 +242,7 @@ def parse_list(text: str, key: str) -> list[Value]:
     """
     try:
         value = _read(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         value = 0
     if not isinstance(value, list):
         raise UpstreamError(
@@ -255,27 +252,24 @@ def parse_list(text: str, key: str) -> list[Value]:
     return value
 
 
-def _read(node: ast.expr) -> Value:
-    """The value of an expression; ValueError for other kinds of expressions."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
-        return node.value  # type: ignore[return-value]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _read(node.operand)
-        if type(value) is int:
-            return -value
-    if isinstance(node, ast.List):
-        return [_read(item) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_read(item) for item in node.elts)
-    if isinstance(node, ast.BinOp):
-        left, right = _read(node.left), _read(node.right)
-        if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
-            both = left + right
-            if len(both) <= MAX_ITEMS:
-                return both
-        if isinstance(node.op, ast.Mult):
-            if type(left) is int:
-                left, right = right, left
-            if isinstance(left, Sequence) and type(right) is int and len(left) * right <= MAX_ITEMS:
-                return left * right
+def _read(node: ast.expr) -> Any:
+    """The value of an expression; ValueError or TypeError for other kinds of expressions."""
+    match node:
+        case ast.Constant(value=int() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub()):
+            return -_read(node.operand)
+        case ast.List():
+            return [_read(item) for item in node.elts]
+        case ast.Tuple():
+            return tuple(_read(item) for item in node.elts)
+        case ast.BinOp(op=ast.Add()):
+            left, right = _read(node.left), _read(node.right)
+            if isinstance(left, list) and len(left) + len(right) <= MAX_ITEMS:
+                return left + right
+        case ast.BinOp(op=ast.Mult()):
+            sides = (_read(node.left), _read(node.right))
+            items, times = sorted(sides, key=lambda side: isinstance(side, int))
+            if len(items) * times <= MAX_ITEMS:
+                return items * times
     raise ValueError

@@ -15,7 +15,14 @@ from typing import Any
 from upstream_arm import families
 from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.common.words import shown
-from upstream_arm.config import MAX_ITEMS, StudentConfig, from_mapping, read_conv_layers, reuse_pattern
+from upstream_arm.config import (
+    MAX_ITEMS,
+    StudentConfig,
+    check_keys,
+    from_mapping,
+    read_conv_layers,
+    reuse_pattern,
+)
 
 # authors' key -> our field
 RENAMED = {
@@ -111,17 +118,8 @@ def read_block(block: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     another architecture.
     """
     known = {*RENAMED, *dialect.fixed, *dialect.ignored, *dialect.needed}
-    unknown = sorted(str(key) for key in block if key not in known)
-    if unknown:
-        raise UpstreamError(
-            f"the distiller block has the unknown key {unknown[0]!r}; correct its spelling or remove it"
-        )
-    for key in dialect.needed:
-        if key not in block:
-            raise UpstreamError(
-                f"the distiller block lacks {key!r}, and the authors' code would silently use another model; "
-                "add it as the released yaml has it"
-            )
+    what = "the distiller block (where the authors' code would silently use another model)"
+    check_keys(block, known, dialect.needed, what)
     for key, expected in dialect.fixed.items():
         if block.get(key, expected) != expected:
             raise UpstreamError(

@@ -85,12 +85,12 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
     skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
-    good = [str(one.row.folder() / RESULT) for one in ended if not one.reason]
+    good = [str(row.folder() / RESULT) for row, reason, _ in ended if not reason]
     if good:
         _table(*good)
-    bad = [one for one in ended if one.reason]
-    for one in bad:
-        print(f"{grid.name(one.row.plan)}: {one.reason}" + (f" (log: {one.log})" if one.log else ""))
+    bad = [one for one in ended if one[1]]
+    for row, reason, log in bad:
+        print(f"{grid.name(row.plan)}: {reason}" + (f" (log: {log})" if log else ""))
     for row in rows:
         if row.plan.task.name in skipped:
             print(f"{grid.name(row.plan)}: skipped: {skipped[row.plan.task.name]}")

@@ -6,18 +6,16 @@ after the corpus and the upstream are loaded, or trains something that nobody me
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
-from downstream_runs.core.settings import MOST
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import shown
 
-WIDEST = 2**20
-"""The largest width of a layer: a hundred times that of any published head."""
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -34,7 +32,7 @@ class Range:
     high: float
     whole: bool = True
     open_: str = ""
-    also: tuple[int | None, ...] = ()
+    also: Sequence[int | None] = ()
     many: bool = False
     pair: bool = False
 
@@ -64,50 +62,19 @@ class Range:
         return f"{kind} {low} and {high}{others}"
 
 
-COUNT = Range(1, MOST)
-MAYBE = Range(0, MOST)
-WIDTH = Range(1, WIDEST)
-POSITIVE = Range(0, 1e9, whole=False, open_="low")
-NOT_NEGATIVE = Range(0, 1e9, whole=False)
-SHARE = Range(0, 1, whole=False)
 ANY = Range(-1e9, 1e9, whole=False)
-
-RANGES: Mapping[str, Range] = MappingProxyType(
-    {
-        **dict.fromkeys(("total_steps", "gradient_accumulate_steps", "log_step", "eval_step"), COUNT),
-        **dict.fromkeys(("save_step", "batch_size", "train_batch_size", "eval_batch_size"), COUNT),
-        **dict.fromkeys(("train_batchsize", "eval_batchsize", "chunk_size", "subsampling", "rate"), COUNT),
-        **dict.fromkeys(("num_speakers", "max_timestep", "time_warp_window"), COUNT),
-        **dict.fromkeys(("label_delay", "min_sec", "num_warmup_steps"), MAYBE),
-        "max_n_time_masks": MAYBE,
-        # s3prl takes a maximum over the masks: `apply_time_mask` and `apply_freq_mask` switch them off.
-        **dict.fromkeys(("num_freq_mask", "num_time_mask"), COUNT),
-        **dict.fromkeys(("time_mask_width_range", "freq_mask_width_range"), Range(0, MOST, pair=True)),
-        **dict.fromkeys(("project_dim", "projector_dim", "input_dim", "agg_dim", "hidden_size"), WIDTH),
-        **dict.fromkeys(("dim", "hiddens"), Range(1, WIDEST, many=True)),
-        "sample_rate": Range(1, MOST, many=True),
-        "rnn_layers": Range(1, 1000),
-        "num_workers": Range(0, 4096),
-        "total_rate": Range(1, MOST, also=(-1,)),
-        "frame_shift": Range(1, MOST, also=(None,)),
-        # At either end there would be no training set, or no dev set.
-        "valid_ratio": Range(0, 1, whole=False, open_="low, high"),
-        "dropout": Range(0, 1, whole=False, many=True),
-        **dict.fromkeys(("dropout_p", "adaptive_number_ratio", "adaptive_size_ratio"), SHARE),
-        **dict.fromkeys(("gradient_clipping", "s"), POSITIVE),
-        **dict.fromkeys(("lr", "m"), NOT_NEGATIVE),  # a rate of 0 keeps the head as it was drawn
-        # Of torch's optimizers and s3prl's schedulers, which no recipe names but -o may.
-        "betas": Range(0, 1, whole=False, open_="high", many=True),
-        **dict.fromkeys(("eps", "weight_decay", "momentum", "lr_decay", "lr_end"), NOT_NEGATIVE),
-        **dict.fromkeys(("alpha", "rho", "initial_accumulator_value", "lambd", "t0"), NOT_NEGATIVE),
-        **dict.fromkeys(("power", "num_cycles"), POSITIVE),
-        "last_epoch": Range(-1, MOST),
-    }
-)
-"""Last part of a setting's key -> its range."""
 
 # What s3prl gives to eval() or getattr(): only plain names may get that far.
 NAMED = ("name", "select", "module", "agg_module", "utter_module", "ObjectiveLoss", "pooling", "activation")
+
+
+@functools.cache
+def ranges() -> Mapping[str, Range]:
+    """Last part of a setting's key -> its range, from ranges.yaml."""
+    import yaml  # takes a while to import
+
+    rows = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {key: Range(**row) for row in rows for key in row.pop("keys")}
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -116,8 +83,8 @@ def check(config: Mapping[str, Any]) -> None:
         last = key.rpartition(".")[2]
         values = value if isinstance(value, list) else [value]
         wanted: object = None
-        if last in RANGES:
-            wanted = None if RANGES[last].holds(value) else RANGES[last]
+        if last in ranges():
+            wanted = None if ranges()[last].holds(value) else ranges()[last]
         elif not all(one is None or isinstance(one, (bool, str)) or ANY.holds(one) for one in values):
             wanted = "a word, a number or a truth value, or a list of such"
         else:

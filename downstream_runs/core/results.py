@@ -63,6 +63,7 @@ ADDED = (
     "layer",
     "quantize",
     "efficiency",
+    "card",
 )
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
@@ -176,6 +177,9 @@ class Result:
     layer: the one layer of them that was taken, s3prl's `-l`; null for the weighted sum over all.
     quantize: what quantizing made of the upstream, see Quantized; null where it was left as it is.
     efficiency: what the upstream costs, see Efficiency; null where the run did not measure it.
+    card: what was measured of the upstream before the run, `upstreams.card.Card` without what is not known:
+        its shape, how it was batched, and whether an utterance's features depend on its batch; null where
+        that could not be measured.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -211,6 +215,7 @@ class Result:
     layer: int | None = None
     quantize: Quantized | None = None
     efficiency: Efficiency | None = None
+    card: Mapping[str, Any] | None = None
     device: str
     wall_seconds: float
     corpus: Corpus

@@ -21,7 +21,7 @@ from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score, Selection
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import efficiency, sources, weights
+from downstream_runs.upstreams import efficiency, weights
 from upstream_arm import published_states
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
@@ -147,11 +147,12 @@ def _upstream(run: TrainedRun) -> dict[str, Any]:
         upstream_source=plan.source,
         upstream_revision=plan.revision,
         upstream_remote_code=plan.trust_remote_code,
-        upstream_weights_sha256=sources.weights_sha256(plan) or run.components.upstream_sha256,
+        upstream_weights_sha256=getattr(upstream, "files_sha256", None) or run.components.upstream_sha256,
         states=plan.states,
         layer=plan.layer,
         quantize=upstream.quantized,
         efficiency=efficiency.measure(upstream.module) if plan.efficiency else None,
+        card=run.card,
     )
 
 

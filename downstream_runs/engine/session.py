@@ -32,7 +32,15 @@ from downstream_runs.core.run import (
 from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
 from downstream_runs.corpora import audio
-from downstream_runs.engine import components, distributed, feature_setup, folds, result_builder, train
+from downstream_runs.engine import (
+    components,
+    distributed,
+    feature_setup,
+    folds,
+    result_builder,
+    train,
+    upstream_card,
+)
 from downstream_runs.engine.batches import Reading
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.trained_run import TrainedRun
@@ -110,6 +118,8 @@ def _train_and_test(
             print(shortfall(data.partial), file=terminal)
         with context.leader_first():
             trained_run = _build(plan, config, data, folder, terminal)
+        if context.leader:
+            upstream_card.introduce(trained_run)
         if plan.task.train_split is None:
             trained_run.journal.rewind(0)
             train.note_session(trained_run, 0, records.begun(folder))

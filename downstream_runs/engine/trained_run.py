@@ -58,7 +58,7 @@ class TrainedRun:
     labels: what keeps its numbers from being compared with published ones.
     steps: optimizer steps done. skipped: those of them whose gradient was NaN. best: step, value and scores
     of the selected checkpoint, where the task has a rule. deviations: to be added to by the test. artefacts:
-    files of `folder`, beside the task's own, that the numbers need.
+    files of `folder`, beside the task's own, that the numbers need. card: of the upstream, for the result.
     """
 
     plan: RunPlan
@@ -75,6 +75,7 @@ class TrainedRun:
     best: Mapping[str, Any] | None = None
     deviations: list[str] = field(default_factory=list)
     artefacts: list[str] = field(default_factory=list)
+    card: Mapping[str, Any] | None = None
     _items: list[tuple[str, Score]] = field(default_factory=list)
 
     def bar(self, items: Any, *, desc: str, total: int) -> Any:

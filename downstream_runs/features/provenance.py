@@ -14,6 +14,7 @@ import importlib.machinery
 import logging
 import modulefinder
 import platform
+import re
 import sys
 import sysconfig
 import types
@@ -50,8 +51,7 @@ def identity(upstream: Any, entry: Any) -> str:
     options = _Options()
     options.add(entry, "entry")
     options.add(upstream, "upstream")
-    files, packages = _code(sorted(options.modules))
-    code = [*_hashes(files), *map(_version, sorted(packages))]
+    code = _code(sorted(options.modules))
     return _sha256_of(
         [f"python {platform.python_version()}", *map(_version, PACKAGES), *options.lines, *code]
     )
@@ -67,7 +67,7 @@ def of_file(path: Path) -> str:
 
 def of_module(name: str) -> str:
     """SHA-256 over the code of an imported module: of an installed package, the files of its folder."""
-    return _sha256_of(_hashes(_code([name])[0]))
+    return _sha256_of(_hashes(_code_files([name])[0]))
 
 
 def imported_by(path: Path) -> dict[str, Path]:
@@ -124,9 +124,9 @@ class _Options:
         if isinstance(value, (list, tuple)):
             parts = ((f"[{number}]", one) for number, one in enumerate(value))
             return f": {type(value).__qualname__} of {len(value)}", parts
-        if not hasattr(value, "__dict__") or type(value).__module__ in sys.builtin_module_names:
+        attributes = _attributes(value)
+        if attributes is None:
             raise Unknown(f"{where} is a {type(value).__qualname__}")
-        attributes = vars(value)
         if isinstance(value, torch.nn.Module):
             # Not what is torch's own; persistent tensors are in the weights' hash. Hooks' keys count up in a
             # process.
@@ -135,6 +135,19 @@ class _Options:
             own = vars(torch.nn.Module()).keys()
             attributes = {name: one for name, one in attributes.items() if name not in own} | hooks | buffers
         return "", ((".class", type(value)), *((f".{name}", attributes[name]) for name in sorted(attributes)))
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """What an object of a class of Python holds, in its dictionary or in slots; None for another."""
+    if type(value).__module__ in sys.builtin_module_names:
+        return None
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    slots = [vars(kind).get("__slots__", "__none__") for kind in type(value).__mro__[:-1]]
+    names = [name for one in slots for name in ([one] if isinstance(one, str) else one)]
+    if any(name.startswith("__") for name in names):  # compiled, or kept under another name
+        return None
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def _leaf(value: Any) -> str | None:
@@ -148,7 +161,7 @@ def _leaf(value: Any) -> str | None:
         return f" = tensor {tuple(value.shape)} {value.dtype} {_sha256(content)}"
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return f" = array {value.shape} {value.dtype} {_sha256(value.tobytes())}"
-    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype)):
+    if isinstance(value, (torch.dtype, torch.device, torch.Size, np.generic, np.dtype, re.Pattern)):
         return f" = {value!r}"
     if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
         # Compiled code, which is known by its package's version.
@@ -172,7 +185,13 @@ def _given(value: types.FunctionType) -> Iterable[tuple[str, Any]]:
     yield ".kwdefaults", value.__kwdefaults__
 
 
-def _code(modules: Iterable[str]) -> tuple[set[Path], set[str]]:
+def _code(modules: Iterable[str]) -> list[str]:
+    """The files of modules and what they import: hashes of contents, and versions of installed packages."""
+    files, packages = _code_files(modules)
+    return [*_hashes(files), *map(_version, sorted(packages))]
+
+
+def _code_files(modules: Iterable[str]) -> tuple[set[Path], set[str]]:
     """The files of modules and of what they import, and the installed packages among that."""
     files: set[Path] = set()
     packages: set[str] = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from downstream_runs.core.corpus import Standing, shortfall
@@ -19,13 +18,8 @@ Launch = Callable[[Sequence[RunPlan]], Sequence[worker.Outcome]]
 """Has every plan done, in whatever processes, and tells how each ended, in the order of the plans."""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a row ended: why it has no result (empty where it has), and the log to read (None: no log)."""
-
-    row: Row
-    reason: str = ""
-    log: Path | None = None
+Ended = tuple[Row, str, Path | None]
+"""A row, why it has no result (empty where it has one), and the log to read (None: no log)."""
 
 
 def unusable(rows: Sequence[Row]) -> Mapping[str, str]:
@@ -76,7 +70,7 @@ def _diverged(row: Row, plan: RunPlan) -> bool:
 def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
     for one in outcomes:
         if one.code and not _diverged(row, one.plan):
-            return Ended(row, one.last or f"ended with code {one.code}", one.log)
+            return row, one.last or f"ended with code {one.code}", one.log
     try:
         for plan in row.members():
             if plan.task.folds and not _diverged(row, plan):
@@ -90,5 +84,5 @@ def _end(row: Row, outcomes: Sequence[worker.Outcome]) -> Ended:
             sweep.finish(row)
             print(sweep.table(row.folder()))
     except SuperbError as error:
-        return Ended(row, str(error))
-    return Ended(row)
+        return row, str(error), None
+    return row, "", None

@@ -93,8 +93,8 @@ def _details(card: Card) -> Iterator[tuple[str, str]]:
         first, sample, *frames = card.longer
         yield (
             "length",
-            f"{first.samples:,} samples give {first.frames} frames; one sample more gives {sample.frames} and "
-            f"changes features by {_up_to(sample.difference)}; then each {card.stride:g} more give "
+            f"{first.samples:,} samples give {first.frames} frames; one more gives {sample.frames} and "
+            f"changes features by {_up_to(sample.difference)}; then {card.stride:g} more at a time give "
             f"{', '.join(str(one.frames) for one in frames)} and change those before by "
             f"{', '.join(_up_to(one.difference) for one in frames)}",
         )
@@ -102,7 +102,7 @@ def _details(card: Card) -> Iterator[tuple[str, str]]:
         yield (
             "parity",
             (
-                "an even number of frames gives other features than an odd one: one frame more changes more than two"
+                "even and odd numbers of frames give other features: one more changes more than two more"
                 if card.parity
                 else "even and odd numbers of frames are alike"
             ),

@@ -37,7 +37,7 @@ def plugin(name: str) -> Any:
 
 
 def check_file(path: Path, name: str) -> None:
-    """UsageError if `path` is no Python file that has `name` at its top level; nothing is run."""
+    """UsageError if `path` is no Python file in which `name` is given to something; nothing is run."""
     try:
         tree = ast.parse(read_text(path))
     except OSError as error:
@@ -46,13 +46,13 @@ def check_file(path: Path, name: str) -> None:
     except (ValueError, SyntaxError) as error:
         raise UsageError(f"{path} is no Python: {_said(error)}") from None
     found: set[str] = set()
-    for node in tree.body:
+    for node in ast.walk(tree):  # also within `if` and `try`
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update(alias.asname or alias.name for alias in node.names)
-        else:
-            found.update(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
     if name not in found and "*" not in found:
         raise UsageError(f"{path} has no function or class {name!r}{near(name, sorted(found))}")
 

@@ -28,6 +28,10 @@ CLEARLY = 10
 """A row is another utterance's if it is so many times nearer to that one than to its own."""
 
 
+class WrongOrder(UsageError):
+    """The rows of a batch are not in the order of its waveforms."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far features are from others, over the frames that both have.
@@ -109,12 +113,12 @@ class Probe:
         return Difference(absolute, relative, relative <= ROUNDING.get(self.device.type, ROUNDING["cuda"]))
 
     def batching(self) -> Batching:
-        """On what of a batch features depend; UsageError if rows are in another order than waveforms."""
+        """On what of a batch features depend; WrongOrder if rows are in another order than waveforms."""
         first, second, third = self._wavs
-        batch, turned = self.encode(self._wavs), self.encode([third, first, second])
+        batch, turned = self.encode(self._wavs), self.encode([third, second, first])
         rows = [batch[:, index] for index in range(3)]
         self._check_order(rows)
-        again = [turned[:, 1], turned[:, 2], turned[:, 0]]
+        again = [turned[:, 2], turned[:, 1], turned[:, 0]]
         # Frames behind an utterance's own are of its padding.
         own = [row[:, : one.shape[1]] for row, one in zip(rows, self.lonely, strict=True)]
         pair = self.encode([second, speech(LENGTHS[1], 3)])[:, 0]
@@ -201,15 +205,16 @@ class Probe:
         return torch.inf if relative is None else relative
 
     def _check_order(self, rows: Sequence[Tensor]) -> None:
-        """UsageError if a batch's rows are clearly those of others of its waveforms."""
-        for index, row in enumerate(rows):
-            sizes = [self._size(row, one) for one in self.lonely]
-            nearest = sizes.index(min(sizes))
-            if sizes[index] > CLEARLY * sizes[nearest]:
-                raise UsageError(
-                    f"upstream {self._name} gives the features of waveform {nearest} of a batch in row "
-                    f"{index}, expected rows in the order of the waveforms: put them back in that order"
-                )
+        """WrongOrder if a batch's rows are clearly those of its waveforms in another order."""
+        sizes = [[self._size(row, one) for one in self.lonely] for row in rows]
+        order = [one.index(min(one)) for one in sizes]
+        wrong = [row for row, nearest in enumerate(order) if row != nearest]
+        clear = all(sizes[row][row] > CLEARLY * sizes[row][order[row]] for row in wrong)
+        if wrong and clear and sorted(order) == list(range(len(rows))):
+            raise WrongOrder(
+                f"upstream {self._name} gives the features of waveform {order[wrong[0]]} of a batch in row "
+                f"{wrong[0]}, expected rows in the order of the waveforms: put them back in that order"
+            )
 
 
 def speech(samples: int, seed: int) -> Tensor:

@@ -31,7 +31,12 @@ from upstream_arm.common.words import near
 if TYPE_CHECKING:
     from torch import nn
 
-HF = re.compile(r"hf:(?P<repository>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+NAME = r"\w(?:[\w.-]{0,94}\w)?"
+HF = re.compile(
+    # What the hub allows: elsewhere its client raises errors of many kinds.
+    rf"hf:(?!.*(?:--|\.\.|\.git(?:@|$)))(?P<repository>{NAME}(?:/{NAME})?)(?:@(?P<revision>\w[\w./-]*))?",
+    re.ASCII,
+)
 PY = re.compile(r"py:(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)(?P<options>(?::[A-Za-z_]\w*=.*)?)")
 FORMS = "hf:ORG/NAME, hf:ORG/NAME@REVISION, ./folder, py:FILE.py:NAME or py:FILE.py:NAME:KEY=VALUE"
 
@@ -98,7 +103,8 @@ def pin(source: Source, trust_remote_code: bool, commit: str | None = None) -> P
 def build(plan: RunPlan) -> nn.Module:
     """The upstream of a run, from its plan alone; UsageError that names the upstream if it cannot be built.
 
-    A module of another kind than torch's passes through: its outputs are checked where it is used.
+    A module of another kind than torch's passes through: its outputs are checked where it is used. One of
+    transformers has `files_sha256`, the SHA-256 of its files of weights.
     """
     try:
         module = _from_hub(plan) if plan.source is None else _from_source(plan, parse(plan.source))
@@ -129,14 +135,6 @@ def fetch(plan: RunPlan) -> None:
         hub.model(source.place, str(plan.revision), plan.trust_remote_code)
 
 
-def weights_sha256(plan: RunPlan) -> str | None:
-    """SHA-256 of the weights' files of a model of transformers; None for an upstream of another kind."""
-    source = None if plan.source is None else parse(plan.source)
-    if source is None or source.kind not in ("hf", "folder"):
-        return None
-    return _model(plan, source).weights_sha256()
-
-
 def _from_hub(plan: RunPlan) -> Any:
     import s3prl.hub
 
@@ -155,11 +153,15 @@ def _from_source(plan: RunPlan, source: Source) -> Any:
         from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 
         model = _model(plan, source)
-        return TransformersEncoder(model.folder, trust_remote_code=plan.trust_remote_code, **plan.switches)
+        made: Any = TransformersEncoder(
+            model.folder, trust_remote_code=plan.trust_remote_code, **plan.switches
+        )
+        made.files_sha256 = model.weights_sha256()  # now: the files may change while a run trains
+        return made
     _check_unchanged(plan, source, _code_sha256(source))
-    made = own_code.plugin(source.place) if source.kind == "plugin" else own_code.load(*_file(source))
+    entry = own_code.plugin(source.place) if source.kind == "plugin" else own_code.load(*_file(source))
     files = {"ckpt": plan.ckpt, "model_config": plan.model_config}
-    return own_code.call(made, source.text, source.options, files)
+    return own_code.call(entry, source.text, source.options, files)
 
 
 def _model(plan: RunPlan, source: Source) -> model_files.ModelFiles:

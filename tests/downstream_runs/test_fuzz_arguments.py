@@ -208,7 +208,7 @@ def refused(task: str, recipe: str, key: str, value: Any) -> bool:
 
 def test_every_number_of_every_recipe_has_a_range() -> None:
     assert len({key for _, _, key, _ in NUMBERS}) > 50
-    assert {key.rpartition(".")[2] for _, _, key, _ in NUMBERS} <= ranges.RANGES.keys()
+    assert {key.rpartition(".")[2] for _, _, key, _ in NUMBERS} <= ranges.ranges().keys()
 
 
 def test_no_setting_takes_a_number_that_no_run_can_have() -> None:
@@ -323,7 +323,7 @@ def test_any_words_as_arguments(words: list[str]) -> None:
 
     try:
         arguments.check_words(words)
-        plans.plan_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
+        plans.rows_of(run.run_parser().parse(["fbank", "asr", "--demo", *words]))
     except UsageError as error:
         assert str(error)
     except SystemExit as error:

@@ -146,7 +146,7 @@ def test_the_authors_yaml(golden_dir: Path) -> None:
     ("change", "says"),
     [
         ({"enable_tr_layer": True}, "enable_tr_layer"),
-        ({"enable_tr_layer": None}, "lacks 'enable_tr_layer'"),
+        ({"enable_tr_layer": None}, "lacks the key 'enable_tr_layer'"),
         ({"layer_norm_first": True}, "layer_norm_first"),
         ({"layerwise_proj": False}, "layerwise_proj"),
         ({"encoder_embed_dims": 3}, "encoder_embed_dims"),

@@ -99,7 +99,7 @@ def test_the_shallowest_path_is_that_of_a_student_loaded_so(checkpoint: Path, st
 
 @pytest.mark.parametrize(
     ("repeats", "message"),
-    [("0", "repeats is '0', expected 1 to 12"), (13, "repeats is 13"), ("two", "repeats is 'two'")],
+    [("0", "repeats is '0', expected one of own, 1, 2"), (13, "repeats is 13"), ("two", "repeats is 'two'")],
 )
 def test_depths_that_cannot_be(config: StudentConfig, repeats: str | int, message: str) -> None:
     with pytest.raises(UpstreamError, match=message):

@@ -13,7 +13,7 @@ import pytest
 from downstream_runs import engine
 from downstream_runs.cli import main as cli
 from downstream_runs.cli import run
-from downstream_runs.cli.plans import plan_of
+from downstream_runs.cli.plans import rows_of
 from downstream_runs.cli.run import run_parser
 from downstream_runs.core.run import RunPlan
 from downstream_runs.corpora import data_root as settings
@@ -34,7 +34,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(*arguments: str) -> RunPlan:
-    return plan_of(run_parser().parse(arguments))
+    return rows_of(run_parser().parse(arguments))[0].plan
 
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -12,12 +12,17 @@ import hub_server
 import pytest
 import sources as made
 
+pytest.importorskip("transformers", reason="transformers is not installed (the extra `hf`)")
+import tiny_encoders as tiny
+
 from downstream_runs import bridge
 from downstream_runs.cli.plans import rows_of
 from downstream_runs.cli.run import run_parser
 from downstream_runs.engine import components
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.feature_setup import upstream_identity
+from downstream_runs.features import provenance
+from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,17 @@ def test_of_a_folder(tmp_path: Path) -> None:
     changed = identity(str(folder), tmp_path)
     made.model(folder, seed=1)
     assert len({before, changed, identity(str(folder), tmp_path)}) == 3
+
+
+KINDS = ("hubert", "wav2vec2-bert", "whisper")
+
+
+@pytest.mark.parametrize("one", [one for one in tiny.ALL if one.kind in KINDS], ids=str)
+def test_features_of_transformers_can_be_stored(one: tiny.Tiny, tmp_path: Path) -> None:
+    """What computes its features can be told, the same in another process."""
+    one.write(tmp_path)
+    found = {provenance.identity(TransformersEncoder(tmp_path), None) for _ in range(2)}
+    assert len(found) == 1
 
 
 def test_of_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

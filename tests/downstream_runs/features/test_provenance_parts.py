@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import operator
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -39,6 +40,15 @@ def code(value: Any) -> list[str]:
     found = provenance._Options()
     found.add(value, "it")
     return provenance._code(sorted(found.modules))
+
+
+class Slotted:
+    """An object with an attribute in a slot."""
+
+    __slots__ = ("rate",)
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
 
 
 class Options:
@@ -149,6 +159,10 @@ DIFFERENT: list[Callable[[], Any]] = [
     lambda: Options(training=True),
     lambda: Options(training=False),
     lambda: Options(rate=True),
+    lambda: Slotted(1),
+    lambda: Slotted(2),
+    lambda: re.compile("1"),
+    lambda: re.compile("2"),
     lambda: module(),
     lambda: module(window=2),
     lambda: module(after=text),
@@ -178,8 +192,8 @@ class Derived(nn.Linear):
     pass
 
 
-class Slotted:
-    __slots__ = ("rate",)
+class Private:
+    __slots__ = ("__rate",)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +202,7 @@ class Slotted:
         (np.array([object()]), "ndarray"),
         (operator.itemgetter(1), "itemgetter"),
         (io.StringIO("a"), "StringIO"),
-        (Slotted(), "Slotted"),
+        (Private(), "Private"),
     ],
 )
 def test_what_cannot_be_read_is_unknown(value: Any, kind: str) -> None:

@@ -100,7 +100,11 @@ class TestWritten:
         ("text", "said"),
         [
             ("hf:", "expected hf:ORG/NAME"),
-            ("hf:a/b/c", "expected hf:ORG/NAME"),
+            *((f"hf:{text}", "expected hf:ORG/NAME") for text in ("a/b/c", "../b", "a..b/c", "a--b", "-a/b")),
+            *(
+                (f"hf:{text}", "expected hf:ORG/NAME")
+                for text in ("a/b.git", "a/b@", "a/b@../../c", "a/" + 97 * "b")
+            ),
             ("py:a.py", "expected py:FILE.py:NAME"),
             ("py:a.txt:make", "expected py:FILE.py:NAME"),
             ("py:a.py:make:64", "expected py:FILE.py:NAME"),
@@ -148,7 +152,8 @@ class TestFolder:
         (tmp_path / "parts" / "preprocessor_config.json").write_text("{}")
         assert len(list((tmp_path / "parts").glob("model-*.safetensors"))) > 1
         plan = plan_of(str(tmp_path / "parts"), tmp_path / "runs")
-        assert sources.weights_sha256(plan) != sources.weights_sha256(plan_of(str(folder), tmp_path / "runs"))
+        whole = plan_of(str(folder), tmp_path / "runs")
+        assert sources.build(plan).files_sha256 != sources.build(whole).files_sha256
         next((tmp_path / "parts").glob("model-*.safetensors")).unlink()
         assert "which model.safetensors.index.json lists" in refused(str(tmp_path / "parts"))
 

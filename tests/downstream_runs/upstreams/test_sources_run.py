@@ -67,6 +67,9 @@ def test_each_kind_runs_ks_and_asr_side_by_side(tmp_path: Path) -> None:
         hub.log.clear()
         again = superb("plan", *words, cwd=tmp_path, **environment)
         assert "8 of 8 runs are done" in again.stdout and hub.log == []
+        run = next((tmp_path / "runs" / "tiny_hubert" / "ks").iterdir())
+        repeated = superb("repeat", str(run), "--out", "again", cwd=tmp_path, **environment)
+        assert repeated.returncode == 0 and "the same result" in repeated.stdout, repeated.stderr
     found = results(tmp_path / "runs")
     names = ("tiny/hubert", "mine", "make", "plugged")
     assert found.keys() == {(name, task) for name in names for task in ("ks", "asr")}

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import noise
+import peer_files
 import pytest
 import torch
 import toy
 
 from downstream_runs import engine
+from downstream_runs.cli import main as cli
 from downstream_runs.core import results
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, components, run, run_dir
@@ -209,3 +211,48 @@ def test_a_run_measures_its_upstream_where_it_is_asked_to(corpus: Path, tmp_path
     assert result.efficiency.macs and result.efficiency.rtf > 0 and result.efficiency.machine
     assert results.read(run_dir(plain) / "result.json") == result
     assert run(plain, rerun="always").efficiency is None
+
+
+def test_students_of_other_papers_have_their_published_choice_as_default() -> None:
+    from upstream_arm.peers.loading import FAMILIES
+
+    for entry, family in FAMILIES.items():
+        row, chosen = of(entry), default(entry)
+        if row is None:
+            assert family.published_states == chosen == (STATES, None)
+        else:
+            assert row.is_from(*family.published_states) and row.is_from(*chosen)
+
+
+@pytest.mark.parametrize(
+    ("golden", "given", "choice", "said"),
+    [
+        (
+            "fithubert",
+            [],
+            ("last_hidden_state", None),
+            "features are last_hidden_state, as for its published",
+        ),
+        ("distilhubert", [], ("paper", None), "features are paper, as for its published row"),
+        ("distilhubert", ["--states", STATES], (STATES, None), "its published row was made from paper"),
+    ],
+)
+def test_a_run_of_another_papers_student(
+    golden: str,
+    given: list[str],
+    choice: Choice,
+    said: str,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entry = peer_files.GOLDENS[golden][0]
+    steps = [word for key in ("total_steps", "eval_step", "save_step") for word in ("-o", f"runner.{key}=2")]
+    file = ["--ckpt", str(peer_files.write(golden, tmp_path))]
+    command = [entry, "asr", "--data", str(corpus.parent), "--recipe", "demo", *steps, *file, *given]
+    assert cli.main([*command, "--out", str(tmp_path / "runs"), "--device", "cpu"]) == 0
+    out, err = capsys.readouterr()
+    (result,) = map(results.read, (tmp_path / "runs").glob(f"{entry}/asr/*/result.json"))
+    assert (result.states, result.layer) == choice
+    assert not any("features are" in sentence for sentence in result.deviations)
+    assert f"note: {entry}: features are" in err and said in err and said in out

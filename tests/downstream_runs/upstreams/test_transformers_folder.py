@@ -194,8 +194,7 @@ def test_torch_files_with_the_old_names_of_normed_weights(tmp_path: Path) -> Non
     torch.save(old, tmp_path / "pytorch_model.bin")
     encoder = TransformersEncoder(tmp_path)
     for name, value in encoder.model.state_dict().items():
-        if name != "masked_spec_embed":
-            assert torch.equal(value, expected[name]), name
+        assert torch.equal(value, torch.zeros(tiny.WIDTH) if name == "masked_spec_embed" else expected[name])
 
 
 def test_transformers_is_imported_when_a_folder_is_read(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_files_of_no_family(tmp_path: Path, entry: str) -> None:
         {"cfg": 3, "model": 4},
     ):
         assert "is no file of" in refusal(entry, saved(tmp_path / "a.pt", content))
-    assert "does not exist" in refusal(entry, tmp_path / "absent.pt")
+    assert "No such file" in refusal(entry, tmp_path / "absent.pt")
     with pytest.raises(UpstreamError, match="none was given"):
         getattr(hub, entry)()
     with pytest.raises(UpstreamError, match="no switch reuse_softmax"):
@@ -94,8 +94,8 @@ def state_of(content: dict[str, Any]) -> dict[str, Any]:
     ("change", "says"),
     [
         (lambda state, key: state.pop(key), "missing"),
-        (lambda state, key: state.update({key + "_more": torch.ones(3)}), "unexpected"),
-        (lambda state, key: state.update({key: torch.ones(3)}), "misshaped"),
+        (lambda state, key: state.update({key + "_more": torch.ones(3)}), "expected none"),
+        (lambda state, key: state.update({key: torch.ones(3)}), "is (3,), expected"),
         (lambda state, key: state[key].fill_(float("nan")), "not finite"),
     ],
 )
@@ -128,13 +128,21 @@ def set_config(**values: Any) -> Changes:
         ("dphubert", set_config(encoder_num_layers=10**12), "layers and lists 5"),
         ("dphubert", set_config(encoder_embed_dim=10**15), "cannot be"),
         ("dphubert", set_config(extractor_mode="other"), "group_norm or layer_norm"),
-        ("dphubert", lambda content: content["config"].pop("encoder_head_dim"), "lacks 'encoder_head_dim'"),
+        (
+            "dphubert",
+            lambda content: content["config"].pop("encoder_head_dim"),
+            "lacks 'encoder_head_dim'",
+        ),
         (
             "distilhubert",
             lambda content: content["Config"]["distiller"].update(layer_norm_first=True),
             "layer_norm",
         ),
-        ("distilhubert", lambda content: content["Config"]["distiller"].pop("n_tasks"), "lacks 'n_tasks'"),
+        (
+            "distilhubert",
+            lambda content: content["Config"]["distiller"].pop("n_tasks"),
+            "the key 'n_tasks'",
+        ),
         (
             "distilhubert",
             lambda content: content["Config"]["distiller"].update(
