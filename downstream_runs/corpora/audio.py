@@ -16,6 +16,7 @@ from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
+from upstream_arm.listings import status
 
 Item = TypeVar("Item")
 
@@ -111,10 +112,10 @@ class AudioFile:
         if root is not None and path.is_relative_to(root):
             name = path.relative_to(root).as_posix()
         try:
-            status = path.stat()
+            found = status(path)
         except OSError:
             return cls(path, name or str(path), None, 0)
-        return cls(path, name or str(path), status.st_size, status.st_mtime_ns)
+        return cls(path, name or str(path), found.size, found.changed_ns)
 
     @property
     def line(self) -> str:
