@@ -42,21 +42,21 @@ def is_writable(text: str) -> bool:
     return text.isprintable() or not any(unicodedata.category(sign) in _UNWRITABLE for sign in text)
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` that belong, in the order of their names.
+def subfolders(folder: Path, *, ordered: bool = True) -> list[Path]:
+    """The folders in `folder` that belong, in the order of their names, or as the file system lists them.
 
     UpstreamError for a folder that cannot be read, or a name that cannot be written.
     """
-    return _chosen(folder, _names(folder), folders=True)
+    return _chosen(folder, _names(folder), folders=True, ordered=ordered)
 
 
-def files(folder: Path, suffixes: Suffixes) -> list[Path]:
-    """The files in `folder` that belong and end in one of `suffixes`, in the order of their names.
+def files(folder: Path, suffixes: Suffixes, *, ordered: bool = True) -> list[Path]:
+    """The files in `folder` that belong and end in one of `suffixes`, in the same orders.
 
     A link that leads nowhere counts as a file, so that whoever reads it can name it. UpstreamError as for
     `subfolders`.
     """
-    return _chosen(folder, _names(folder), folders=False, suffixes=suffixes)
+    return _chosen(folder, _names(folder), folders=False, suffixes=suffixes, ordered=ordered)
 
 
 def walk(folder: Path, suffixes: Suffixes) -> Iterator[Path]:
@@ -91,8 +91,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _names(folder: Path) -> Names:
-    """What belongs in a folder, in the order of the names: True for a folder, False for a file, None for
-    devices and the like."""
+    """What belongs in a folder: True for a folder, False for a file, None for devices and the like."""
     if not is_writable(str(folder)):
         raise UpstreamError(f"{os.fsencode(folder)!r} {_UNWRITABLE_NAME}; rename that folder")
     with _readable(folder):
@@ -101,16 +100,19 @@ def _names(folder: Path) -> Names:
         if known is not None and known.names is not None:
             return known.names
         with os.scandir(folder) as listed:
-            entries = sorted((entry for entry in listed if belongs(entry.name)), key=lambda entry: entry.name)
-    names = {entry.name: _is_folder(entry) for entry in entries}
+            names = {entry.name: _is_folder(entry) for entry in listed if belongs(entry.name)}
     if known is not None:
         known.names = names
     return names
 
 
-def _chosen(folder: Path, names: Names, folders: bool, suffixes: Suffixes = "") -> list[Path]:
+def _chosen(
+    folder: Path, names: Names, *, folders: bool, suffixes: Suffixes = "", ordered: bool = True
+) -> list[Path]:
     """The folders, or the files with these suffixes; all of their names can be written."""
     chosen = [name for name, is_folder in names.items() if name.endswith(suffixes) and is_folder == folders]
+    if ordered:
+        chosen.sort()
     for name in chosen:
         if not is_writable(name):
             raise UpstreamError(f"{os.fsencode(name)!r} in {folder} {_UNWRITABLE_NAME}; rename or remove it")

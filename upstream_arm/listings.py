@@ -23,7 +23,7 @@ from typing import NamedTuple
 from upstream_arm.common.files import atomic_write_bytes
 
 Names = Mapping[str, bool | None]
-"""The names in a folder, in their order: True for a folder, False for a file, None for anything else."""
+"""The names in a folder, in the file system's order: True for a folder, False for a file, None for others."""
 
 SETTLED_NS = 2_000_000_000
 """Of some file systems the clock's step: what changed less before it was listed may change without a sign."""

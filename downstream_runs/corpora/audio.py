@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from downstream_runs.audio import RESTORE, AudioProblem
 from downstream_runs.core.corpus import PreparedData, Problem
@@ -226,6 +229,10 @@ def measure(
         if missing:
             table.parent.mkdir(parents=True, exist_ok=True)
             with table.open("ab", buffering=0) as save:
+                _await_others(save, what)
+                known = _measured(table)
+                numbers |= {file.name: known[_key(file)] for file in missing if _key(file) in known}
+                missing = [file for file in missing if file.name not in numbers]
                 for file, result in in_threads(number_of, missing, what):
                     if isinstance(result, Problem):
                         problems.append(result)
@@ -235,6 +242,16 @@ def measure(
                     # kill left unfinished.
                     save.write(f"\n{result} {_key(file)}\n".encode("utf-8", "surrogateescape"))
     return numbers, problems
+
+
+def _await_others(table: IO[bytes], what: str) -> None:
+    """Have the table to oneself as long as it is open: what another run measures need not be done again."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{what}: another run does it, and this one waits", file=sys.stderr)
+            fcntl.flock(table, fcntl.LOCK_EX)
 
 
 def _key(file: AudioFile) -> str:
