@@ -194,6 +194,9 @@ def in_threads(
     """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
     from tqdm import tqdm
 
+    # In a log it stands twice a minute.
+    seldom = {} if sys.stderr.isatty() else {"mininterval": 30.0}
+
     def one(file: AudioFile) -> int | Problem:
         try:
             return function(file.path)
@@ -204,7 +207,7 @@ def in_threads(
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
         shown = tqdm(
-            pool.map(one, files), total=len(files), desc=what, unit="file", disable=None, leave=False
+            pool.map(one, files), total=len(files), desc=what, unit="file", leave=False, delay=2, **seldom
         )
         yield from zip(files, shown, strict=True)
     finally:

@@ -21,6 +21,7 @@ from downstream_runs.corpora import audio, folders, markers
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.stages import stage
 
 Content = TypeVar("Content")
 
@@ -119,16 +120,21 @@ class CheckedCorpus(Corpus):
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
     ) -> Standing:
         """See `Corpus`."""
-        return self.standing(self.listed(self.request(data, cache, config, partial)), partial)
+        with stage(f"listing {self.title}"):
+            listing = self.listed(self.request(data, cache, config, partial))
+        with stage(f"checking {self.title}"):
+            return self.standing(listing, partial)
 
     def prepare(
         self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
     ) -> PreparedData:
         """See `Corpus`."""
-        request = self.request(data, cache, config, partial)
-        listing = self.listed(request)
-        standing = self.standing(listing, partial, self.decoded)
-        prepared = self.written(listing, cache, config)
+        with stage(f"listing {self.title}"):
+            listing = self.listed(self.request(data, cache, config, partial))
+        with stage(f"checking {self.title}"):
+            standing = self.standing(listing, partial, self.decoded)
+        with stage(f"preparing {self.title}"):
+            prepared = self.written(listing, cache, config)
         facts = standing.and_also(prepared.deviations).facts
         paths = tuple(file.path for file in listing.files)
         return dataclasses.replace(prepared, audio=paths, **facts)
