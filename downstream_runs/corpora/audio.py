@@ -194,8 +194,7 @@ def in_threads(
     """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
     from tqdm import tqdm
 
-    # In a log it stands twice a minute.
-    seldom = {} if sys.stderr.isatty() else {"mininterval": 30.0}
+    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
 
     def one(file: AudioFile) -> int | Problem:
         try:
@@ -207,7 +206,13 @@ def in_threads(
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
         shown = tqdm(
-            pool.map(one, files), total=len(files), desc=what, unit="file", leave=False, delay=2, **seldom
+            pool.map(one, files),
+            total=len(files),
+            desc=what,
+            unit="file",
+            leave=False,
+            delay=2,
+            mininterval=pause,
         )
         yield from zip(files, shown, strict=True)
     finally:
