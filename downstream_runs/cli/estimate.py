@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import states_of, switches_of, task_names
+from downstream_runs.cli.plans import task_names, upstream_fields
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -66,22 +66,8 @@ def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, An
 
     # As for a demo: an estimate needs the architecture, not the weights.
     chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
-    states, layer = states_of(options, chosen.name)
     plan = RunPlan(
-        task=task,
-        recipe=options.recipe,
-        upstream=chosen.name,
-        data=Path(),
-        out=Path(),
-        ckpt=chosen.ckpt,
-        model_config=options.model_config,
-        switches=switches_of(options, chosen.name),
-        device=options.device,
-        states=states,
-        layer=layer,
-        source=chosen.source,
-        revision=chosen.revision,
-        trust_remote_code=chosen.trust_remote_code,
+        task=task, recipe=options.recipe, data=Path(), out=Path(), **upstream_fields(options, chosen)
     )
     bridge.apply()
     upstream, device = components.build_upstream(plan)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import states_of, switches_of
+from downstream_runs.cli.plans import upstream_fields
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -28,23 +28,8 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs.upstreams import card, card_words, licence, weights
 
     chosen = weights.choose(options.upstream, options.ckpt, False, options.trust_remote_code)
-    states, layer = states_of(options, chosen.name)
-    plan = RunPlan(
-        task=tasks.get("asr"),
-        recipe="superb",
-        upstream=chosen.name,
-        data=Path(),
-        out=Path(),
-        ckpt=chosen.ckpt,
-        model_config=options.model_config,
-        switches=switches_of(options, chosen.name),
-        device=options.device,
-        states=states,
-        layer=layer,
-        source=chosen.source,
-        revision=chosen.revision,
-        trust_remote_code=chosen.trust_remote_code,
-    )
+    about = upstream_fields(options, chosen)
+    plan = RunPlan(task=tasks.get("asr"), recipe="superb", data=Path(), out=Path(), **about)
     bridge.apply()
     upstream, _ = components.build_upstream(plan)
     measured = card.measure(upstream, chosen.name, thorough=True)
@@ -52,8 +37,10 @@ def run(options: argparse.Namespace) -> int:
         measured, source=plan.source, revision=plan.revision, licence=licence.of(plan)
     )
     if options.json:
-        print(json.dumps(dataclasses.asdict(measured), indent=2))
+        quantized = {"quantize": dataclasses.asdict(upstream.quantized)} if upstream.quantized else {}
+        print(json.dumps(dataclasses.asdict(measured) | quantized, indent=2))
         return DONE
     print(chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else ""))
-    print("\n".join(columns(list(card_words.sentences(measured)), right=())))
+    quantized_row = [("quantized", upstream.quantized.in_words())] if upstream.quantized else []
+    print("\n".join(columns([*card_words.sentences(measured), *quantized_row], right=())))
     return DONE
