@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reports import published, scores
 from reports.columns import BY_KEY, COLUMNS, QBE_X100
-from upstream_arm.common.errors import ReportError
+from upstream_arm.common.errors import ReportError, reason
 from upstream_arm.common.files import csv_text
 from upstream_arm.common.words import near
 
@@ -48,8 +48,9 @@ def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], lis
             header = list(reader.fieldnames or ())
             rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except (OSError, csv.Error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ReportError(f"{path} cannot be read ({reason}), a CSV file in UTF-8 was expected") from None
+        raise ReportError(
+            f"{path} cannot be read ({reason(error)}), a CSV file in UTF-8 was expected"
+        ) from None
     once = len(set(header)) == len(header) and not {"qbe_mtwv", QBE_X100} <= set(header)
     if "model" not in header or not set(METRICS) & set(header) or not once:
         raise ReportError(

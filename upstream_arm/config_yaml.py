@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from upstream_arm import families
-from upstream_arm.common.errors import UpstreamError, about
+from upstream_arm.common.errors import UpstreamError, about, reason
 from upstream_arm.common.words import shown
 from upstream_arm.config import (
     MAX_ITEMS,
@@ -159,8 +159,9 @@ def load_yaml(path: Path | str, readers: Mapping[str, _Read] = _READERS) -> Stud
     except FileNotFoundError:
         raise UpstreamError(f"{path} does not exist, expected the student's yaml; check the path") from None
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # also of too many digits
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UpstreamError(f"{path} cannot be read as yaml ({reason}); give the student's yaml") from None
+        raise UpstreamError(
+            f"{path} cannot be read as yaml ({reason(error)}); give the student's yaml"
+        ) from None
     if isinstance(document, Mapping):
         for key, read in readers.items():
             block = document.get(key)

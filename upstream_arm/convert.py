@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.common.files import sha256_file
 from upstream_arm.config import StudentConfig
 
@@ -62,7 +62,6 @@ def convert(
         save_student(checkpoint.student_state, config, target, remarks)
     except OSError as error:
         raise UpstreamError(
-            f"{target} cannot be written ({error.strerror or error}); "
-            "check the folder's permissions and space"
+            f"{target} cannot be written ({reason(error)}); check the folder's permissions and space"
         ) from None
     return config

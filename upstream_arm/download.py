@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.words import near
 from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical, is_released_name
@@ -71,10 +70,9 @@ def fetch(name: str) -> Path:
             return Path(hf_hub_download(REPOSITORY, file))
     # The hub client raises the errors of whichever HTTP library its version is built on.
     except Exception as error:
-        reason = textwrap.shorten(str(error), 160, placeholder=" ...") or type(error).__name__
         raise UpstreamError(
-            f"{file} cannot be downloaded ({reason}); get {hf_hub_url(REPOSITORY, file)} by other means, "
-            f"put it in any folder and name it with --ckpt FILE or {name}_local(ckpt=FILE)"
+            f"{file} cannot be downloaded ({reason(error)}); get {hf_hub_url(REPOSITORY, file)} by other "
+            f"means, put it in any folder and name it with --ckpt FILE or {name}_local(ckpt=FILE)"
         ) from None
 
 
@@ -107,9 +105,9 @@ def fetch_url(url: str) -> Path:
         with atomic_path(target) as part:
             _download(url, part, name)
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise UpstreamError(
-            f"{url} cannot be downloaded ({reason}); get the file by other means and name it with --ckpt FILE"
+            f"{url} cannot be downloaded ({reason(error)}); get the file by other means and name it with "
+            "--ckpt FILE"
         ) from None
     return target
 

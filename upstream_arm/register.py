@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.common.files import atomic_write_bytes
 
 # The leading newline ends an unfinished last line, and is taken away again with the rest.
@@ -76,7 +76,7 @@ def register(root: Path | str, undo: bool = False) -> bool:
         hub.chmod(mode)
     except OSError as error:
         raise UpstreamError(
-            f"{hub} cannot be written ({error.strerror or error}) and is as it was; check its permissions"
+            f"{hub} cannot be written ({reason(error)}) and is as it was; check its permissions"
         ) from None
     return True
 

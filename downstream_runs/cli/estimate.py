@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import task_names, upstream_fields
+from downstream_runs.cli.plans import plan_of_upstream, task_names
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -60,18 +60,13 @@ def run(options: argparse.Namespace) -> int:
 def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, Any, str]:
     """The upstream on its device, the device, and the upstream's name with its label."""
     from downstream_runs import bridge
-    from downstream_runs.core.run import RunPlan
     from downstream_runs.engine import components
-    from downstream_runs.upstreams import weights
 
     # As for a demo: an estimate needs the architecture, not the weights.
-    chosen = weights.choose(options.upstream, options.ckpt, True, options.trust_remote_code)
-    plan = RunPlan(
-        task=task, recipe=options.recipe, data=Path(), out=Path(), **upstream_fields(options, chosen)
-    )
+    plan = plan_of_upstream(options, task, options.recipe, demo=True)
     bridge.apply()
     upstream, device = components.build_upstream(plan)
-    return upstream, device, chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else "")
+    return upstream, device, plan.upstream + (" [untrained]" if getattr(upstream, "untrained", False) else "")
 
 
 def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 
 from downstream_runs.cli.options import add_upstream
-from downstream_runs.cli.plans import upstream_fields
+from downstream_runs.cli.plans import plan_of_upstream
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -23,16 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print; UsageError for an upstream that does not fit s3prl's interface."""
     from downstream_runs import bridge, tasks
-    from downstream_runs.core.run import RunPlan
     from downstream_runs.engine import components
-    from downstream_runs.upstreams import card, card_words, licence, weights
+    from downstream_runs.upstreams import card, card_words, licence
 
-    chosen = weights.choose(options.upstream, options.ckpt, False, options.trust_remote_code)
-    about = upstream_fields(options, chosen)
-    plan = RunPlan(task=tasks.get("asr"), recipe="superb", data=Path(), out=Path(), **about)
+    plan = plan_of_upstream(options, tasks.get("asr"), "superb", demo=False)
     bridge.apply()
     upstream, _ = components.build_upstream(plan)
-    measured = card.measure(upstream, chosen.name, thorough=True)
+    measured = card.measure(upstream, plan.upstream, thorough=True)
     measured = dataclasses.replace(
         measured, source=plan.source, revision=plan.revision, licence=licence.of(plan)
     )
@@ -40,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         quantized = {"quantize": dataclasses.asdict(upstream.quantized)} if upstream.quantized else {}
         print(json.dumps(dataclasses.asdict(measured) | quantized, indent=2))
         return DONE
-    print(chosen.name + (" [untrained]" if getattr(upstream, "untrained", False) else ""))
+    print(plan.upstream + (" [untrained]" if getattr(upstream, "untrained", False) else ""))
     quantized_row = [("quantized", upstream.quantized.in_words())] if upstream.quantized else []
     print("\n".join(columns([*card_words.sentences(measured), *quantized_row], right=())))
     return DONE

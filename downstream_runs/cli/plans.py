@@ -132,6 +132,19 @@ def upstream_fields(options: argparse.Namespace, upstream: Upstream) -> dict[str
     }
 
 
+def plan_of_upstream(options: argparse.Namespace, task: TaskSpec, recipe: str, demo: bool) -> RunPlan:
+    """A plan of which the upstream alone is built, for what measures it: without data and runs.
+
+    demo: whether weights that are not on this machine may be random ones.
+    """
+    from downstream_runs.core.run import RunPlan
+    from downstream_runs.upstreams import weights
+
+    chosen = weights.choose(options.upstream, options.ckpt, demo, options.trust_remote_code)
+    about = upstream_fields(options, chosen)
+    return RunPlan(task=task, recipe=recipe, data=Path(), out=Path(), **about)
+
+
 def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
     """The switches that were given; UsageError for one, or a value, that this upstream does not have."""
     own = upstream in names.names()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,22 +210,25 @@ class CheckedCorpus(Corpus):
 
 
 def facts(name: str) -> dict[str, Any]:
-    """What corpora.yaml says of a corpus, as arguments of `CheckedCorpus`."""
-    said = dict(_facts()[name])
+    """What corpora.json says of a corpus, as arguments of `CheckedCorpus`.
+
+    There, `like` names a corpus of which all else is taken, `source` says where numbers are from, and
+    `utterances` of each split (SD, QbE: recordings) have `hours` of the split or mean `seconds` of each.
+    """
+    own = _all_facts()[name]
+    said = {**_all_facts().get(own.get("like", ""), {}), **own}
     hours, seconds = said.pop("hours", {}), said.pop("seconds", 0.0)
     said["demo"] = f"{__package__}.demo.{said['demo']}"
     said["splits"] = {
         split: Split(number, hours[split]) if split in hours else Split.of_mean(number, seconds)
         for split, number in said.pop("utterances").items()
     }
-    return said
+    return {key: value for key, value in said.items() if key not in ("like", "source")}
 
 
 @functools.cache
-def _facts() -> Mapping[str, Mapping[str, Any]]:
-    import yaml
-
-    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load((_FOLDER / "corpora.yaml").read_text("utf-8"))
+def _all_facts() -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = json.loads((_FOLDER / "corpora.json").read_text("utf-8"))
     return found
 
 

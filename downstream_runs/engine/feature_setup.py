@@ -58,7 +58,15 @@ def set_up(run: TrainedRun) -> None:
         )
         run.journal.event(WIDENED, 0, precision=stored.precision)
 
+    def tell_full() -> None:
+        _tell(
+            f"the store of {plan.upstream}'s features is full at {cache.total_bytes / 1e9:.1f} GB: what it "
+            "does not have is computed in every pass; --features-gb and the room on the disk bound it"
+        )
+        run.journal.event(records.STORE_FULL, 0, bytes=cache.total_bytes)
+
     extractor.on_widened = tell_widened
+    cache.on_full = tell_full
     components.extractor = extractor
     weighting.take_over(components.featurizer)
     run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}

@@ -1,12 +1,13 @@
 """The downstream tasks, by name: each module of this folder that defines TASK is one.
 
-tasks.yaml has what they are, and the modules the functions that do their work.
+tasks.json has what they are, and the modules the functions that do their work.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,10 +52,8 @@ def get(name: str) -> TaskSpec:
 
 @functools.cache
 def _described() -> Mapping[str, Mapping[str, Any]]:
-    import yaml
-
-    text = (Path(__file__).parent / "tasks.yaml").read_text(encoding="utf-8")
-    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)
+    text = (Path(__file__).parent / "tasks.json").read_text(encoding="utf-8")
+    found: Mapping[str, Mapping[str, Any]] = json.loads(text)
     return found
 
 
@@ -64,9 +63,11 @@ def task(
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]],
     **others: Any,
 ) -> TaskSpec:
-    """The task of that name in tasks.yaml; `others`: more of its functions, see `TaskSpec`."""
+    """The task of that name in tasks.json; `others`: more of its functions, see `TaskSpec`."""
     said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in _described()[name].items()
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in _described()[name].items()
+        if key != "note"
     }
     parts: dict[str, Any] = {
         "recipes": Recipes(name),

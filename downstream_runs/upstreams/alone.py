@@ -21,11 +21,11 @@ def together(outputs: Sequence[Mapping[str, Any]], wanted: Callable[[str], int])
     return {key: value for key, value in joined.items() if value is not None}
 
 
-def frames(states: Any) -> int:
-    """How many frames there are in one of the forms that features have."""
+def first_layer(states: Any) -> Tensor:
+    """The first tensor in one of the forms that features have."""
     while not isinstance(states, Tensor):
         states = next(iter(states.values() if isinstance(states, Mapping) else states))
-    return states.shape[1]
+    return states
 
 
 def _joined(values: Sequence[Any], wanted: Callable[[str], int], key: str) -> Any:

@@ -19,8 +19,6 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.download import quiet_retries
 
-COMMIT = re.compile("[0-9a-f]{40}")
-
 
 class _Unknown(Exception):
     """The cache does not tell whether the model has a file."""
@@ -31,8 +29,6 @@ def resolve(repository: str, revision: str | None, renew: bool = False) -> str:
 
     As the cache has it; `renew`, or where it has none: as the hub has it now. UsageError if neither tells.
     """
-    if revision is not None and COMMIT.fullmatch(revision):
-        return revision
     found = None if renew else _cached(repository, revision or "main")(model_files.CONFIG, known=False)
     found = found or _fetched(repository, revision or "main")(model_files.CONFIG)
     if found is None:

@@ -65,10 +65,13 @@ def sha256_of_file(path: Path) -> str:
         raise UsageError(str(error)) from None
 
 
-def sha256_of_module(name: str) -> str:
-    """SHA-256 over the code of an imported module; UsageError if it cannot be read."""
+def code_of_plugin(name: str) -> tuple[str, str]:
+    """The release of a plug-in's package, and the SHA-256 of its module's code; UsageError as `plugin`."""
+    point = plugins()[name]
+    plugin(name)
+    release = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
     try:
-        return provenance.of_module(name)
+        return release, provenance.of_module(point.module)
     except provenance.Unknown as error:
         raise UsageError(str(error)) from None
 

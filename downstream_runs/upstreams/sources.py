@@ -180,8 +180,9 @@ def _in_folder(source: Source, trust_remote_code: bool) -> model_files.ModelFile
 
 def _code_sha256(source: Source) -> str:
     """SHA-256 over the code of a function or class, what it imports, and the options of its call."""
+    code: Any
     if source.kind == "plugin":
-        code = own_code.sha256_of_module(own_code.plugin(source.place).__module__)
+        code = own_code.code_of_plugin(source.place)
     else:
         own_code.check_file(*_file(source))
         code = own_code.sha256_of_file(_file(source)[0])

@@ -132,8 +132,7 @@ def test_every_option_of_a_run(option: str, capsys: pytest.CaptureFixture[str], 
 def test_every_option_of_the_other_commands(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from downstream_runs.cli import check
-    from downstream_runs.runs import status
+    from downstream_runs.cli import check, status
 
     monkeypatch.setattr(check, "corpus", lambda *_: ())
     monkeypatch.setattr(status, "BETWEEN_SECONDS", 0.0)

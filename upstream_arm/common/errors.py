@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -56,6 +57,12 @@ class Diverged(RunFailed):
 def sentence(error: object) -> str:
     """An error as it is printed: words that no terminal could show whole lose their middle."""
     return re.sub(r"\S{400,}", lambda word: f"{word[0][:100]}...{word[0][-20:]}", str(error))
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in one short line: the system's words, else the error's own, else its kind."""
+    words = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    return textwrap.shorten(str(words), 160, placeholder=" ...") or type(error).__name__
 
 
 def say(text: str, code: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upstream_arm.common.errors import UpstreamError
+from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.config import ConvLayer
 from upstream_arm.convolutions import frames
 from upstream_arm.frontend import valid_frames
@@ -222,10 +221,9 @@ def _pretrained(name: str) -> TransformersTeacher:
         where = "is neither a folder nor in the Hugging Face cache, and could not be downloaded"
         if local:
             where = "holds no checkpoint that transformers can load"
-        reason = textwrap.shorten(str(error), 160, placeholder=" ...") or type(error).__name__
         raise UpstreamError(
-            f"{name} {where} ({reason}); run 'hf download {'MODEL' if local else name}' where there is a "
-            "network, or give a folder with config.json and the weights"
+            f"{name} {where} ({reason(error)}); run 'hf download {'MODEL' if local else name}' where there "
+            "is a network, or give a folder with config.json and the weights"
         ) from None
     # Weights that the file lacks would stay random without a word; the mask embedding alone may lack.
     missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")

@@ -6,12 +6,13 @@ Facts from s3prl 0.4.18, `upstream/lighthubert` (its files say MIT). A file is {
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from upstream_arm.checkpoint import student_weights
+from upstream_arm.checkpoint import misfit, shapes, student_weights
 from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.common.words import shown
 from upstream_arm.config import read_conv_layers
@@ -23,6 +24,7 @@ _BLOCKS = 4
 _HEAD_DIM = 64
 #: What the supernet must be; the defaults of the authors' code where the file does not say.
 _SUPERNET = {
+    "_name": ("hubert_pruner", ""),
     "extractor_mode": ("default", "layer_norm"),
     "encoder_layers": (12, 12),
     "encoder_embed_dim": (768, 768),
@@ -32,6 +34,8 @@ _SUPERNET = {
     "layer_norm_first": (False, False),
     "conv_bias": (False, False),
     "pos_conv_depth": (1, 1),
+    "conv_pos": (128, 128),
+    "conv_pos_groups": (16, 16),
 }
 _CONVOLUTIONS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 #: Beginnings of the weights that a student is cut from; the others served distillation.
@@ -61,6 +65,7 @@ def subnet(width: int, conv_layers: str = _CONVOLUTIONS) -> PeerConfig:
         activation_dropout=0.0,
         dropout_input=0.0,
         normalises=True,
+        projects=True,
         cnn_state=True,
     )
 
@@ -81,27 +86,33 @@ def _config_of(width: int) -> Callable[[PeerFile], PeerConfig]:
 
 
 def _weights(file: PeerFile, config: PeerConfig) -> dict[str, Tensor]:
-    """Cut to the student's shapes; a weight that is too small for them stays as it is."""
-    whole = {key: weight for key, weight in file.content["model"].items() if str(key).startswith(_KEPT)}
-    if isinstance(directions := whole.get(_TAPS + "_v"), Tensor) and _TAPS + "_g" in whole:
-        # The whole convolution is normalised before it is cut.
-        taps = torch._weight_norm(directions.float(), whole[_TAPS + "_g"].float(), 2)
-        width = config.embed_dim
-        whole[_TAPS + "_v"] = taps[:width, : width // config.conv_pos_groups]
-        whole[_TAPS + "_g"] = whole[_TAPS + "_v"].norm(dim=(0, 1), keepdim=True)
+    """A supernet's, cut to the student's shapes; UpstreamError if they are not a supernet's."""
+    held = file.content["model"].items()
+    whole = {key: weight for key, weight in held if str(key).startswith(_KEPT) and isinstance(weight, Tensor)}
     with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in LightStudent(config).state_dict().items()}
-    cut = {key: _cut(key, weight, shapes[key]) for key, weight in whole.items() if key in shapes}
-    return student_weights({**whole, **cut}, file.path)
+        supernet = LightStudent(dataclasses.replace(config, embed_dim=768, ffn_dim=3072, heads=12))
+        cut = LightStudent(config).state_dict()
+    if told := misfit(shapes(whole), shapes(supernet.state_dict())):
+        raise UpstreamError(
+            f"the weights of {file.path} do not fit LightHuBERT's supernet: {told}; use the authors' "
+            "file as it is"
+        )
+    # The whole convolution is normalised before it is cut.
+    taps = torch._weight_norm(whole[_TAPS + "_v"].float(), whole[_TAPS + "_g"].float(), 2)
+    whole[_TAPS + "_v"] = taps[tuple(map(slice, cut[_TAPS + "_v"].shape))]
+    whole[_TAPS + "_g"] = whole[_TAPS + "_v"].norm(dim=(0, 1), keepdim=True)
+    return student_weights(
+        {key: _cut(key, weight, cut[key].shape) for key, weight in whole.items()}, file.path
+    )
 
 
 def _cut(key: str, weight: Tensor, shape: torch.Size) -> Tensor:
     """The first rows and columns; of a feed-forward network's inner ones, the first of each block."""
     inner = 0 if ".fc1." in key else 1 if key.endswith(".fc2.weight") else None
-    if inner is not None and weight.dim() == len(shape):
+    if inner is not None:
         size = shape[inner] // _BLOCKS
         weight = torch.cat([block.narrow(inner, 0, size) for block in weight.chunk(_BLOCKS, inner)], inner)
-    return weight[tuple(slice(size) for size in shape)]
+    return weight[tuple(map(slice, shape))]
 
 
 LIGHTHUBERT_SMALL = Family("LightHuBERT small", _config_of(384), LightStudent, _weights)

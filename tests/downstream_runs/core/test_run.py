@@ -52,7 +52,6 @@ def test_a_wrong_override_is_refused(key: str, value: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"precision": "fp8"}, "precision 'fp8'"),
         ({"device": "tpu"}, "device 'tpu'"),
         ({"ckpt": "/nowhere/x.ckpt"}, "--ckpt /nowhere/x.ckpt is no file"),
     ],

@@ -153,7 +153,8 @@ def test_a_part_of_a_tensor_is_sent_without_the_rest_and_without_shared_memory()
 
 
 def test_no_process_is_left_when_reading_stops_early() -> None:
-    found = prefetch.in_order(batch, JOBS, 2, 5)
+    # So large that none is done before it is asked for what it has read.
+    found = prefetch.in_order(lambda job: np.zeros(1 << 18), JOBS, 2, 5)
     next(found)
     assert len(reading_processes()) == 2
     found.close()  # type: ignore[attr-defined]

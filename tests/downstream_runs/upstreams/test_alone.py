@@ -21,6 +21,7 @@ from downstream_runs.engine import run
 from downstream_runs.features.options import is_batch_free
 from downstream_runs.upstreams import alone
 from downstream_runs.upstreams.checked import CheckedUpstream
+from upstream_arm.common.errors import UsageError
 
 LENGTHS = 9000, 16000, 5234, 16000
 
@@ -109,6 +110,22 @@ def test_a_module_that_sees_to_it_is_left_alone() -> None:
     assert not student.alone and student.switches["batching"] == "exact"
     released = CheckedUpstream(small_student.build("released"), "student", batching="exact")
     assert released.alone and released.switches["batching"] == "exact"
+
+
+def test_outputs_that_overwrite_each_other_are_refused() -> None:
+    class Thrifty(uneven.GroupNormed):
+        memory = torch.zeros(1, 200, 8)
+
+        def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
+            state: Any = super().forward(wavs)["last_hidden_state"]
+            return {"hidden_states": [self.memory[:, : state.shape[1]].copy_(state)]}
+
+    exact = CheckedUpstream(Thrifty(), "thrifty", batching="exact").eval()
+    with (
+        torch.no_grad(),
+        pytest.raises(UsageError, match="thrifty gives the memory of its last"),
+    ):
+        exact(waves())
 
 
 def test_a_run_says_how_it_was_batched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

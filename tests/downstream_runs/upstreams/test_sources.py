@@ -342,7 +342,11 @@ class TestPlugin:
         assert sources.build(plan).linear.out_features == 8
         helper = tmp_path / "site" / "plugged_helper.py"
         helper.write_text(helper.read_text() + "changed = True\n")
-        assert plan_of("plugged", tmp_path / "runs").revision != plan.revision
+        changed = plan_of("plugged", tmp_path / "runs").revision
+        about = tmp_path / "site" / "plugged_package-1.0.dist-info" / "METADATA"
+        about.write_text(about.read_text().replace("Version: 1.0", "Version: 1.1"))
+        released = plan_of("plugged", tmp_path / "runs").revision
+        assert len({plan.revision, changed, released}) == 3
 
     def test_that_cannot_be_imported(self, tmp_path: Path) -> None:
         (tmp_path / "site" / "plugged_package.py").write_text("import nothing_of_that_name")
@@ -374,6 +378,19 @@ class TestHub:
         repository.refs["v1"] = old
         assert plan_of("hf:tiny/model@v1", out).revision == old
 
+    def test_fetch_brings_what_the_branch_is_now(
+        self, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from downstream_runs.cli.main import main
+
+        repository = hub.repositories["tiny/model"] = Repository()
+        for weights_file in (b"old", b"new"):
+            commit = repository.commit({**FILES, "model.safetensors": weights_file})
+            assert main(["fetch", "hf:tiny/model"]) == 0
+            folder = Path(capsys.readouterr().out.strip())
+            assert folder.name == commit and (folder / "model.safetensors").read_bytes() == weights_file
+            assert plan_of("hf:tiny/model", tmp_path / "runs").revision == commit
+
     def test_only_what_is_needed_is_fetched(self, hub: Hub, tmp_path: Path) -> None:
         index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
         parts = {
@@ -403,7 +420,9 @@ class TestHub:
         from huggingface_hub import constants
 
         hub.repositories["tiny/model"] = Repository()
-        hub.repositories["tiny/model"].commit({**FILES, "model.safetensors": b"weights"})
+        # That it has no preprocessor is known without a network too.
+        files = {"config.json": b"{}", "pytorch_model.bin": b"weights"}
+        hub.repositories["tiny/model"].commit(files)
         plan = plan_of("hf:tiny/model", tmp_path / "runs")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         hub.log.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import types
 from collections.abc import Callable
@@ -43,11 +44,12 @@ def refusal(entry: str, path: Path, **options: Any) -> str:
     return message
 
 
-def light(kind: str = "small") -> dict[str, Any]:
-    """A supernet by its names, its weights left out."""
+def light(kind: str = "small", **changes: Any) -> dict[str, Any]:
+    """A supernet's file with most weights left out."""
+    model = json.loads((DATA / "lighthubert.json").read_text())
     return {
-        "cfg": {"model": {"pruner_supernet": f"configs/{kind}.yaml"}},
-        "model": {"mask_emb": torch.ones(3)},
+        "cfg": {"model": {**model, "pruner_supernet": f"configs/{kind}.yaml", **changes}},
+        "model": {"mask_emb": torch.ones(3), "layer_norm.weight": torch.ones(3)},
     }
 
 
@@ -259,16 +261,13 @@ def test_other_kinds_of_files(tmp_path: Path) -> None:
 
     save_file({"a": torch.ones(3)}, tmp_path / "a.safetensors")
     assert "is a safetensors file" in refusal("dphubert_local", tmp_path / "a.safetensors")
-    path = saved(
-        tmp_path / "a.pt",
-        {
-            **light(),
-            "cfg": {
-                "model": {"pruner_supernet": "small.yaml", "extractor_mode": "default", "encoder_layers": 6}
-            },
-        },
-    )
-    assert "encoder_layers 6, expected 12" in refusal("lighthubert_small_local", path)
+    for changes, says in (
+        ({"encoder_layers": 6}, "encoder_layers 6, expected 12"),
+        ({"_name": "student_hubert"}, "_name 'student_hubert', expected 'hubert_pruner'"),
+        ({}, "layer_norm.weight is (3,), expected (512,)"),
+    ):
+        path = saved(tmp_path / "a.pt", light(**changes))
+        assert says in refusal("lighthubert_small_local", path)
     with pytest.raises(UpstreamError, match="starhubert_local"):
         checkpoint.read(peer_files.write("starhubert", tmp_path))
 

@@ -138,3 +138,15 @@ def test_lighthubert(
             for index in range(3):
                 one = expected[f"single{index}"]
                 assert_near(batch[:, index, : one.shape[1]], one)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_short_utterances_in_an_exact_batch(golden_peer: Peers, name: str) -> None:
+    expert = golden_peer(name)
+    wavs = [
+        torch.randn(length, generator=torch.Generator().manual_seed(length)) for length in (720, 4000, 1041)
+    ]
+    together = states(expert, wavs)
+    for index, wav in enumerate(wavs):
+        alone = states(expert, [wav])
+        assert_near(together[:, index : index + 1, : alone.shape[2]], alone)
