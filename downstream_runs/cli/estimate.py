@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import plan_of_upstream, task_names
 from upstream_arm.common.errors import DONE
-from upstream_arm.common.words import columns
+from upstream_arm.common.words import columns, span
 
 if TYPE_CHECKING:
     from downstream_runs.core.task import TaskSpec
@@ -75,10 +75,10 @@ def _cells(rows: Sequence[Prediction]) -> Iterator[tuple[str, ...]]:
     yield COLUMNS
     for row in rows:
         hours = map(_hours, (row.off, row.stored, row.extraction, row.training, row.evaluation))
-        yield (row.task.name, *hours, f"{row.store_bytes / 1e9:.1f}", row.kind, f"{row.task.cost.run_gb:.1f}")
+        yield (row.task.name, *hours, _gigabytes(row.store_bytes), row.kind, f"{row.task.cost.run_gb:.1f}")
     if len(rows) > 1:
         off, stored, size = predict.totals(rows)
-        yield ("total", _hours(off), _hours(stored), "", "", "", f"{size / 1e9:.1f}", "", "")
+        yield ("total", _hours(off), _hours(stored), "", "", "", _gigabytes(size), "", "")
 
 
 def _notes(rows: Sequence[Prediction], measured: Measurement, precision: str) -> Iterator[str]:
@@ -93,14 +93,21 @@ def _notes(rows: Sequence[Prediction], measured: Measurement, precision: str) ->
     yield f"{how}; stored: its features once (extract), then the head"
     if len({row.task.corpus.name for row in rows}) < len(rows):
         yield "total: what tasks share is extracted and stored once"
-    cropped = [row.task.name for row in rows if row.task.random_share == 1.0]
-    if cropped:
-        yield f"{', '.join(cropped)}: training crops are random, they are encoded each time"
+    cropped = [row.task for row in rows if row.task.crop_seconds is not None]
+    for task in cropped:
+        yield (
+            f"{task.name}: training utterances of more than {task.crop_seconds:g} s are cropped at random "
+            "and encoded each time, here all of them; shorter ones are stored, hence the range"
+        )
     yield (
         f"estimate from {measured.seconds:.0f} s of measurement on {measured.device}, {measured.threads} "
         "threads: random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing "
         "was written"
     )
+
+
+def _gigabytes(size: tuple[float, float]) -> str:
+    return span(*(f"{end / 1e9:.1f}" for end in size))
 
 
 def _hours(number: float) -> str:

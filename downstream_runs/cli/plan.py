@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from downstream_runs.recipes import rates
 from downstream_runs.runs import status
 from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import DONE, UsageError
-from upstream_arm.common.words import columns
+from upstream_arm.common.words import columns, span
 
 add_arguments = add_run
 COLUMNS = ("", "run", "steps", "state", "hours", "GB", "after", "folder")
@@ -28,6 +29,8 @@ SHORT_RUN_GB = 0.03
 """Of the disk, at most, for a run of a recipe that is not meant for a whole corpus."""
 FRAMES_GB_AN_HOUR = 3.3
 """Stored frames of 12 x 768 values in fp16, 50 a second; twice that in fp32."""
+LAYERS = 12
+"""Of these; a run with `--layer` stores one of them."""
 POOLED_GB = 74e-6
 """A stored utterance of a task whose head takes the mean over frames: two vectors of 12 x 768 in fp32."""
 FILTERBANK_SHARE = 0.06
@@ -135,8 +138,7 @@ def _width(upstream: str) -> float:
 
 
 def _span(hours: tuple[float, float]) -> str:
-    low, high = (f"{number:.1f}" if number < 10 else f"{number:.0f}" for number in hours)
-    return low if low == high else f"{low}-{high}"
+    return span(*(f"{number:.1f}" if number < 10 else f"{number:.0f}" for number in hours))
 
 
 def _needs(rows: Sequence[grid.Row], options: argparse.Namespace) -> Iterator[str]:
@@ -178,13 +180,15 @@ def _disk(rows: Sequence[grid.Row], left: Sequence[Line], jobs: int) -> Iterator
     kept = sum(line.gb for line in left)
     searching = sum(sorted((line.searching for line in left), reverse=True)[:jobs])
     stores = _stores(rows, {line.folder for line in left})
-    needed = kept + searching + sum(stores.values())
+    least, needed = (kept + searching + sum(size[end] for size in stores.values()) for end in (0, 1))
     if left:
-        yield f"disk for the rest: about {needed:.1f} GB, of which"
+        yield f"disk for the rest: about {_gigabytes(least, needed)} GB, of which"
         yield f"  {kept:.1f} GB checkpoints, predictions and results"
     if searching:
         yield f"  {searching:.1f} GB QbE's features of all layers, until it ends"
-    yield from (f"  {size:.1f} GB {name}" for name, size in stores.items())
+    yield from (f"  {_gigabytes(*size)} GB {name}" for name, size in stores.items())
+    if any(least < most for least, most in stores.values()):
+        yield "  least: all training utterances are so long that they are cropped at random; most: none is"
     if stores or searching:
         yield "  features as for 12 layers of 768 values, filter banks apart; --features-gb bounds the store"
     out = rows[0].plan.out
@@ -194,8 +198,12 @@ def _disk(rows: Sequence[grid.Row], left: Sequence[Line], jobs: int) -> Iterator
     yield f"free on the disk of {place}: {free:.0f} GB{short}"
 
 
-def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float]:
-    """Stored features that are shared by the runs of an upstream: what they are of -> GB."""
+def _gigabytes(least: float, most: float) -> str:
+    return span(f"{least:.1f}", f"{most:.1f}")
+
+
+def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, tuple[float, float]]:
+    """Stored features that are shared by the runs of an upstream: what they are of -> GB, least and most."""
     stores = {}
     for plan in (unit for row in rows for unit in row.units()):
         task, mode = plan.task, plan.features.mode
@@ -203,19 +211,20 @@ def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, float
             continue
         exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
         if mode == "disk" or (mode == "auto" and exact and task.pooled):
-            what, gb = _store(task, plan.features.precision)
-            stores[f"{plan.upstream}'s stored features, {what}"] = gb * _width(plan.upstream)
+            what, sizes = _store(task, plan.features.precision)
+            scale = _width(plan.upstream) / (1 if plan.layer is None else LAYERS)
+            bound = math.inf if plan.features.limit is None else plan.features.limit / 1e9
+            least, most = (gb * scale for gb in sizes)
+            if most > bound:
+                what += f", --features-gb of {_gigabytes(least, most)}; the rest is computed in every pass"
+            stores[f"{plan.upstream}'s stored features, {what}"] = min(least, bound), min(most, bound)
     return stores
 
 
-def _store(task: TaskSpec, precision: str) -> tuple[str, float]:
-    """What stored features are of, as tasks share them, and GB for 12 layers of 768.
-
-    Training crops that are random come only once and are not stored, so dev and test alone count there.
-    """
-    random = task.random_share == 1.0
-    splits = [split for name, split in task.corpus.splits.items() if name != "train" or not random]
+def _store(task: TaskSpec, precision: str) -> tuple[str, tuple[float, float]]:
+    """What stored features are of, as tasks share them, and GB for 12 layers of 768, least and most."""
+    least, most = task.stored(most=False), task.stored(most=True)
     if task.pooled:
-        return f"pooled {task.name}", sum(split.utterances for split in splits) * POOLED_GB
-    hours = sum(split.hours for split in splits)
-    return f"frames of {task.corpus.name}", hours * FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
+        return f"pooled {task.name}", (least.utterances * POOLED_GB, most.utterances * POOLED_GB)
+    rate = FRAMES_GB_AN_HOUR * (2 if precision == "fp32" else 1)
+    return f"frames of {task.corpus.name}", (least.hours * rate, most.hours * rate)

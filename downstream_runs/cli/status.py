@@ -87,13 +87,13 @@ def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
 
 
 def _text(runs: Sequence[Status], out: Path) -> str:
-    """The table of the runs, how much of a corpus partial ones have, why runs failed, and the totals."""
+    """The table of the runs, what is to be said of single ones, and the totals."""
     if not runs:
         return f"there is no run in {out}"
     rows = [COLUMNS, *(run.cells(out) for run in runs)]
-    partial, failed = _below(runs, out)
+    partial, full, failed = _below(runs, out)
     failed = [f"failed: {sentence}" for sentence in failed]
-    return "\n".join([*columns(rows, right=()), "", *partial, *failed, _totals(runs)])
+    return "\n".join([*columns(rows, right=()), "", *partial, *full, *failed, _totals(runs)])
 
 
 def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
@@ -101,24 +101,24 @@ def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
     import jinja2  # takes a while to import
 
     page = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
-    partial, failed = _below(runs, out)
+    partial, full, failed = _below(runs, out)
     return jinja2.Template(page, autoescape=True).render(
         runs=runs,
         out=out,
         now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         totals=_totals(runs),
         columns=COLUMNS,
-        lists={"On a part of the corpus": partial, "Failed": failed},
+        lists={"On a part of the corpus": partial, "Store of features full": full, "Failed": failed},
         seconds=None if seconds is None else max(round(seconds), 1),
     )
 
 
-def _below(runs: Sequence[Status], out: Path) -> tuple[list[str], list[str]]:
-    """How much of a corpus partial runs have, and why runs failed."""
+def _below(runs: Sequence[Status], out: Path) -> tuple[list[str], ...]:
+    """How much of a corpus partial runs have, which stores of features are full, and why runs failed."""
     named = [(run.folder.relative_to(out), run) for run in runs]
-    return (
-        [f"{name}: {run.partial}" for name, run in named if run.partial],
-        [f"{name}: {run.said}" for name, run in named if run.said],
+    return tuple(
+        [f"{name}: {said}" for name, run in named if (said := getattr(run, about))]
+        for about in ("partial", "full", "said")
     )
 
 

@@ -16,6 +16,9 @@ from upstream_arm.common.reading import TABLE_BYTES, read_text
 # Events about a process rather than a step: they stay when the steps after a checkpoint are done again.
 SESSION_EVENTS = ("start", "resume")
 
+STORE_FULL = "features_full"
+"""The event of a store of features that takes no more; told anew by each process that meets it."""
+
 
 @dataclass(frozen=True)
 class Journal:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from downstream_runs.core.corpus import Corpus
+from downstream_runs.core.corpus import Corpus, Split
 from downstream_runs.core.results import Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
@@ -167,7 +167,7 @@ class TaskSpec:
     `random_items`: the data set draws random numbers when it reads an item (crops). The engine then seeds
     them per batch, so that they do not depend on the number of loading processes or on a kill.
     `random_share`: an upper bound of the share of training items that are random crops, which a store of
-    features does not hold. `crop_seconds`: of such a crop, at most; None: whole utterances.
+    features does not hold. `crop_seconds`: an utterance that is longer is cropped to that; None: none is.
     `pooled`: the head has only linear maps around mean pooling over frames, so that the mean of an
     utterance's features serves as well as all of them. `frame_labels`: the head has a label for each frame.
     """
@@ -213,6 +213,19 @@ class TaskSpec:
         """The mean length of a training item, crops counted as such."""
         seconds = self.corpus.splits["train"].mean_seconds
         return seconds if self.crop_seconds is None else min(seconds, self.crop_seconds)
+
+    def stored(self, *, most: bool) -> Split:
+        """What a store of features holds of all splits, at most or at least.
+
+        Training utterances of at most `crop_seconds` are stored; how many are longer is not known, so that
+        it may be all of them or none.
+        """
+        kept = [
+            Split.of_mean(split.utterances, self.trained_seconds) if name == "train" else split
+            for name, split in self.corpus.splits.items()
+            if most or name != "train" or self.crop_seconds is None
+        ]
+        return Split(sum(split.utterances for split in kept), sum(split.hours for split in kept))
 
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name (KeyError if the task has none such)."""

@@ -24,7 +24,7 @@ POOLED_VECTORS = 2
 
 @dataclass(frozen=True)
 class Prediction:
-    """Hours of a task's full recipe (all folds), and bytes of its store.
+    """Hours of a task's full recipe (all folds), and bytes of its store, at least and at most.
 
     off: with the upstream in every pass, as s3prl does. extraction, training, evaluation: with the store.
     kind: what is stored, `pooled` or `frames`.
@@ -36,7 +36,7 @@ class Prediction:
     training: float
     evaluation: float
     kind: str
-    store_bytes: float
+    store_bytes: tuple[float, float]
 
     @property
     def stored(self) -> float:
@@ -72,18 +72,21 @@ def predict(task: TaskSpec, recipe: str, measured: Measurement, precision: str =
         steps = split.hours * 3600 / seconds
         off += times * (split.hours * 3600 * cost.alone + steps * cost.step / 3)
         evaluation += times * (split.utterances / utterances if pooled else steps) * step / 3
-    stored = [split for name, split in splits.items() if name != "train" or random < 1]
-    audio = sum(split.hours for split in stored)
-    vectors = sum(split.utterances for split in stored) * pooled_bytes(measured.shape)
+    least, most = (
+        kept.utterances * pooled_bytes(measured.shape)
+        if pooled
+        else kept.hours * frame_bytes(measured.shape, precision)
+        for kept in (task.stored(most=False), task.stored(most=True))
+    )
     folds = max(len(task.folds), 1)  # whose splits share one store
     return Prediction(
         task=task,
         off=folds * off / 3600,
-        extraction=audio * cost.alone,
+        extraction=task.stored(most=False).hours * cost.alone,
         training=folds * training / 3600,
         evaluation=folds * evaluation / 3600,
         kind="pooled" if pooled else "frames",
-        store_bytes=vectors if pooled else audio * frame_bytes(measured.shape, precision),
+        store_bytes=(least, most),
     )
 
 
@@ -108,12 +111,13 @@ def _search(task: TaskSpec, cost: Cost, shape: Shape) -> Prediction:
         training=0.0,
         evaluation=(shape.layers * dev + test) * cost.our_pair / 3600,
         kind="frames",
-        store_bytes=task.corpus.hours * frame_bytes(shape, "fp32"),
+        store_bytes=(task.corpus.hours * frame_bytes(shape, "fp32"),) * 2,
     )
 
 
-def totals(rows: Sequence[Prediction]) -> tuple[float, float, float]:
-    """Hours off, hours stored, bytes: a corpus's frames that tasks share are extracted and stored once."""
+def totals(rows: Sequence[Prediction]) -> tuple[float, float, tuple[float, float]]:
+    """Hours off and stored, least and most bytes: frames that tasks share are extracted and stored once."""
     shared = {(row.task.corpus.name, row.kind): row for row in reversed(rows)}.values()
     stored = sum(row.training + row.evaluation for row in rows) + sum(row.extraction for row in shared)
-    return sum(row.off for row in rows), stored, sum(row.store_bytes for row in shared)
+    least, most = (sum(row.store_bytes[end] for row in shared) for end in (0, 1))
+    return sum(row.off for row in rows), stored, (least, most)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,9 @@ class FeatureCache:
 
     folder: of the files; None keeps items in memory. prefix: what all keys begin with, see `of_upstream`.
     limit: bytes of all items; None for what the disk has. held: bytes of the first items of files that are
-    held in memory too. full: an item did not fit. hits, misses, written: how often `get` found one and not,
-    and how many were kept. total_bytes: of all items, of other processes' those at the opening.
+    held in memory too. full: an item did not fit; on_full is called when the first
+    does not. hits, misses, written: how often `get` found one and not, and how many were kept.
+    total_bytes: of all items, of other processes' those at the opening.
     """
 
     folder: Path | None
@@ -64,6 +66,7 @@ class FeatureCache:
     limit: int | None = None
     held: int = 0
     full: bool = False
+    on_full: Callable[[], None] | None = None
     hits: int = 0
     misses: int = 0
     written: int = 0
@@ -116,8 +119,10 @@ class FeatureCache:
     def put(self, key: str, item: Item) -> None:
         """Keep an item of tensors on the CPU, unless there is no room for it."""
         size = _size(item)
-        if self.full or not self.has_room(size):
-            self.full = True
+        if self.full:
+            return
+        if not self.has_room(size):
+            self._fill()
             return
         if self.folder is None:
             self._memory[key] = item
@@ -127,11 +132,16 @@ class FeatureCache:
             except FileNotFoundError:  # taken for a dead writer's before it was locked
                 return
             except OSError:  # no room after all; the run does not depend on the cache
-                self.full = True
+                self._fill()
                 return
             self._hold(key, item)
         self.written += 1
         self.total_bytes += size
+
+    def _fill(self) -> None:
+        self.full = True
+        if self.on_full is not None:
+            self.on_full()
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more are within the limit, and leave RESERVE_BYTES on the disk."""

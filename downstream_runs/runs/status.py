@@ -38,7 +38,7 @@ class Status:
     state: done; running; waiting in Slurm's queue; failed, with the reason in `said`; stopped, which the same
     command continues. left: minutes to the end of training, if known. number: of the result; before there is
     one, the newest that the run's journal has. log: where to read on. labels: of the numbers. partial: of a
-    part of a corpus, how much of it there is.
+    part of a corpus, how much of it there is. full: of a run whose store of features takes no more, its size.
     """
 
     folder: Path
@@ -53,6 +53,7 @@ class Status:
     said: str = ""
     labels: tuple[str, ...] = ()
     partial: str = ""
+    full: str = ""
 
     def cells(self, out: Path) -> tuple[str, ...]:
         """The columns of the table."""
@@ -127,7 +128,19 @@ def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str]
         said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=partial or ("" if result is None else result.shortfall),
+        full=_full(events),
     )
+
+
+def _full(events: Sequence[Mapping[str, Any]]) -> str:
+    """That the newest process of a run found its store of features full, and at which size."""
+    for line in reversed(events):
+        if line.get("event") in records.SESSION_EVENTS:
+            break
+        if line.get("event") == records.STORE_FULL and isinstance(line.get("bytes"), int):
+            size = f"{line['bytes'] / 1e9:.1f} GB"
+            return f"the store of features is full at {size}; the rest is computed in every pass"
+    return ""
 
 
 def _labels(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ def shown(value: object, longest: int = 120) -> str:
     return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-10:]}"
 
 
+def span(low: str, high: str) -> str:
+    """From one written number to another, or the number that both are."""
+    return low if low == high else f"{low}-{high}"
+
+
 def columns(rows: Sequence[Sequence[str]], right: Iterable[int] | None = None) -> list[str]:
     """Rows of cells as lines: the columns `right` (by default all but the first) end below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -38,7 +38,7 @@ def test_pooled_hours_are_extraction_then_the_head() -> None:
     assert found.extraction == pytest.approx(1.2 * 0.2)
     assert found.training == pytest.approx(200_000 * 0.006 / 3600)
     assert found.evaluation == pytest.approx(81 * 180 / 32 * 0.006 / 3 / 3600)
-    assert (found.kind, found.store_bytes) == ("pooled", (1800 + 360) * 2 * 12 * 768 * 4)
+    assert (found.kind, found.store_bytes) == ("pooled", ((1800 + 360) * 2 * 12 * 768 * 4,) * 2)
 
 
 def test_folds_multiply_everything_but_the_extraction() -> None:
@@ -51,9 +51,9 @@ def test_folds_multiply_everything_but_the_extraction() -> None:
 def test_frames_take_the_whole_head_and_are_loaded() -> None:
     found = predict.predict(small("pr"), "superb", measurement(pr=Cost(0.1, 0.2, 0.4)))
     assert found.training == pytest.approx(100_000 * (0.4 + 32 * 2.0 * 0.001) / 3600)
-    assert found.store_bytes == pytest.approx(1.2 * 3600 * 50 * 12 * 768 * 2)
+    assert found.store_bytes == pytest.approx((1.2 * 3600 * 50 * 12 * 768 * 2,) * 2)
     fp32 = predict.predict(small("pr"), "superb", measurement(pr=Cost(0.1, 0.2, 0.4)), "fp32")
-    assert fp32.store_bytes == 2 * found.store_bytes
+    assert fp32.store_bytes[1] == 2 * found.store_bytes[1]
 
 
 def test_random_crops_are_encoded_in_every_step() -> None:
@@ -63,6 +63,10 @@ def test_random_crops_are_encoded_in_every_step() -> None:
     sid = predict.predict(small("sid"), "superb", measurement(sid=cost))
     assert sid.training == pytest.approx(200_000 * (32 * 2.0 * 0.1 + 0.006) / 3600)
     assert sid.extraction == pytest.approx(0.2 * 0.2), "dev and test only"
+    assert sid.store_bytes == (360 * 73_728, 2160 * 73_728), "none of training, or all"
+    assert ks.store_bytes == (2160 * 73_728,) * 2, "silence alone is cropped, all words are stored"
+    asv = predict.predict(small("asv"), "superb", measurement(asv=Cost(0.1, 0.2, 0.03)))
+    assert asv.store_bytes == pytest.approx((0.2 * 3600 * 921_600, 1.2 * 3600 * 921_600))
 
 
 def test_the_search_is_every_layer_of_both_splits_in_stock_and_of_one_here() -> None:
@@ -93,7 +97,7 @@ def test_every_task_has_its_corpus() -> None:
         found = measurement(**{name: Cost(0.1, 0.1, 0.1, 0.1 if tasks.get(name).pooled else None)})
         row = predict.predict(tasks.get(name), "paper", found)
         assert 0 < row.stored < row.off
-        assert row.store_bytes > 0
+        assert 0 < row.store_bytes[0] <= row.store_bytes[1]
 
 
 @pytest.mark.parametrize(

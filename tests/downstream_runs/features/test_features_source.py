@@ -12,6 +12,7 @@ import small_student
 import torch
 
 from downstream_runs import bridge
+from downstream_runs.cli import main as cli
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import run, run_dir
 from downstream_runs.features import weighting
@@ -19,6 +20,7 @@ from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.items import CachedWaveform, digest
 from downstream_runs.features.options import StoredKind, choose, deviations
+from downstream_runs.runs import status
 from upstream_arm.expert import UpstreamExpert
 
 student = small_student.build
@@ -315,6 +317,21 @@ def test_a_run_says_what_precision_its_features_have(
     lines = [json.loads(line) for line in (run_dir(plan) / "events.jsonl").read_text().splitlines()]
     assert sum(line["event"] == "features_in_fp32" for line in lines) == (not fits)
     assert (next(line["in_fp32"] for line in lines if line["event"] == "features") > 0) == (not fits)
+
+
+def test_a_full_store_is_said_once_and_shown_by_status(
+    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="fbank", features=FeatureOptions("disk", limit=200_000))
+    run(plan)
+    assert capfd.readouterr().err.count("features is full at 0.0 GB") == 1
+    assert cli.main(["status", "--out", str(tmp_path)]) == 0
+    run_name = run_dir(plan).relative_to(tmp_path)
+    assert f"{run_name}: the store of features is full at 0.0 GB" in capfd.readouterr().out
+    # A process that did not meet it since: with more room.
+    with (run_dir(plan) / "events.jsonl").open("a") as journal:
+        journal.write('{"event": "resume", "step": 0}\n')
+    assert status.of_run(run_dir(plan)).full == ""
 
 
 def test_upstreams_without_weights_do_not_share_items(corpus: Path, tmp_path: Path) -> None:

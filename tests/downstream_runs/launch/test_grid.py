@@ -173,5 +173,15 @@ def test_the_plan_says_what_disk_is_needed(
     assert "300 GB: 70 GB too little; free some, or give another --out" in out
     assert cli.main([*asked, "--features-precision", "fp32"]) == 0
     assert "735.2 GB" in capsys.readouterr().out
+    assert cli.main([*asked, "--features-gb", "50"]) == 0
+    assert "test-clean, --features-gb of 367.6; the rest" in (out := capsys.readouterr().out)
+    assert out.count("50.0 GB armhubert_random's stored features, frames of LibriSpeech") == 1
+    assert cli.main([*asked, "--layer", "3"]) == 0
+    assert "30.6 GB armhubert_random's stored features" in capsys.readouterr().out, "one layer of 12"
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=int(11e9)))
+    assert cli.main(["plan", "armhubert_random", "sid", *folder]) == 0
+    out = capsys.readouterr().out
+    # 15,155 utterances of dev and test; 138,361 more of training, if none is of more than 8 seconds.
+    assert "1.1-11.4 GB armhubert_random's stored features, pooled sid" in out and ": 1 GB too little" in out
     assert cli.main(["plan", "fbank", "asr", *folder, "--features", "off"]) == 0
     assert "too little" not in capsys.readouterr().out
