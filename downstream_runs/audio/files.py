@@ -28,9 +28,10 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """
     file = Path(path)
     try:
-        if not file.stat().st_size:
+        size = file.stat().st_size
+        if not size:
             raise AudioProblem(f"{file} is empty (0 bytes)")
-        if lost := missing_bytes(file):
+        if lost := missing_bytes(file, size):
             raise AudioProblem(f"{file} is cut short: it ends {lost:,} bytes before the length in its header")
         with soundfile.SoundFile(file) as audio:
             yield audio
@@ -74,9 +75,8 @@ def require_finite(file: str | os.PathLike[str], samples: np.ndarray) -> None:
     )
 
 
-def missing_bytes(file: Path) -> int:
-    """How many bytes of its data chunk a WAV file lacks; libsndfile reads such a file without a word."""
-    size = file.stat().st_size
+def missing_bytes(file: Path, size: int) -> int:
+    """How many bytes of its data chunk a WAV file of this size lacks; libsndfile reads it without a word."""
     with file.open("rb") as stream:
         head = stream.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
