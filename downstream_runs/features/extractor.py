@@ -98,6 +98,9 @@ class FeatureExtractor:
         import torch
 
         known = wav if isinstance(wav, CachedWaveform) else None
+        if known is None and self._crops:
+            self.cache.misses += 1
+            return self._said(self.compute(wav, device))
         sha256 = digest(wav) if known is None else known.sha256
         # Under autocast (`--precision`) the features are others, which have keys of their own.
         enabled, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
@@ -109,8 +112,11 @@ class FeatureExtractor:
             item = self.compute(wav, device)
             if not all(bool(tensor.isfinite().all()) for tensor in item.values()):
                 return item  # what follows stops the run; nothing of it is to be used again
-            if known is not None or not self._crops:
-                self.cache.put(key, item)
+            self.cache.put(key, item)
+        return self._said(item)
+
+    def _said(self, item: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The item; that it is wider than the chosen precision is told the first time."""
         if self.stored.kind == "frames" and item[FRAMES].dtype != self._dtype:
             self.widened += 1
             if self.widened == 1 and self.on_widened is not None:

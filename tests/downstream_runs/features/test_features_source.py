@@ -249,20 +249,6 @@ def test_random_crops_are_not_stored() -> None:
     assert (stored.cache.hits, stored.cache.misses) == (2, 4)
 
 
-def test_items_held_in_memory_are_read_from_their_files_once(tmp_path: Path) -> None:
-    expert = student()
-    made = featurizer(expert)
-    choice = StoredKind("disk", "pooled", "fp32")
-    source(expert, choice, tmp_path).features(taken(made), waves(), CPU)
-    held = FeatureCache(tmp_path, f"someone {choice}", held=10**9)
-    again = FeatureExtractor(expert, choice, held, made, False)
-    first = again.features(taken(made), waves(), CPU)
-    for file in tmp_path.rglob("*.safetensors"):
-        file.unlink()
-    close(again.features(taken(made), waves(), CPU), first)
-    assert again.cache.misses == 0
-
-
 def test_what_auto_means() -> None:
     auto = FeatureOptions("auto")
     assert choose(auto, True, True, 10_000) == StoredKind("disk", "pooled", "fp32")
