@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,8 +108,8 @@ class FeatureCache:
         self.misses += item is None
         return item
 
-    def put(self, key: str, item: Item) -> None:
-        """Keep an item of tensors on the CPU, unless there is no room for it."""
+    def put(self, key: str, item: Item, spare: int = 0) -> None:
+        """Keep an item of tensors on the CPU, unless there is no room for it, or for `spare` bytes more."""
         if self.full:
             return
         data = b"" if self._packs is None else _packed(item)
@@ -117,6 +118,8 @@ class FeatureCache:
         size = len(data) or sum(tensor.nbytes for tensor in item.values())
         try:
             fits = self.has_room(size)
+            if fits and spare and not self.has_room(size + spare):
+                return
             if fits and self._packs is not None:
                 self._packs.append(key, data)
         except OSError:  # no room after all; the run does not depend on the cache
@@ -133,12 +136,17 @@ class FeatureCache:
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more are within the limit, and leave RESERVE_BYTES on the disk."""
-        if self.limit is not None and self.total_bytes + size > self.limit:
-            return False
+        return self.total_bytes + size <= self.capacity
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of all items that there is room for, those included that there are."""
+        room = sys.maxsize if self.limit is None else self.limit
         if self.folder is None:
-            return True
+            return room
         self.folder.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self.folder).free - size > RESERVE_BYTES
+        free = shutil.disk_usage(self.folder).free
+        return min(room, max(self.total_bytes + free - RESERVE_BYTES, 0))
 
     def account(self) -> dict[str, Any]:
         """For the journal: the folder, how many items were used again, computed and stored, their bytes."""

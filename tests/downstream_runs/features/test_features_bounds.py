@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor, holds, to_device
+from downstream_runs.features.extractor import FeatureExtractor, Need, holds, to_device
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
@@ -128,7 +128,7 @@ def test_what_other_processes_wrote_counts(tmp_path: Path) -> None:
     assert store.full and store.get(KEYS[1]) is None
 
 
-@pytest.mark.parametrize(("more", "fits"), [(0, False), (1, True)])
+@pytest.mark.parametrize(("more", "fits"), [(-1, False), (0, True)])
 def test_two_gigabytes_stay_free(
     more: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +282,27 @@ def source(upstream: nn.Module, crops: bool = False, **chosen: Any) -> FeatureEx
     return FeatureExtractor(
         upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), FIRST, crops
     )
+
+
+def test_where_not_all_has_room_what_is_met_most_often_is_stored() -> None:
+    stored = source(Plain(), precision="fp32")
+    size = 2 * 40 * 4  # two layers
+    stored.cache.limit = 3 * size
+    stored.needs = [Need("dev", 2, 60.0, 2 * size), Need("train", 5, 17.0, 5 * size)]
+
+    def meet(split: str, numbers: range) -> None:
+        for number in numbers:
+            known = stored.items(split).keep_file(
+                f"{number}", wave(40, number + len(split)), lambda name: None
+            )
+            stored.features(featurizer, [known], CPU)
+
+    meet("train", range(3))
+    assert stored.cache.written == 1 and not stored.cache.full, "the rest is left to dev"
+    meet("dev", range(2))
+    assert stored.cache.written == 3 and not stored.cache.full
+    meet("train", range(3, 5))
+    assert stored.cache.written == 3 and stored.cache.full
 
 
 @pytest.mark.parametrize("kind", ["frames", "pooled"])

@@ -310,7 +310,9 @@ def test_a_full_store_is_said_once_and_shown_by_status(
 ) -> None:
     plan = noise.tiny_plan(corpus, tmp_path, upstream="fbank", features=FeatureOptions("disk", limit=200_000))
     run(plan)
-    assert capfd.readouterr().err.count("features is full at 0.0 GB") == 1
+    err = capfd.readouterr().err
+    assert err.count("features is full at 0.0 GB") == 1
+    assert err.count("what a run meets most often is stored first (train") == 1
     assert cli.main(["status", "--out", str(tmp_path)]) == 0
     run_name = run_dir(plan).relative_to(tmp_path)
     assert f"{run_name}: the store of features is full at 0.0 GB" in capfd.readouterr().out
