@@ -33,8 +33,10 @@ def run(options: argparse.Namespace) -> int:
         measured, source=plan.source, revision=plan.revision, licence=licence.of(plan)
     )
     if options.json:
-        print(json.dumps(dataclasses.asdict(measured), indent=2))
+        quantized = {"quantize": dataclasses.asdict(upstream.quantized)} if upstream.quantized else {}
+        print(json.dumps(dataclasses.asdict(measured) | quantized, indent=2))
         return DONE
     print(plan.upstream + (" [untrained]" if getattr(upstream, "untrained", False) else ""))
-    print("\n".join(columns(list(card_words.sentences(measured)), right=())))
+    quantized_row = [("quantized", upstream.quantized.in_words())] if upstream.quantized else []
+    print("\n".join(columns([*card_words.sentences(measured), *quantized_row], right=())))
     return DONE

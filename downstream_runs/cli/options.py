@@ -56,6 +56,11 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="one layer of these alone, s3prl's -l; negative ones from the end",
     )
+    add(
+        "--quantize",
+        choices=("int8",),
+        help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
+    )
     add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
 
 
@@ -112,11 +117,6 @@ def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     precisions = ("fp32", "bf16", "fp16")
     add("--precision", default="fp32", choices=precisions, help="of the upstream (default: fp32)")
-    add(
-        "--quantize",
-        choices=("int8",),
-        help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
-    )
     add(
         "--efficiency",
         action="store_true",

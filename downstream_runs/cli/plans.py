@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli import overrides
 from downstream_runs.core.run_folder import DEMO_DATA
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.launch.grid import Row
+    from downstream_runs.upstreams.weights import Upstream
 
 ALL, SWEEP = "all", "sweep"
 MOST_GB = 1_000_000
@@ -92,34 +93,43 @@ def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
     task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     notes += [upstream.note] if upstream.note else []
-    states, layer = states_of(options, upstream.name)
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
-        upstream=upstream.name,
         data=out / DEMO_DATA if options.demo else _data(task, options.data),
         out=out,
-        ckpt=upstream.ckpt,
-        model_config=options.model_config,
-        switches=switches_of(options, upstream.name),
         seed=options.seed[0],
-        device=options.device,
         devices=options.devices,
         precision=options.precision,
         overrides=changed,
         command=(PROGRAM, *options.words),
         features=features_of(options),
         partial=options.partial,
-        states=states,
-        layer=layer,
-        quantize=options.quantize,
         efficiency=options.efficiency,
-        source=upstream.source,
-        revision=upstream.revision,
-        trust_remote_code=upstream.trust_remote_code,
+        **upstream_fields(options, upstream),
     )
     resolve_config(plan)
     return plan
+
+
+def upstream_fields(options: argparse.Namespace, upstream: Upstream) -> dict[str, Any]:
+    """What a plan says of its upstream, by the options of `add_upstream`; UsageError as of `switches_of`."""
+    states, layer = published_states.default(upstream.name)
+    if options.states is not None or options.layer is not None:
+        states, layer = options.states or published_states.STATES, options.layer
+    return {
+        "upstream": upstream.name,
+        "ckpt": upstream.ckpt,
+        "model_config": options.model_config,
+        "switches": switches_of(options, upstream.name),
+        "states": states,
+        "layer": layer,
+        "quantize": options.quantize,
+        "device": options.device,
+        "source": upstream.source,
+        "revision": upstream.revision,
+        "trust_remote_code": upstream.trust_remote_code,
+    }
 
 
 def plan_of_upstream(options: argparse.Namespace, task: TaskSpec, recipe: str, demo: bool) -> RunPlan:
@@ -131,23 +141,8 @@ def plan_of_upstream(options: argparse.Namespace, task: TaskSpec, recipe: str, d
     from downstream_runs.upstreams import weights
 
     chosen = weights.choose(options.upstream, options.ckpt, demo, options.trust_remote_code)
-    states, layer = states_of(options, chosen.name)
-    return RunPlan(
-        task=task,
-        recipe=recipe,
-        upstream=chosen.name,
-        data=Path(),
-        out=Path(),
-        ckpt=chosen.ckpt,
-        model_config=options.model_config,
-        switches=switches_of(options, chosen.name),
-        device=options.device,
-        states=states,
-        layer=layer,
-        source=chosen.source,
-        revision=chosen.revision,
-        trust_remote_code=chosen.trust_remote_code,
-    )
+    about = upstream_fields(options, chosen)
+    return RunPlan(task=task, recipe=recipe, data=Path(), out=Path(), **about)
 
 
 def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]:
@@ -163,13 +158,6 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
         if value not in values:
             raise UsageError(f"{option} is {value}, and {upstream} has {' or '.join(values)}")
     return chosen
-
-
-def states_of(options: argparse.Namespace, upstream: str) -> tuple[str, int | None]:
-    """What is taken of the upstream's output: as the options say, else as its published row was made."""
-    if options.states is None and options.layer is None:
-        return published_states.default(upstream)
-    return options.states or published_states.STATES, options.layer
 
 
 def features_of(options: argparse.Namespace) -> FeatureOptions:

@@ -31,6 +31,14 @@ class Quantized:
         check_fields(self)
         filled(self, "layers", "bytes", "float_bytes", "machine")
 
+    def in_words(self) -> str:
+        """As a sentence."""
+        return (
+            f"dynamic {self.kind} of {self.layers} linear layers takes {self.bytes / 1e6:.1f} MB instead of "
+            f"{self.float_bytes / 1e6:.1f}, and has the real-time factor {self.rtf:.4f} instead of "
+            f"{self.float_rtf:.4f} ({self.machine})"
+        )
+
 
 @dataclass(frozen=True)
 class Efficiency:

@@ -35,7 +35,7 @@ def set_up(run: TrainedRun) -> None:
     stored = choose(
         plan.features,
         poolable=plan.task.pooled and same_head,
-        batch_free=is_batch_free(components.upstream),
+        batch_free=_is_batch_free(run),
         utterances=run.data.utterances[plan.task.train_split],
     )
     if stored.mode == "off":
@@ -142,6 +142,14 @@ def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:
     return hashlib.sha256(text.encode("utf-8")).hexdigest(), doubt
 
 
+def _is_batch_free(run: TrainedRun) -> bool:
+    """Whether batch mates change an utterance's features by rounding in fp32 at most.
+
+    In int8 the last bit of a float can decide the next step of a rounding, which is far larger.
+    """
+    return run.plan.quantize is None and is_batch_free(run.components.upstream)
+
+
 def _tell(message: str) -> None:
     """To the run's log, and to the terminal, which it has taken stderr's place for."""
     for stream in {sys.stderr, sys.__stderr__} - {None}:
@@ -157,4 +165,4 @@ def report(run: TrainedRun) -> None:
     # Also those that another process met, before a kill or on another device.
     events = records.read(run.folder / EVENTS)
     widened = any(line.get("event") == WIDENED for line in events)
-    run.deviations[:0] = deviations(extractor.stored, extractor.batch_free, widened)
+    run.deviations[:0] = deviations(extractor.stored, _is_batch_free(run), widened)

@@ -6,8 +6,6 @@ import sys
 
 from downstream_runs.core import records
 from downstream_runs.engine.trained_run import TrainedRun
-from downstream_runs.upstreams import card, card_words
-from downstream_runs.upstreams.probes import WrongOrder
 
 
 def introduce(run: TrainedRun) -> None:
@@ -16,6 +14,9 @@ def introduce(run: TrainedRun) -> None:
     It is None for an upstream that cannot encode the audio of the measurement, which no run needs. UsageError
     for one that gives the features of a batch in another order than the waveforms.
     """
+    from downstream_runs.upstreams import card, card_words
+    from downstream_runs.upstreams.probes import WrongOrder
+
     plan = run.plan
     try:
         measured = card.measure(run.components.upstream, plan.upstream, thorough=False)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.efficiency import Efficiency
 from downstream_runs.core.generators import random_states, restore_random_states
-from downstream_runs.upstreams.checked import SAMPLE_RATE
 from upstream_arm.common.processes import cores
+from upstream_arm.profiling.utterances import LENGTHS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,6 @@ def macs(module: nn.Module) -> int | None:
     that fails too.
     """
     from upstream_arm.profiling import hooks, profile
-    from upstream_arm.profiling.utterances import LENGTHS
     from upstream_arm.student import Student
 
     student = getattr(module, "student", None)

@@ -181,6 +181,8 @@ class Probe:
     def parameters_used(self) -> int | None:
         """Parameters that a gradient of the features reaches; None where the upstream gives none."""
         every = list(self.module.parameters())
+        if not all(parameter.is_floating_point() for parameter in every):  # int8 passes no gradient on
+            return None
         frozen = [parameter for parameter in every if not parameter.requires_grad]
         try:
             for parameter in frozen:

@@ -1,8 +1,9 @@
 """Dynamic int8 of an upstream's linear layers, on the CPU.
 
 Weights are rounded to int8 with a scale for each output, inputs at each call with a scale for each frame,
-both symmetric, and products are summed in whole numbers, by the operation that torchao uses too. Since each
-frame has a scale of its own, an utterance's features depend no more on its batch than before.
+both symmetric, and products are summed in whole numbers, by the operation that torchao uses too. No scale
+depends on another frame. But what differs in the last bit of a float, as features of an utterance alone and
+in a batch do, may differ by a step of 1/127 once it is rounded, and by more some layers later.
 
 torch's own `quantize_dynamic` is deprecated, has one scale for a whole batch, and breaks models that read the
 weights of their layers, as fused attention does: such a layer multiplies here in float with rounded weights.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from downstream_runs.core.efficiency import Quantized
 from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
 from reports import scores
 from reports.columns import COLUMNS, Column
@@ -110,7 +109,7 @@ def notes(systems: Sequence[System], columns: Sequence[Column]) -> list[str]:
         if result.upstream_source is not None
     ]
     lines += _features(systems, tasks)
-    lines += [f"{system.name}: {_quantized(q)}" for system in systems if (q := system.runs[0][1].quantize)]
+    lines += [f"{system.name}: {q.in_words()}." for system in systems if (q := system.runs[0][1].quantize)]
     # No deviation: s3prl leaves out the same.
     lines += [
         f"{system.name} ({result.task}): {metric.counts['skipped']} of {metric.counts['steps']} steps had no "
@@ -138,15 +137,6 @@ def _features(systems: Sequence[System], tasks: set[str]) -> list[str]:
             if said is not None and result.task in tasks:
                 about.setdefault(said, {})[system.name] = None
     return grouped_notes({said: list(names) for said, names in about.items()})
-
-
-def _quantized(made: Quantized) -> str:
-    """What quantizing made of an upstream, in a sentence."""
-    return (
-        f"dynamic {made.kind} of {made.layers} linear layers takes {made.bytes / 1e6:.1f} MB instead of "
-        f"{made.float_bytes / 1e6:.1f}, and has the real-time factor {made.rtf:.4f} instead of "
-        f"{made.float_rtf:.4f} ({made.machine})."
-    )
 
 
 def _deviations(systems: Sequence[System], tasks: set[str]) -> dict[str, list[str]]:

@@ -30,8 +30,8 @@ def columns(ours: Sequence[System]) -> list[TableColumn]:
     made: list[TableColumn] = [(Head("MACs (G)"), macs)]
     for machine in sorted({machine for system in ours for machine in _measured(system)}):
         made += [
-            (Head("Real-time factor", machine), functools.partial(_rtf, machine)),
-            (Head("Peak memory (MB)", machine), functools.partial(_memory, machine)),
+            (Head(f"Real-time factor ({machine})"), functools.partial(_rtf, machine)),
+            (Head(f"Peak memory in MB ({machine})"), functools.partial(_memory, machine)),
         ]
     return made
 
@@ -46,7 +46,7 @@ def notes(ours: Sequence[System]) -> list[str]:
     if machines:
         lines.append(
             "Real-time factor (seconds of computation for a second of audio) and peak memory are of the "
-            "upstream alone, for 10 s of audio at batch size 1, on the machine that is named above them; "
+            "upstream alone, for 10 s of audio at batch size 1, on the machine that their columns name; "
             "numbers of different machines do not compare."
         )
     without = [system for system in ours if not _measured(system)]

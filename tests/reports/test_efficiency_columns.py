@@ -45,9 +45,9 @@ def costs(table: Table, name: str) -> list[str]:
 
 def test_each_machine_has_columns_of_its_own(rows: list[System]) -> None:
     table = paper.table1(rows, costs=True)
-    heads = [(head.text, head.group) for head in table.heads if head.group in (HERE, THERE)]
-    pair = ("Real-time factor", "Peak memory (MB)")
-    assert heads == [(text, machine) for machine in (HERE, THERE) for text in pair]
+    heads = [head.text for head in table.heads if HERE in head.text or THERE in head.text]
+    pair = ("Real-time factor", "Peak memory in MB")
+    assert heads == [f"{text} ({machine})" for machine in (HERE, THERE) for text in pair]
     # Of two measurements on one machine the last one counts.
     assert costs(table, "a [") == ["480.0", "0.0800", "250.0", "0.0040", "250.0"]
     assert costs(table, "b [") == ["–", "–", "–", "0.0020", "250.0"]

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scored import Trial, scored
@@ -32,6 +32,35 @@ RATES = {
     "er_acc": 0.63,
 }
 LONG = {"pr": 40, "asr": 20, "sd": 60, "sf": 12}
+
+
+class Size(NamedTuple):
+    """How many groups a test set has, of how many items each, at most; letters of a group's name; `apart`:
+    of how many trials of a group one is a target; the decimals of a score."""
+
+    groups: int
+    each: int = 5
+    letters: int = 1
+    apart: int = 4
+    decimals: int = 4
+
+    def name(self, group: int) -> str:
+        return f"s{group:0{self.letters}d}"
+
+
+#: Of the official test sets: their items, in about as many groups and with names as long as theirs. The
+#: searched trials of QbE: the English queries and documents. A fold of ER.
+TRUE_SIZES = {
+    **dict.fromkeys(("pr", "asr"), Size(40, 66, 4)),
+    "ks": Size(620, 5, 8),
+    "ic": Size(10, 380, 16),
+    "sid": Size(1251, 7, 7),
+    "sf": Size(4, 700, 6),
+    "sd": Size(3000, 1, 34),
+    "er": Size(2, 550, 6),
+    "asv": Size(40, 943, 7, apart=2, decimals=16),
+    "qbe": Size(138, 2438, 17, apart=200),
+}
 ITEMS_HEAD = ("metric", "split", "item", "group", "numerator", "denominator")
 TRIALS_HEAD = ("split", "item", "group", "label", "score")
 
@@ -48,20 +77,26 @@ def make(
     speakers: int = 12,
     layers: int = 13,
     journals: bool = True,
+    true_sizes: bool = False,
 ) -> None:
-    """One folder a task; `skill` above 1 makes fewer errors. Test items are the same for every upstream."""
+    """One folder a task; `skill` above 1 makes fewer errors. Test items are the same for every upstream.
+
+    true_sizes: as many as the official test sets have, 22 MB for an upstream.
+    """
     for task in tasks:
         folder = root / upstream / task / f"superb-{seed}"
         rng = np.random.default_rng([int(1000 * skill), seed, *upstream.encode()[:8], TASKS.index(task)])
         folder.mkdir(parents=True)
         if journals:
             _journal(folder, task, rng, layers, labels)
+        small = {"er": Size(2), "asv": Size(speakers, 12), "qbe": Size(speakers, 40)}
+        size = TRUE_SIZES[task] if true_sizes else small.get(task, Size(speakers))
         if task == "er":
-            metrics = _folds(folder, rng, skill, speakers)
+            metrics = _folds(folder, rng, skill, size)
         elif task in ("asv", "qbe"):
-            metrics = _trials(folder, task, rng, skill, speakers)
+            metrics = _trials(folder, task, rng, skill, size)
         else:
-            metrics = _items(folder, task, rng, skill, speakers)
+            metrics = _items(folder, task, rng, skill, size)
         write(folder / "result.json", result(upstream, task, metrics, labels, deviations, seed, folder))
 
 
@@ -118,30 +153,28 @@ def metric(name: str, value: float, **changes: Any) -> Metric:
 
 
 def _rows(
-    key: str, task: str, split: str, rng: np.random.Generator, skill: float, groups: range
+    key: str, task: str, split: str, rng: np.random.Generator, skill: float, size: Size, start: int = 0
 ) -> tuple[list[tuple[Any, ...]], float, float]:
     """Test items of one metric, and their sums. The lengths do not depend on the system."""
     column = next(column for column in COLUMNS if column.key == key)
-    lengths = np.random.default_rng([7, len(key), groups.start])
+    lengths = np.random.default_rng([7, len(key), start])
     rate = RATES[key] / skill if column.better == "lower" else 1 - (1 - RATES[key]) / skill
     rows: list[tuple[Any, ...]] = []
-    for speaker in groups:
+    for speaker in range(start, start + size.groups):
         own = float(np.clip(rng.normal(rate, 0.02), 0.005, 0.995))
-        for number in range(5):
+        for number in range(size.each):
             length = int(lengths.integers(5, LONG[task])) if task in LONG else 1
             errors = int(rng.binomial(length, own))
-            rows.append((column.metric, split, f"{speaker}-{number}", f"s{speaker}", errors, length))
+            rows.append((column.metric, split, f"{speaker}-{number}", size.name(speaker), errors, length))
     return rows, sum(row[4] for row in rows), sum(row[5] for row in rows)
 
 
-def _items(
-    folder: Path, task: str, rng: np.random.Generator, skill: float, speakers: int
-) -> tuple[Metric, ...]:
+def _items(folder: Path, task: str, rng: np.random.Generator, skill: float, size: Size) -> tuple[Metric, ...]:
     rows: list[tuple[Any, ...]] = []
     metrics = []
     for column in COLUMNS:
         if column.task == task:
-            some, errors, length = _rows(column.key, task, "test", rng, skill, range(speakers))
+            some, errors, length = _rows(column.key, task, "test", rng, skill, size)
             rows += some
             counts = {"errors": errors, "length": length} if column.metric in ("per", "wer") else {}
             metrics.append(metric(column.metric, 100 * errors / length, counts=counts))
@@ -154,12 +187,12 @@ def _items(
     return tuple(metrics)
 
 
-def _folds(folder: Path, rng: np.random.Generator, skill: float, speakers: int) -> tuple[Metric, ...]:
+def _folds(folder: Path, rng: np.random.Generator, skill: float, size: Size) -> tuple[Metric, ...]:
     rates = []
     for fold in range(5):
         inside = folder / f"fold{fold + 1}"
         inside.mkdir()
-        some, right, count = _rows("er_acc", "er", "test", rng, skill, range(2 * fold, 2 * fold + 2))
+        some, right, count = _rows("er_acc", "er", "test", rng, skill, size, 2 * fold)
         _write(inside / "items.csv", ITEMS_HEAD, some)
         rates.append(right / count)
         own = metric("acc", 100 * rates[-1])
@@ -170,14 +203,17 @@ def _folds(folder: Path, rng: np.random.Generator, skill: float, speakers: int) 
 
 
 def _trials(
-    folder: Path, task: str, rng: np.random.Generator, skill: float, speakers: int
+    folder: Path, task: str, rng: np.random.Generator, skill: float, size: Size
 ) -> tuple[Metric, ...]:
     apart = (3.0 if task == "asv" else 1.6) * skill
     split = "test" if task == "asv" else "eval"
+    labels = [int(number % size.apart == 0) for number in range(size.each)]
     rows = [
-        (split, f"s{group} {number}", f"s{group}", label, round(float(rng.normal(apart * label)), 4))
-        for group in range(speakers)
-        for number, label in enumerate((1, 0, 0, 0) * (3 if task == "asv" else 10))
+        (split, f"{size.name(group)} {number}", size.name(group), label, round(score, size.decimals))
+        for group in range(size.groups)
+        for number, (label, score) in enumerate(
+            zip(labels, rng.normal(apart * np.array(labels)).tolist(), strict=True)
+        )
     ]
     _write(folder / "trials.csv", TRIALS_HEAD, rows)
     key, name = ("asv_eer", "eer") if task == "asv" else ("qbe_mtwv", "mtwv")

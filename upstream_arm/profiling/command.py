@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="a preset, hubert_base, a student's yaml, another s3prl upstream (measured), or table2 for the "
-        "paper's Table 2; several give a comparison",
+        help="a preset, hubert_base, distilhubert or another paper's student, a student's yaml, an s3prl "
+        "upstream (measured), or table2 for the paper's Table 2; several give a comparison",
     )
     parser.add_argument(
         "--config",

@@ -135,18 +135,21 @@ def test_a_run_says_how_it_was_batched(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(s3prl.hub, "uneven", lambda **given: uneven.GroupNormed(), raising=False)
     corpus = noise.make_corpus(tmp_path / "noise")
     losses: dict[str, Any] = {}
-    for batching in ("", "stock", "exact"):
+    for batching, mode in (("", "auto"), ("stock", "auto"), ("exact", "off"), ("exact", "auto")):
         switches = {"batching": batching} if batching else {}
-        plan = noise.tiny_plan(
-            corpus, tmp_path, upstream="uneven", switches=switches, features=FeatureOptions("auto")
-        )
+        features = FeatureOptions(mode)  # type: ignore[arg-type]
+        plan = noise.tiny_plan(corpus, tmp_path, upstream="uneven", switches=switches, features=features)
         result = run(plan)
         assert json.loads((run_dir(plan) / "plan.json").read_text())["switches"] == switches
         assert result.upstream_switches == switches
         stored = result.config.get("features")
-        assert stored == ({"kind": "frames", "precision": "fp32"} if batching == "exact" else None)
+        kept = {"kind": "frames", "precision": "fp32"} if (batching, mode) == ("exact", "auto") else None
+        assert stored == kept
         said = [sentence for sentence in result.deviations if "encoded alone" in sentence]
         assert len(said) == (batching == "exact")
         lines = map(json.loads, (run_dir(plan) / "metrics.jsonl").read_text().splitlines())
-        losses[batching] = [line["scalars"] for line in lines]
-    assert losses[""] == losses["stock"] != losses["exact"] and losses["exact"]
+        losses[batching, mode] = [line["scalars"] for line in lines]
+    stock, exact = losses["stock", "auto"], losses["exact", "off"]
+    assert losses["", "auto"] == stock != exact and exact
+    for one, other in zip(exact, losses["exact", "auto"], strict=True):
+        assert one == pytest.approx(other, rel=1e-4)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import noise
@@ -255,3 +256,24 @@ def test_inspect_prints_the_card(capsys: pytest.CaptureFixture[str], monkeypatch
 )
 def test_the_licence_is_that_of_the_head_of_the_readme(readme: str, expected: str | None) -> None:
     assert licence.stated(readme) == expected
+
+
+def test_the_licence_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+
+    def of(source: str | None) -> str | None:
+        plan: Any = SimpleNamespace(source=source, revision="0" * 40)
+        return licence.of(plan)
+
+    assert of(str(tmp_path)) == "mit" and of(str(tmp_path.parent)) is None and of(None) is None
+    asked: list[tuple[str, ...]] = []
+
+    def file(*given: str) -> Path:
+        asked.append(given)
+        if "absent" in given[0]:
+            raise UsageError("not on this machine")
+        return tmp_path / "README.md"
+
+    monkeypatch.setattr(licence.hub, "file", file)
+    assert of("hf:org/model") == "mit" and of("hf:org/absent@main") is None
+    assert asked[0] == ("org/model", "0" * 40, "README.md")

@@ -11,7 +11,7 @@ from small_student import SMALL, build
 from torch import nn
 
 from downstream_runs.upstreams import efficiency
-from upstream_arm.profiling import profile, utterances
+from upstream_arm.profiling import profile
 
 WEIGHTS = 320 * 16 + 2 * 16 * 16
 LENGTHS = 1600, 6401  # in place of 32: a recurrent layer takes a second for each second of audio
@@ -55,7 +55,7 @@ class Broken(toy.Toy):
 def test_macs_are_summed_over_utterances(
     monkeypatch: pytest.MonkeyPatch, module: nn.Module, expected: int | None
 ) -> None:
-    monkeypatch.setattr(utterances, "LENGTHS", LENGTHS)
+    monkeypatch.setattr(efficiency, "LENGTHS", LENGTHS)
     before = torch.get_rng_state()
     assert efficiency.macs(module) == expected
     assert torch.equal(torch.get_rng_state(), before)

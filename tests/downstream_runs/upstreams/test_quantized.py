@@ -123,7 +123,7 @@ def test_a_layer_is_what_its_numbers_say() -> None:
     assert made(torch.full((1, 3), torch.nan)).isnan().all()
 
 
-def test_batch_mates_change_no_frame() -> None:
+def test_a_batch_mate_sets_no_scale() -> None:
     module = small_student.build()
     torch.manual_seed(0)
     quantize(module, "mine", CPU)
@@ -131,7 +131,8 @@ def test_batch_mates_change_no_frame() -> None:
     together = states(module, wavs)
     for number, wav in enumerate(wavs):
         alone = states(module, [wav])
-        torch.testing.assert_close(together[:, number, : alone.shape[2]], alone[:, 0], atol=1e-5, rtol=1e-5)
+        difference = together[:, number, : alone.shape[2]] - alone[:, 0]
+        assert difference.std() < 0.02 * alone.std(), "at most steps of rounding here and there"
 
 
 def test_macs_are_those_of_the_float_model() -> None:
@@ -187,6 +188,17 @@ def test_a_run_states_it_and_shares_nothing_with_a_float_one(corpus: Path, tmp_p
     assert sorted("int8" in row.labels for row in rows) == [False, True]
     notes = paper.table1(rows).notes
     assert sum("dynamic int8 of 26 linear layers takes 0.0 MB instead of 0.1" in note for note in notes) == 1
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_features_are_stored_by_auto_only_where_that_changes_no_number(
+    quantize: Any, corpus: Path, tmp_path: Path
+) -> None:
+    runner = {"total_steps": 2, "eval_step": 2, "save_step": 2, "gradient_accumulate_steps": 1}
+    features = FeatureOptions("auto")
+    plan = noise.tiny_plan(corpus, tmp_path, upstream="small_student", runner=runner, features=features)
+    result = run(dataclasses.replace(plan, quantize=quantize))
+    assert ("features" in result.config) == (quantize is None)
 
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
