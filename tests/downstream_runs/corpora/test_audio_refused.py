@@ -76,6 +76,21 @@ def test_a_file_too_short_for_two_frames_is_found_whatever_is_decoded(tmp_path: 
         checks.require_none([problem], "get it again")
 
 
+def test_a_file_is_asked_for_its_size_once_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(str(tmp_path / "a.wav"), np.ones(16_000, np.int16), 16_000)
+    asked, stat = list[object](), os.stat
+
+    def count(path: Path, **options: bool) -> os.stat_result:
+        asked.append(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", count)
+    assert audio.length(tmp_path / "a.wav") == 16_000
+    assert len(asked) <= 2  # ours, and one of soundfile itself
+
+
 def test_a_query_too_short_for_a_frame(tmp_path: Path) -> None:
     soundfile.write(str(tmp_path / "a.wav"), np.ones(199, np.int16), 8_000)
     with pytest.raises(audio.AudioProblem) as caught:
