@@ -16,8 +16,7 @@ from downstream_runs.features import provenance
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor, Need
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
-
-SAMPLE_RATE = 16_000
+from downstream_runs.upstreams.tensors import SAMPLE_RATE
 
 WIDENED = "features_in_fp32"
 """The event of frames that the precision of the cache does not hold."""
