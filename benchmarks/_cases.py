@@ -153,9 +153,8 @@ def _log(setting: Setting, task: TaskSpec, name: str) -> Path:
 
 
 def step_utterances(task: TaskSpec, config: Mapping[str, Any]) -> int:
-    """Utterances of an optimizer step; s3prl halves an ASR batch with any of more than 2000 samples."""
-    batch = heads.batch_size(config) * int(config["runner"]["gradient_accumulate_steps"])
-    return batch // 2 if task.name == "asr" else batch
+    """Utterances of an optimizer step."""
+    return task.batch_size(config) * int(config["runner"]["gradient_accumulate_steps"])
 
 
 def measure(setting: Setting, task: TaskSpec, floor: bool) -> Measured:

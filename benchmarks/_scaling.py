@@ -12,7 +12,6 @@ from _sides import Side
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import fluent_commands, markers
-from downstream_runs.estimate import heads
 
 STEPS = 50
 QUIETER = 0.9
@@ -44,7 +43,7 @@ def measure(setting: Setting, name: str, longer: int, more: int) -> Point:
     task = tasks.get("ic")
     here = replace(setting, place=setting.place / f"scaling-{longer}-{more}")
     here = replace(here, data=scaled(task, setting.place / "scaling-demo", here.place / "data", longer, more))
-    batch = heads.batch_size(task.recipes["superb"].config)
+    batch = task.batch_size(task.recipes["superb"].config)
     seconds, audio = fill(here, task, batch)
     log = here.place / "stored.log"
     with Side("ours", setting.upstream, ours(here, task, "disk"), log, setting.threads) as side:

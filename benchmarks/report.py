@@ -3,8 +3,8 @@
 Each round starts `python -m reports build`, and beside it a Python that only imports what drawing needs: no
 report can be quicker than that. Printed are seconds by the clock and, over all processes, of processor; the
 first depends on what else the machine does. The runs are invented, their numbers mean nothing. It needs the
-tests of the checkout, which make them, and no torch. With `--true-sizes` they have as many test items and
-trials as the official test sets (22 MB for an upstream): `--true-sizes --runs 240` are 24 systems.
+tests of the checkout, which make them, and no torch. With `--true-sizes` their test items and trials are as
+many as those of the official test sets (22 MB for an upstream): `--true-sizes --runs 240` are 24 systems.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _measured(systems: Sequence[System]) -> tuple[dict[str, Mapping[str, Interva
     testable: list[System] = []
     problems: list[str] = []
     for system in systems:
-        items, wrong = items_of(system.runs)
+        items, wrong = items_of(system.runs, named=False)
         around[system.name] = intervals(items)
         testable += [system] if items else []
         problems += wrong
@@ -84,7 +84,7 @@ def _tests(systems: Sequence[System]) -> Table | None:
     groups = [group for group in compare.alike(systems) if len(group) > 1]
     if not groups:
         return None
-    table = compare.tests_table([compare.with_items(group[:SHOWN])[0] for group in groups])
+    table = compare.tests_table(compare.with_items(group[:SHOWN])[0] for group in groups)
     left_out = sum(max(0, len(group) - SHOWN) for group in groups)
     note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
     return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table

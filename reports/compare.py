@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from downstream_runs.core.results import PARTIAL
 from reports import published, scores
@@ -145,7 +145,7 @@ def alike(systems: Sequence[System]) -> list[list[System]]:
     return [groups[kind] for kind in sorted(groups, key=sorted)]
 
 
-def tests_table(groups: Sequence[Sequence[System]]) -> Table:
+def tests_table(groups: Iterable[Sequence[System]]) -> Table:
     """In each group every system against the first, metric by metric, with p-values and what follows."""
     parts: list[Block] = []
     notes: list[str] = []

@@ -13,9 +13,10 @@ GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.
 ITEM_NAMES = {"sd": "recording", "asv": "trial", "qbe": "trial"}
 
-#: Column -> `[item]`. Of test items `item`, `group`, and what each adds to the metric, `numerator` and
-#: `denominator`; of trials `item`, `group`, `label` (1 for a target), `score` and `count`, of how many trials
-#: of this group, label and score the row stands for.
+#: `names` is `[group]`, sorted, every other column `[item]`. `item`: its name, where these were asked for.
+#: `group`: a place in `names`. Of test items what each adds to the metric, `numerator` and `denominator`; of
+#: trials `label` (1 for a target), `score` and `count`, of how many trials of this group, label and score the
+#: row stands for.
 Stratum: TypeAlias = Mapping[str, Any]
 
 
@@ -40,20 +41,21 @@ class ScoredItems:
     @property
     def unit(self) -> str:
         """What is resampled: "speaker", "query", or "utterance" where no group has two items."""
-        groups = np.concatenate([stratum["group"] for stratum in self.strata])
-        if len(set(groups)) == len(groups):
+        groups = set().union(*(stratum["names"] for stratum in self.strata))
+        if len(groups) == sum(len(stratum["group"]) for stratum in self.strata):
             return ITEM_NAMES.get(self.task, "utterance")
         return GROUPS.get(self.task, "speaker")
 
 
 def same_items(first: ScoredItems, second: ScoredItems) -> bool:
     """Were both computed from the same test items, in the same groups and of the same labels?"""
-    return _signature(first) == _signature(second)
+    return len(first.strata) == len(second.strata) and all(map(_alike, first.strata, second.strata))
 
 
-def _signature(scored: ScoredItems) -> list[dict[Any, Any]]:
-    names = ("label", "count") if scored.of_trials else ()
-    return [
-        dict(zip(one["item"], zip(one["group"], *(one[name] for name in names), strict=True), strict=True))
-        for one in scored.strata
-    ]
+def _alike(one: Stratum, other: Stratum) -> bool:
+    names = [name for name in ("item", "group", "label", "count") if name in one]
+    columns = [[stratum[name] for name in names] for stratum in (one, other)]
+    if not np.array_equal(one["item"], other["item"]):
+        orders = [np.argsort(stratum["item"], kind="stable") for stratum in (one, other)]
+        columns = [[cells[order] for cells in found] for found, order in zip(columns, orders, strict=True)]
+    return np.array_equal(one["names"], other["names"]) and all(map(np.array_equal, *columns))

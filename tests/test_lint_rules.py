@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
-DOWNLOADS = {"upstream_arm/download.py", "downstream_runs/corpora/pinned.py"}
+DOWNLOADS = {
+    "upstream_arm/download.py",
+    "downstream_runs/corpora/pinned.py",
+    "downstream_runs/upstreams/hub.py",  # by huggingface_hub, which checks both
+}
 
 
 def sources() -> Iterator[Path]:

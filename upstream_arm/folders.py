@@ -17,11 +17,17 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from upstream_arm import listings
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.listings import Names
 
 _FOREIGN = "__MACOSX"
 #: Control characters, lone surrogates (which stand for bytes that are not UTF-8), line and paragraph ends.
 _UNWRITABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+_UNWRITABLE_NAME = (
+    "has a name that no result file can hold (not UTF-8, or with a control character or line break)"
+)
 
 Suffixes = str | tuple[str, ...]
 
@@ -36,21 +42,21 @@ def is_writable(text: str) -> bool:
     return text.isprintable() or not any(unicodedata.category(sign) in _UNWRITABLE for sign in text)
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` that belong, in the order of their names.
+def subfolders(folder: Path, *, ordered: bool = True) -> list[Path]:
+    """The folders in `folder` that belong, in the order of their names, or as the file system lists them.
 
     UpstreamError for a folder that cannot be read, or a name that cannot be written.
     """
-    return [Path(entry.path) for entry in _entries(folder, folders=True)]
+    return _chosen(folder, _names(folder), folders=True, ordered=ordered)
 
 
-def files(folder: Path, suffixes: Suffixes) -> list[Path]:
-    """The files in `folder` that belong and end in one of `suffixes`, in the order of their names.
+def files(folder: Path, suffixes: Suffixes, *, ordered: bool = True) -> list[Path]:
+    """The files in `folder` that belong and end in one of `suffixes`, in the same orders.
 
     A link that leads nowhere counts as a file, so that whoever reads it can name it. UpstreamError as for
     `subfolders`.
     """
-    return [Path(entry.path) for entry in _entries(folder, folders=False, suffixes=suffixes)]
+    return _chosen(folder, _names(folder), folders=False, suffixes=suffixes, ordered=ordered)
 
 
 def walk(folder: Path, suffixes: Suffixes) -> Iterator[Path]:
@@ -64,8 +70,9 @@ def walk(folder: Path, suffixes: Suffixes) -> Iterator[Path]:
 def _walk(
     folder: Path, suffixes: Suffixes, above: tuple[tuple[int, int], ...], seen: dict[tuple[int, int], Path]
 ) -> Iterator[Path]:
-    yield from files(folder, suffixes)
-    for inner in subfolders(folder):
+    names = _names(folder)
+    yield from _chosen(folder, names, folders=False, suffixes=suffixes)
+    for inner in _chosen(folder, names, folders=True):
         identity = _identity(inner)
         if identity in above:
             continue
@@ -83,18 +90,33 @@ def _identity(folder: Path) -> tuple[int, int]:
         return status.st_dev, status.st_ino
 
 
-def _entries(folder: Path, folders: bool, suffixes: Suffixes = "") -> list[os.DirEntry[str]]:
-    """The folders, or the files with these suffixes, that belong; all of their names can be written."""
-    why = "has a name that no result file can hold (not UTF-8, or with a control character or line break)"
+def _names(folder: Path) -> Names:
+    """What belongs in a folder: True for a folder, False for a file, None for devices and the like."""
     if not is_writable(str(folder)):
-        raise UpstreamError(f"{os.fsencode(folder)!r} {why}; rename that folder")
-    with _readable(folder), os.scandir(folder) as listed:
-        entries = sorted((entry for entry in listed if belongs(entry.name)), key=lambda entry: entry.name)
-    entries = [entry for entry in entries if entry.name.endswith(suffixes) and _is_folder(entry) == folders]
-    for entry in entries:
-        if not is_writable(entry.name):
-            raise UpstreamError(f"{os.fsencode(entry.name)!r} in {folder} {why}; rename or remove it")
-    return entries
+        raise UpstreamError(f"{os.fsencode(folder)!r} {_UNWRITABLE_NAME}; rename that folder")
+    with _readable(folder):
+        memory = listings.current()
+        known = None if memory is None else memory.folder(str(folder))
+        if known is not None and known.names is not None:
+            return known.names
+        with os.scandir(folder) as listed:
+            names = {entry.name: _is_folder(entry) for entry in listed if belongs(entry.name)}
+    if known is not None:
+        known.names = names
+    return names
+
+
+def _chosen(
+    folder: Path, names: Names, *, folders: bool, suffixes: Suffixes = "", ordered: bool = True
+) -> list[Path]:
+    """The folders, or the files with these suffixes; all of their names can be written."""
+    chosen = [name for name, is_folder in names.items() if name.endswith(suffixes) and is_folder == folders]
+    if ordered:
+        chosen.sort()
+    for name in chosen:
+        if not is_writable(name):
+            raise UpstreamError(f"{os.fsencode(name)!r} in {folder} {_UNWRITABLE_NAME}; rename or remove it")
+    return [folder / name for name in chosen]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool | None:

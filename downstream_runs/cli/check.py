@@ -13,6 +13,7 @@ from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import data_root
+from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
 
 DECODED = 20
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
 
 
+@listings.remembering()
 def run(options: argparse.Namespace) -> int:
     """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
     from downstream_runs import tasks

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
@@ -15,6 +16,7 @@ from downstream_runs.core.corpus import shortfall
 from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.core.run_folder import PLAN, RESULT
 from downstream_runs.core.task import TaskSpec
+from downstream_runs.features.cache import MEMORY_BYTES
 from downstream_runs.launch import batch, grid, sweep
 from downstream_runs.recipes import rates
 from downstream_runs.runs import status
@@ -179,7 +181,8 @@ def _disk(rows: Sequence[grid.Row], left: Sequence[Line], jobs: int) -> Iterator
     """What the rest will take, beside the corpora, and whether there is room for it."""
     kept = sum(line.gb for line in left)
     searching = sum(sorted((line.searching for line in left), reverse=True)[:jobs])
-    stores = _stores(rows, {line.folder for line in left})
+    folders = {line.folder for line in left}
+    stores, memory = _stores(rows, folders, "disk"), _stores(rows, folders, "memory")
     least, needed = (kept + searching + sum(size[end] for size in stores.values()) for end in (0, 1))
     if left:
         yield f"disk for the rest: about {_gigabytes(least, needed)} GB, of which"
@@ -187,9 +190,10 @@ def _disk(rows: Sequence[grid.Row], left: Sequence[Line], jobs: int) -> Iterator
     if searching:
         yield f"  {searching:.1f} GB QbE's features of all layers, until it ends"
     yield from (f"  {_gigabytes(*size)} GB {name}" for name, size in stores.items())
-    if any(least < most for least, most in stores.values()):
+    yield from (f"memory of each process: {_gigabytes(*size)} GB {name}" for name, size in memory.items())
+    if any(least < most for least, most in (*stores.values(), *memory.values())):
         yield "  least: all training utterances are so long that they are cropped at random; most: none is"
-    if stores or searching:
+    if stores or searching or memory:
         yield "  features as for 12 layers of 768 values, filter banks apart; --features-gb bounds the store"
     out = rows[0].plan.out
     place = next(path for path in (out, *out.parents) if path.is_dir())
@@ -202,21 +206,29 @@ def _gigabytes(least: float, most: float) -> str:
     return span(f"{least:.1f}", f"{most:.1f}")
 
 
-def _stores(rows: Sequence[grid.Row], left: Collection[Path]) -> dict[str, tuple[float, float]]:
-    """Stored features that are shared by the runs of an upstream: what they are of -> GB, least and most."""
+def _stores(
+    rows: Sequence[grid.Row], left: Collection[Path], where: Literal["disk", "memory"]
+) -> dict[str, tuple[float, float]]:
+    """Features that are stored on disk, shared by the runs of an upstream, or in memory: of what -> GB, least
+    and most.
+    """
     stores = {}
     for plan in (unit for row in rows for unit in row.units()):
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue
         exact = plan.switches.get("batching", sources.usual_batching(plan)) == "exact"
-        if mode == "disk" or (mode == "auto" and exact and task.pooled):
+        pooled_by_itself = mode == "auto" and exact and task.pooled and where == "disk"
+        if mode == where or pooled_by_itself:
             what, sizes = _store(task, plan.features.precision)
             scale = _width(plan.upstream) / (1 if plan.layer is None else LAYERS)
-            bound = math.inf if plan.features.limit is None else plan.features.limit / 1e9
+            usual = MEMORY_BYTES if where == "memory" else math.inf
+            bound = (plan.features.limit or usual) / 1e9
             least, most = (gb * scale for gb in sizes)
             if most > bound:
-                what += f", --features-gb of {_gigabytes(least, most)}; the rest is computed in every pass"
+                what += (
+                    f", all that it may hold of {_gigabytes(least, most)}; the rest is computed in every pass"
+                )
             stores[f"{plan.upstream}'s stored features, {what}"] = min(least, bound), min(most, bound)
     return stores
 

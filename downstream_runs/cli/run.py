@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from downstream_runs.cli.options import add_run
 from downstream_runs.cli.plans import rows_of
 from downstream_runs.core.run_folder import RESULT
+from upstream_arm import listings
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 from upstream_arm.common.program import PROGRAM
@@ -37,6 +38,7 @@ def run_parser(epilog: str | None = None) -> Parser:
     return parser
 
 
+@listings.remembering()
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the runs that the options ask for, and print the table of their results."""
     from downstream_runs.upstreams import sources

@@ -214,6 +214,21 @@ class TaskSpec:
         seconds = self.corpus.splits["train"].mean_seconds
         return seconds if self.crop_seconds is None else min(seconds, self.crop_seconds)
 
+    def batch_size(self, config: Mapping[str, Any]) -> int:
+        """Utterances that are trained on at once, by a recipe's configuration."""
+        names = ("batch_size", "train_batch_size", "train_batchsize")
+        blocks = [block for block in config["downstream_expert"].values() if isinstance(block, Mapping)]
+        size = next(int(block[name]) for block in blocks for name in names if name in block)
+        return round(size * self.batch_share)
+
+    def evaluations(self, runner: Mapping[str, Any]) -> dict[str, float]:
+        """How often each split is evaluated: in training, and the test once or for each kept checkpoint."""
+        times = {"test": float(max(self.kept_checkpoints, 1))}
+        for name in runner["eval_dataloaders"]:
+            split = name.partition("-")[0]
+            times[split] = times.get(split, 0.0) + runner["total_steps"] / runner["eval_step"]
+        return times
+
     def stored(self, *, most: bool) -> Split:
         """What a store of features holds of all splits, at most or at least.
 

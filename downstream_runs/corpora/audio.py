@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from downstream_runs.audio import RESTORE, AudioProblem
 from downstream_runs.core.corpus import PreparedData, Problem
@@ -16,6 +19,7 @@ from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
+from upstream_arm.listings import status
 
 Item = TypeVar("Item")
 
@@ -111,10 +115,10 @@ class AudioFile:
         if root is not None and path.is_relative_to(root):
             name = path.relative_to(root).as_posix()
         try:
-            status = path.stat()
+            found = status(path)
         except OSError:
             return cls(path, name or str(path), None, 0)
-        return cls(path, name or str(path), status.st_size, status.st_mtime_ns)
+        return cls(path, name or str(path), found.size, found.changed_ns)
 
     @property
     def line(self) -> str:
@@ -190,6 +194,8 @@ def in_threads(
     """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
     from tqdm import tqdm
 
+    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
+
     def one(file: AudioFile) -> int | Problem:
         try:
             return function(file.path)
@@ -200,7 +206,13 @@ def in_threads(
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
         shown = tqdm(
-            pool.map(one, files), total=len(files), desc=what, unit="file", disable=None, leave=False
+            pool.map(one, files),
+            total=len(files),
+            desc=what,
+            unit="file",
+            leave=False,
+            delay=2,
+            mininterval=pause,
         )
         yield from zip(files, shown, strict=True)
     finally:
@@ -225,6 +237,10 @@ def measure(
         if missing:
             table.parent.mkdir(parents=True, exist_ok=True)
             with table.open("ab", buffering=0) as save:
+                _await_others(save, what)
+                known = _measured(table)
+                numbers |= {file.name: known[_key(file)] for file in missing if _key(file) in known}
+                missing = [file for file in missing if file.name not in numbers]
                 for file, result in in_threads(number_of, missing, what):
                     if isinstance(result, Problem):
                         problems.append(result)
@@ -234,6 +250,16 @@ def measure(
                     # kill left unfinished.
                     save.write(f"\n{result} {_key(file)}\n".encode("utf-8", "surrogateescape"))
     return numbers, problems
+
+
+def _await_others(table: IO[bytes], what: str) -> None:
+    """Have the table to oneself as long as it is open: what another run measures need not be done again."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{what}: another run does it, and this one waits", file=sys.stderr)
+            fcntl.flock(table, fcntl.LOCK_EX)
 
 
 def _key(file: AudioFile) -> str:

@@ -19,7 +19,9 @@ from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Split, St
 from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
 from downstream_runs.corpora import audio, folders, markers
 from downstream_runs.corpora.audio import AudioFile
+from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.stages import stage
 
 Content = TypeVar("Content")
 
@@ -118,16 +120,21 @@ class CheckedCorpus(Corpus):
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
     ) -> Standing:
         """See `Corpus`."""
-        return self.standing(self.listed(self.request(data, cache, config, partial)), partial)
+        with stage(f"listing {self.title}"):
+            listing = self.listed(self.request(data, cache, config, partial))
+        with stage(f"checking {self.title}"):
+            return self.standing(listing, partial)
 
     def prepare(
         self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
     ) -> PreparedData:
         """See `Corpus`."""
-        request = self.request(data, cache, config, partial)
-        listing = self.listed(request)
-        standing = self.standing(listing, partial, self.decoded)
-        prepared = self.written(listing, cache, config)
+        with stage(f"listing {self.title}"):
+            listing = self.listed(self.request(data, cache, config, partial))
+        with stage(f"checking {self.title}"):
+            standing = self.standing(listing, partial, self.decoded)
+        with stage(f"preparing {self.title}"):
+            prepared = self.written(listing, cache, config)
         facts = standing.and_also(prepared.deviations).facts
         paths = tuple(file.path for file in listing.files)
         return dataclasses.replace(prepared, audio=paths, **facts)
@@ -136,6 +143,7 @@ class CheckedCorpus(Corpus):
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
     ) -> Request:
         """Find the root in `data`; UsageError where there is none, and for a corpus that is half made."""
+        listings.look_again()
         root = self.find(data).resolve()
         for label in markers.labels(root):
             if markers.read_manifest(root, label) is None:
@@ -253,7 +261,7 @@ def _made_otherwise(roots: Sequence[Path], files: Sequence[Path]) -> list[Proble
             names = made_with if isinstance(made_with, dict) else {}
             listed = {name for name in names if name.endswith(folders.AUDIO)}
             used = {os.path.relpath(os.path.normpath(path), root) for path in files}
-            missing = sorted(name for name in listed if not (root / name).is_file())
+            missing = sorted(name for name in listed if not folders.is_file(root / name))
             added = sorted(name for name in used - listed if not name.startswith(".."))
             if missing or added:
                 which = (

@@ -98,7 +98,7 @@ def _listed(request: Request) -> Listing[Tables]:
     root, utterances = request.root, read(request.root)
     if request.partial:
         utterances = {
-            split: [one for one in listed if one.path.is_file() or ".." in one.path.parts]
+            split: [one for one in listed if folders.is_file(one.path) or ".." in one.path.parts]
             for split, listed in utterances.items()
         }
     for split, listed in utterances.items():

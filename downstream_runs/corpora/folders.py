@@ -10,8 +10,18 @@ from pathlib import Path
 
 from upstream_arm.common.errors import UsageError
 from upstream_arm.folders import belongs, files, is_writable, subfolders, walk
+from upstream_arm.listings import is_file
 
-__all__ = ["belongs", "files", "place", "require_writable", "subfolders", "walk", "what_lies_there"]
+__all__ = [
+    "belongs",
+    "files",
+    "is_file",
+    "place",
+    "require_writable",
+    "subfolders",
+    "walk",
+    "what_lies_there",
+]
 
 AUDIO = (".flac", ".wav", ".m4a", ".mp3", ".aac", ".ogg", ".opus", ".sph")
 """Endings of audio files, in whatever case."""

@@ -116,7 +116,7 @@ def _dialogue(root: Path, number: int, table: Path, partial: bool) -> list[Utter
         if label is None:
             continue
         path = f"Session{number}/{AUDIO_FOLDER}/{name.rpartition('_')[0]}/{name}.wav"
-        if (root / path).is_file():
+        if folders.is_file(root / path):
             found[name] = Utterance(path, label)
         elif not partial:
             raise UsageError(f"{place} labels {name}, and there is no {root / path}; {CORPUS.get} again")

@@ -75,7 +75,9 @@ def _listed(request: Request) -> Listing[Recordings]:
             speakers = int(request.config["downstream_expert"]["datarc"]["num_speakers"])
             found[split] = _own(root / split, speakers)
             continue
-        found[split] = [one for one in mixtures(root, split) if not request.partial or one.audio.is_file()]
+        found[split] = [
+            one for one in mixtures(root, split) if not request.partial or folders.is_file(one.audio)
+        ]
         blob = blob_id(_speech_file(root, split))
         if blob != names.blob and not labels(root):
             other.append(

@@ -104,7 +104,7 @@ def _recordings(request: Request, part: str, problems: list[str]) -> tuple[Recor
         name, file = below.stem, request.root / below
         if name in found:
             problems.append(f"{place}: {name} is listed twice, once was expected")
-        elif not request.partial or file.is_file():
+        elif not request.partial or folders.is_file(file):
             try:
                 found[name] = Recording(name, file, _seconds(file))
             except AudioProblem as problem:

@@ -8,13 +8,16 @@ import json
 import sys
 
 from downstream_runs.core import records
+from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.core.run import file_identity, taken_of
 from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features import provenance
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor
-from downstream_runs.features.options import choose, deviations, is_batch_free
+from downstream_runs.features.extractor import FeatureExtractor, Need
+from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
+
+SAMPLE_RATE = 16_000
 
 WIDENED = "features_in_fp32"
 """The event of frames that the precision of the cache does not hold."""
@@ -49,6 +52,15 @@ def set_up(run: TrainedRun) -> None:
     extractor = FeatureExtractor(
         components.upstream, stored, cache, components.featurizer, plan.task.random_items
     )
+    _tell_of(run, extractor)
+    components.extractor = extractor
+    weighting.take_over(components.featurizer)
+    run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
+
+
+def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
+    """Have said what the store does not hold: now, by what all splits take, and when it is met."""
+    plan, stored, cache = run.plan, extractor.stored, extractor.cache
 
     def tell_widened() -> None:
         """At step 0: a run that goes on meets the same frames or has them in its cache."""
@@ -67,9 +79,43 @@ def set_up(run: TrainedRun) -> None:
 
     extractor.on_widened = tell_widened
     cache.on_full = tell_full
-    components.extractor = extractor
-    weighting.take_over(components.featurizer)
-    run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
+    needs = _needs(run, stored)
+    needed = sum(need.size for need in needs)
+    if needed > cache.capacity:
+        # How much of a split whose utterances are partly cropped will be stored is not known.
+        cropped = None if plan.task.crop_seconds is None else plan.task.train_split
+        extractor.needs = [need for need in needs if need.split != cropped]
+        often = ", ".join(f"{need.split} {need.times:,.0f} times" for need in needs)
+        _tell(
+            f"features of {plan.upstream} for {plan.task.name} take up to {needed / 1e9:,.1f} GB, and their "
+            f"store has room for {cache.capacity / 1e9:,.1f} GB: what a run meets most often is stored first "
+            f"({often}), the rest is computed in every pass; --features-gb and the room on the disk bound it"
+        )
+
+
+def _needs(run: TrainedRun, stored: StoredKind) -> list[Need]:
+    """What the features of each split take at most, as long as the corpus declares its utterances."""
+    import torch
+
+    task, featurizer, runner = run.plan.task, run.components.featurizer, run.config["runner"]
+    values = len(getattr(featurizer, "weights", (1.0,))) * int(featurizer.output_dim)
+    evaluations, utterances = task.evaluations(runner), run.data.utterances
+    batch = task.batch_size(run.config) * runner["gradient_accumulate_steps"]
+    needs = []
+    for split, count in utterances.items():
+        declared = split.partition("-")[0]
+        if not count or declared not in task.corpus.splits:
+            continue
+        trained = split == task.train_split
+        if stored.kind == "pooled":
+            size = 2 * values * torch.float32.itemsize
+        else:
+            seconds = task.trained_seconds if trained else task.corpus.splits[declared].mean_seconds
+            frames = seconds * SAMPLE_RATE / featurizer.downsample_rate
+            size = frames * values * getattr(torch, DTYPES[stored.precision]).itemsize
+        times = runner["total_steps"] * batch / count if trained else evaluations.get(declared, 0.0)
+        needs.append(Need(split, count, times, count * size))
+    return sorted(needs, key=lambda need: -need.times)
 
 
 def upstream_identity(run: TrainedRun) -> tuple[str, str | None]:

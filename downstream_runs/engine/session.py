@@ -48,6 +48,7 @@ from downstream_runs.upstreams import weights
 from upstream_arm.common import lock, processes
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
+from upstream_arm.common.stages import stage
 
 RERUN = ("missing", "always", "never")
 
@@ -92,7 +93,8 @@ def _run(plan: RunPlan, rerun: str) -> Result:
                 files.remove()
             files.remove(".*.tmp", f"{CHECKPOINTS}/.*.tmp")  # what a killed process was writing
             data = plan.task.corpus.prepare(plan.data, plan.out / CACHE, config, plan.partial)
-            data = audio.sampled(data)
+            with stage("hashing a sample of the audio"):
+                data = audio.sampled(data)
             _check_plan(plan, config, data, folder)
             if not files.is_finished:
                 if rerun == "never" and records.begun(folder):
@@ -116,7 +118,7 @@ def _train_and_test(
     with _logged(folder):
         if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
-        with context.leader_first():
+        with context.leader_first(), stage("loading the upstream and s3prl's lists", terminal):
             trained_run = _build(plan, config, data, folder, terminal)
         if context.leader:
             upstream_card.introduce(trained_run)

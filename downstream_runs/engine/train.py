@@ -23,7 +23,9 @@ from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
 from downstream_runs.engine.trained_run import TrainedRun
+from upstream_arm import listings
 from upstream_arm.common.errors import RunFailed, UsageError
+from upstream_arm.common.stages import stage
 
 
 def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
@@ -45,7 +47,9 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     run.journal.rewind(step)
     note_session(run, step, state is not None)
     trainer = Trainer(run, context)
-    resumed = trainer.begin(state)
+    with stage(f"loading the {trainer.split} set", run.terminal):
+        resumed = trainer.begin(state)
+    listings.forget()  # all that trains has its files
     runner, total = run.config["runner"], trainer.total
     with run.bar(None, desc="train", total=total) as progress:
         progress.update(trainer.step)

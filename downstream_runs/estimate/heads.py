@@ -41,13 +41,6 @@ def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, An
     return merged
 
 
-def batch_size(config: Mapping[str, Any]) -> int:
-    """Utterances that a training step takes at once, by the configuration."""
-    names = ("batch_size", "train_batch_size", "train_batchsize")
-    blocks = [block for block in config["downstream_expert"].values() if isinstance(block, Mapping)]
-    return next(int(block[name]) for block in blocks for name in names if name in block)
-
-
 @dataclass
 class Head:
     """An expert with its optimizer and its batches.

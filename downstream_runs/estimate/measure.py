@@ -134,7 +134,7 @@ class _Upstream:
 def _trained(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost:
     head = heads.build(task, recipe, timer.upstream, timer.device, place)
     seconds = task.trained_seconds
-    batch = round(heads.batch_size(head.config) * task.batch_share)
+    batch = task.batch_size(head.config)
     wavs, others = next(head.batches(most=1))
     here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
     # Where labels are of frames, features cannot be of another length than the demo's.

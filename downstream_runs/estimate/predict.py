@@ -14,7 +14,6 @@ from typing import Any
 
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.estimate import heads
 from downstream_runs.estimate.measure import SAMPLE_RATE, Cost, Measurement, Shape
 
 PRECISION_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
@@ -61,13 +60,13 @@ def predict(task: TaskSpec, recipe: str, measured: Measurement, precision: str =
         return _search(task, cost, measured.shape)
     config: Mapping[str, Any] = task.recipes[recipe].config
     runner, random, pooled = config["runner"], task.random_share, cost.pooled is not None
-    utterances = round(heads.batch_size(config) * task.batch_share) * runner["gradient_accumulate_steps"]
+    utterances = task.batch_size(config) * runner["gradient_accumulate_steps"]
     seconds = utterances * task.trained_seconds  # of audio, a step
     step = cost.step + (1 - random) * seconds * measured.loading if cost.pooled is None else cost.pooled
     off = runner["total_steps"] * (seconds * cost.trained + cost.step)
     training = runner["total_steps"] * (random * seconds * cost.trained + step)
     evaluation = 0.0
-    for name, times in _evaluated(task, runner).items():
+    for name, times in task.evaluations(runner).items():
         split = splits.get(name, Split(0, 0.0))
         steps = split.hours * 3600 / seconds
         off += times * (split.hours * 3600 * cost.alone + steps * cost.step / 3)
@@ -88,15 +87,6 @@ def predict(task: TaskSpec, recipe: str, measured: Measurement, precision: str =
         kind="pooled" if pooled else "frames",
         store_bytes=(least, most),
     )
-
-
-def _evaluated(task: TaskSpec, runner: Mapping[str, Any]) -> dict[str, float]:
-    """How often each split is evaluated: in training, and the test once or for each kept checkpoint."""
-    times = {"test": float(max(task.kept_checkpoints, 1))}
-    for name in runner["eval_dataloaders"]:
-        split = name.partition("-")[0]
-        times[split] = times.get(split, 0.0) + runner["total_steps"] / runner["eval_step"]
-    return times
 
 
 def _search(task: TaskSpec, cost: Cost, shape: Shape) -> Prediction:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import os
+import json
 import shutil
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream_runs.features.options import StoredKind
-from upstream_arm.common.files import atomic_path
+from downstream_runs.features.packs import MOST_BYTES, Packs
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +29,12 @@ RESERVE_BYTES = 2_000_000_000
 VERSION = 3
 """To be raised when an item of the same key would hold something else."""
 
-SUFFIX = ".safetensors"
 FRAMES = "frames"
 """The tensor `[layer, frame, feature]` of an item of frames."""
 CHECKSUM = "crc32"
 """In a file beside an item's tensors: the CRC-32 of their bytes, in the order of their names."""
+TYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
+"""safetensors' name of a type -> torch's."""
 
 
 @dataclass
@@ -46,32 +46,29 @@ class FeatureCache:
         ROOT/                            RUNS/cache/features, or `features` in the folder of a run of QbE
           0f3a…/                         an upstream: the start of its identity (weights, code, options)
             frames-fp16/                 kind and precision: the `folder` of this class
-              a7/                        the start of the key: file systems slow down with many files in one
-                a7c0….safetensors        an utterance: its tensors, and `crc32` over their bytes
-                .a7c0….….tmp             one that is being written, locked by its writer
+              HOST-0.pack                utterances: each as a .safetensors file would be, with `crc32`
+              HOST-0.index               where each is, see `Packs`
+              a7/a7c0….safetensors       an utterance as earlier versions stored it: used, and not counted
 
-    A file appears under its name only when it is whole, so a kill leaves nothing that is ever read; its
-    temporary file is removed when the folder is next opened. A file that is cut short, or whose bytes are not
-    those that were written, is not used and is written again.
+    Nothing of them is held in memory: the system keeps what is read often, once for all processes. An item
+    that is cut short, or whose bytes are not those that were written, is not used and is written again.
 
     folder: of the files; None keeps items in memory. prefix: what all keys begin with, see `of_upstream`.
-    limit: bytes of all items; None for what the disk has. held: bytes of the first items of files that are
-    held in memory too. full: an item did not fit; on_full is called when the first
-    does not. hits, misses, written: how often `get` found one and not, and how many were kept.
-    total_bytes: of all items, of other processes' those at the opening.
+    limit: bytes of all items; None for what the disk has. full: an item did not fit; on_full is called when
+    the first does not. hits, misses, written: how often `get` found one and not, and how many were kept.
     """
 
     folder: Path | None
     prefix: str = ""
     limit: int | None = None
-    held: int = 0
     full: bool = False
     on_full: Callable[[], None] | None = None
     hits: int = 0
     misses: int = 0
     written: int = 0
-    total_bytes: int = 0
     _memory: dict[str, Item] = field(default_factory=dict)
+    _memory_bytes: int = 0
+    _packs: Packs | None = None
     _checked: set[str] = field(default_factory=set)
 
     @classmethod
@@ -82,20 +79,15 @@ class FeatureCache:
         prefix = f"{VERSION} {identity} {stored.kind} {stored.precision}"
         if stored.mode != "disk":
             return cls(None, prefix, limit or MEMORY_BYTES)
-        folder = root / identity[:16] / f"{stored.kind}-{stored.precision}"
-        # Pooled items are so small that they are better held: in a quarter of this machine's memory at most.
-        memory = min(MEMORY_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-        return cls(folder, prefix, limit, memory if stored.kind == "pooled" else 0)
+        return cls(root / identity[:16] / f"{stored.kind}-{stored.precision}", prefix, limit)
 
     def __post_init__(self) -> None:
-        for path in () if self.folder is None else self.folder.glob("??/*"):
-            with contextlib.suppress(OSError):  # gone by now, or still being written
-                if path.suffix == SUFFIX:
-                    self.total_bytes += path.stat().st_size
-                elif path.suffix == ".tmp":
-                    with path.open("rb") as file:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        path.unlink()
+        self._packs = None if self.folder is None else Packs(self.folder)
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all items, those of other processes included."""
+        return self._memory_bytes if self._packs is None else self._packs.total_bytes
 
     def key(self, content: bytes, how: str = "") -> str:
         """The key of what the upstream computes of `content`; `how`: whatever else decides that."""
@@ -106,84 +98,86 @@ class FeatureCache:
 
         layer: only that one of its frames, as `[frame, feature]`.
         """
-        item = self._memory.get(key)
-        if item is not None and layer is not None:
-            item = {FRAMES: item[FRAMES][layer]}
-        elif item is None and self.folder is not None:
-            item = self._read(key, layer)
-            item = self._hold(key, item) if layer is None else item
+        if self._packs is not None:
+            item = self._read(self._packs, key, layer)
+        else:
+            item = self._memory.get(key)
+            if item is not None and layer is not None:
+                item = {FRAMES: item[FRAMES][layer]}
         self.hits += item is not None
         self.misses += item is None
         return item
 
-    def put(self, key: str, item: Item) -> None:
-        """Keep an item of tensors on the CPU, unless there is no room for it."""
-        size = _size(item)
+    def put(self, key: str, item: Item, spare: int = 0) -> None:
+        """Keep an item of tensors on the CPU, unless there is no room for it, or for `spare` bytes more."""
         if self.full:
             return
-        if not self.has_room(size):
-            self._fill()
+        data = b"" if self._packs is None else _packed(item)
+        if len(data) > MOST_BYTES:
             return
-        if self.folder is None:
+        size = len(data) or sum(tensor.nbytes for tensor in item.values())
+        try:
+            fits = self.has_room(size)
+            if fits and spare and not self.has_room(size + spare):
+                return
+            if fits and self._packs is not None:
+                self._packs.append(key, data)
+        except OSError:  # no room after all; the run does not depend on the cache
+            fits = False
+        if not fits:
+            self.full = True
+            if self.on_full is not None:
+                self.on_full()
+            return
+        if self._packs is None:
             self._memory[key] = item
-        else:
-            try:
-                self._write(self._path(key), item)
-            except FileNotFoundError:  # taken for a dead writer's before it was locked
-                return
-            except OSError:  # no room after all; the run does not depend on the cache
-                self._fill()
-                return
-            self._hold(key, item)
+            self._memory_bytes += size
         self.written += 1
-        self.total_bytes += size
-
-    def _fill(self) -> None:
-        self.full = True
-        if self.on_full is not None:
-            self.on_full()
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more are within the limit, and leave RESERVE_BYTES on the disk."""
-        if self.limit is not None and self.total_bytes + size > self.limit:
-            return False
+        return self.total_bytes + size <= self.capacity
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of all items that there is room for, those included that there are."""
+        room = sys.maxsize if self.limit is None else self.limit
         if self.folder is None:
-            return True
+            return room
         self.folder.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self.folder).free - size > RESERVE_BYTES
+        free = shutil.disk_usage(self.folder).free
+        return min(room, max(self.total_bytes + free - RESERVE_BYTES, 0))
 
     def account(self) -> dict[str, Any]:
-        """For the journal: the folder, how many items were used again, computed and stored, and the room."""
+        """For the journal: the folder, how many items were used again, computed and stored, their bytes."""
         return {
             "folder": None if self.folder is None else str(self.folder),
             "used_again": self.hits,
             "computed": self.misses,
             "stored": self.written,
             "bytes": self.total_bytes,
+            "in_memory": self._memory_bytes,
             "full": self.full,
         }
 
-    @staticmethod
-    def _write(path: Path, item: Item) -> None:
-        from safetensors.torch import save
+    def close(self) -> None:
+        """Let go of the files, so that what is removed of them is free on the disk."""
+        if self._packs is not None:
+            self._packs.close()
 
-        # Locked until it has its name: by that other processes know that its writer is alive.
-        with contextlib.ExitStack() as locked, atomic_path(path) as temporary:
-            file = locked.enter_context(temporary.open("rb+"))
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(save({**item, CHECKSUM: _checksum(item)}))
-            file.flush()
-
-    def _read(self, key: str, layer: int | None) -> Item | None:
+    def _read(self, packs: Packs, key: str, layer: int | None) -> Item | None:
         """The item in a file; its bytes are checked when this process reads it first."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
         try:
-            with safe_open(self._path(key), framework="pt") as file:
-                if layer is not None and key in self._checked:
-                    return {FRAMES: file.get_slice(FRAMES)[layer]}
-                item = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            if not packs.find(key):
+                data = (packs.folder / key[:2] / f"{key}.safetensors").read_bytes()
+            elif layer is not None and key in self._checked:
+                return {FRAMES: _layer(packs, key, layer)}
+            else:
+                data = packs.read(key)
+            item = load(data)
         except (OSError, SafetensorError):
             return None
         checksum = item.pop(CHECKSUM, None)
@@ -193,20 +187,24 @@ class FeatureCache:
             self._checked.add(key)
         return item if layer is None else {FRAMES: item[FRAMES][layer]}
 
-    def _hold(self, key: str, item: Item | None) -> Item | None:
-        """Hold an item in memory if there is room; an item read is copied, since it is a view of its file."""
-        if item is not None and self.held >= _size(item):
-            self.held -= _size(item)
-            self._memory[key] = item = {name: tensor.clone() for name, tensor in item.items()}
-        return item
 
-    def _path(self, key: str) -> Path:
-        assert self.folder is not None
-        return self.folder / key[:2] / f"{key}{SUFFIX}"
+def _packed(item: Item) -> bytes:
+    from safetensors.torch import save
+
+    return save({**item, CHECKSUM: _checksum(item)})
 
 
-def _size(item: Item) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in item.values())
+def _layer(packs: Packs, key: str, layer: int) -> torch.Tensor:
+    """One layer of an item of frames, of which nothing else is read."""
+    import torch
+
+    start = 8 + int.from_bytes(packs.read(key, 0, 8), "little")
+    about = json.loads(packs.read(key, 8, start - 8))[FRAMES]
+    begin, end = about["data_offsets"]
+    layers, *shape = about["shape"]
+    size = (end - begin) // layers
+    data = packs.read(key, start + begin + range(layers)[layer] * size, size)
+    return torch.frombuffer(bytearray(data), dtype=getattr(torch, TYPES[about["dtype"]])).view(shape)
 
 
 def _checksum(item: Item) -> torch.Tensor:

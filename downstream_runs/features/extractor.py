@@ -8,7 +8,7 @@ numbers than stock s3prl, which the run states as a deviation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.features.cache import FRAMES, FeatureCache
@@ -25,11 +25,21 @@ SUBNORMAL_SHARE = 0.01
 fp16). Such a value keeps fewer bits than the type has, down to none. Features of size 1 have 0.005 %."""
 
 
+class Need(NamedTuple):
+    """What the features of a split take: its utterances, and how often a run meets each; bytes."""
+
+    split: str
+    utterances: int
+    times: float
+    size: float
+
+
 class FeatureExtractor:
     """Gives what s3prl's featurizer would of an upstream's hidden states.
 
     featurizer: s3prl's, which says what is taken of the upstream's output, and how many samples a frame has.
     crops: a waveform that is given itself is a random crop, which never comes again and is not stored.
+    needs: where not all features have room, those of each split, the one that is met most often first.
     widened: how often frames were used in fp32 because the precision does not hold them; on_widened is called
     the first time.
     """
@@ -43,6 +53,7 @@ class FeatureExtractor:
         self.stored, self.cache, self.rate = stored, cache, featurizer.downsample_rate
         self._select: Callable[..., Any] = featurizer._select_feature
         self.batch_free = is_batch_free(upstream)
+        self.needs: Sequence[Need] = ()
         self.widened = 0
         self.on_widened: Callable[[], None] | None = None
         self._dtype: torch.dtype = getattr(torch, DTYPES[stored.precision])
@@ -51,7 +62,7 @@ class FeatureExtractor:
 
     def items(self, split: str) -> ItemCache:
         """The items of a split whose audio need not be read again."""
-        return self._items.setdefault(split, ItemCache())
+        return self._items.setdefault(split, ItemCache(split))
 
     def features(self, featurizer: Any, wavs: Sequence[Any], device: torch.device) -> list[Tensor]:
         """The weighted sums over layers, `[frame, feature]` each, on `device`; one frame where pooled.
@@ -98,6 +109,9 @@ class FeatureExtractor:
         import torch
 
         known = wav if isinstance(wav, CachedWaveform) else None
+        if known is None and self._crops:
+            self.cache.misses += 1
+            return self._said(self.compute(wav, device))
         sha256 = digest(wav) if known is None else known.sha256
         # Under autocast (`--precision`) the features are others, which have keys of their own.
         enabled, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
@@ -109,8 +123,20 @@ class FeatureExtractor:
             item = self.compute(wav, device)
             if not all(bool(tensor.isfinite().all()) for tensor in item.values()):
                 return item  # what follows stops the run; nothing of it is to be used again
-            if known is not None or not self._crops:
-                self.cache.put(key, item)
+            self.cache.put(key, item, 0 if known is None else self.spare(known.split))
+        return self._said(item)
+
+    def spare(self, split: str) -> int:
+        """Bytes that items of `split` must leave to those of splits that are met more often."""
+        bytes_left = 0.0
+        for need in self.needs:
+            if need.split == split:
+                return int(bytes_left)
+            bytes_left += need.size * max(1 - len(self.items(need.split)) / need.utterances, 0)
+        return 0
+
+    def _said(self, item: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The item; that it is wider than the chosen precision is told the first time."""
         if self.stored.kind == "frames" and item[FRAMES].dtype != self._dtype:
             self.widened += 1
             if self.widened == 1 and self.on_widened is not None:

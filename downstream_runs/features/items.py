@@ -21,13 +21,14 @@ class CachedWaveform:
     """Stands for a waveform where s3prl's collating functions expect one.
 
     sha256: of its samples in fp32, which finds its features. samples: how many. read: reads it again.
-    wave: the waveform itself, only when it was just read.
+    wave: the waveform itself, only when it was just read. split: what it was read for.
     """
 
     sha256: bytes
     samples: int
     read: Callable[[], Any]
     wave: Any = None
+    split: str = ""
 
     def __len__(self) -> int:
         return self.samples
@@ -62,6 +63,10 @@ class ItemReader:
 class ItemCache(dict[Any, Any]):
     """The items of one split that are the same each time, by their indices; or waveforms, by their files."""
 
+    def __init__(self, split: str = "") -> None:
+        super().__init__()
+        self.split = split
+
     def keep(self, key: Any, content: Any, read: Callable[[], Any]) -> Any:
         """Keep `content` without its audio; returns it with a `CachedWaveform` for each waveform.
 
@@ -77,7 +82,7 @@ class ItemCache(dict[Any, Any]):
             return lambda: read()[0][number] if several else read()[0]
 
         cached = [
-            CachedWaveform(digest(wave), len(wave), read_again(number), wave)
+            CachedWaveform(digest(wave), len(wave), read_again(number), wave, self.split)
             for number, wave in enumerate(waves)
         ]
         bare = [replace(one, wave=None) for one in cached]
@@ -86,7 +91,8 @@ class ItemCache(dict[Any, Any]):
 
     def keep_file(self, file: str, wave: Any, read: Callable[[str], Any]) -> CachedWaveform:
         """Keep what stands for the waveform of a file; returns it with the waveform itself."""
-        kept = self[file] = CachedWaveform(digest(wave), len(wave), functools.partial(read, file))
+        again = functools.partial(read, file)
+        kept = self[file] = CachedWaveform(digest(wave), len(wave), again, split=self.split)
         return replace(kept, wave=wave)
 
 

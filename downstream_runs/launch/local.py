@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run_folder import CACHE
 from downstream_runs.launch import worker
+from upstream_arm import listings
 from upstream_arm.common import processes
 
 POLL_SECONDS = 0.2
@@ -34,11 +37,12 @@ def run_all(plans: Sequence[RunPlan], *, rerun: str, demo: bool, jobs: int | Non
     ended: dict[int, worker.Outcome] = {}
     several = min(jobs or 1, len(plans))
     slots: list[Devices] = _places(plans[0], several) if several > 1 else [()]
+    seen = _hand_on(plans[0]) if plans else None
     try:
         while waiting or active:
             while waiting and slots:
                 number, plan = waiting.pop(0)
-                active[number] = _start(plan, rerun, demo, slots.pop(0))
+                active[number] = _start(plan, rerun, demo, slots.pop(0), seen)
                 worker.report(number, plans, f"started, log: {active[number].log}")
             for number, run in list(active.items()):
                 if run.process.is_alive():
@@ -69,19 +73,32 @@ class _Active:
     started: float
 
 
-def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices) -> _Active:
+def _hand_on(plan: RunPlan) -> Path | None:
+    """The file of what this command saw of the corpora, which none of its runs need look at again."""
+    memory = listings.current()
+    if memory is None or not memory:
+        return None
+    file = plan.out / CACHE / f"seen-{hashlib.sha256(os.fsencode(plan.data)).hexdigest()[:12]}.json"
+    memory.save(file)
+    memory.forget()
+    return file
+
+
+def _start(plan: RunPlan, rerun: str, demo: bool, devices: Devices, seen: Path | None) -> _Active:
     log = worker.log_file(plan)
     # Spawned: a fork would share CUDA and threads with this process.
     process = multiprocessing.get_context("spawn").Process(
-        target=_child, args=(plan, rerun, demo, log, devices, os.getpid())
+        target=_child, args=(plan, rerun, demo, log, devices, seen, os.getpid())
     )
     process.start()
     return _Active(process, log, devices, time.monotonic())
 
 
-def _child(plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, parent: int) -> None:
+def _child(
+    plan: RunPlan, rerun: str, demo: bool, log: Path, devices: Devices, seen: Path | None, parent: int
+) -> None:
     processes.die_with(parent, signal.SIGTERM)
-    with worker.into(log, "w"):
+    with worker.into(log, "w"), listings.remembering(seen):
         if devices:  # the variable counts until CUDA is first used
             os.environ[VISIBLE] = ",".join(devices)
         sys.exit(worker.run(plan, rerun, demo))

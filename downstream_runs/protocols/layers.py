@@ -124,6 +124,7 @@ class LayerStore:
 
     def remove(self) -> None:
         """Delete all features."""
+        self.cache.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

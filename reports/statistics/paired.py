@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Comparison:
 
     interval: of the difference; None where the groups are too few.
     p: of "no difference"; method: the test that gave it.
-    matched_pairs: the p-value of matched pairs, for WER and PER.
+    matched_pairs: the p-value of matched pairs, for WER and PER. draws: of the difference.
     """
 
     key: str
@@ -44,6 +44,7 @@ class Comparison:
     p: float
     method: str
     matched_pairs: float | None = None
+    draws: Draws | None = field(default=None, repr=False, compare=False)
 
     def verdict(self, first: str, second: str) -> str:
         """The one sentence about who is better; never without its p-value."""
@@ -83,8 +84,8 @@ def compare(first: ScoredItems, second: ScoredItems) -> Comparison | str:
     method = f"permutation by {unit}"
     if smallest(groups) > SIGNIFICANT:
         method += f"; {groups} of them cannot give less than p = {smallest(groups):.2g}"
-    around = interval(ratios.draws(first, second))
-    return Comparison(first.key, difference, around, p, method, matched)
+    drawn = ratios.draws(first, second)
+    return Comparison(first.key, difference, interval(drawn), p, method, matched, drawn)
 
 
 def smallest(groups: int) -> float:
@@ -94,7 +95,7 @@ def smallest(groups: int) -> float:
 
 def of_draws(key: str, drawn: Draws, method: str) -> Comparison:
     """A paired bootstrap's result from the draws of the difference."""
-    return Comparison(key, drawn.point, interval(drawn), two_sided(drawn), method)
+    return Comparison(key, drawn.point, interval(drawn), two_sided(drawn), method, draws=drawn)
 
 
 def permutation(first: Sequence[Array], second: Sequence[Array]) -> tuple[float, float]:

@@ -10,9 +10,10 @@ from reports.statistics.resample import Array, Draws, combined, weights, widened
 
 def sums(stratum: Stratum) -> Array:
     """`[2, group]`: the numerators and denominators of each group, groups sorted by name."""
-    groups, place = np.unique(stratum["group"], return_inverse=True)
-    names = ("numerator", "denominator")
-    return np.array([np.bincount(place, stratum[name], len(groups)) for name in names])
+    count = len(stratum["names"])
+    return np.array(
+        [np.bincount(stratum["group"], stratum[name], count) for name in ("numerator", "denominator")]
+    )
 
 
 def draws(first: ScoredItems, second: ScoredItems | None = None) -> Draws | None:

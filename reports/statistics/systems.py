@@ -9,7 +9,7 @@ import numpy as np
 
 from reports import scores
 from reports.columns import BY_KEY, TASKS
-from reports.items import ScoredItems, same_items
+from reports.items import ScoredItems
 from reports.statistics import paired, ratios, trials
 from reports.statistics.paired import Comparison
 from reports.statistics.resample import Draws, Interval, combined, interval
@@ -17,9 +17,9 @@ from reports.statistics.resample import Draws, Interval, combined, interval
 OVERALL = "overall"
 
 
-def _draws(first: ScoredItems, *second: ScoredItems) -> Draws | None:
-    """Draws of one metric, or of the difference of two systems, whatever it is computed from."""
-    return trials.draws(first, *second) if first.of_trials else ratios.draws(first, *second)
+def _draws(scored: ScoredItems) -> Draws | None:
+    """Draws of one metric, whatever it is computed from."""
+    return trials.draws(scored) if scored.of_trials else ratios.draws(scored)
 
 
 def intervals(items: Mapping[str, ScoredItems]) -> dict[str, Interval]:
@@ -45,11 +45,9 @@ def compare(
     tests: dict[str, Comparison | str] = {}
     differences: dict[str, Draws] = {}
     for key in (key for key in scores.KEYS if key in first and key in second):
-        tests[key] = paired.compare(first[key], second[key])
-        if same_items(first[key], second[key]):
-            drawn = _draws(first[key], second[key])
-            if drawn is not None:
-                differences[key] = drawn
+        test = tests[key] = paired.compare(first[key], second[key])
+        if isinstance(test, Comparison) and test.draws is not None:
+            differences[key] = test.draws
     if not set(scores.KEYS) - differences.keys():
         drawn = _overall(differences, offset=0.0)
         tests[OVERALL] = paired.of_draws(OVERALL, drawn, "paired bootstrap, each task by its own groups")

@@ -92,14 +92,18 @@ class _Counted:
 
 def _counted(scored: ScoredItems, limit: int | None) -> _Counted:
     [trials] = scored.strata
-    labels, names = trials["label"] == 1, np.unique(trials["group"]).tolist()
-    resampled = len(names)
+    labels, count = trials["label"] == 1, len(trials["names"])
+    order, resampled = np.arange(count), count
     if scored.key == "qbe_mtwv":
-        spoken = set(trials["group"][labels])
-        searched = set(trials["group"][trials["score"] != DEFAULT_SCORE]) & spoken
-        names, resampled = [*sorted(searched), *sorted(spoken - searched)], len(searched)
-    place = {name: number for number, name in enumerate(names)}
-    groups = np.array([place.get(name, -1) for name in trials["group"]], dtype=np.int64)
+        spoken, searched = (
+            np.bincount(trials["group"][rows], minlength=count) > 0
+            for rows in (labels, trials["score"] != DEFAULT_SCORE)
+        )
+        order = np.concatenate([np.flatnonzero(spoken & searched), np.flatnonzero(spoken & ~searched)])
+        resampled = int(np.sum(spoken & searched))
+    place = np.full(count, -1)
+    place[order] = np.arange(len(order))
+    groups = place[trials["group"]]
     # Queries that no document holds do not count.
     used = groups >= 0
     groups, labels, scores, numbers = (
@@ -113,8 +117,8 @@ def _counted(scored: ScoredItems, limit: int | None) -> _Counted:
     running = []
     for wanted in (labels, ~labels):
         cell = groups[wanted] * (len(thresholds) + 1) + (len(thresholds) - reached[wanted])
-        table = np.bincount(cell, numbers[wanted], minlength=len(names) * (len(thresholds) + 1))
-        table = table.reshape(len(names), len(thresholds) + 1)
+        table = np.bincount(cell, numbers[wanted], minlength=len(order) * (len(thresholds) + 1))
+        table = table.reshape(len(order), len(thresholds) + 1)
         sums: Array = np.cumsum(table, axis=1, dtype=np.float64)
         if scored.key == "qbe_mtwv":
             sums /= np.maximum(sums[:, -1:], 1)

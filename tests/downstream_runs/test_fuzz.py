@@ -34,7 +34,7 @@ OURS = (
     transcripts.TranscriptProblem,
 )
 EACH = 18
-LENIENT = ("events.txt", "jobs.jsonl", "item.safetensors")
+LENIENT = ("events.txt", "jobs.jsonl", "item.pack", "item.index")
 """Journals are read as far as they go, and a stored item that is damaged counts as absent."""
 
 
@@ -80,9 +80,18 @@ KEY = "ab" + 62 * "0"
 
 def stored(path: Path) -> None:
     """An item of the store of features; one that is damaged is none."""
-    (path.parent / KEY[:2]).mkdir()
-    path.rename(path.parent / KEY[:2] / f"{KEY}{cache.SUFFIX}")
+    (path.parent / "host-0.index").write_text(f"{KEY} 0 {path.stat().st_size}\n")
+    path.rename(path.parent / "host-0.pack")
     cache.FeatureCache(path.parent).get(KEY)
+
+
+def index(path: Path) -> None:
+    """A damaged index of the store of features."""
+    path.rename(path.parent / "host-0.index")
+    (path.parent / "host-0.pack").write_bytes(bytes(200))
+    store = cache.FeatureCache(path.parent)
+    store.get(KEY)
+    store.get(KEY, 0)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -104,7 +113,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "data.toml": toml,
     "events.txt": run_folder,
     "truth.ecf.xml": ground_truth,
-    "item.safetensors": stored,
+    "item.pack": stored,
+    "item.index": index,
     "jobs.jsonl": jobs,
 }
 
@@ -131,7 +141,7 @@ def item() -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         cache.FeatureCache(Path(folder)).put(KEY, {"frames": torch.zeros(3, 4)})
-        return next(Path(folder).rglob(f"*{cache.SUFFIX}")).read_bytes()
+        return next(Path(folder).rglob("*.pack")).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +172,8 @@ def good() -> dict[str, bytes]:
         "1-2.trans.txt": b"1-2-3 ONE TWO\n1-2-4 THREE\n",
         "data.toml": b'data = "."\n',
         "truth.ecf.xml": b'<ecf version="1"><excerpt audio_filename="Audio/d1.wav" dur="1.0"/></ecf>',
-        "item.safetensors": item(),
+        "item.pack": item(),
+        "item.index": f"{KEY} 0 150\n".encode(),
         "jobs.jsonl": b'{"run": "fbank/asr/a", "job": "1", "log": "/l", "end": "/e", "step": 0}\n',
         "events.txt": (event + "\n" + metric + "\n").encode(),
     }

@@ -34,10 +34,12 @@ def stratum(rows: Sequence[Item] | Sequence[Trial]) -> Stratum:
         if trials
         else [("numerator", float), ("denominator", float)]
     )
-    return {
+    columns = {
         name: np.array(cells, kind)
         for (name, kind), cells in zip(kinds, zip(*rows, strict=True), strict=True)
     }
+    names, places = np.unique(columns["group"], return_inverse=True)
+    return {**columns, "names": names, "group": places}
 
 
 def scored(
@@ -54,4 +56,9 @@ def trials_of(found: ScoredItems) -> tuple[Trial, ...]:
 
 
 def columns_of(columns: Stratum) -> list[list[Any]]:
-    return [columns[name].tolist() for name in ("item", "group", "label", "score", "count")]
+    groups = columns["names"][columns["group"]].tolist()
+    return [
+        columns["item"].tolist(),
+        groups,
+        *(columns[name].tolist() for name in ("label", "score", "count")),
+    ]

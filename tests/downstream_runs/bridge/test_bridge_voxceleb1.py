@@ -43,6 +43,38 @@ def test_identification_lists_the_corpus_that_it_is_given(bridged: None, tmp_pat
     assert package("voxceleb1") == before
 
 
+def test_identification_finds_what_stock_does_without_a_search(
+    bridged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from s3prl.downstream.voxceleb1.dataset import SpeakerClassifiDataset
+
+    names = [
+        f"{speaker}/{video}/0000{n}.wav"
+        for speaker in ("id10003", "id10001")
+        for video in "ba"
+        for n in (2, 1)
+    ]
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"{n % 3 + 1} {name}\n" for n, name in enumerate(names)))
+    for root, places in (("one", ("all",)), ("two", ("dev", "test"))):
+        for n, name in enumerate(names):
+            file = tmp_path / root / places[n % len(places)] / "wav" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    searched, glob = list[str](), Path.glob
+
+    def count(self: Path, pattern: str) -> object:
+        searched.append(pattern)
+        return glob(self, pattern)
+
+    monkeypatch.setattr(Path, "glob", count)
+    for number, split in enumerate(("train", "dev", "test")):
+        for root in (tmp_path / "one", tmp_path / "two"):
+            found = SpeakerClassifiDataset(split, root, str(listing)).dataset
+            assert found == [str(next(glob(root, f"*/wav/{name}"))) for name in names[number::3]]
+    assert searched.count("*/wav") == 6 and len(searched) == 6 + len(names)
+
+
 def test_verification_trims_anew_or_takes_our_table(bridged: None, tmp_path: Path) -> None:
     from s3prl.downstream.sv_voxceleb1 import dataset
 

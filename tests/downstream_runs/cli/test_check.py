@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from downstream_runs.cli import check as check_command
 from downstream_runs.cli import main as cli
-from downstream_runs.corpora import markers
+from downstream_runs.cli.findings import Finding
+from downstream_runs.corpora import audio, markers
 
 PARTS = ("train-clean-100", "dev-clean", "test-clean")
 
@@ -79,3 +84,32 @@ def test_no_folder_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     code, text = check(tmp_path / "nowhere", tmp_path, capsys)
     assert code == 2
     assert "does not exist" in text
+
+
+def test_tasks_of_one_corpus_ask_for_each_file_once(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lengths are in the cache by then, and what is decoded is opened beside this."""
+    assert check(corpus, tmp_path, capsys)[0] == 0
+    for folder, _, _ in os.walk(corpus):
+        os.utime(folder, (0, 0))
+    asked: Counter[str] = Counter()
+    stat, scandir = os.stat, os.scandir
+    names = tuple(f"{number}-1-0000.flac" for number in range(3))
+
+    def count_stat(path: Any, **options: Any) -> Any:
+        asked.update([name for name in names if str(path).endswith(name)])
+        return stat(path, **options)
+
+    def count_scandir(path: Any) -> Any:
+        asked.update([str(path)])
+        return scandir(path)
+
+    monkeypatch.setattr(audio, "problems", lambda *arguments: [])
+    monkeypatch.setattr(check_command, "decoded", lambda prepared: Finding("decoded"))
+    monkeypatch.setattr(os, "stat", count_stat)
+    monkeypatch.setattr(os, "scandir", count_scandir)
+    out = ["--data", str(corpus), "--out", str(tmp_path / "out")]
+    cli.main(["check", "asr", "asr", *out])
+    chapters = [str(corpus / "LibriSpeech" / part / str(n) / "1") for n, part in enumerate(PARTS)]
+    assert {asked[name] for name in (*names, *chapters)} == {1}

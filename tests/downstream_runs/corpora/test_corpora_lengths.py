@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,6 +86,30 @@ def test_a_killed_run_is_continued(tmp_path: Path) -> None:
     assert sorted(asked) == [file.path for file in files[6:]]
     changed = AudioFile(files[0].path, files[0].name, 0, 2)
     assert audio.measure([changed], number_of, table, "changed")[0] == {"0.wav": 0} and len(asked) == 4
+
+
+def test_runs_at_once_measure_each_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [AudioFile(Path(f"{number}.wav"), f"{number}.wav", number, 1) for number in range(9)]
+    table, asked, begun, results = tmp_path / "lengths.txt", list[Path](), threading.Event(), list[object]()
+
+    def number_of(path: Path) -> int:
+        asked.append(path)
+        begun.set()
+        time.sleep(0.05)
+        return int(path.stem)
+
+    def measure() -> None:
+        results.append(audio.measure(files, number_of, table, "lengths"))
+
+    runs = [threading.Thread(target=measure) for _ in range(2)]
+    runs[0].start()
+    assert begun.wait(10)
+    runs[1].start()
+    for run in runs:
+        run.join()
+    assert results == [({f"{n}.wav": n for n in range(9)}, [])] * 2
+    assert sorted(asked) == [file.path for file in files]
+    assert "lengths: another run does it, and this one waits" in capsys.readouterr().err
 
 
 def test_a_cut_off_line_spoils_no_other_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
@@ -22,7 +23,7 @@ from downstream_runs.engine import checkpoints, components, optimization, run, r
 from reports.columns import COLUMNS
 from reports.ours import gather
 from reports.tables import blocks
-from upstream_arm.common import lock
+from upstream_arm.common import lock, stages
 from upstream_arm.common.errors import Diverged, RunFailed, UsageError
 
 SHORT = {"total_steps": 4, "eval_step": 2, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 2}
@@ -55,6 +56,27 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, e
         return real(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, wrapped)
+
+
+def test_every_part_of_a_start_and_of_a_resume_is_spoken_of(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where they take their time, which is everywhere with no time allowed."""
+    monkeypatch.setattr(stages, "SECONDS", 0.0)
+    wanted = plan(corpus, tmp_path, runner={"total_steps": 1, "eval_step": 1})
+    fail_at(monkeypatch, train.Trainer, "save", 1, KeyboardInterrupt())
+    for attempt in range(2):
+        with pytest.raises(KeyboardInterrupt) if attempt == 0 else contextlib.nullcontext():
+            run(wanted)
+        said = [line[:-4] for line in capfd.readouterr().err.splitlines() if line.endswith(" ...")]
+        assert said == [
+            "listing LibriSpeech",
+            "checking LibriSpeech",
+            "preparing LibriSpeech",
+            "hashing a sample of the audio",
+            "loading the upstream and s3prl's lists",
+            "loading the train set",
+        ]
 
 
 def test_a_run_says_what_it_was(corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import os
 import random
 import shutil
 import zlib
@@ -18,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 from s3prl.upstream.interfaces import Featurizer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor, holds, to_device
+from downstream_runs.features.extractor import FeatureExtractor, Need, holds, to_device
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
@@ -98,66 +96,62 @@ def item(size: int = 6) -> dict[str, Tensor]:
     return {"frames": torch.arange(size, dtype=torch.float32).view(1, -1, 2)}  # 24 bytes
 
 
+def stored_bytes(folder: Path) -> int:
+    store = FeatureCache(folder / "one")
+    store.put(KEYS[0], item())
+    return store.total_bytes
+
+
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_items_fill_the_bound_exactly_and_a_full_store_stays_full(where: str, tmp_path: Path) -> None:
-    store = FeatureCache(tmp_path / "a" / "b" if where == "disk" else None, limit=48)
-    assert (store.held, store.full, store.total_bytes) == (0, False, 0)
+    size = stored_bytes(tmp_path) if where == "disk" else 24
+    store = FeatureCache(tmp_path / "a" / "b" if where == "disk" else None, limit=2 * size)
+    assert (store.full, store.total_bytes) == (False, 0)
     for number in (0, 1):
         store.put(KEYS[number], item())
-        assert (store.total_bytes, store.written, store.full) == (24 * (number + 1), number + 1, False)
+        assert (store.total_bytes, store.written, store.full) == (size * (number + 1), number + 1, False)
     store.put(KEYS[2], item())
     assert store.full
-    store.limit = 1000
+    store.limit = 10_000
     store.put(KEYS[3], item(2))
     assert [store.get(key) is not None for key in KEYS[:4]] == [True, True, False, False]
-    assert (store.total_bytes, store.written) == (48, 2)
+    assert (store.total_bytes, store.written) == (2 * size, 2)
 
 
 def test_what_other_processes_wrote_counts(tmp_path: Path) -> None:
     FeatureCache(tmp_path).put(KEYS[0], item())
-    (file,) = tmp_path.rglob("*.safetensors")
-    assert file == tmp_path / "00" / f"{KEYS[0]}.safetensors"
+    (file,) = tmp_path.rglob("*.pack")
     size = file.stat().st_size
-    store = FeatureCache(tmp_path, limit=size + 23)
+    store = FeatureCache(tmp_path, limit=2 * size - 1)
     assert store.total_bytes == size
     store.put(KEYS[1], item())
     assert store.full and store.get(KEYS[1]) is None
 
 
-@pytest.mark.parametrize(("free", "fits"), [(2_000_000_024, False), (2_000_000_025, True)])
+@pytest.mark.parametrize(("more", "fits"), [(-1, False), (0, True)])
 def test_two_gigabytes_stay_free(
-    free: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    more: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    free = 2_000_000_000 + stored_bytes(tmp_path) + more
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(free))
     store = FeatureCache(tmp_path)
     store.put(KEYS[0], item())
     assert (store.get(KEYS[0]) is not None, store.full) == (fits, not fits)
 
 
-def test_the_first_items_are_held_in_memory_up_to_their_bound(tmp_path: Path) -> None:
-    for key in KEYS[:2]:
-        FeatureCache(tmp_path).put(key, item())
-    reading, writing = FeatureCache(tmp_path, held=24), FeatureCache(tmp_path / "new", held=24)
-    assert reading.get(KEYS[5]) is None
-    for key in KEYS[:2]:
-        assert reading.get(key) is not None
-        writing.put(key, item())
-    for file in tmp_path.rglob("*.safetensors"):
-        file.unlink()
-    for store in (reading, writing):
-        assert [store.get(key) is not None for key in KEYS[:2]] == [True, False]
-
-
 def test_an_item_in_a_file_has_the_checksum_of_its_bytes_by_name(tmp_path: Path) -> None:
     whole = {"sum": torch.tensor([1.0, 2.0]), "last": torch.tensor([3.0]), "count": torch.tensor(7)}
     FeatureCache(tmp_path).put(KEYS[0], whole)
-    (file,) = tmp_path.rglob("*.safetensors")
+    (file,) = tmp_path.rglob("*.pack")
     content = b"".join(whole[name].numpy().tobytes() for name in ("count", "last", "sum"))
-    written = load_file(file)
+    written = load(file.read_bytes())
     assert int(written.pop("crc32")) == zlib.crc32(content)
     assert FeatureCache(tmp_path).get(KEYS[0]) is not None
-    save_file(written, file)
-    assert FeatureCache(tmp_path).get(KEYS[0]) is None, "a file without a checksum"
+    bare = FeatureCache(tmp_path / "bare")
+    assert bare._packs is not None
+    bare.put(KEYS[1], item())
+    bare._packs.append(KEYS[0], save(written))
+    assert bare.get(KEYS[0]) is None, "an item without a checksum"
 
 
 # options
@@ -199,21 +193,17 @@ def test_an_upstream_says_whether_it_depends_on_the_batch() -> None:
     assert not is_batch_free(object())
 
 
-@pytest.mark.parametrize(("pages", "held"), [(1_000_000, 1_024_000_000), (100_000_000, 4_000_000_000)])
-def test_where_the_items_of_an_upstream_are_and_how_many_bytes(
-    pages: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}.__getitem__)
+def test_where_the_items_of_an_upstream_are_and_how_many_bytes(tmp_path: Path) -> None:
     identity, kinds = (
         "0123456789abcdef" * 4,
         [StoredKind("disk", "pooled"), StoredKind("disk", "frames", "fp16")],
     )
     pooled, frames = (FeatureCache.of_upstream(tmp_path, identity, kind, 7) for kind in kinds)
-    assert pooled.folder == tmp_path / "0123456789abcdef" / "pooled-fp32" and pooled.held == held
-    assert frames.folder == tmp_path / "0123456789abcdef" / "frames-fp16" and frames.held == 0
+    assert pooled.folder == tmp_path / "0123456789abcdef" / "pooled-fp32"
+    assert frames.folder == tmp_path / "0123456789abcdef" / "frames-fp16"
     assert pooled.limit == frames.limit == 7
     memory = FeatureCache.of_upstream(tmp_path, identity, StoredKind("memory"), None)
-    assert (memory.folder, memory.limit, memory.held) == (None, 4_000_000_000, 0)
+    assert (memory.folder, memory.limit) == (None, 4_000_000_000)
     caches = [pooled, frames, memory, FeatureCache.of_upstream(tmp_path, "f" * 64, kinds[0])]
     keys = {cache.key(content, how) for cache in caches for content in (b"a", b"b") for how in ("", "x")}
     assert len(keys) == 16
@@ -223,59 +213,30 @@ def test_where_the_items_of_an_upstream_are_and_how_many_bytes(
 
 def test_a_layer_of_frames_alone(tmp_path: Path) -> None:
     layers = {"frames": torch.arange(12.0).view(3, 2, 2)}
-    for cache in (FeatureCache(None), FeatureCache(tmp_path / "held", held=1000), FeatureCache(tmp_path)):
+    for cache in (FeatureCache(None), FeatureCache(tmp_path)):
         cache.put(KEYS[0], layers)
         for _ in range(2):
             found = cache.get(KEYS[0], layer=1)
             assert found is not None and torch.equal(found["frames"], layers["frames"][1])
     assert cache.get(KEYS[1], layer=0) is None and (cache.hits, cache.misses) == (2, 1)
-    fresh = FeatureCache(tmp_path, held=48)
-    assert fresh.get(KEYS[0], layer=2) is not None and fresh.held == 48, "a layer is not held"
-    (file,) = (path for path in tmp_path.glob("00/*") if path.suffix == ".safetensors")
+    (file,) = tmp_path.glob("*.pack")
     content = bytearray(file.read_bytes())
     content[-1] ^= 4
     file.write_bytes(content)
     assert FeatureCache(tmp_path).get(KEYS[0], layer=0) is None, "of an item whose bytes are others"
 
 
-def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
-    (tmp_path / "00").mkdir()
-    left, written = tmp_path / "00" / ".a.tmp", tmp_path / "00" / ".b.tmp"
-    for path in (left, written, tmp_path / "00" / "note.txt"):
-        path.write_bytes(b"half")
-    with written.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert FeatureCache(tmp_path).total_bytes == 0
-    assert sorted(path.name for path in (tmp_path / "00").iterdir()) == [".b.tmp", "note.txt"]
-
-
-def test_an_item_is_locked_while_it_is_written_and_whole_when_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, sizes = os.replace, []
-
-    def replace(source: Path, target: Path) -> None:
-        FeatureCache(tmp_path)  # of another process, that removes what dead writers left
-        sizes.append(source.stat().st_size)
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
-    cache = FeatureCache(tmp_path)
-    cache.put(KEYS[0], item())
-    (file,) = tmp_path.glob("??/*.safetensors")
-    assert cache.written == 1 and sizes == [file.stat().st_size]
-    for _ in range(2):
-        found = cache.get(KEYS[0])
-        assert found is not None and torch.equal(found["frames"], item()["frames"])
-
-
 def test_the_journals_account_of_a_cache(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path, limit=24)
+    size = stored_bytes(tmp_path)
+    cache = FeatureCache(tmp_path, limit=size)
     for key in KEYS[:2]:
         cache.put(key, item())
         cache.get(key)
-    told = {"folder": str(tmp_path), "used_again": 1, "computed": 1, "stored": 1, "bytes": 24, "full": True}
-    assert cache.account() == told and FeatureCache(None).account()["folder"] is None
+    told = {"folder": str(tmp_path), "used_again": 1, "computed": 1, "stored": 1, "bytes": size}
+    assert cache.account() == told | {"in_memory": 0, "full": True}
+    memory = FeatureCache(None)
+    memory.put(KEYS[0], item())
+    assert (memory.account()["folder"], memory.account()["in_memory"]) == (None, 24)
 
 
 # extractor
@@ -321,6 +282,27 @@ def source(upstream: nn.Module, crops: bool = False, **chosen: Any) -> FeatureEx
     return FeatureExtractor(
         upstream, StoredKind("memory", **chosen), FeatureCache(None, "someone"), FIRST, crops
     )
+
+
+def test_where_not_all_has_room_what_is_met_most_often_is_stored() -> None:
+    stored = source(Plain(), precision="fp32")
+    size = 2 * 40 * 4  # two layers
+    stored.cache.limit = 3 * size
+    stored.needs = [Need("dev", 2, 60.0, 2 * size), Need("train", 5, 17.0, 5 * size)]
+
+    def meet(split: str, numbers: range) -> None:
+        for number in numbers:
+            known = stored.items(split).keep_file(
+                f"{number}", wave(40, number + len(split)), lambda name: None
+            )
+            stored.features(featurizer, [known], CPU)
+
+    meet("train", range(3))
+    assert stored.cache.written == 1 and not stored.cache.full, "the rest is left to dev"
+    meet("dev", range(2))
+    assert stored.cache.written == 3 and not stored.cache.full
+    meet("train", range(3, 5))
+    assert stored.cache.written == 3 and stored.cache.full
 
 
 @pytest.mark.parametrize("kind", ["frames", "pooled"])

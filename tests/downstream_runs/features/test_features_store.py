@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import safetensors.torch
 import torch
 
 from downstream_runs.features import cache as caches
+from downstream_runs.features import packs
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.options import StoredKind
 
@@ -40,7 +42,7 @@ def test_items_come_back(where: str, tmp_path: Path) -> None:
 def test_a_truncated_item_is_not_used_and_written_again(kept: int, tmp_path: Path) -> None:
     store = FeatureCache(tmp_path)
     store.put(KEY, item())
-    file = next(tmp_path.rglob("*.safetensors"))
+    file = next(tmp_path.rglob("*.pack"))
     file.write_bytes(file.read_bytes()[:kept])
     assert store.get(KEY) is None
     store.put(KEY, item())
@@ -50,7 +52,7 @@ def test_a_truncated_item_is_not_used_and_written_again(kept: int, tmp_path: Pat
 @pytest.mark.parametrize("place", [-1, -40])
 def test_an_item_of_which_a_bit_was_flipped_is_not_used_and_written_again(place: int, tmp_path: Path) -> None:
     FeatureCache(tmp_path).put(KEY, item())
-    file = next(tmp_path.rglob("*.safetensors"))
+    file = next(tmp_path.rglob("*.pack"))
     content = bytearray(file.read_bytes())
     content[place] ^= 4
     file.write_bytes(content)
@@ -69,12 +71,15 @@ def test_items_of_half_precision_are_checked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_a_bound_is_kept(where: str, tmp_path: Path) -> None:
-    store = FeatureCache(tmp_path if where == "disk" else None, limit=60)
+    one = FeatureCache(tmp_path / "one")
+    one.put(KEY, item())
+    limit = int(2.5 * one.total_bytes) if where == "disk" else 60
+    store = FeatureCache(tmp_path if where == "disk" else None, limit=limit)
     for number in range(4):
         store.put(f"{number:064x}", item())
     assert [store.get(f"{number:064x}") is not None for number in range(4)] == [True, True, False, False]
     assert store.full
-    assert store.total_bytes <= 60 or where == "disk"
+    assert store.total_bytes <= limit
 
 
 def test_a_disk_without_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,14 +87,14 @@ def test_a_disk_without_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
     store = FeatureCache(tmp_path / "new")
     store.put(KEY, item())
     assert store.full
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*.pack"))
 
 
 def test_a_disk_that_fills_up_ends_storing_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(path: Path) -> None:
+    def no_room(*given: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(caches, "atomic_path", no_room)
+    monkeypatch.setattr(packs.os, "write", no_room)
     store = FeatureCache(tmp_path)
     store.put(KEY, item())
     assert store.full
@@ -114,13 +119,74 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
         assert process.exitcode == 0
     store = FeatureCache(tmp_path)
     assert all(same(store.get(f"{number:064x}"), item(2 * (number + 1))) for number in range(40))
+    assert store.total_bytes == sum(file.stat().st_size for file in tmp_path.glob("*.pack"))
+
+
+def test_what_another_process_wrote_since_is_used_and_counts(tmp_path: Path) -> None:
+    one, other = FeatureCache(tmp_path), FeatureCache(tmp_path)
+    one.put(KEY, item())
+    size = one.total_bytes
+    assert other.total_bytes == 0 and same(other.get(KEY), item()) and other.total_bytes == size
+    other.put(KEY[::-1], item())
+    assert same(one.get(KEY[::-1]), item()) and one.total_bytes == other.total_bytes == 2 * size
+    assert len(list(tmp_path.glob("*.pack"))) == 2, "each writes its own"
+    for cache in (one, other):
+        cache.close()
+    FeatureCache(tmp_path).put("cd" * 32, item())
+    assert len(list(tmp_path.glob("*.pack"))) == 2, "a later process goes on with one"
+
+
+def test_a_store_is_opened_and_read_without_a_look_at_every_item(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    keys = [f"{number:064x}" for number in range(200)]
+    for key in keys:
+        cache.put(key, item())
+    calls: list[str] = []
+
+    def count(event: str, given: tuple[object, ...]) -> None:
+        if event in ("open", "os.scandir", "os.listdir") and str(given[0]).startswith(str(tmp_path)):
+            calls.append(event)
+
+    sys.addaudithook(count)  # of Python's own accord: it cannot be taken back
+    again = FeatureCache(tmp_path)
+    assert again.total_bytes == cache.total_bytes and calls == ["os.scandir", "open"]
+    assert all(again.get(key) is not None for key in keys)
+    assert calls == ["os.scandir", "open", "open"], "the folder, its index, its pack"
+
+
+def test_without_locks_every_process_has_a_pack_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*given: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(packs.fcntl, "flock", no_locks)
+    stores = [FeatureCache(tmp_path) for _ in range(3)]
+    for number, store in enumerate(stores):
+        store.put(f"{number:064x}", item(2 * (number + 1)))
+    assert len(list(tmp_path.glob("*.pack"))) == 3
+    assert all(same(stores[0].get(f"{number:064x}"), item(2 * (number + 1))) for number in range(3))
+
+
+def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    cache.put(KEY, item())
+    (index,) = tmp_path.glob("*.index")
+    with index.open("a") as file:
+        file.write("ef" * 20)
+    cache.close()
+    again = FeatureCache(tmp_path)
+    again.put(KEY[::-1], item(8))
+    for store in (again, FeatureCache(tmp_path)):
+        assert same(store.get(KEY), item()) and same(store.get(KEY[::-1]), item(8))
 
 
 def _stopped_writing(folder: Path, stop: Callable[[int], None]) -> int:
-    """A process that calls `stop` when it has written an item and not yet renamed it."""
+    """A process that calls `stop` when it has written an item and not yet its line in the index."""
     child = os.fork()
     if child == 0:
-        os.fsync = stop  # type: ignore[assignment]
+        real = packs._write
+        packs._write = lambda file, data: (data.endswith(b"\n") and stop(file), real(file, data))[1]
         FeatureCache(folder).put(KEY, item())
         os._exit(0)
     return child
@@ -129,9 +195,12 @@ def _stopped_writing(folder: Path, stop: Callable[[int], None]) -> int:
 def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path: Path) -> None:
     child = _stopped_writing(tmp_path, lambda number: os._exit(9))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert len(list(tmp_path.rglob("*.tmp"))) == 1
-    assert FeatureCache(tmp_path).get(KEY) is None
-    assert not list(tmp_path.rglob("*.tmp"))
+    (pack,) = tmp_path.glob("*.pack")
+    size = pack.stat().st_size
+    cache = FeatureCache(tmp_path)
+    assert size > 0 and cache.get(KEY) is None
+    cache.put(KEY, item())
+    assert same(cache.get(KEY), item()) and cache.total_bytes == pack.stat().st_size == 2 * size
 
 
 def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
@@ -146,10 +215,10 @@ def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
     os.read(reader, 1)
     cache = FeatureCache(tmp_path)
     assert cache.get(KEY) is None
+    cache.put(KEY[::-1], item())
     os.write(ready, b"!")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert same(cache.get(KEY), item())
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert same(cache.get(KEY), item()) and same(FeatureCache(tmp_path).get(KEY[::-1]), item())
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
@@ -160,7 +229,7 @@ def test_a_layer_is_read_by_itself(where: str, tmp_path: Path) -> None:
     for layer in (2, 0, 2):
         assert same(cache.get(KEY, layer), {"frames": frames[layer]})
     if where == "disk":
-        file = next(tmp_path.rglob("*.safetensors"))
+        file = next(tmp_path.rglob("*.pack"))
         file.write_bytes(file.read_bytes()[:-1] + b"!")
         assert FeatureCache(tmp_path).get(KEY, 0) is None, "damage in any layer"
 
@@ -174,10 +243,11 @@ def test_keys_and_folders_are_those_of_earlier_versions(tmp_path: Path) -> None:
     )
     assert cache.key(b"w" * 32, " False torch.bfloat16 ") == expected.hexdigest()
     cache.put(KEY, item())
-    assert [str(path.relative_to(cache.folder)) for path in cache.folder.rglob("*.*")] == [
-        f"ab/{KEY}.safetensors"
-    ]
-    assert safetensors.torch.load_file(cache.folder / "ab" / f"{KEY}.safetensors").keys() == {
-        "frames",
-        "crc32",
-    }
+    names = {path.suffix for path in cache.folder.iterdir()}
+    assert names == {".index", ".pack"}
+    (pack,) = cache.folder.glob("*.pack")
+    assert safetensors.torch.load(pack.read_bytes()).keys() == {"frames", "crc32"}
+    earlier = tmp_path / "earlier" / "ab" / f"{KEY}.safetensors"
+    earlier.parent.mkdir(parents=True)
+    pack.rename(earlier)
+    assert same(FeatureCache(tmp_path / "earlier").get(KEY), item())

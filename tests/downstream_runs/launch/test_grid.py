@@ -174,8 +174,11 @@ def test_the_plan_says_what_disk_is_needed(
     assert cli.main([*asked, "--features-precision", "fp32"]) == 0
     assert "735.2 GB" in capsys.readouterr().out
     assert cli.main([*asked, "--features-gb", "50"]) == 0
-    assert "test-clean, --features-gb of 367.6; the rest" in (out := capsys.readouterr().out)
+    assert "test-clean, all that it may hold of 367.6; the rest" in (out := capsys.readouterr().out)
     assert out.count("50.0 GB armhubert_random's stored features, frames of LibriSpeech") == 1
+    assert cli.main([*asked, "--features", "memory"]) == 0
+    out = capsys.readouterr().out
+    assert "memory of each process: 4.0 GB" in out and "all that it may hold of 367.6" in out
     assert cli.main([*asked, "--layer", "3"]) == 0
     assert "30.6 GB armhubert_random's stored features" in capsys.readouterr().out, "one layer of 12"
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=int(11e9)))

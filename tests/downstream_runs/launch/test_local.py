@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import noise
 import pytest
 
 from downstream_runs import tasks
 from downstream_runs.cli import main as cli
+from downstream_runs.corpora import librispeech
 from downstream_runs.engine import RunPlan
-from downstream_runs.launch import local
+from downstream_runs.launch import batch, grid, local
+from upstream_arm import listings
 
 SHORT = ["total_steps=2", "eval_step=2", "save_step=1", "log_step=1"]
 OPTIONS = [argument for setting in SHORT for argument in ("-o", f"runner.{setting}")]
@@ -128,6 +133,49 @@ def test_no_more_jobs_than_devices(
     assert said in line
 
 
+def test_the_runs_of_a_command_do_not_look_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command saw of the corpora is in the file that each of its processes is given."""
+    given: list[Any] = []
+
+    class Process:
+        exitcode = 0
+
+        def __init__(self, target: Any, args: tuple[Any, ...]) -> None:
+            given.append(args)
+
+        def start(self) -> None:
+            pass
+
+        def is_alive(self) -> bool:
+            return False
+
+        join = start
+
+    root = noise.make_corpus(tmp_path / "data")
+    for folder, _, _ in os.walk(root):
+        os.utime(folder, (0, 0))
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Process", Process)
+    monkeypatch.setattr(local.worker, "headlines", lambda plan: "")
+    plan = RunPlan(tasks.get("asr"), "demo", "fbank", root.parent, tmp_path / "out")
+    with listings.remembering() as memory:
+        assert batch.unusable([grid.Row(plan)]) == {}
+        local.run_all([plan] * 2, rerun="missing", jobs=1, demo=False)
+        assert not memory  # it is in the file now
+    assert inspect.signature(local._child).bind(*given[0]).arguments["seen"] == given[1][5]
+    asked: list[str] = []
+    stat = os.stat
+
+    def count_stat(path: Any, **options: Any) -> Any:
+        asked.append(str(path))
+        return stat(path, **options)
+
+    with listings.remembering(given[0][5]):
+        monkeypatch.setattr(os, "stat", count_stat)
+        monkeypatch.setattr(os, "scandir", None)
+        assert len(librispeech.audio_files(root, "train-clean-100")) == 10
+    assert not [path for path in asked if path.endswith(".flac")]
+
+
 def test_on_one_device_runs_follow_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,7 +193,10 @@ def test_on_one_device_runs_follow_each_other(
         def join(self) -> None:
             pass
 
-    def start(plan: RunPlan, rerun: str, demo: bool, devices: local.Devices) -> local._Active:
+    def start(
+        plan: RunPlan, rerun: str, demo: bool, devices: local.Devices, seen: Path | None
+    ) -> local._Active:
+        assert seen is None  # no corpus was looked at
         assert devices == ("0",)
         running.append(1)
         return local._Active(Process(), tmp_path / "log", devices, 0.0)

@@ -145,10 +145,12 @@ def test_a_damaged_item_stops_the_search_and_is_computed_again(tmp_path: Path) -
     store(folder).fill(states, bar)
     opened = store(folder)
     chunk = opened.groups["documents"][1]
-    assert opened.cache.folder is not None
-    key = opened.key("documents", chunk[0])
-    path = opened.cache.folder / key[:2] / f"{key}.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    (index,) = folder.rglob("*.index")
+    places = dict(line.split(maxsplit=1) for line in index.read_text().splitlines())
+    offset, size = map(int, places[opened.key("documents", chunk[0])].split())
+    with index.with_suffix(".pack").open("r+b") as pack:
+        pack.seek(offset + size - 1)
+        pack.write(b"!")
     with pytest.raises(RunFailed, match=r"features of b in .* gone or damaged; start the same command again"):
         opened.read("documents", chunk, 1)
     computed: list[str] = []

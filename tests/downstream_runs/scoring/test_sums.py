@@ -34,7 +34,7 @@ def test_slot_type_f1_adds_in_order() -> None:
 #: What may be added by Python's own `sum`: whole numbers, and seconds that are rounded.
 ALLOWED = (
     "hyp[name] != label",
-    "result.steps for",
+    "one.steps for",
     "metric.counts[",
     "int(label)",
     "not text",
