@@ -2,9 +2,9 @@
 
 `python benchmarks/kill_each.py -- fbank ks,asr --recipe superb --data DIR --out DIR --jobs 2` adds
 `-o runner.log_step=25 -o runner.save_step=25` and starts the command. Each run's process is killed with
-SIGKILL when its journal has a checkpoint of step 50; the command goes on with its next run. Then the same
-command is started again: each run must resume where it was and step on. When all have, the command and all
-its processes are killed at one moment.
+SIGKILL when its journal has its second checkpoint, of step 50; the command goes on with its next run. Then
+the same command is started again: each run must resume where it was and step on. When all have, the command
+and all its processes are killed at one moment.
 
 It is for corpora of full size, where a training's end is far: nothing is evaluated, no number is compared
 (`kill_proof.py` does both, on small corpora). It prints a row for each run, with the seconds from its
@@ -33,8 +33,6 @@ from downstream_runs.core import records
 from downstream_runs.core.run_folder import EVENTS, PLAN
 
 POLL_SECONDS = 0.5
-STEPS, EVERY = 50, 25
-"""Where a run is killed, and how far apart its checkpoints are."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,12 @@ def runs(out: Path) -> list[Path]:
 
 
 def until_killed(
-    words: Sequence[str], out: Path, before: Mapping[Path, Session], minutes: float
+    words: Sequence[str], out: Path, before: Mapping[Path, Session], least: int, minutes: float
 ) -> Mapping[Path, Session]:
     """Start the command, and kill each run when it has stepped; what each did, by its folder.
 
-    before: what the runs did until now; when all of them have stepped on, the command is killed with them.
+    least: the first step to be killed at. before: what the runs did until now; when all of them have stepped
+    on, the command is killed with them.
     """
     done: dict[Path, Session] = {}
     process = kill_proof.start(words, out / "kill_each.log")
@@ -88,7 +87,7 @@ def until_killed(
             time.sleep(POLL_SECONDS)
             for run in runs(out):
                 one, earlier = session(run), before.get(run)
-                if run in done or one is None or one.reached < STEPS:
+                if run in done or one is None or one.reached < least:
                     continue
                 if earlier is not None and (one.pid == earlier.pid or one.reached <= earlier.reached):
                     continue
@@ -109,13 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Start twice, print the rows; 0 if every run stepped, resumed and stepped on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0, help="of either start at most (default: 60)")
+    parser.add_argument(
+        "--every", type=int, default=25, metavar="N", help="steps to a checkpoint (default: 25)"
+    )
     parser.add_argument("command", nargs="+", metavar="-- UPSTREAM TASK [options]")
     options = parser.parse_args(argv)
-    words = [*options.command, "-o", f"runner.log_step={EVERY}", "-o", f"runner.save_step={EVERY}"]
+    every = options.every
+    words = [*options.command, "-o", f"runner.log_step={every}", "-o", f"runner.save_step={every}"]
     out = Path(words[words.index("--out") + 1])
     out.mkdir(parents=True, exist_ok=True)
-    first = until_killed(words, out, {}, options.minutes)
-    second = until_killed(words, out, first, options.minutes)
+    first = until_killed(words, out, {}, 2 * every, options.minutes)
+    second = until_killed(words, out, first, 2 * every, options.minutes)
     print("| run | first step after | killed at | resumed at | next step after | stepped on to |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     good = set()

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from downstream_runs import tasks
 from downstream_runs.core.run_folder import PLAN
+from downstream_runs.core.settings import leaves
 
 UPSTREAM = "fbank_no_cmvn"  # of each utterance alone, so that its features are stored
 EVERY = 100
@@ -55,7 +56,22 @@ def child(samples: Path, words: Sequence[str]) -> int:
 def train(task: str, steps: int, place: Path) -> Mapping[int, float]:
     """MB by step, of one training of so many steps."""
     samples, out = place / f"{task}.txt", place / "runs"
-    words = [UPSTREAM, task, "--demo", "--recipe", "superb", "--out", str(out), "--rerun", "always"]
+    words = [
+        UPSTREAM,
+        task,
+        "--demo",
+        "--recipe",
+        "superb",
+        "--out",
+        str(out),
+        "--rerun",
+        "always",
+        "--features",
+        "memory",
+    ]
+    # Within this process, whose epochs are short here: a loading process an epoch would take the longest.
+    settings = leaves(tasks.get(task).recipes["superb"].config)
+    words += [word for key, _ in settings if key.endswith(".num_workers") for word in ("-o", f"{key}=0")]
     words += ["-o", f"runner.total_steps={steps // (len(tasks.get(task).folds) or 1)}", "--device", "cpu"]
     with (place / f"{task}.log").open("w", encoding="utf-8") as log:
         subprocess.run(

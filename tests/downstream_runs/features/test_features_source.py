@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from downstream_runs import bridge
 from downstream_runs.cli import main as cli
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import run, run_dir
+from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.items import CachedWaveform, digest
 from downstream_runs.features.options import StoredKind, choose, deviations
 from downstream_runs.runs import status
+from upstream_arm.common.errors import RunFailed
 from upstream_arm.expert import UpstreamExpert
 
 student = small_student.build
@@ -281,6 +284,29 @@ def test_a_run_with_stored_features_has_the_numbers_of_one_without(corpus: Path,
     said = next(line for line in lines if line["event"] == "features")
     assert (said["computed"], said["stored"], said["full"]) == (16, 16, False)
     assert said["used_again"] > 16
+
+
+def test_a_test_evaluation_that_was_killed_computes_only_the_rest(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = noise.tiny_plan(
+        corpus, tmp_path, upstream="small_student", features=FeatureOptions("disk", "fp32")
+    )
+    real = TrainedRun.bar
+
+    def stopped(self: TrainedRun, items: object, *, desc: str, total: int) -> object:
+        shown = real(self, items, desc=desc, total=total)
+        return itertools.islice(shown, 2) if desc == "test-clean" else shown
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedRun, "bar", stopped)
+        with pytest.raises(RunFailed, match="2 of 3 utterances of test-clean"):
+            run(plan)
+    run(plan)
+    lines = [json.loads(line) for line in (run_dir(plan) / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines].count("resume") == 1
+    said = next(line for line in lines if line["event"] == "features")
+    assert (said["computed"], said["used_again"]) == (1, 2)
 
 
 def _numbers(metrics: str) -> list[float]:
