@@ -1,7 +1,7 @@
 """What runs cost on corpora of a tenth, a third and all of the official counts, and how it grows.
 
-`python benchmarks/scale.py --place DIR` makes three trees (`_trees.py`: noise, hard links, invented lists); with
-`--data DIR` that is the one of all counts. Of each task it measures, in processes of their own:
+`python benchmarks/scale.py --place DIR` makes the trees (`_trees.py`: noise, hard links, invented lists); the
+one of all counts may also be given, `--data DIR`. Of each task it measures, in processes of their own:
 
   check       `check TASK`
   prepare     a run up to its start event: the corpus found, checked, its lists written
