@@ -134,12 +134,10 @@ def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, vali
     is [batch, frame] of bool or None, as in `Attention.forward`.
     """
     batch, heads, frames, width = values.shape
-    ones = values.new_ones(batch, heads, frames, 1)
+    extended = torch.cat([values, values.new_ones(batch, heads, frames, 1)], dim=3)
     if valid is not None:
         # A padded key has inner weight 0, and exp(0) = 1 would let it in: blank its row here.
-        ones = ones * valid[:, None, :, None]
-        values = values * valid[:, None, :, None]
-    extended = torch.cat([values, ones], dim=3)
+        extended = extended * valid[:, None, :, None]
     padding = None if valid is None else ~valid[:, None, None, :]
     transposed = keys.transpose(2, 3)
     budget = CPU_BLOCK if values.device.type == "cpu" else GPU_BLOCK

@@ -32,9 +32,21 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     return type(module) is kind and not hooked and "forward" not in vars(module)
 
 
-def valid_frames(counts: Sequence[int], total: int, device: torch.device) -> Tensor:
+def own_counts(
+    lengths: Sequence[int], layers: Sequence[ConvLayer], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The positions that utterances of so many samples have after the first convolution and after the last.
+
+    [batch] each, in one copy to the device, from which all masks of a padded batch are made there.
+    """
+    table = [[frames(length, part) for length in lengths] for part in (layers[:1], layers)]
+    first, last = torch.tensor(table, device=device).unbind()
+    return first, last
+
+
+def valid_frames(counts: Sequence[int] | Tensor, total: int, device: torch.device) -> Tensor:
     """Which frames of a padded batch belong to an utterance, [batch, frame] of bool."""
-    return torch.arange(total, device=device) < torch.tensor(counts, device=device).unsqueeze(1)
+    return torch.arange(total, device=device) < torch.as_tensor(counts, device=device).unsqueeze(1)
 
 
 class FrontEnd(nn.Module):
@@ -74,33 +86,37 @@ class FrontEnd(nn.Module):
             and all(is_plain(convolution, nn.Conv1d) for convolution in self.convolutions())
         )
 
-    def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
+    def forward(
+        self, wavs: Tensor, lengths: Sequence[int], valid_only: bool, own: Tensor | None = None
+    ) -> Tensor:
         """Convolve a padded batch, [batch, sample], to [batch, frame, channel].
 
-        `lengths` are each utterance's own samples; for `valid_only` see the class.
+        `lengths` are each utterance's own samples; for `valid_only` see the class. `own` are the positions
+        after the first convolution, as `own_counts` has them, where they are on the device already.
         """
         first, *others = self.convolutions()
         norm = self.norm()
         x = first(wavs.unsqueeze(1))
         counts = [frames(length, self.layers[:1]) for length in lengths]
         padded = min(counts) < x.shape[2]
-        x = F.gelu(_norm_over_valid(x, counts, norm) if valid_only and padded else norm(x))
+        x = F.gelu(_norm_over_valid(x, counts, own, norm) if valid_only and padded else norm(x))
         for convolution in others:
             x = F.gelu(convolution(x))
         return x.transpose(1, 2)
 
 
-def _norm_over_valid(x: Tensor, counts: Sequence[int], norm: nn.GroupNorm) -> Tensor:
+def _norm_over_valid(x: Tensor, counts: Sequence[int], own: Tensor | None, norm: nn.GroupNorm) -> Tensor:
     """GroupNorm of [batch, channel, time] with statistics over each row's first `counts` positions.
 
-    What follows a row's own positions is padding and has no meaning.
+    `own` are the same counts on the device, where they are there. What follows a row's own positions is
+    padding and has no meaning.
     """
     if not is_plain(norm, nn.GroupNorm):
         rows = [norm(row[None, :, :count]) for row, count in zip(x, counts, strict=True)]
         return torch.cat([F.pad(row, (0, x.shape[2] - row.shape[2])) for row in rows])
     with torch.autocast(x.device.type, enabled=False):
         values = x.float()
-        mask = valid_frames(counts, x.shape[2], x.device).unsqueeze(1)
+        mask = valid_frames(counts if own is None else own, x.shape[2], x.device).unsqueeze(1)
         sizes = mask.sum(dim=2, keepdim=True)
         mean = (values * mask).sum(dim=2, keepdim=True) / sizes
         centred = values - mean

@@ -14,7 +14,7 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, valid_frames
+from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, own_counts, valid_frames
 
 SAMPLE_RATE = 16_000
 
@@ -87,9 +87,12 @@ class Student(nn.Module):
         if mask is None and not shallowest and self._lean_path_serves(wavs):
             return self._one_by_one(wavs, lengths, counts)
         exact = self.config.batching == "exact"
-        x = self.layer_norm(self.feature_extractor(wavs, lengths, valid_only=exact))
+        first = last = None
+        if min(lengths) < wavs.shape[1]:
+            first, last = own_counts(lengths, self.config.conv_layers, wavs.device)
+        x = self.layer_norm(self.feature_extractor(wavs, lengths, exact, first))
         total = x.shape[1]
-        valid = valid_frames(counts, total, x.device) if min(counts) < total else None
+        valid = None if last is None or min(counts) == total else valid_frames(last, total, x.device)
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
         drops = self.training and self.config.attention_dropout > 0
         explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
@@ -100,8 +103,9 @@ class Student(nn.Module):
             x = torch.where(mask.unsqueeze(2), self.mask_emb.to(x.dtype), x)
         paths = (self.encoder.repeats, 1) if shallowest else None
         features = [self._project(outputs) for outputs in self.encoder(x, valid, explicit, paths=paths)]
-        if exact and valid is not None:
-            features = [[repeat_last(output, counts) for output in outputs] for outputs in features]
+        if exact and valid is not None and last is not None:
+            kept = repeated_last(last, total)
+            features = [[repeat_last(output, kept) for output in outputs] for outputs in features]
         return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
@@ -157,11 +161,14 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def repeat_last(x: Tensor, counts: Sequence[int]) -> Tensor:
-    """[batch, frame, feature] with the frames after each row's own number repeating its last."""
-    last = torch.tensor(counts, device=x.device).unsqueeze(1) - 1
-    index = torch.minimum(torch.arange(x.shape[1], device=x.device), last).unsqueeze(2)
-    return x.gather(1, index.expand(-1, -1, x.shape[2]))
+def repeated_last(counts: Tensor, total: int) -> Tensor:
+    """For each of `total` frames the one that it repeats, [batch, frame]: itself, or the last of so many."""
+    return torch.minimum(torch.arange(total, device=counts.device), counts.unsqueeze(1) - 1)
+
+
+def repeat_last(x: Tensor, kept: Tensor) -> Tensor:
+    """[batch, frame, feature] with the frames after each row's own repeating its last, as `repeated_last`."""
+    return x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 def check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:

@@ -75,7 +75,9 @@ class LayerNormFrontEnd(FrontEnd):
         for block, (width, _, _) in zip(self.conv_layers, config.conv_layers, strict=True):
             block.add_module("2", nn.LayerNorm(width))
 
-    def forward(self, wavs: Tensor, lengths: Sequence[int], valid_only: bool) -> Tensor:
+    def forward(
+        self, wavs: Tensor, lengths: Sequence[int], valid_only: bool, own: Tensor | None = None
+    ) -> Tensor:
         """[batch, sample] to [batch, frame, channel]."""
         x = wavs.unsqueeze(1)
         for block in self.conv_layers:
@@ -205,6 +207,6 @@ class DPStudent(Peer):
         super().__init__(config, front_end, PrunedEncoder(config))
         self.dummy_weight = nn.Parameter(torch.ones(layers[-1][0]))
 
-    def convolve(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
+    def convolve(self, wavs: Tensor, lengths: Sequence[int], own: Tensor | None = None) -> Tensor:
         """[batch, sample] to [batch, frame, channel]."""
-        return super().convolve(wavs, lengths) * self.dummy_weight
+        return super().convolve(wavs, lengths, own) * self.dummy_weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -12,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from upstream_arm.config import StudentConfig, check_divisible, check_values
 from upstream_arm.convolutions import frames
 from upstream_arm.encoder import Encoder
-from upstream_arm.frontend import FrontEnd, valid_frames
-from upstream_arm.student import StudentOutput, check_lengths, repeat_last
+from upstream_arm.frontend import FrontEnd, own_counts, valid_frames
+from upstream_arm.student import StudentOutput, check_lengths, repeat_last, repeated_last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,22 +75,28 @@ class Peer(nn.Module):
         if self.config.normalises:
             own = (wav[:length] for wav, length in zip(wavs, lengths, strict=True))
             wavs = pad_sequence([F.layer_norm(wav, wav.shape) for wav in own], batch_first=True)
-        x = self.convolve(wavs, lengths)
+        first = last = None
+        if exact and min(lengths) < wavs.shape[1]:
+            first, last = own_counts(lengths, self.config.conv_layers, wavs.device)
+        x = self.convolve(wavs, lengths, first)
         x = self.dropout_input(self.post_extract_proj(self.layer_norm(x)))
         own_frames = counts if exact else self.counted(counts, lengths, wavs.shape[1])
         if min(own_frames) < x.shape[1]:
-            valid = valid_frames(own_frames, x.shape[1], x.device)
+            valid = valid_frames(own_frames if last is None else last, x.shape[1], x.device)
             x = x * valid.unsqueeze(2)
         else:
             valid = None
         states, counts = self.encode(x, valid, counts)
         if exact and valid is not None:
-            states = [repeat_last(state, counts) for state in states]
+            if last is None or counts != own_frames:
+                last = torch.tensor(counts, device=x.device)
+            kept = repeated_last(last, states[0].shape[1])
+            states = [repeat_last(state, kept) for state in states]
         return StudentOutput(states, counts)
 
-    def convolve(self, wavs: Tensor, lengths: Sequence[int]) -> Tensor:
-        """[batch, sample] to [batch, frame, channel]."""
-        features: Tensor = self.feature_extractor(wavs, lengths, valid_only=self.config.batching == "exact")
+    def convolve(self, wavs: Tensor, lengths: Sequence[int], own: Tensor | None = None) -> Tensor:
+        """[batch, sample] to [batch, frame, channel]; `own` as the front end takes it."""
+        features: Tensor = self.feature_extractor(wavs, lengths, self.config.batching == "exact", own)
         return features
 
     def counted(self, counts: list[int], lengths: Sequence[int], samples: int) -> list[int]:
