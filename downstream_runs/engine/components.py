@@ -15,6 +15,9 @@ import torch
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.run import RunPlan
 from downstream_runs.features.extractor import to_device
+from downstream_runs.upstreams import sources
+from downstream_runs.upstreams.checked import CheckedUpstream, weights_sha256
+from downstream_runs.upstreams.quantized import quantize
 from upstream_arm.common.errors import RunFailed, UsageError, sentence
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import shown
@@ -118,8 +121,6 @@ class Components:
     @functools.cached_property
     def upstream_sha256(self) -> str:
         """SHA-256 over the frozen upstream's weights, which tells apart even those without a file."""
-        from downstream_runs.upstreams.checked import weights_sha256
-
         return weights_sha256(self.upstream)
 
     def trained_state(self) -> dict[str, Any]:
@@ -159,9 +160,6 @@ def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
 
 def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     """The upstream, its outputs checked, built from the plan's seed; and the device that it is on."""
-    from downstream_runs.upstreams import sources
-    from downstream_runs.upstreams.checked import CheckedUpstream
-
     device = pick_device(plan.device)
     # As s3prl does: with these the same seed gives the same numbers on one GPU as far as cuDNN allows it.
     torch.backends.cudnn.deterministic = True
@@ -170,8 +168,6 @@ def build_upstream(plan: RunPlan) -> tuple[Any, torch.device]:
     built, batching = sources.build(plan), plan.switches.get("batching")
     upstream: Any = CheckedUpstream(built, plan.upstream, plan.states, plan.layer, batching=batching)
     if plan.quantize is not None:
-        from downstream_runs.upstreams.quantized import quantize
-
         upstream.quantized = quantize(upstream.module, plan.upstream, device)
     upstream.to(device)
     return upstream, device
