@@ -60,10 +60,9 @@ def _check_script(name: str) -> None:
 
 def _sentence(error: Exception) -> str:
     """The error's own sentence; torch puts a worker's whole traceback into the message."""
-    lines = str(error).strip().splitlines()
-    if len(lines) > 1 and "Traceback" in str(error):
-        return lines[-1].partition(f"{type(error).__name__}: ")[2]
-    return str(error)
+    name = f"{type(error).__name__}: "
+    raised = [line for line in str(error).splitlines() if name in line]
+    return raised[-1].partition(name)[2] if raised and "Traceback" in str(error) else str(error)
 
 
 if __name__ == "__main__":

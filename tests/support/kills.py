@@ -58,8 +58,8 @@ def half_of_text(path: Path, text: str) -> None:
     half_of_file(path, text.encode())
 
 
-def half_of_line(journal: records.Journal, path: Path, line: dict[str, Any]) -> None:
-    with path.open("a") as file:
+def half_of_line(journal: records.Journal, name: str, line: dict[str, Any]) -> None:
+    with (journal.folder / name).open("a") as file:
         file.write('{"split": "train", "ste')
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,16 @@ import pytest
 import soundfile
 
 from downstream_runs import bridge, tasks
+from downstream_runs.audio import AudioProblem
 from downstream_runs.corpora import audio, checks, librimix, librispeech, quesst14, speech_commands, voxceleb1
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.checks import Request
 from upstream_arm.common.errors import UsageError
+
+
+def test_a_problem_keeps_its_sentence_on_its_way_from_another_process() -> None:
+    problem = AudioProblem("a.wav is empty (0 bytes)")
+    assert str(pickle.loads(pickle.dumps(problem))) == str(problem)  # noqa: S301 (made here)
 
 
 def float_wav(path: Path, bad: float, subtype: str = "FLOAT", rate: int = 16_000) -> None:

@@ -249,7 +249,7 @@ DAMAGES: Mapping[str, tuple[Callable[[Path, str], None], set[str], str]] = {
     "corpus behind a link": (link_corpus, set(), ""),
     "folders behind links": (link_folders, set(), ""),
     "files behind links": (link_files, set(), ""),
-    "a link to itself": (link_loop, {"ks"}, "loop is not a word|loop is not one of the twelve"),
+    "a link to itself": (link_loop, {"ks"}, "loop is not one of the (folders|twelve)"),
     "a folder named .wav": (folder_like_a_file, set(), ""),
     "a data folder that is not UTF-8": (odd_data_folder, set(NAMES), r"caf\\udce9', which is not UTF-8"),
     "a second copy": (
