@@ -80,7 +80,7 @@ class _Module:
         return True
 
     def is_available(self) -> bool:
-        return True
+        return _working  # else torch's DataParallel in the same process would take it for a GPU
 
     def current_device(self) -> int:
         return 0
@@ -110,6 +110,7 @@ class _Module:
 _setup_privateuseone_for_python_backend(NAME, _Module())
 DEVICE = torch.device(NAME, 0)
 _counts = Counts()
+_working = False
 
 
 class OnDevice(torch.Tensor):
@@ -171,13 +172,13 @@ class _Mode(TorchDispatchMode):
 @contextlib.contextmanager
 def counting() -> Iterator[Counts]:
     """Work with the device, and count from nothing."""
-    global _counts
-    before, _counts = _counts, Counts()
+    global _counts, _working
+    before, _counts, _working = (_counts, _working), Counts(), True
     try:
         with _Mode():
             yield _counts
     finally:
-        _counts = before
+        _counts, _working = before
 
 
 def on_host(tensor: torch.Tensor) -> torch.Tensor:
