@@ -204,7 +204,13 @@ def _layer(packs: Packs, key: str, layer: int) -> torch.Tensor:
     layers, *shape = about["shape"]
     size = (end - begin) // layers
     data = packs.read(key, start + begin + range(layers)[layer] * size, size)
-    return torch.frombuffer(bytearray(data), dtype=getattr(torch, TYPES[about["dtype"]])).view(shape)
+    dtype: torch.dtype = getattr(torch, TYPES[about["dtype"]])
+    # An utterance too short for a frame has none.
+    return (
+        torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
+        if data
+        else torch.empty(shape, dtype=dtype)
+    )
 
 
 def _checksum(item: Item) -> torch.Tensor:

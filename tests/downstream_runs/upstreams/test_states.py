@@ -18,6 +18,7 @@ from downstream_runs.cli import main as cli
 from downstream_runs.core import results
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.engine import RunPlan, components, run, run_dir
+from downstream_runs.features.packs import Packs
 from upstream_arm import published_states
 from upstream_arm.common.errors import UsageError
 from upstream_arm.published_states import STATES, default, in_words, of, remark
@@ -103,10 +104,12 @@ def test_stored_features_give_the_numbers_of_computed_ones(
 
 
 def stored(out: Path) -> Iterator[torch.Tensor]:
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    for path in out.rglob("*.safetensors"):
-        yield load_file(path)["frames"]
+    for index in out.rglob("*.index"):
+        packs = Packs(index.parent)
+        for line in index.read_text().splitlines():
+            yield load(packs.read(line.split()[0]))["frames"]
 
 
 def test_no_choice_finds_what_another_one_left(corpus: Path, tmp_path: Path) -> None:
