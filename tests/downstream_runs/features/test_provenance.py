@@ -211,7 +211,7 @@ def test_features_of_code_that_cannot_be_told_are_not_found_again(
         corpus, tmp_path / "runs", upstream="foreign", features=FeatureOptions(mode, "fp32")
     )
     result = run(plan)
-    assert not list((tmp_path / "runs" / "cache").rglob("*.safetensors"))
+    assert not list((tmp_path / "runs" / "cache").rglob("*.pack"))
     assert "what computes them cannot be told" in capfd.readouterr().err
     assert ("features" in result.config) == (mode == "disk")
     events = [line for line in read(run_dir(plan) / EVENTS) if line["event"] == "features"]
