@@ -23,6 +23,7 @@ from typing import Any
 
 from downstream_runs.bridge import s3prl_folder
 from downstream_runs.bridge.stand_ins import supply_module
+from downstream_runs.corpora.audio import SAMPLE_RATE
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
@@ -30,7 +31,6 @@ Example = tuple[Path, list[int]]
 
 PACKAGE = "s3prl.downstream.ctc.corpus"
 DATA = "s3prl.downstream.ctc.data"
-SAMPLE_RATE = 16_000
 
 
 class _Buckets:

@@ -49,6 +49,9 @@ def _is_one(value: Any) -> bool:
 def _batch(states: Sequence[Tensor], wanted: int) -> Tensor:
     """`[1, frame, feature]` each to `[batch, frame, feature]`, the last frames repeated."""
     total = max(wanted, *(state.shape[1] for state in states))
-    return torch.cat(
-        [torch.cat([one, one[:, -1:].expand(-1, total - one.shape[1], -1)], dim=1) for one in states]
-    )
+    return torch.cat([lengthened(one, total) for one in states])
+
+
+def lengthened(state: Tensor, frames: int) -> Tensor:
+    """`[batch, frame, feature]` with its last frame repeated up to so many."""
+    return torch.cat([state, state[:, -1:].expand(-1, frames - state.shape[1], -1)], dim=1)

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.upstreams.transformers_folder import SAMPLE_RATE, load, told
+from downstream_runs.upstreams.alone import lengthened
+from downstream_runs.upstreams.checked import SAMPLE_RATE, TOLERATED_FRAMES
+from downstream_runs.upstreams.transformers_folder import load, told
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.expert import prepare
 
 BATCHINGS = ("exact", "stock")
-TOLERATED_FRAMES = 5  # s3prl's TOLERABLE_SEQLEN_DIFF
 PROBE_SECONDS = 3
 
 
@@ -112,7 +113,7 @@ class TransformersEncoder(nn.Module):
         total = max(states[0].shape[1] for states in groups)
         order = torch.tensor([place for group in places.values() for place in group], device=wavs[0].device)
         return [
-            torch.cat([_lengthened(state, total) for state in layer])[order.argsort()]
+            torch.cat([lengthened(state, total) for state in layer])[order.argsort()]
             for layer in zip(*groups, strict=True)
         ]
 
@@ -182,12 +183,6 @@ class TransformersEncoder(nn.Module):
             dtype=dtype,
             shortest=self.shortest,
         )
-
-
-def _lengthened(state: Tensor, frames: int) -> Tensor:
-    """The state with its last frame repeated up to `frames`."""
-    last = state[:, -1:].expand(-1, frames - state.shape[1], -1)
-    return torch.cat([state, last], dim=1)
 
 
 def _without_dropped_layers(model: nn.Module) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from downstream_runs.upstreams.tensors import SAMPLE_RATE
 from downstream_runs.upstreams.transformers_families import FAMILIES, Family, convolutions
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.torch_files import read_torch
-
-SAMPLE_RATE = 16_000  # of the tasks' audio
 
 UNUSED = {"masked_spec_embed", "prenet.masked_spec_embed"}
 """Weights that only pretraining uses: checkpoints may lack them, and then they are 0."""
