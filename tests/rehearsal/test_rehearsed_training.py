@@ -19,8 +19,6 @@ from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import components, run, run_dir, train
 from downstream_runs.engine.checkpoints import read_tensors
 
-OURS = ("downstream_runs", "upstream_arm")
-
 OURS = ("downstream_runs/", "upstream_arm/")
 """How lines of ours begin, as the counts name them; s3prl's heads wait and copy more."""
 

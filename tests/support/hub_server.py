@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import loopback
 import pytest
 
 
@@ -71,16 +71,10 @@ class Hub(ThreadingHTTPServer):
         monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(loopback.Answers):
     server: Hub
 
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, with_body: bool) -> None:
+    def answer(self, with_body: bool) -> None:
         asked, path = self.headers.get("Range", ""), urlsplit(self.path).path
         self.server.log.append(f"{self.command} {path} {asked}".strip())
         api = path.startswith("/api/models/")
@@ -128,19 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif with_body:
             self.wfile.write(content[start:])
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def running() -> Iterator[Hub]:
     """The server, until the block ends."""
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with loopback.serving(Hub()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -6,11 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import loopback
 import pytest
 
 from upstream_arm import download
@@ -34,16 +34,10 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback.Answers):
     server: Hub
 
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, with_body: bool) -> None:
+    def answer(self, with_body: bool) -> None:
         asked = self.headers.get("Range", "")
         self.server.log.append(f"{self.command} {self.path} {asked}".strip())
         if self.path == "/away":
@@ -75,20 +69,13 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(CONTENT[start:])
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     server = Hub(("127.0.0.1", 0), Handler)
     server.log, server.cuts = [], 0
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback.serving(server):
+        yield server
 
 
 def fetch(name: str, endpoint: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:

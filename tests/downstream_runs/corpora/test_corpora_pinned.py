@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.server
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import loopback
 import pytest
 
 from downstream_runs.corpora import pinned
@@ -42,15 +42,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.HTTPServer]:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv(pinned.VARIABLE, raising=False)
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.asked, running.body, running.sent = [], CONTENT, None
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join()
+    running = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    running.asked, running.body, running.sent = [], CONTENT, None
+    with loopback.serving(running):
+        yield running
 
 
 def base(server: http.server.HTTPServer) -> str:
