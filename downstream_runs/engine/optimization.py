@@ -39,7 +39,7 @@ class Optimization:
         self.parameters = [parameter for module in modules for parameter in module.parameters()]
         self.optimizer = make_optimizer(modules, config)
         self.scheduler = make_scheduler(self.optimizer, config)
-        self.scaler = torch.amp.GradScaler(enabled=scaled)
+        self.scaler = torch.amp.GradScaler(self.parameters[0].device.type, enabled=scaled)
         self.skipped = self.skipped_in_a_row = 0
         self._clip = config["runner"]["gradient_clipping"]
         self._most = most_in_a_row(config["runner"]["total_steps"])

@@ -24,6 +24,7 @@ from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
 from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm import listings
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.stages import stage
 
@@ -113,10 +114,10 @@ class Trainer:
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
         self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and components.device.type != "cuda":
+        if self._amp is not None and not devices.casts(components.device, self._amp):
             raise UsageError(
-                f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
-                "it out"
+                f"torch computes nothing in {plan.precision} on {components.device}, which this run is on; "
+                "leave --precision out"
             )
         components.train()
         modules = [components.featurizer, components.downstream]
@@ -175,7 +176,7 @@ class Trainer:
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
                 ) from error
         self.optimization.optimizer.zero_grad()
-        torch.cuda.empty_cache()
+        devices.empty_cache(self.components.device)
         self.run.journal.event("out_of_memory", self.step + 1, utterances=names)
         self._deviate("batches that did not fit in memory were computed in two halves")
         middle = len(wavs) // 2

@@ -21,6 +21,7 @@ from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
 from downstream_runs.estimate.clock import Busy, Clock
 from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
+from upstream_arm.common import devices
 
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
@@ -91,7 +92,7 @@ def measure(
             one = _searched(timer, task) if task.train_split is None else _trained(timer, task, recipe, place)
             costs[task.name] = one
     return Measurement(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        device=devices.name(device),
         seconds=time.perf_counter() - began,
         busy=clock.busy(),
         shape=timer.shape,
@@ -117,7 +118,7 @@ class _Upstream:
         samples = int(seconds * SAMPLE_RATE)
         alone = self._rate(1, samples, warm=True)
         size = max(min(batch, int(PASS_SECONDS / (alone * seconds))), 1)
-        return self._rate(size, samples, warm=self.device.type == "cuda")
+        return self._rate(size, samples, warm=self.device.type != "cpu")
 
     def _rate(self, batch: int, samples: int, warm: bool) -> float:
         if (batch, samples) not in self._rates:
@@ -184,7 +185,7 @@ def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
 
     from downstream_runs.protocols import dtw
 
-    shape, device = timer.shape, timer.device
+    shape, device = timer.shape, devices.able(timer.device, devices.FLOAT64)
     seconds = task.corpus.splits["documents"].mean_seconds
     frames = round(seconds * SAMPLE_RATE / shape.rate)
     count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)

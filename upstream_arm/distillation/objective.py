@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstream_arm.common import devices
 from upstream_arm.distillation.data import Batch
 from upstream_arm.distillation.losses import Loss, distillation_loss, self_distillation_loss, star_loss
 from upstream_arm.distillation.settings import Form, Objective, Precision
@@ -120,7 +121,11 @@ class _Distances:
 
     def add(self, states: list[Tensor], targets: list[Tensor], valid: Tensor) -> None:
         self.frames += int(valid.sum())
-        pairs = [(s[valid].double(), t[valid].double()) for s, t in zip(states, targets, strict=True)]
+        place = devices.able(valid.device, devices.FLOAT64)
+        pairs = [
+            (s[valid].to(place, torch.float64), t[valid].to(place, torch.float64))
+            for s, t in zip(states, targets, strict=True)
+        ]
         self.errors += torch.stack([(own - wanted).square().sum() for own, wanted in pairs])
         self.squares += torch.stack([wanted.square().sum() for _, wanted in pairs])
         self.sums += torch.stack([wanted.sum(dim=0) for _, wanted in pairs])

@@ -1,6 +1,6 @@
 """Multiply-accumulates measured on any module, for upstreams that the closed formulas do not describe.
 
-A forward pass of one synthetic waveform of each length, at batch size 1 on the CPU, under torch's own
+A forward pass of one synthetic waveform of each length, at batch size 1, under torch's own
 FlopCounterMode, whose two operations a multiply-accumulate are halved. Fused attention, fused transformer
 layers and fused recurrent layers hide their products from it, so they are switched off while counting.
 """
@@ -99,7 +99,8 @@ def _written_out() -> Iterator[None]:
         with warnings.catch_warnings():
             # oneDNN's switch warns about TF32 on hardware that is not there.
             warnings.simplefilter("ignore", UserWarning)
-            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            backends = torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
+            with backends[0], backends[1], sdpa_kernel(SDPBackend.MATH):
                 yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
