@@ -1,4 +1,8 @@
-"""A long evaluation, kept while it goes on: after a kill it continues with the next batch."""
+"""A long evaluation, kept while it goes on: after a kill it continues with the next batch.
+
+What is kept stays after the evaluation, until the run has a checkpoint or result that has its numbers: at one
+step a task may evaluate two splits, and of several test splits no number is written before the last.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.generators import random_states
-from downstream_runs.core.run_folder import sha256_record
 from downstream_runs.engine.checkpoints import read_tensors, write_tensors
 from upstream_arm.common.errors import RunFailed
 
@@ -22,12 +25,13 @@ EVERY_SECONDS = 60.0
 
 @dataclass
 class PartialEvaluation:
-    """The file of an evaluation that is not over: what s3prl's expert recorded of the batches until now.
+    """The file of an evaluation of `total` batches: what s3prl's expert recorded of those until now.
 
     about: gives all that decides these records; what was kept of another evaluation is not taken.
     """
 
     path: Path
+    total: int
     about: Callable[[], Mapping[str, Any]]
     _kept: float = field(default_factory=time.monotonic)
 
@@ -40,8 +44,9 @@ class PartialEvaluation:
         return 0, defaultdict(list), None
 
     def keep(self, batches: int, records: Mapping[str, Any]) -> None:
-        """Write the records of the first `batches`, if the last time is long enough ago."""
-        if time.monotonic() - self._kept < EVERY_SECONDS:
+        """Write the records of the first `batches` once a minute, and those of all if there is a file."""
+        over = batches == self.total and self.path.exists()
+        if not over and time.monotonic() - self._kept < EVERY_SECONDS:
             return
         self._kept = time.monotonic()
         content = {
@@ -52,11 +57,6 @@ class PartialEvaluation:
         }
         with contextlib.suppress(OSError):  # the evaluation does not depend on it
             write_tensors(self.path, content)
-
-    def remove(self) -> None:
-        """The evaluation is over."""
-        self.path.unlink(missing_ok=True)
-        sha256_record(self.path).unlink(missing_ok=True)
 
 
 def plain(records: Mapping[str, Any]) -> dict[str, Any]:

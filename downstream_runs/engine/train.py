@@ -316,6 +316,7 @@ class Trainer:
         }
         path = checkpoints.save(self.step, state)
         self.run.journal.event("checkpoint", self.step, file=path.name)
+        RunFolder(self.run.folder).forget_evaluations()
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if state["upstream_sha256"] != self.components.upstream_sha256:

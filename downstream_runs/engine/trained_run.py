@@ -132,9 +132,8 @@ class TrainedRun:
         total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
-        partial = PartialEvaluation(
-            self.folder / PARTIAL_EVALUATION, functools.partial(self._about, split, total)
-        )
+        file = self.folder / PARTIAL_EVALUATION.format(split=split)
+        partial = PartialEvaluation(file, total, functools.partial(self._about, split, total))
         done, records, states = partial.read()
         if states is not None:
             order = replace(order, skip=done, after=states)
@@ -151,9 +150,7 @@ class TrainedRun:
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
                 partial.keep(number + 1, records)
-            scalars = components.log_records(split, records, step, list(range(total)), total)
-        partial.remove()
-        return scalars
+            return components.log_records(split, records, step, list(range(total)), total)
 
     def _about(self, split: str, batches: int) -> dict[str, Any]:
         """All that decides what s3prl's expert records of a split, besides the run's plan."""

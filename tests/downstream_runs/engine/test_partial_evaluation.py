@@ -17,7 +17,12 @@ from downstream_runs.engine import partial_evaluation, run, run_dir
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.partial_evaluation import PartialEvaluation
 
-RUNNER = {"total_steps": 2, "eval_step": 2, "save_step": 2, "log_step": 1, "gradient_accumulate_steps": 1}
+FILES = PARTIAL_EVALUATION.format(split="*") + "*"
+SPLITS = ("dev-clean", "test-clean")
+RUNNER: dict[str, Any] = {
+    **{"total_steps": 2, "eval_step": 2, "save_step": 2, "log_step": 1, "gradient_accumulate_steps": 1},
+    "eval_dataloaders": list(SPLITS),
+}
 
 
 class Killed(BaseException):
@@ -30,7 +35,7 @@ def test_an_evaluation_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
     plans = [noise.tiny_plan(corpus, tmp_path / n, upstream="toy", runner=RUNNER) for n in ("calm", "killed")]
     calm, killed = map(run_dir, plans)
     run(plans[0])
-    assert not (calm / PARTIAL_EVALUATION).exists()
+    assert not list(calm.glob(FILES))
 
     monkeypatch.setattr(partial_evaluation, "EVERY_SECONDS", 0.0)
     evaluated: list[int] = []
@@ -39,26 +44,27 @@ def test_an_evaluation_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
     def features(self: Components, wavs: list[Any]) -> Any:
         if not self.downstream.training:
             evaluated.append(len(wavs))
-            if len(evaluated) in (3, 7):  # the last utterances of dev and of test
+            if len(evaluated) in (3, 7, 11):  # the last utterances of both splits, and of the test
                 raise Killed
         return real(self, wavs)
 
     monkeypatch.setattr(Components, "features", features)
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(Killed):
             run(plans[1])
-        assert (killed / PARTIAL_EVALUATION).exists()
+        assert list(killed.glob(FILES))
     result = run(plans[1])
-    # Dev and test of three utterances each, of which only the last was evaluated again.
-    assert sum(evaluated) == 8
+    # Three evaluations of three utterances, of which each last one was evaluated again.
+    assert sum(evaluated) == 12
     assert result.metrics == run(plans[0]).metrics
     for name in ("metrics.jsonl", "items.csv", "dev-clean-best.ckpt"):
         assert (killed / name).read_bytes() == (calm / name).read_bytes(), name
-    assert not list(killed.glob(f"{PARTIAL_EVALUATION}*"))
+    assert not list(killed.glob(FILES))
     events = [json.loads(line) for line in (killed / "events.jsonl").read_text().splitlines()]
     resumed = [line for line in events if line["event"] == "evaluation_resumed"]
     assert [(line["split"], line["batches"], line["of"]) for line in resumed] == [
-        ("dev-clean", 2, 3),
+        ("dev-clean", 3, 3),
+        ("test-clean", 2, 3),
         ("test-clean", 2, 3),
     ]
 
@@ -66,7 +72,9 @@ def test_an_evaluation_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
 def test_what_cannot_be_used_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partial_evaluation, "EVERY_SECONDS", 0.0)
     path = tmp_path / "partial.pt"
-    dev, test = (PartialEvaluation(path, lambda split=split: {"split": split}) for split in ("dev", "test"))
+    dev, test = (
+        PartialEvaluation(path, 9, lambda split=split: {"split": split}) for split in ("dev", "test")
+    )
     embedding = torch.arange(3.0)
     dev.keep(4, {"acc": [np.float32(0.1), torch.tensor(0.5)], "id1": embedding, "said": [("a", "b")]})
     done, kept, states = dev.read()
@@ -76,6 +84,5 @@ def test_what_cannot_be_used_is_not_taken(tmp_path: Path, monkeypatch: pytest.Mo
     assert test.read() == nothing
     path.write_bytes(path.read_bytes()[:-1])
     assert dev.read() == nothing
-    dev.remove()
+    path.unlink()
     assert dev.read() == nothing
-    assert list(tmp_path.iterdir()) == []
