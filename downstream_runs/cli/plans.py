@@ -49,8 +49,9 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
             rates = _rates(tasks.get(name), options, notes)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
+                given["overrides"] = _overrides(name, options, notes)
                 if len(rates) == 1:
-                    given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
+                    given["overrides"] += [f"{RATE}={rates[0]!r}"]
                 plan = _plan(argparse.Namespace(**given), notes)
                 rows.append(Row(plan, rates if len(rates) > 1 else ()))
     for note in dict.fromkeys([*notes, *(departure for row in rows for departure in _departures(row))]):
@@ -90,7 +91,7 @@ def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
     task = tasks.get(options.task)
     out = data_root.out_folder(options.out)
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
-    task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
+    task, recipe = recipes.chosen(task, _recipe(options))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     notes += [upstream.note] if upstream.note else []
     plan = RunPlan(
@@ -199,12 +200,43 @@ def _data(task: TaskSpec, option: Path | None) -> Path:
     return root.path
 
 
+def _recipe(options: argparse.Namespace) -> str:
+    return options.recipe or ("demo" if options.demo else "superb")
+
+
+def _overrides(name: str, options: argparse.Namespace, notes: list[str]) -> list[str]:
+    """The texts of -o that are of this task: not those of a block that only others of the command have."""
+    blocks = {other: _blocks(other, _recipe(options)) for other in task_names(options.task)}
+    others = set().union(*blocks.values()) - blocks[name]
+    untouched = {text: block for text in options.overrides if (block := _block(text)) in others}
+    if untouched:
+        lacking = " or ".join(dict.fromkeys(untouched.values()))
+        notes.append(f"{name}'s recipe has no block {lacking}: it is run without -o {' -o '.join(untouched)}")
+    return [text for text in options.overrides if text not in untouched]
+
+
+def _block(text: str) -> str:
+    """The block of a text KEY=VALUE; a key without dots may be one itself."""
+    key = text.partition("=")[0].strip()
+    return key.rpartition(".")[0] or key
+
+
+def _blocks(name: str, recipe: str) -> set[str]:
+    """The blocks of settings that a task's recipe has, or may be given; each with those around it."""
+    from downstream_runs import recipes, tasks
+    from downstream_runs.core.settings import OPEN_BLOCKS, leaves
+
+    parts = [key.split(".")[:-1] for key, _ in leaves(recipes.chosen(tasks.get(name), recipe)[1].config)]
+    found = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+    return found.union(OPEN_BLOCKS) if "optimizer" in found else found
+
+
 def _rates(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> tuple[float, ...]:
     """The learning rates that --lr gives a task; empty for the recipe's own."""
     if options.lr is None:
         return ()
     if task.train_split is None:
-        if options.task.strip().lower() != ALL:
+        if len(task_names(options.task)) == 1:
             raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
         notes.append(f"{task.name} trains nothing: --lr does not touch it")
         return ()

@@ -22,6 +22,7 @@ from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
 from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.optimization import Optimization
+from downstream_runs.engine.partial_evaluation import plain
 from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm import listings
 from upstream_arm.common import devices
@@ -307,11 +308,7 @@ class Trainer:
             "backwards": self.backwards,
             "trained": self.components.trained_state(),
             **self.optimization.state(),
-            # In types that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers.
-            "records": {
-                key: [item.item() if hasattr(item, "item") else item for item in items]
-                for key, items in self.records.items()
-            },
+            "records": plain(self.records),
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
@@ -320,6 +317,7 @@ class Trainer:
         }
         path = checkpoints.save(self.step, state)
         self.run.journal.event("checkpoint", self.step, file=path.name)
+        RunFolder(self.run.folder).forget_evaluations()
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if state["upstream_sha256"] != self.components.upstream_sha256:
