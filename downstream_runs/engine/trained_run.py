@@ -141,6 +141,7 @@ class TrainedRun:
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
+                watch.finish()
             return components.log_records(split, records, step, list(range(number + 1)), total)
 
     def _check(self, evaluation: Evaluation) -> None:
