@@ -149,6 +149,7 @@ class TrainedRun:
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
+                watch.finish()
                 partial.keep(number + 1, records)
             return components.log_records(split, records, step, list(range(total)), total)
 
