@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import re
@@ -22,7 +21,7 @@ from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common import devices
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import read_json, sha256_file
+from upstream_arm.common.files import file_identity, read_json
 from upstream_arm.common.words import shown
 from upstream_arm.published_states import STATES
 
@@ -273,20 +272,6 @@ def _part(partial: object) -> str:
     if not isinstance(partial, dict) or not partial:
         return "the whole corpus"
     return f"a {shortfall(partial)}"
-
-
-def file_identity(name: str | None) -> str | None:
-    """A file's SHA-256, a URL itself, None for no file."""
-    if name is None or "://" in name:
-        return name
-    path = Path(name)
-    return _sha256_of(path, path.stat().st_mtime_ns, path.stat().st_size)
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256_of(path: Path, changed: int, size: int) -> str:
-    """A plan's directory is asked for often, and checkpoints are large."""
-    return sha256_file(path)
 
 
 def _hash_json(content: Any) -> str:
