@@ -24,7 +24,13 @@ PROGRAMS = {
     "python -m reports": reports_main.main,
     "python -m upstream_arm": upstream_cli.main,
 }
-OTHERS = ("pip install", "source .superb-env", "git clone", "s3prl run_downstream.py -m train -u arm_hubert")
+OTHERS = (
+    "pip install",
+    "source .superb-env",
+    "git clone",
+    "head ",
+    "s3prl run_downstream.py -m train -u arm_hubert",
+)
 """Commands that are not looked at closer."""
 
 README_WORDS = 900
@@ -81,7 +87,7 @@ def test_a_command_is_taken(page: str, line: str) -> None:
     with pytest.raises(Parsed) as parsed:
         PROGRAMS[program](arguments)
     asked = getattr(parsed.value.args[0], "task", None)
-    if isinstance(asked, str) and asked != "all":
+    if isinstance(asked, str) and asked != "all" and not getattr(parsed.value.args[0], "table", None):
         assert set(asked.split(",")) <= set(tasks.names())
 
 

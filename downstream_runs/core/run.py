@@ -150,7 +150,7 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     pinned = {} if plan.source is None else {"revision": plan.revision}
-    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan)}
+    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan), **plan.task.pinned}
     digest = _hash_json({"config": config_hash(plan, config), **parts})
     upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
@@ -211,6 +211,7 @@ def identity(
         "precision": plan.precision,
         "features": _stored(plan.features),
         **taken_of(plan),
+        **plan.task.pinned,
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
         **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
     }
