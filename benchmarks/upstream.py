@@ -1,8 +1,9 @@
 """The student's leaner path against its explicit one and against HuBERT BASE, side by side.
 
 All models of a row share one process and take turns run by run, so that a machine whose speed drifts
-slows all of them; with one thread on a CPU it is the process's own seconds that count. Both paths have the same random weights; HuBERT BASE is transformers' architecture
-with random weights: what is measured is the cost of the architecture, no checkpoint is involved.
+slows all of them; with one thread on a CPU it is the process's own seconds that count. Both paths have the
+same random weights; HuBERT BASE is transformers' architecture with random weights: what is measured is the
+cost of the architecture, no checkpoint is involved.
 
     python benchmarks/upstream.py                     # the whole table
     python benchmarks/upstream.py --seconds 10 --batch 8 --threads 1
