@@ -100,10 +100,14 @@ def _notes(rows: Sequence[Prediction], measured: Measurement, precision: str) ->
             "and encoded each time, here all of them; shorter ones are stored, hence the range"
         )
     yield (
-        f"estimate from {measured.seconds:.0f} s of measurement on {measured.device}, {measured.threads} "
-        "threads: random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing "
-        "was written"
+        f"estimate from {measured.seconds:.0f} s of measurement on {measured.device}, "
+        f"{measured.busy.threads} threads: random features, demo labels, corpus sizes from the corpora's "
+        "papers; not a run, nothing was written"
     )
+    yield f"the machine during it: {measured.busy.words()}"
+    doubt = measured.busy.doubt()
+    if doubt is not None:
+        yield f"DOUBTFUL: {doubt}; measure again when the machine has nothing else to do"
 
 
 def _gigabytes(size: tuple[float, float]) -> str:

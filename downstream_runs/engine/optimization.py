@@ -50,7 +50,7 @@ class Optimization:
         fused = self.optimizer.defaults.get("fused") and type(self.optimizer).__name__ in SKIPPING
         self._skips = fused and device_type(modules) != "cpu"
         self.scheduler = make_scheduler(self.optimizer, config)
-        self.scaler = torch.amp.GradScaler(enabled=scaled)
+        self.scaler = torch.amp.GradScaler(self.parameters[0].device.type, enabled=scaled)
         self.skipped = self.skipped_in_a_row = 0
         self._clip = config["runner"]["gradient_clipping"]
         self._most = most_in_a_row(config["runner"]["total_steps"])

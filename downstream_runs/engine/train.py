@@ -24,8 +24,10 @@ from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.late import LateNumbers
 from downstream_runs.engine.optimization import Optimization
+from downstream_runs.engine.partial_evaluation import plain
 from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm import listings
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.stages import stage
 
@@ -120,10 +122,10 @@ class Trainer:
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
         self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and components.device.type != "cuda":
+        if self._amp is not None and not devices.casts(components.device, self._amp):
             raise UsageError(
-                f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
-                "it out"
+                f"torch computes nothing in {plan.precision} on {components.device}, which this run is on; "
+                "leave --precision out"
             )
         components.train()
         modules = [components.featurizer, components.downstream]
@@ -183,7 +185,7 @@ class Trainer:
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
                 ) from error
         self.optimization.optimizer.zero_grad()
-        torch.cuda.empty_cache()
+        devices.empty_cache(self.components.device)
         self.run.journal.event("out_of_memory", self.step + 1, utterances=names)
         self._deviate("batches that did not fit in memory were computed in two halves")
         middle = len(wavs) // 2
@@ -328,11 +330,7 @@ class Trainer:
             "backwards": self.backwards,
             "trained": self.components.trained_state(),
             **self.optimization.state(),
-            # In types that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers.
-            "records": {
-                key: [item.item() if hasattr(item, "item") else item for item in items]
-                for key, items in self.records.items()
-            },
+            "records": plain(self.records),
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
@@ -341,6 +339,7 @@ class Trainer:
         }
         path = checkpoints.save(self.step, state)
         self.run.journal.event("checkpoint", self.step, file=path.name)
+        RunFolder(self.run.folder).forget_evaluations()
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if state["upstream_sha256"] != self.components.upstream_sha256:

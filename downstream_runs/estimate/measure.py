@@ -7,6 +7,7 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ import torch
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
+from downstream_runs.estimate.clock import Busy, Clock
 from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
-from downstream_runs.upstreams.efficiency import timed
+from upstream_arm.common import devices
 
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
@@ -64,8 +66,8 @@ class Measurement:
     """
 
     device: str
-    threads: int
     seconds: float
+    busy: Busy
     shape: Shape
     loading: float
     costs: dict[str, Cost]
@@ -81,7 +83,8 @@ def measure(
 ) -> Measurement:
     """Measure what the tasks need. place: a folder for demo corpora. bar: of progress, tqdm's arguments."""
     began = time.perf_counter()
-    timer = _Upstream(upstream.eval(), device)
+    clock = Clock(device)
+    timer = _Upstream(upstream.eval(), clock)
     costs = {}
     with bar(list(tasks), desc="measure", unit="task") as shown:
         for task in shown:
@@ -89,11 +92,11 @@ def measure(
             one = _searched(timer, task) if task.train_split is None else _trained(timer, task, recipe, place)
             costs[task.name] = one
     return Measurement(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        threads=torch.get_num_threads(),
+        device=devices.name(device),
         seconds=time.perf_counter() - began,
+        busy=clock.busy(),
         shape=timer.shape,
-        loading=_loading(timer.shape, device),
+        loading=_loading(timer.shape, clock),
         costs=costs,
     )
 
@@ -101,11 +104,11 @@ def measure(
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
-    def __init__(self, upstream: CheckedUpstream, device: torch.device) -> None:
-        self.upstream, self.device = upstream, device
+    def __init__(self, upstream: CheckedUpstream, clock: Clock) -> None:
+        self.upstream, self.clock, self.device = upstream, clock, clock.device
         self._rates: dict[tuple[int, int], float] = {}
         with torch.no_grad():
-            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
+            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=self.device) * 0.1])
         given: Any = getattr(upstream, "get_downsample_rates", None)
         rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
         self.shape = Shape(len(layers), layers[0].shape[-1], rate)
@@ -115,13 +118,13 @@ class _Upstream:
         samples = int(seconds * SAMPLE_RATE)
         alone = self._rate(1, samples, warm=True)
         size = max(min(batch, int(PASS_SECONDS / (alone * seconds))), 1)
-        return self._rate(size, samples, warm=self.device.type == "cuda")
+        return self._rate(size, samples, warm=self.device.type != "cpu")
 
     def _rate(self, batch: int, samples: int, warm: bool) -> float:
         if (batch, samples) not in self._rates:
             if warm:
                 self._pass(batch, samples)
-            seconds = timed(lambda: self._pass(batch, samples), self.device)
+            seconds = self.clock.seconds(lambda: self._pass(batch, samples))
             self._rates[batch, samples] = seconds / (batch * samples / SAMPLE_RATE)
         return self._rates[batch, samples]
 
@@ -141,18 +144,21 @@ def _trained(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost
     stretch = 1.0 if task.frame_labels else seconds / here
     frames = [len(wav) / timer.shape.rate * stretch for wav in wavs]
     fraction = 0.1 if stretch != 1.0 else 1.0
-    first = _step(head, timer.shape, frames, fraction, others)
+    timed_step = functools.partial(_step, timer.clock, head, timer.shape, others)
+    first = timed_step(frames, fraction)
     whole = max(min(STEP_SECONDS * fraction / first, 1.0), fraction)
-    step = _step(head, timer.shape, frames, whole, others) / whole
+    step = timed_step(frames, whole) / whole
     return Cost(
         trained=timer.rate(batch, seconds),
         alone=timer.rate(1, seconds),
         step=step * seconds / (here * stretch) * batch / len(wavs),
-        pooled=_step(head, timer.shape, [1.0] * len(wavs), 1.0, others) if task.pooled else None,
+        pooled=timed_step([1.0] * len(wavs), 1.0) if task.pooled else None,
     )
 
 
-def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, others: list[Any]) -> float:
+def _step(
+    clock: Clock, head: heads.Head, shape: Shape, others: list[Any], frames: list[float], fraction: float
+) -> float:
     """Seconds of an optimizer step on utterances of `fraction` of so many frames."""
     device = head.parts.device
     lengths = [max(round(count * fraction), FEWEST_FRAMES if max(frames) > 1 else 1) for count in frames]
@@ -163,15 +169,15 @@ def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, 
         hidden = {head.parts.featurizer.feature_selection: [state] * shape.layers}
         head.backward(head.parts.featurizer(paired, hidden), others)
 
-    return head.accumulate * timed(backward, device) + timed(head.update, device)
+    return head.accumulate * clock.seconds(backward) + clock.seconds(head.update)
 
 
-def _loading(shape: Shape, device: torch.device) -> float:
+def _loading(shape: Shape, clock: Clock) -> float:
     """Seconds to bring a second of fp16 frames to fp32 on the device; the disk itself is not measured."""
     frames = 10 * SAMPLE_RATE // shape.rate
     item = torch.randn(shape.layers, frames, shape.features).half()
-    timed(lambda: item.to(device).float(), device)
-    return timed(lambda: item.to(device).float().clone(), device) / 10
+    clock.seconds(lambda: item.to(clock.device).float())
+    return clock.seconds(lambda: item.to(clock.device).float().clone()) / 10
 
 
 def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
@@ -179,7 +185,7 @@ def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
 
     from downstream_runs.protocols import dtw
 
-    shape, device = timer.shape, timer.device
+    shape, device = timer.shape, devices.able(timer.device, devices.FLOAT64)
     seconds = task.corpus.splits["documents"].mean_seconds
     frames = round(seconds * SAMPLE_RATE / shape.rate)
     count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
@@ -203,6 +209,6 @@ def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
     return Cost(
         trained=rate,
         alone=rate,
-        stock_pair=timed(stock, device) / (PAIRS * pair),
-        our_pair=timed(ours, device) / (QUERIES * count * pair),
+        stock_pair=timer.clock.seconds(stock) / (PAIRS * pair),
+        our_pair=timer.clock.seconds(ours) / (QUERIES * count * pair),
     )
