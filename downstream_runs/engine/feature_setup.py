@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+from typing import Any
 
 from downstream_runs.core import records
 from downstream_runs.core.feature_options import DTYPES
@@ -54,7 +55,19 @@ def set_up(run: TrainedRun) -> None:
     _tell_of(run, extractor)
     components.extractor = extractor
     weighting.take_over(components.featurizer)
+    if components.pooled:
+        _pool_no_more(components.downstream)
     run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
+
+
+def _pool_no_more(downstream: Any) -> None:
+    """Have s3prl's head take the one frame that a mean is as it is: the mean over it is the same."""
+    import torch
+    from s3prl.downstream.model import MeanPooling
+
+    pooling = getattr(downstream.model, "pooling", None)
+    if isinstance(pooling, MeanPooling):
+        pooling.forward = lambda frames, lengths: (frames.squeeze(1), torch.ones(len(frames)).long())
 
 
 def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
