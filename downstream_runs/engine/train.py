@@ -16,7 +16,7 @@ import torch
 
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
-from downstream_runs.engine import batches, finite
+from downstream_runs.engine import batches, features_first, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
 from downstream_runs.engine.components import make_specaug
@@ -49,6 +49,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     trainer = Trainer(run, context)
     with stage(f"loading the {trainer.split} set", run.terminal):
         resumed = trainer.begin(state)
+    features_first.store(run, trainer.cast, context.leader, trained=trainer.step == trainer.total)
     listings.forget()  # all that trains has its files
     runner, total = run.config["runner"], trainer.total
     with run.bar(None, desc="train", total=total) as progress:
@@ -112,8 +113,8 @@ class Trainer:
         self.best: dict[str, Any] | None = None
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
-        self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and components.device.type != "cuda":
+        self.cast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
+        if self.cast is not None and components.device.type != "cuda":
             raise UsageError(
                 f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
                 "it out"
@@ -194,7 +195,7 @@ class Trainer:
         """Add `share` of the batch's gradient; returns that share of its loss."""
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
-        with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
+        with torch.autocast(self.components.device.type, dtype=self.cast, enabled=self.cast is not None):
             features = self.wrapped.features(wavs)
             good = finite.all_finite(features)
             if self.specaug is not None:
