@@ -108,6 +108,10 @@ class Student(nn.Module):
             features = [[repeat_last(output, kept) for output in outputs] for outputs in features]
         return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
+    def count_frames(self, samples: int) -> int:
+        """The frames of an utterance of so many samples, whatever its batch."""
+        return frames(samples, self.config.conv_layers)
+
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
         """The layers of a path, each through its block's projection."""
         if self.config.projection_dim is None:
