@@ -90,10 +90,10 @@ def test_verify_needs_no_table_and_repeat_gives_the_same(
     try:
         assert main(["verify", str(folder)]) == 0
         assert "acc of test is" in capsys.readouterr().out
-        words = ["repeat", str(folder), "--out", str(tmp_path / "again")]
-        assert main(words) == 2
+        assert main(["repeat", str(folder), "--out", str(tmp_path / "failed")]) == 2
         assert "tones.csv cannot be read" in capsys.readouterr().err
-        assert main([*words, "--data", str(moved)]) == 0
+        words = ["--out", str(tmp_path / "again"), "--data", str(moved)]
+        assert main(["repeat", str(folder), *words]) == 0
         assert "the same result" in capsys.readouterr().out
     finally:
         moved.rename(table)
@@ -117,19 +117,30 @@ def test_status_and_list(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert re.search(r"tones +small-\w+ +done", capsys.readouterr().out)
 
 
-def test_folds_and_jobs_and_rates(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def folds(place: Path, name: str) -> Path:
     rows = [
         {"path": row["path"], "label": row["label"], "speaker": row["speaker"], "fold": fold}
         for row, fold in ((row, "b" if row["split"] == "test" else "a") for row in own_corpus.rows())
     ]
-    own_corpus.write(place / "folds.csv", rows)
-    assert run(place, "folds.csv", "--jobs", "2", "--lr", "1e-3,1e-2") == 0
+    return own_corpus.write(place / name, rows)
+
+
+def test_folds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folds(place, "folds.csv")
+    assert run(place, "folds.csv") == 0
     found = result(place, "folds")
     (headline,) = [metric for metric in found.metrics if metric.role == "headline"]
     assert headline.split == "test of fold1, fold2" and not headline.official
     assert found.config["own_task"]["folds"] == ["fold1", "fold2"] and "own-corpus" in found.labels
     assert main(["verify", str(folders(place, "folds")[0])]) == 0
     assert "mean of 2 folds" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_several_at_a_time_and_learning_rates(place: Path) -> None:
+    folds(place, "rates.csv")
+    assert run(place, "rates.csv", "--jobs", "2", "--lr", "1e-3,1e-2") == 0
+    assert any("the learning rate" in sentence for sentence in result(place, "rates").deviations)
 
 
 @pytest.mark.parametrize(
