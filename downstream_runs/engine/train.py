@@ -38,12 +38,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
     Diverged or UsageError.
     """
-
-    def damaged(message: str) -> None:
-        print(message, file=run.terminal)
-        run.journal.event("damaged_checkpoint", 0, message=message)
-
-    checkpoints = Checkpoints(RunFolder(run.folder), damaged)
+    checkpoints = Checkpoints(RunFolder(run.folder), functools.partial(_note_damage, run))
     # The state to go on from, with checkpoints and journals cut back to it.
     state: Mapping[str, Any] | None = context.broadcast(checkpoints.latest())
     step = 0 if state is None else state["step"]
@@ -88,6 +83,11 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
             resumed = None
     run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped
     run.deviations += trainer.deviations
+
+
+def _note_damage(run: TrainedRun, message: str) -> None:
+    print(message, file=run.terminal)
+    run.journal.event("damaged_checkpoint", 0, message=message)
 
 
 def note_session(run: TrainedRun, step: int, again: bool) -> None:
