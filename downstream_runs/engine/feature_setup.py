@@ -60,10 +60,22 @@ def set_up(run: TrainedRun) -> None:
     _tell_of(run, extractor)
     components.extractor = extractor
     weighting.take_over(components.featurizer)
+    if components.pooled:
+        _pool_no_more(components.downstream)
     said: dict[str, Any] = {"kind": stored.kind, "precision": stored.precision}
     if together:
         said["encoded_together_within"] = TOLERANCE
     run.config = {**run.config, "features": said}
+
+
+def _pool_no_more(downstream: Any) -> None:
+    """Have s3prl's head take the one frame that a mean is as it is: the mean over it is the same."""
+    import torch
+    from s3prl.downstream.model import MeanPooling
+
+    pooling = getattr(downstream.model, "pooling", None)
+    if isinstance(pooling, MeanPooling):
+        pooling.forward = lambda frames, lengths: (frames.squeeze(1), torch.ones(len(frames)).long())
 
 
 def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
