@@ -17,6 +17,8 @@ from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import features_first, run, run_dir
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.claims import Claims
+from downstream_runs.features.items import ItemReader
+from upstream_arm.common.errors import RunFailed
 
 UTTERANCES = 16
 
@@ -93,6 +95,17 @@ def test_what_another_run_is_at_is_left_to_it_and_seen_to_at_the_end(
     again = plan(corpus, tmp_path, seed=2)
     run(again)
     assert account(again) == (0, 0), "shared by the runs of a command"
+
+
+def test_what_cannot_be_read_ends_the_run_with_a_sentence(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(reader: ItemReader, index: Any) -> Any:
+        raise RuntimeError(f"item {index} is torn")
+
+    monkeypatch.setattr(ItemReader, "_read", torn)
+    with pytest.raises(RunFailed, match="a batch of split train could not be read .* item 0 is torn"):
+        run(plan(corpus, tmp_path))
 
 
 def test_a_split_that_is_not_met_as_a_whole_is_left_to_the_steps(
