@@ -60,7 +60,9 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
-        tables.append(compare.tests_table([systems]))
+        first, *others = systems
+        tests = [(other, compare.tested(first, other)) for other in others]
+        tables.append(compare.tests_table([(first, tests)]))
     print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])
 
@@ -84,8 +86,14 @@ def _table(options: argparse.Namespace) -> int:
         if remark:
             print(remark, file=sys.stderr)
     else:
-        table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
-        print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
+        theirs = () if options.task or options.all_tasks else collection.own
+        if ours or not theirs:
+            table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
+            print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
+        if theirs:
+            from reports.tables import own
+
+            print(render.to_markdown(own.table(theirs)), end="")
     return _told(collection.notes, collection.problems)
 
 

@@ -108,6 +108,10 @@ class Student(nn.Module):
             features = [[repeat_last(output, kept) for output in outputs] for outputs in features]
         return StudentOutput(features[0], counts, features[1] if shallowest else None)
 
+    def count_frames(self, samples: int) -> int:
+        """The frames of an utterance of so many samples, whatever its batch."""
+        return frames(samples, self.config.conv_layers)
+
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
         """The layers of a path, each through its block's projection."""
         if self.config.projection_dim is None:
@@ -169,6 +173,11 @@ def repeated_last(counts: Tensor, total: int) -> Tensor:
 def repeat_last(x: Tensor, kept: Tensor) -> Tensor:
     """[batch, frame, feature] with the frames after each row's own repeating its last, as `repeated_last`."""
     return x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
+
+
+def lengthened(state: Tensor, frames: int) -> Tensor:
+    """`[batch, frame, feature]` with its last frame repeated up to so many."""
+    return torch.cat([state, state[:, -1:].expand(-1, frames - state.shape[1], -1)], dim=1)
 
 
 def check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:

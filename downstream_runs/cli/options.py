@@ -84,11 +84,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
+    _add_own(parser)
     add(
         "--recipe",
         metavar="NAME",
-        help="superb (the default), paper, demo (the default of --demo), sample, or a FILE.yaml of your own, "
-        "which `recipe` prints a beginning of",
+        help="superb (the default), paper, demo (the default of --demo), sample, small (of a --table), or a "
+        "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
@@ -110,6 +111,32 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    """A task on a corpus of one's own."""
+    add = parser.add_argument_group("a corpus of your own, see docs/own-task.md").add_argument
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="CSV or TSV with a row an utterance, for TASK classification: columns path (from the table's "
+        "folder), label, split (train, dev, test) or fold, and speaker where known",
+    )
+    add("--task-name", default="", metavar="NAME", help="of the table's task (default: the file's name)")
+    add(
+        "--split-by",
+        default="",
+        metavar="COLUMN",
+        help="divide the table here: rows with one value of this column, such as speaker, stay together",
+    )
+    add(
+        "--split-seed",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
 
 

@@ -67,7 +67,7 @@ class Components:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
-        placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
+        placed = _placed(wavs, self.device)
         with torch.no_grad():
             hidden = self.upstream(placed)
         found: list[torch.Tensor] = self.featurizer(placed, hidden)
@@ -132,6 +132,14 @@ class Components:
         """Put back what `trained_state` gave."""
         self.featurizer.load_state_dict(state["Featurizer"])
         self.downstream.load_state_dict(state["Downstream"])
+
+
+def _placed(wavs: list[Any], device: torch.device) -> list[torch.Tensor]:
+    """Waveforms `[sample]` on the device, all in one copy."""
+    tensors: list[torch.Tensor] = [torch.FloatTensor(wav) for wav in wavs]
+    if device.type == "cpu":
+        return tensors
+    return list(to_device(torch.cat(tensors), device).split([len(one) for one in tensors]))
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:

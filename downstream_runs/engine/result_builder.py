@@ -13,7 +13,7 @@ from typing import Any
 
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.core.results import Corpus, Metric, Result
+from downstream_runs.core.results import OWN_CORPUS, OWN_TASK, Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
@@ -34,7 +34,8 @@ def run_labels(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
 ) -> tuple[str, ...]:
     """Everything that keeps the numbers from being compared with published ones, each once."""
-    labels = [*data.labels, *official.labels(plan.task, config)]
+    labels = [*data.labels, *([] if plan.task.own is None else [OWN_CORPUS])]
+    labels += official.labels(plan.task, config)
     labels += plan.task.recipes[plan.recipe].labels
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
@@ -97,7 +98,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
     names = [*artefacts, *training, *run.artefacts]
     metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
-    if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
+    if {official.OTHER_DATA, OWN_CORPUS} & set(run.labels):  # official is what is on the task's own data
         metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
     versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
     packages = {name: version for name, version in versions.items() if version is not None}
@@ -108,7 +109,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         deviations=_deviations(run),
         metrics=metrics,
         command=plan.command or tuple(sys.argv),
-        config=run.config,
+        config=recorded(plan, run.config),
         seed=plan.seed,
         steps=run.steps,
         packages=packages,
@@ -125,6 +126,11 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         artefacts={name: sha256_file(run.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def recorded(plan: RunPlan, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as a result has it: with what defines a task of one's own."""
+    return {**config, **({} if plan.task.own is None else {OWN_TASK: dict(plan.task.own)})}
 
 
 def _upstream(run: TrainedRun) -> dict[str, Any]:
@@ -177,6 +183,8 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
 def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
     """The corpus, which for a made one is not the real one whose layout it has."""
     name = plan.task.corpus.name
+    if plan.task.own is not None:
+        return name
     if data.partial:
         return f"part of {name}"
     made = " and ".join(data.labels)

@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--teacher",
         required=True,
-        help="folder or Hugging Face name of a HuBERT, wav2vec 2.0 or WavLM; s3prl:UPSTREAM (no masking); "
-        "random:hubert, random:wav2vec2 or random:wavlm",
+        help="folder or Hugging Face name (hf:ORG/NAME) of a HuBERT, WavLM, Whisper or another speech "
+        "encoder of transformers; s3prl:UPSTREAM; random:hubert, random:wav2vec2 or random:wavlm",
     )
     add("--data", required=True, metavar="DIR", help="LibriSpeech, or a folder of flac or wav files")
     add("--preset", metavar="NAME", help="the student: armhubert, armhubert_s, maskhubert, table2_..., tiny")
@@ -124,7 +124,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         preset=chosen.name if options.preset else Path(options.model_config).stem,
         student=_student(options, load_yaml(options.model_config) if options.model_config else chosen.config),
-        teacher=options.teacher,
+        teacher=_pinned(options.teacher),
         data=options.data,
         train=HOURS[chosen.hours] if options.train is None else options.train,
         dev=options.dev,
@@ -184,6 +184,16 @@ def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfi
     if options.objective == "star":
         changes["projection_dim"] = None
     return config.replace(**changes)
+
+
+def _pinned(teacher: str) -> str:
+    """The teacher with the commit that its branch is now, so that a run goes on with the same one."""
+    if not teacher.startswith("hf:"):
+        return teacher
+    from upstream_arm.encoders import hub
+
+    repository, revision = hub.parse(teacher)
+    return hub.text(repository, hub.resolve(repository, revision))
 
 
 def _splits(text: str) -> tuple[str, ...]:

@@ -227,12 +227,13 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.preset} has no projections to the teacher's width, which the objective "
             f"{settings.objective} compares; give --objective star, or another student"
         )
-    ours = receptive_field(settings.student.conv_layers)
-    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else ours
-    if theirs != ours:
+    first, step = receptive_field(settings.student.conv_layers)
+    # Of a module behind s3prl's interface the step alone is known.
+    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else (first, teacher.step)
+    if theirs != (first, step):
         raise UpstreamError(
-            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {ours}, expected "
-            "them equal; give another teacher"
+            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {(first, step)}, "
+            "expected them equal; give another teacher"
         )
 
 

@@ -138,6 +138,8 @@ def _of_peer(name: str, preset: PeerPreset) -> Profile:
 
 def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
     """The student that an upstream of ours reads from a file."""
+    from torch import nn
+
     from upstream_arm import hub
 
     if len(names) != 1 or names[0] not in hub.__all__:
@@ -145,12 +147,14 @@ def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
             f"--ckpt is for one upstream that reads a file, but {' '.join(names) or 'none'} was given; "
             "give one such as armhubert_local or dphubert_local"
         )
-    expert = getattr(hub, names[0])(ckpt=ckpt, model_config=config)
-    return _of_student(names[0], expert.student.to("meta"))
+    student = getattr(hub, names[0])(ckpt=ckpt, model_config=config).student
+    # On the meta device torch writes recurrent layers out, frame by frame: slower than to run them.
+    recurrent = any(isinstance(part, nn.RNNBase) for part in student.modules())
+    return _of_student(names[0], student if recurrent else student.to("meta"))
 
 
 def _of_student(name: str, student: Any, notes: tuple[str, ...] = ()) -> Profile:
-    """A student on the meta device, where shapes are all that is computed."""
+    """A student, mostly on the meta device, where shapes are all that is computed."""
     from upstream_arm.profiling import hooks
 
     counts = hooks.count(student, LENGTHS, lambda module, wav: module(wav.unsqueeze(0), [len(wav)]))
