@@ -84,8 +84,14 @@ def _table(options: argparse.Namespace) -> int:
         if remark:
             print(remark, file=sys.stderr)
     else:
-        table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
-        print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
+        theirs = () if options.task or options.all_tasks else collection.own
+        if ours or not theirs:
+            table = paper.table1(ours, asked, runs=True, costs=options.efficiency)
+            print(render.to_markdown(table), end="" if ours else f"\n{none}\n")
+        if theirs:
+            from reports.tables import own
+
+            print(render.to_markdown(own.table(theirs)), end="")
     return _told(collection.notes, collection.problems)
 
 

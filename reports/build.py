@@ -16,7 +16,7 @@ from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
 from reports.systems import System
 from reports.table import Table
-from reports.tables import overview, paper
+from reports.tables import overview, own, paper
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_bytes
 from upstream_arm.common.reading import read_text
@@ -43,8 +43,9 @@ def write(
     tables = paper.tables(ours, costs)
     if whole:
         tables += [overview.systems(ours, around, costs), overview.leaderboard()]
-        own = (overview.selection(ours), overview.runs(ours, around), _tests(testable))
-        tables += [table for table in own if table is not None]
+        more = [overview.selection(ours), overview.runs(ours, around), _tests(testable)]
+        more += [own.table(collection.own)] if collection.own else []
+        tables += [table for table in more if table is not None]
     contents = {
         f"tables/{table.key}.{ending}": to_text(table).encode()
         for table in tables

@@ -9,6 +9,7 @@ speaker where the corpus names one, for trials the enrolled speaker or the query
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -67,6 +68,20 @@ def items_of(
             except ReportError as error:
                 problems.append(str(error))
     return usable, list(dict.fromkeys(problems))
+
+
+def of_metrics(path: Path, result: Result, metrics: Iterable[Metric]) -> dict[str, ScoredItems]:
+    """Name of a metric -> its items or trials, for tasks without a column; damaged ones are absent."""
+    found = {}
+    for metric in metrics:
+        key = "asv_eer" if metric.name == "eer" else metric.name
+        with contextlib.suppress(ReportError):
+            strata = _strata(path.parent, key, result, metric, named=False)
+            if strata:
+                scored = ScoredItems(metric.name, result.task, strata)
+                _check_value(path, scored, metric)
+                found[metric.name] = scored
+    return found
 
 
 def _strata(folder: Path, key: str, result: Result, metric: Metric, named: bool) -> tuple[Stratum, ...]:

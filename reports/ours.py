@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from downstream_runs.core.results import LABELS, Metric, Result
+from downstream_runs.core.results import LABELS, OWN_TASK, Metric, Result
 from reports import published, scores, store
 from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
 from reports.systems import OURS, Profile, System
@@ -33,11 +33,13 @@ class Collection:
     systems: sorted by name.
     problems: sentences about files that cannot be used.
     notes: sentences about what is not shown.
+    own: results of tasks of one's own, which are in none of SUPERB's tables.
     """
 
     systems: tuple[System, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    own: tuple[tuple[Path, Result], ...] = ()
 
 
 def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collection:
@@ -49,10 +51,11 @@ def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collect
     others = [
         f"{path}: the task {result.task!r} has no column in these tables"
         for path, result in search.results
-        if result.task not in TASKS
+        if result.task not in TASKS and OWN_TASK not in result.config
     ]
-    usable = [(path, result) for path, result in search.results if result.task in tasks]
-    return Collection(tuple(systems(usable)), search.problems, (*search.unfinished, *others))
+    own = tuple(one for one in search.results if OWN_TASK in one[1].config)
+    usable = [one for one in search.results if one[1].task in tasks and OWN_TASK not in one[1].config]
+    return Collection(tuple(systems(usable)), search.problems, (*search.unfinished, *others), own)
 
 
 def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:

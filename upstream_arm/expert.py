@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from upstream_arm.convolutions import receptive_field
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
-if TYPE_CHECKING:
-    from upstream_arm.peers.model import Peer
-
 INT16_SCALE = 32_768
 
 
@@ -37,14 +34,14 @@ class UpstreamExpert(nn.Module):
 
     def __init__(
         self,
-        student: Student | Peer,
+        student: nn.Module,
         checkpoint_path: Path | None = None,
         checkpoint_sha256: str | None = None,
         labels: tuple[str, ...] = (),
         published_states: tuple[str, int | None] = ("hidden_states", None),
     ) -> None:
         super().__init__()
-        self.student = student
+        self.student: Any = student  # a Student, or a model of peers: waveforms and lengths, a StudentOutput
         self.checkpoint_path = checkpoint_path
         self.checkpoint_sha256 = checkpoint_sha256
         self.untrained = checkpoint_path is None

@@ -171,6 +171,11 @@ def repeat_last(x: Tensor, kept: Tensor) -> Tensor:
     return x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
+def lengthened(state: Tensor, frames: int) -> Tensor:
+    """`[batch, frame, feature]` with its last frame repeated up to so many."""
+    return torch.cat([state, state[:, -1:].expand(-1, frames - state.shape[1], -1)], dim=1)
+
+
 def check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:
     """UpstreamError for an empty batch, or an utterance of which no frame comes."""
     if counts and min(counts) > 0:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from upstream_arm import names
+from upstream_arm.common import devices
 from upstream_arm.common.arguments import between, whole
 from upstream_arm.common.words import shown
 
@@ -61,7 +62,7 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
         choices=("int8",),
         help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
     )
-    add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
+    add("--device", default="auto", metavar="NAME", help=f"{devices.NAMES}; default: auto")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +84,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
+    _add_own(parser)
     add(
         "--recipe",
         metavar="NAME",
-        help="superb (the default), paper, demo (the default of --demo), sample, or a FILE.yaml of your own, "
-        "which `recipe` prints a beginning of",
+        help="superb (the default), paper, demo (the default of --demo), sample, small (of a --table), or a "
+        "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
@@ -109,6 +111,32 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    """A task on a corpus of one's own."""
+    add = parser.add_argument_group("a corpus of your own, see docs/own-task.md").add_argument
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="CSV or TSV with a row an utterance, for TASK classification: columns path (from the table's "
+        "folder), label, split (train, dev, test) or fold, and speaker where known",
+    )
+    add("--task-name", default="", metavar="NAME", help="of the table's task (default: the file's name)")
+    add(
+        "--split-by",
+        default="",
+        metavar="COLUMN",
+        help="divide the table here: rows with one value of this column, such as speaker, stay together",
+    )
+    add(
+        "--split-seed",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
 
 
@@ -152,7 +180,7 @@ def _add_several(parser: argparse.ArgumentParser) -> None:
         type=between(1, 1024),
         default=1,
         metavar="N",
-        help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
+        help="train a run data-parallel on N accelerators of this machine, or with --device cpu on N "
         "processes (default: 1); a step then has N times as many utterances",
     )
 

@@ -9,7 +9,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,21 +37,22 @@ these the upper five, which hold every recipe's own."""
 
 def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     """Every upstream with every task and seed that the options name; UsageError for what cannot be used."""
-    from downstream_runs import tasks
     from downstream_runs.launch.grid import RATE, Row
 
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
     rows: list[Row] = []
     notes: list[str] = []
+    chosen = _tasks(options)
     for upstream in split(options.upstream, "upstream"):
-        for name in task_names(options.task):
-            rates = _rates(tasks.get(name), options, notes)
+        for task in chosen:
+            rates = _rates(task, options, notes, alone=len(chosen) == 1)
             for seed in options.seed:
-                given = vars(options) | {"upstream": upstream, "task": name, "seed": (seed,)}
+                given = vars(options) | {"upstream": upstream, "seed": (seed,)}
+                given["overrides"] = _overrides(task, chosen, options, notes)
                 if len(rates) == 1:
-                    given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
-                plan = _plan(argparse.Namespace(**given), notes)
+                    given["overrides"] += [f"{RATE}={rates[0]!r}"]
+                plan = _plan(task, argparse.Namespace(**given), notes)
                 rows.append(Row(plan, rates if len(rates) > 1 else ()))
     for note in dict.fromkeys([*notes, *(departure for row in rows for departure in _departures(row))]):
         print(f"note: {note}", file=sys.stderr)
@@ -74,29 +75,50 @@ def _departures(row: Row) -> Iterator[str]:
             yield doubt
 
 
-def _plan(options: argparse.Namespace, notes: list[str]) -> RunPlan:
+def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
+    """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
+    from downstream_runs import tasks
+
+    if options.table is None:
+        for option in ("task_name", "split_by", "split_seed"):
+            if getattr(options, option):
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
+                )
+        return tuple(tasks.get(name) for name in task_names(options.task))
+    for option in ("data", "demo", "partial"):
+        if getattr(options, option):
+            raise UsageError(
+                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
+            )
+    from downstream_runs.tasks import own
+
+    by, seed = options.split_by, options.split_seed
+    return (own.define(options.task, options.table, options.task_name, by, seed),)
+
+
+def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunPlan:
     """The run of one upstream, one task and the first seed, learning rates apart.
 
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used. notes: what the user must be told of it is added to them.
     """
-    from downstream_runs import recipes, tasks
+    from downstream_runs import recipes
     from downstream_runs.core.run import RunPlan, resolve_config
     from downstream_runs.core.settings import leaves
     from downstream_runs.upstreams import weights
 
     if options.demo and options.data is not None:
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
-    task = tasks.get(options.task)
     out = data_root.out_folder(options.out)
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
-    task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
+    task, recipe = recipes.chosen(task, _recipe(options))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     notes += [upstream.note] if upstream.note else []
     plan = RunPlan(
         task=task,
         recipe=recipe.name,
-        data=out / DEMO_DATA if options.demo else _data(task, options.data),
+        data=_data(task, options, out),
         out=out,
         seed=options.seed[0],
         devices=options.devices,
@@ -191,20 +213,60 @@ def split(text: str, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parts))
 
 
-def _data(task: TaskSpec, option: Path | None) -> Path:
-    root = data_root.data_root(option)
+def _data(task: TaskSpec, options: argparse.Namespace, out: Path) -> Path:
+    if options.table is not None:
+        return options.table.expanduser().absolute().parent
+    if options.demo:
+        return out / DEMO_DATA
+    root = data_root.data_root(options.data)
     if root is None:
         corpus = task.corpus
         raise data_root.no_data(task.name, f"{corpus.name} ({corpus.size}, {corpus.licence}, {corpus.url})")
     return root.path
 
 
-def _rates(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> tuple[float, ...]:
-    """The learning rates that --lr gives a task; empty for the recipe's own."""
+def _recipe(options: argparse.Namespace) -> str:
+    return options.recipe or ("demo" if options.demo else "superb")
+
+
+def _overrides(
+    task: TaskSpec, chosen: Sequence[TaskSpec], options: argparse.Namespace, notes: list[str]
+) -> list[str]:
+    """The texts of -o that are of this task: not those of a block that only others of the command have."""
+    blocks = {other.name: _blocks(other, _recipe(options)) for other in chosen}
+    others = set().union(*blocks.values()) - blocks[task.name]
+    untouched = {text: block for text in options.overrides if (block := _block(text)) in others}
+    if untouched:
+        lacking = " or ".join(dict.fromkeys(untouched.values()))
+        given = " -o ".join(untouched)
+        notes.append(f"{task.name}'s recipe has no block {lacking}: it is run without -o {given}")
+    return [text for text in options.overrides if text not in untouched]
+
+
+def _block(text: str) -> str:
+    """The block of a text KEY=VALUE; a key without dots may be one itself."""
+    key = text.partition("=")[0].strip()
+    return key.rpartition(".")[0] or key
+
+
+def _blocks(task: TaskSpec, recipe: str) -> set[str]:
+    """The blocks of settings that a task's recipe has, or may be given; each with those around it."""
+    from downstream_runs import recipes
+    from downstream_runs.core.settings import OPEN_BLOCKS, leaves
+
+    parts = [key.split(".")[:-1] for key, _ in leaves(recipes.chosen(task, recipe)[1].config)]
+    found = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+    return found.union(OPEN_BLOCKS) if "optimizer" in found else found
+
+
+def _rates(
+    task: TaskSpec, options: argparse.Namespace, notes: list[str], *, alone: bool
+) -> tuple[float, ...]:
+    """The learning rates that --lr gives a task; empty for the recipe's own. alone: it is the only task."""
     if options.lr is None:
         return ()
     if task.train_split is None:
-        if options.task.strip().lower() != ALL:
+        if alone:
             raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
         notes.append(f"{task.name} trains nothing: --lr does not touch it")
         return ()

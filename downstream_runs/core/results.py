@@ -39,6 +39,10 @@ PARTIAL, PARTIAL_TEXT = "partial", "the corpus is partial: "
 #: The label of results with quantized upstreams.
 INT8 = "int8"
 
+#: The label of results of tasks that are none of SUPERB's, and the block of their configuration that says
+#: what the task is: its kind, its table and that one's SHA-256.
+OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -50,6 +54,7 @@ LABELS: dict[str, str] = {
     PARTIAL: "trained or scored on a part of the task's corpus, or on other recordings in its layout",
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
+    OWN_CORPUS: "a task of one's own, on a corpus of one's own, and none of SUPERB's",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.corpus import Corpus, Split
-from downstream_runs.core.results import Metric
+from downstream_runs.core.results import OWN_TASK, Metric
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near
 
@@ -85,8 +85,8 @@ class Recipe:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is meant for a whole corpus, as `demo` and `sample` are not."""
-        return self.name not in ("demo", "sample")
+        """Whether it is meant for a whole corpus, as `demo`, `sample` and `small` are not."""
+        return self.name not in ("demo", "sample", "small")
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,9 @@ class TaskSpec:
     that no run may change.
     `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
 
+    `own`: of a task that is none of SUPERB's ten, what defines it (`tasks.own`); its results have it in their
+    configuration, and a run is pinned to it, but for the place of the files.
+
     What it does:
     `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
     that s3prl logged and nothing else holds (scoring errors are UsageErrors).
@@ -193,6 +196,7 @@ class TaskSpec:
     data_keys: tuple[str, ...] = ()
     fixed_keys: tuple[str, ...] = ()
     kept_checkpoints: int = 0
+    own: Mapping[str, Any] | None = None
 
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
     test: Callable[[TrainedRun], tuple[Metric, ...]] | None = None
@@ -207,6 +211,12 @@ class TaskSpec:
     crop_seconds: float | None = None
     pooled: bool = False
     frame_labels: bool = False
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """What a run of a task of one's own is pinned to: all but where its files are; empty for SUPERB's."""
+        own = {key: value for key, value in (self.own or {}).items() if key not in ("table", "file")}
+        return {OWN_TASK: own} if own else {}
 
     @property
     def trained_seconds(self) -> float:

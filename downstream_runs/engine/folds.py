@@ -45,7 +45,7 @@ def mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
         deviations=tuple(dict.fromkeys(text for result in found for text in result.deviations)),
         metrics=tuple(metrics),
         command=plan.command or first.command,
-        config=json.loads(json.dumps(resolve_config(plan))),
+        config=json.loads(json.dumps(result_builder.recorded(plan, resolve_config(plan)))),
         config_hash="",
         wall_seconds=round(sum(result.wall_seconds for result in found), 3),
         corpus=dataclasses.replace(

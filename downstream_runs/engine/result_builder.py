@@ -11,11 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.core.results import Corpus, Metric, Result
+from downstream_runs.core.results import OWN_CORPUS, OWN_TASK, Corpus, Metric, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
@@ -23,6 +21,7 @@ from downstream_runs.core.task import Score, Selection
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import efficiency, weights
 from upstream_arm import published_states
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.program import FOLDER, installed
@@ -35,7 +34,8 @@ def run_labels(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, upstream: Any
 ) -> tuple[str, ...]:
     """Everything that keeps the numbers from being compared with published ones, each once."""
-    labels = [*data.labels, *official.labels(plan.task, config)]
+    labels = [*data.labels, *([] if plan.task.own is None else [OWN_CORPUS])]
+    labels += official.labels(plan.task, config)
     labels += plan.task.recipes[plan.recipe].labels
     if getattr(upstream, "untrained", False):
         labels.append("untrained")
@@ -98,7 +98,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
     names = [*artefacts, *training, *run.artefacts]
     metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
-    if official.OTHER_DATA in run.labels:  # no number is official whose data are not the task's own
+    if {official.OTHER_DATA, OWN_CORPUS} & set(run.labels):  # official is what is on the task's own data
         metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
     versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
     packages = {name: version for name, version in versions.items() if version is not None}
@@ -109,13 +109,13 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         deviations=_deviations(run),
         metrics=metrics,
         command=plan.command or tuple(sys.argv),
-        config=run.config,
+        config=recorded(plan, run.config),
         seed=plan.seed,
         steps=run.steps,
         packages=packages,
         git_commit=_git_commit(),
         **upstream,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=devices.name(device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
             name=_corpus_name(plan, data),
@@ -126,6 +126,11 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         artefacts={name: sha256_file(run.folder / name) for name in names},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def recorded(plan: RunPlan, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as a result has it: with what defines a task of one's own."""
+    return {**config, **({} if plan.task.own is None else {OWN_TASK: dict(plan.task.own)})}
 
 
 def _upstream(run: TrainedRun) -> dict[str, Any]:
@@ -178,6 +183,8 @@ def skipped(count: int, steps: int, split: str | None) -> tuple[Metric, ...]:
 def _corpus_name(plan: RunPlan, data: PreparedData) -> str:
     """The corpus, which for a made one is not the real one whose layout it has."""
     name = plan.task.corpus.name
+    if plan.task.own is not None:
+        return name
     if data.partial:
         return f"part of {name}"
     made = " and ".join(data.labels)

@@ -22,6 +22,7 @@ from downstream_runs.estimate import heads
 from downstream_runs.estimate.clock import Busy, Clock
 from downstream_runs.estimate.heads import Shape
 from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
+from upstream_arm.common import devices
 
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
@@ -89,7 +90,7 @@ def measure(
             one = _searched(timer, task) if task.train_split is None else _trained(timer, task, recipe, place)
             costs[task.name] = one
     return Measurement(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        device=devices.name(device),
         seconds=time.perf_counter() - began,
         busy=clock.busy(),
         shape=timer.shape,
@@ -111,7 +112,7 @@ class _Upstream:
         samples = int(seconds * SAMPLE_RATE)
         alone = self._rate(1, samples, warm=True)
         size = max(min(batch, int(PASS_SECONDS / (alone * seconds))), 1)
-        return self._rate(size, samples, warm=self.device.type == "cuda")
+        return self._rate(size, samples, warm=self.device.type != "cpu")
 
     def _rate(self, batch: int, samples: int, warm: bool) -> float:
         if (batch, samples) not in self._rates:
@@ -199,7 +200,7 @@ class Searches:
 
 
 def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
-    searches = Searches.of(task, timer.shape, timer.device)
+    searches = Searches.of(task, timer.shape, devices.able(timer.device, devices.FLOAT64))
     searches.ours()
     rate = timer.rate(1, task.corpus.splits["documents"].mean_seconds)
     return Cost(

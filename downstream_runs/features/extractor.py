@@ -14,6 +14,7 @@ from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.features.cache import FRAMES, FeatureCache
 from downstream_runs.features.items import CachedWaveform, ItemCache, digest
 from downstream_runs.features.options import StoredKind, is_batch_free
+from upstream_arm.common import devices
 
 if TYPE_CHECKING:
     import torch
@@ -185,11 +186,11 @@ def holds(frames: Tensor, dtype: torch.dtype) -> bool:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on `device`; from the CPU to a GPU through page-locked memory, so that the GPU need not wait.
+    """A tensor on `device`; from the CPU to a GPU through page-locked memory, so that it need not wait.
 
     torch keeps the page-locked memory until the copy is over.
     """
-    if device.type != "cuda" or tensor.device.type != "cpu":
+    if device.type not in devices.PINNED or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

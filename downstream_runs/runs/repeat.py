@@ -10,7 +10,7 @@ from typing import Any
 
 from downstream_runs import recipes, tasks
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.core.results import Result
+from downstream_runs.core.results import OWN_TASK, Result
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
@@ -49,7 +49,7 @@ def _plan(
     old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    task = tasks.get(old.task)
+    task = tasks.of_result(old, options.data)
     if old.recipe in task.recipes:
         recipe = task.recipes[old.recipe]
     else:  # of one's own: the result holds all of it
@@ -57,7 +57,7 @@ def _plan(
         task, recipe = recipes.added(task, own, f"of the result {options.result}")
     whole = not task.folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts)
     plain = json.loads(json.dumps(dict(leaves(recipe.config))))
-    ours = ("features.", "runner.devices")  # of the command, not of the recipe
+    ours = ("features.", "runner.devices", f"{OWN_TASK}.")  # of the command, not of the recipe
     return RunPlan(
         task=task,
         recipe=recipe.name,

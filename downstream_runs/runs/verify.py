@@ -85,7 +85,7 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
         for check in checks((folder / name).parent, parts[-1]):
             yield dataclasses.replace(check, text=f"{Path(name).parent}: {check.text}")
     for metric in result.metrics:
-        if metric.role == "headline" and tasks.get(result.task).folds:
+        if metric.role == "headline" and tasks.of_result(result).folds:
             values = [part.headline(metric.name) for part in parts]
             mean = in_order(one.value for one in values if one) / len(values)
             yield _compared(metric, mean, f"mean of {len(parts)} folds")
@@ -102,7 +102,7 @@ def result_file(path: Path) -> Path:
 
 
 def _numbers(folder: Path, result: Result) -> Iterator[Check]:
-    task = tasks.get(result.task)
+    task = tasks.of_result(result)
     # Files of other splits belong to the last evaluation, not to the selected checkpoint.
     splits = {official.name(task, result.config, split): split for split in task.test_splits}
     for metric in result.metrics:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import Corpus
+from downstream_runs.core.results import OWN_TASK, Result
 from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
 from downstream_runs.recipes import Recipes
 from upstream_arm.common.errors import UsageError
@@ -41,13 +42,34 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> TaskSpec:
     """The task of that name or alias; UsageError with near names for an unknown one."""
     wanted = name.strip().lower().replace("_", "-")
-    known = {alias: task for task, spec in _tasks().items() for alias in (task, *spec.aliases)}
-    if wanted not in known:
+    if wanted not in known():
+        from downstream_runs.tasks import own
+
+        if wanted in own.KINDS:
+            raise UsageError(
+                f"{wanted} is a kind of task for a table of your own: add --table FILE, see docs/own-task.md"
+            )
         raise UsageError(
-            f"there is no task {name!r}{near(wanted, known)}; the tasks are: {', '.join(names())}, "
+            f"there is no task {name!r}{near(wanted, known())}; the tasks are: {', '.join(names())}, "
             "as `python -m downstream_runs list` shows"
         )
-    return _tasks()[known[wanted]]
+    return _tasks()[known()[wanted]]
+
+
+def known() -> Mapping[str, str]:
+    """Every name and alias of a task, and the task's name."""
+    return {alias: task for task, spec in _tasks().items() for alias in (task, *spec.aliases)}
+
+
+def of_result(result: Result, data: Path | None = None) -> TaskSpec:
+    """The task that made a result; `data`: where the table of a task of one's own has moved to.
+
+    UsageError where it cannot be had any more.
+    """
+    from downstream_runs.tasks import own
+
+    record = result.config.get(OWN_TASK)
+    return get(result.task) if record is None else own.of_record(result.task, record, data)
 
 
 @functools.cache

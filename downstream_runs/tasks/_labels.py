@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,18 @@ def score(
     )
     right = {"correct": counts.length - counts.errors, "utterances": counts.utterances}
     return (Score("acc", 100.0 * right["correct"] / right["utterances"], right, items),)
+
+
+def score_fold(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """Accuracy of `split` from the files of the one fold that s3prl's expert of emotion wrote to `folder`."""
+    found = [re.fullmatch(rf"{split}_(fold\d+)_predict\.txt", path.name) for path in folder.iterdir()]
+    folds = sorted(match[1] for match in found if match)
+    if len(folds) != 1:
+        raise RunFailed(
+            f"{folder} has {split} predictions of {' and '.join(folds) or 'no fold'}, of one fold were "
+            "expected; start the run again with --rerun always"
+        )
+    return score(folder, f"{split}_{folds[0]}", scalars)
 
 
 def read(path: Path, separator: str) -> dict[str, str]:

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upstream_arm.common.errors import UpstreamError, reason
+from upstream_arm.common.files import read_json
 from upstream_arm.config import ConvLayer
-from upstream_arm.convolutions import frames
+from upstream_arm.convolutions import frames, receptive_field
+from upstream_arm.encoders import hub
+from upstream_arm.encoders.transformers_families import FAMILIES, convolutions
 from upstream_arm.frontend import valid_frames
 
 RANDOM = "random:"
@@ -37,7 +40,8 @@ class Teacher(nn.Module):
     width: int  # its features
     layers: int
     conv_layers: tuple[ConvLayer, ...] | None = None  # over the waveform, where they are known
-    maskable = False
+    step: int  # samples from one frame to the next
+    maskable = True
 
     def __init__(self, model: nn.Module, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -71,6 +75,7 @@ class TransformersTeacher(Teacher):
         self.width = int(config.hidden_size)
         self.layers = len(model.encoder.layers)
         self.conv_layers = tuple(zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True))
+        _, self.step = receptive_field(self.conv_layers)
         self.normalises = getattr(config, "feat_extract_norm", "group") == "layer"
         self.maskable = hasattr(model, "masked_spec_embed")
 
@@ -122,10 +127,11 @@ def _recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
 
 class UpstreamTeacher(Teacher):
-    """An s3prl upstream: its hidden states as they come. It takes no masks.
+    """A module behind s3prl's interface, of which the last `layers` hidden states are taken as they come.
 
-    An upstream that also returns what enters its first layer (as s3prl's HuBERT does) has one hidden state
-    more than layers; the last `layers` of them are used.
+    It may return one hidden state more, what enters its first layer, as s3prl's HuBERT does. Such a module
+    has no mask embedding that could be reached: masked frames are silent in its waveforms, all samples from
+    a frame's first one to the next frame's. UpstreamError if it has another number of states.
     """
 
     def __init__(self, upstream: nn.Module, layers: int, labels: tuple[str, ...] = ()) -> None:
@@ -139,27 +145,51 @@ class UpstreamTeacher(Teacher):
             )
         self.layers = layers
         self.width = int(probe[-1].shape[2])
+        self.step = int(self.model.get_downsample_rates("hidden_states"))
 
     @torch.no_grad()
     def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
         """See `Teacher`."""
-        assert mask is None, "asked for before: an s3prl upstream takes no masks"
+        if mask is None:
+            return Targets(self._states(wavs, lengths), None)
+        silent = mask.repeat_interleave(self.step, dim=1)[:, : wavs.shape[1]]
+        silent = F.pad(silent, (0, wavs.shape[1] - silent.shape[1]))
+        both = self._states(torch.cat([wavs, wavs.masked_fill(silent, 0.0)]), [*lengths, *lengths])
+        halves = [state.chunk(2) for state in both]
+        return Targets([clean for clean, _ in halves], [masked for _, masked in halves])
+
+    def _states(self, wavs: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         states = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
-        return Targets(list(states["hidden_states"][-self.layers :]), None)
+        return list(states["hidden_states"][-self.layers :])
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:
     """The teacher behind `--teacher`; UpstreamError if there is none, or it cannot be used.
 
-    It is a folder or the Hugging Face name of a checkpoint of transformers, `s3prl:UPSTREAM` (for a student
-    of so many layers), or `random:hubert`, `random:wav2vec2`, `random:wavlm` for a small one with seeded
-    random weights.
+    It is a folder or the Hugging Face name (ORG/NAME or hf:ORG/NAME[@REVISION]) of a speech encoder of
+    transformers, `s3prl:UPSTREAM` (for a student of so many layers), or `random:hubert`, `random:wav2vec2`,
+    `random:wavlm` for a small one with seeded random weights.
     """
     if name.startswith(RANDOM):
         return random_teacher(name.removeprefix(RANDOM), seed)
     if name.startswith(UPSTREAM):
         return _upstream(name.removeprefix(UPSTREAM), layers)
+    if name.startswith("hf:"):
+        repository, revision = hub.parse(name)
+        name = str(hub.model(repository, hub.resolve(repository, revision), False).folder)
+    kind = (read_json(Path(name) / "config.json") or {}).get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is not None and (family.encoder is not None or family.steps is not convolutions):
+        return _encoder(Path(name))
     return _pretrained(name)
+
+
+def _encoder(folder: Path) -> UpstreamTeacher:
+    """An encoder that is built in another way than wav2vec 2.0, such as Whisper's."""
+    from upstream_arm.encoders.transformers_encoder import TransformersEncoder
+
+    encoder = TransformersEncoder(folder)
+    return UpstreamTeacher(encoder, encoder.facts.layers)
 
 
 def random_teacher(kind: str, seed: int = 0) -> TransformersTeacher:

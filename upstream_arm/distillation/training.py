@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from upstream_arm.checkpoint import LABELS_KEY, save_student
-from upstream_arm.common import lock
+from upstream_arm.common import devices, lock
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.distillation import data, state
 from upstream_arm.distillation.data import Batch, DistillationDataset, seed_dropout
 from upstream_arm.distillation.devices import DistributedContext, distributed
-from upstream_arm.distillation.objective import DistillationObjective, validate
+from upstream_arm.distillation.objective import DTYPES, DistillationObjective, validate
 from upstream_arm.distillation.settings import Settings
 from upstream_arm.distillation.teachers import Teacher, load_teacher
 from upstream_arm.student import Student
@@ -37,7 +37,7 @@ BETAS, EPS, WARMUP, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.05, 0.01
 class RuntimeOptions:
     """What a run does beside computing; none of it changes the student."""
 
-    device: str | None = None  # `cpu`, `cuda` or None for a GPU where there is one
+    device: str = "auto"  # a name of upstream_arm.common.devices
     workers: int = 0  # processes that read audio and draw masks
     save_every: int = 500  # steps between two states; the end of the run is always kept
     validate_every: int = 1000  # steps between two validations; the last step always has one
@@ -49,6 +49,11 @@ def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
     UsageError if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
     with distributed(options.device) as context, contextlib.ExitStack() as stack:
+        if settings.precision != "fp32" and not devices.casts(context.device, DTYPES[settings.precision]):
+            raise UpstreamError(
+                f"torch computes nothing in {settings.precision} on {context.device}; give another "
+                "--precision"
+            )
         if context.first:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.hold(folder))
@@ -165,7 +170,7 @@ class Distillation:
             batch_size=None,
             sampler=numbers,
             num_workers=self.options.workers,
-            pin_memory=self.context.device.type == "cuda",
+            pin_memory=self.context.device.type in devices.PINNED,
         )
 
     def _step(self, model: nn.Module, batches: Iterator[Batch], rate: float) -> dict[str, float]:
@@ -222,12 +227,13 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.preset} has no projections to the teacher's width, which the objective "
             f"{settings.objective} compares; give --objective star, or another student"
         )
-    ours = receptive_field(settings.student.conv_layers)
-    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else ours
-    if theirs != ours:
+    first, step = receptive_field(settings.student.conv_layers)
+    # Of a module behind s3prl's interface the step alone is known.
+    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else (first, teacher.step)
+    if theirs != (first, step):
         raise UpstreamError(
-            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {ours}, expected "
-            "them equal; give another teacher"
+            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {(first, step)}, "
+            "expected them equal; give another teacher"
         )
 
 

@@ -1,0 +1,115 @@
+"""Tasks that are none of SUPERB's ten: on a table of one's own, by one of the kinds that are here."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from downstream_runs import tasks
+from downstream_runs.core.corpus import Split
+from downstream_runs.core.task import Score, TaskSpec
+from downstream_runs.corpora import table_classes, tables
+from downstream_runs.corpora.tables import Source, Table, TableCorpus
+from downstream_runs.tasks import _labels
+from upstream_arm.common.errors import UsageError
+from upstream_arm.common.words import near, shown
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a table can be made a task of.
+
+    answer: the column with what is to be said of an utterance. make(task, folds): the task of such a table.
+    judged, written: see `TableCorpus`.
+    """
+
+    answer: str
+    make: Callable[[TaskSpec, tuple[str, ...]], TaskSpec]
+    judged: Callable[[Source, Table], Any]
+    written: tables.Written
+    score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
+
+
+def _classes(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
+    """With the table's folds, or with its own division, which is the one fold that s3prl's expert knows."""
+    if folds:
+        return dataclasses.replace(task, folds=folds)
+    metrics = (
+        dataclasses.replace(one, scalar=(one.scalar or "").replace("{fold}", "fold1")) for one in task.metrics
+    )
+    return dataclasses.replace(
+        task,
+        metrics=tuple(metrics),
+        artefacts=tuple(name.replace("{fold}", "fold1") for name in task.artefacts),
+        fixed_keys=(*task.fixed_keys, task.fold_key),
+        fold_key="",
+        adjust=table_classes.divide,
+    )
+
+
+KINDS: Mapping[str, Kind] = {
+    "classification": Kind(
+        "label", _classes, table_classes.judged, table_classes.written, _labels.score_fold
+    ),
+}
+
+
+def named(kind: str) -> Kind:
+    """The kind of that name; UsageError for an unknown one."""
+    if kind not in KINDS:
+        raise UsageError(
+            f"a table cannot be made a task of the kind {shown(kind)}{near(kind, KINDS)}; --table is for "
+            f"{', '.join(KINDS)}"
+        )
+    return KINDS[kind]
+
+
+def define(kind: str, table: Path, name: str = "", split_by: str = "", split_seed: int = 0) -> TaskSpec:
+    """The task of a table; UsageError for a name, a kind or a table that cannot be used.
+
+    name: of the task, and of the folder of its runs; by default that of the table's file.
+    """
+    how = named(kind)
+    path = table.expanduser().absolute()
+    chosen = name or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", chosen):
+        raise UsageError(
+            f"the task would be called {shown(chosen)}, expected small letters, digits and dashes; name it "
+            "with --task-name NAME"
+        )
+    if chosen in tasks.known() or chosen in KINDS:
+        raise UsageError(
+            f"the task of {path.name} would be called {chosen}, which is one of SUPERB's tasks or a kind of "
+            "task; name it with --task-name NAME"
+        )
+    read = tables.read(Source(path, how.answer, split_by, split_seed))
+    own: dict[str, Any] = {"kind": kind, "table": str(path), "table_sha256": read.sha256}
+    own |= {"folds": tables.parts(read)} if read.folds else {}
+    own |= {"split_by": split_by, "split_seed": split_seed} if split_by else {}
+    return of_record(chosen, own, splits=tables.sizes(read))
+
+
+def of_record(
+    name: str,
+    own: Mapping[str, Any],
+    table: Path | None = None,
+    splits: Mapping[str, Split] = MappingProxyType({}),
+) -> TaskSpec:
+    """The task of that name as a result's configuration defines it; no file is read.
+
+    table: where that has moved to. splits: how large it is, where that is known.
+    """
+    kind = own["kind"]
+    how = named(kind)
+    path = table or Path(own["table"])
+    source = Source(path, how.answer, own.get("split_by", ""), own.get("split_seed", 0))
+    size = f"{sum(split.utterances for split in splits.values()):,} files"
+    about = (name, "yours", size, path.as_uri(), splits, "")
+    corpus = TableCorpus(*about, source, own["table_sha256"], how.judged, how.written)
+    made = how.make(tasks.task(kind, corpus, how.score), tuple(own.get("folds", ())))
+    return dataclasses.replace(made, name=name, title=f"{made.title} on a corpus of one's own", own=dict(own))

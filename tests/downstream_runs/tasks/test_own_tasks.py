@@ -1,0 +1,171 @@
+"""Tasks of one's own from a table to a report row, and what may never happen to them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import own_corpus
+import pytest
+
+from downstream_runs.cli.main import main
+from downstream_runs.core import results
+from downstream_runs.core.results import Result
+
+CHECKOUT = Path(__file__).parents[3]
+SHORT = ("--device", "cpu", "-o", "runner.total_steps=20", "-o", "runner.eval_step=10")
+BANDS = f"py:{CHECKOUT / 'examples' / 'my_upstream.py'}:make"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the table `tones.csv`, and in `runs` what a run of it left."""
+    pytest.importorskip("s3prl")
+    folder = tmp_path_factory.mktemp("own")
+    own_corpus.make(folder)
+    assert run(folder, "tones.csv") == 0
+    return folder
+
+
+def run(folder: Path, table: str, *more: str, kind: str = "classification") -> int:
+    words = ["--table", str(folder / table), "--recipe", "small", "--out", str(folder / "runs")]
+    return main([BANDS, kind, *words, *SHORT, *more])
+
+
+def folders(place: Path, task: str = "tones") -> list[Path]:
+    return sorted(path.parent for path in (place / "runs").glob(f"*/{task}/*/result.json"))
+
+
+def result(place: Path, task: str = "tones") -> Result:
+    (folder,) = folders(place, task)
+    return results.read(folder / "result.json")
+
+
+def test_what_a_result_says(place: Path) -> None:
+    found = result(place)
+    assert found.task == "tones" and found.corpus.name == "tones"
+    assert set(found.labels) == {"own-corpus", "shortened", "untrained"}
+    assert not any(metric.official for metric in found.metrics)
+    table = place / "tones.csv"
+    own = {"kind": "classification", "table": str(table), "table_sha256": own_corpus.sha256(table)}
+    assert found.config["own_task"] == own
+    plan = json.loads((folders(place)[0] / "plan.json").read_text())
+    assert plan["own_task"] == {"kind": "classification", "table_sha256": own["table_sha256"]}
+    with (folders(place)[0] / "items.csv").open() as file:
+        groups = {row["group"] for row in csv.DictReader(file)}
+    assert groups == {"dora", "emil"}
+
+
+def test_a_finished_run_is_handed_back_and_another_table_is_another_run(place: Path, tmp_path: Path) -> None:
+    before = (folders(place)[0] / "result.json").read_bytes()
+    assert run(place, "tones.csv") == 0
+    assert (folders(place)[0] / "result.json").read_bytes() == before
+    rows = own_corpus.rows()
+    own_corpus.write(place / "other.csv", [{**row, "speaker": "x" + row["speaker"]} for row in rows])
+    assert main([*plan_words(place, "tones.csv")]) == main([*plan_words(place, "other.csv")]) == 0
+
+
+def plan_words(place: Path, table: str) -> list[str]:
+    words = ["--table", str(place / table), "--task-name", "tones", "--recipe", "small"]
+    return ["plan", BANDS, "classification", *words, "--out", str(place / "runs"), *SHORT]
+
+
+def test_the_table_is_in_the_name_of_the_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = own_corpus.rows()
+    own_corpus.write(place / "other.csv", [{**row, "speaker": "x" + row["speaker"]} for row in rows])
+    names = []
+    for table in ("tones.csv", "other.csv"):
+        assert main(plan_words(place, table)) == 0
+        names.append(re.findall(r"tones/(small-\w+)", capsys.readouterr().out)[0])
+    assert names[0] == folders(place)[0].name != names[1]
+
+
+def test_verify_needs_no_table_and_repeat_gives_the_same(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = folders(place)[0], place / "tones.csv"
+    moved = table.rename(place / "moved.csv")
+    try:
+        assert main(["verify", str(folder)]) == 0
+        assert "acc of test is" in capsys.readouterr().out
+        words = ["repeat", str(folder), "--out", str(tmp_path / "again")]
+        assert main(words) == 2
+        assert "tones.csv cannot be read" in capsys.readouterr().err
+        assert main([*words, "--data", str(moved)]) == 0
+        assert "the same result" in capsys.readouterr().out
+    finally:
+        moved.rename(table)
+
+
+def test_reports_keep_them_apart(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(place / "runs"), "--to", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "has no column" not in captured.err and "no results of ours" in captured.out
+    with (tmp_path / "tables" / "own.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    value = next(metric.value for metric in result(place).metrics if metric.role == "headline")
+    assert (row["Task"], row["Value"]) == ("tones", f"{value:.2f}")
+    assert "speaker" in row["Resampled"] or row["95 % interval"] in ("", "–")
+    for name in ("table1", "systems"):
+        assert "tones" not in (tmp_path / "tables" / f"{name}.csv").read_text()
+
+
+def test_status_and_list(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--out", str(place / "runs")]) == 0
+    assert re.search(r"tones +small-\w+ +done", capsys.readouterr().out)
+
+
+def test_folds_and_jobs_and_rates(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"path": row["path"], "label": row["label"], "speaker": row["speaker"], "fold": fold}
+        for row, fold in ((row, "b" if row["split"] == "test" else "a") for row in own_corpus.rows())
+    ]
+    own_corpus.write(place / "folds.csv", rows)
+    assert run(place, "folds.csv", "--jobs", "2", "--lr", "1e-3,1e-2") == 0
+    found = result(place, "folds")
+    (headline,) = [metric for metric in found.metrics if metric.role == "headline"]
+    assert headline.split == "test of fold1, fold2" and not headline.official
+    assert found.config["own_task"]["folds"] == ["fold1", "fold2"] and "own-corpus" in found.labels
+    assert main(["verify", str(folders(place, "folds")[0])]) == 0
+    assert "mean of 2 folds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--demo",), "--demo is for the corpora of SUPERB's tasks"),
+        (("--data", "/nowhere"), "--data is for the corpora"),
+        (("--partial",), "--partial is for the corpora"),
+        (("--task-name", "ks"), "would be called ks, which is one of SUPERB's tasks"),
+        (("-o", "downstream_expert.datarc.test_fold=fold2"), "test_fold is 'fold2', 'fold1' was expected"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: tuple[str, ...], message: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, "tones.csv", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_without_a_table(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([BANDS, "ks", "--demo", "--split-by", "speaker"]) == 2
+    assert "--split-by is for a table: give --table FILE, or leave it out" in capsys.readouterr().err
+    assert main([BANDS, "classification"]) == 2
+    assert "classification is a kind of task for a table of your own: add --table" in capsys.readouterr().err
+
+
+def test_the_lines_of_the_documentation(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    text = (CHECKOUT / "docs" / "own-task.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\./run_superb\.sh (.*)$", text, re.M)
+    assert len(lines) == 3
+    for line in lines:
+        short = SHORT if "--table" in line else ()
+        assert main([*line.split(), *short]) == 0, line
+    assert (
+        "| tones | fbank [shortened, own-corpus] | acc ↑ |" in (place / "reports/out/report.md").read_text()
+    )
