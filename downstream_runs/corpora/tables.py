@@ -72,7 +72,7 @@ class Table:
     @property
     def lines(self) -> list[str]:
         """All that it says, and how it is divided, for a hash."""
-        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\n" for row in self.rows)]
+        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\t{row.answer}\n" for row in self.rows)]
 
 
 @dataclass(frozen=True)
@@ -342,7 +342,7 @@ class TableCorpus(Corpus):
             utterances=utterances,
             sha256=audio.listing_hash(files, table.lines),
             audio=tuple(file.path for file in files),
-            groups={names[row.path]: row.speaker for row in table.rows if row.speaker},
+            groups={name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)},
             **standing.facts,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import Any
 from downstream_runs import tasks
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import Score, TaskSpec
-from downstream_runs.corpora import table_classes, tables
+from downstream_runs.corpora import table_classes, table_texts, tables
 from downstream_runs.corpora.tables import Source, Table, TableCorpus
-from downstream_runs.tasks import _labels
+from downstream_runs.scoring import wer
+from downstream_runs.tasks import _ctc, _labels
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import near, shown
 
@@ -52,10 +54,36 @@ def _classes(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
     )
 
 
+def _plain(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
+    if folds:
+        raise UsageError(
+            f"{task.title.lower()} has no cross-validation: give the table a column split in place of fold"
+        )
+    return dataclasses.replace(task, check=_ctc.check, used=_ctc.used)
+
+
+def _error_rates(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """CER and WER from the transcripts that s3prl's ctc wrote."""
+    found = _ctc.read(folder, split)
+    characters = functools.partial(wer.score, unit="char")
+    return _ctc.error_rate("cer", characters, *found), _ctc.error_rate("wer", wer.score, *found)
+
+
+def _unit_errors(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """The error rate of units with spaces between them."""
+    return (_ctc.error_rate("per", wer.score, *_ctc.read(folder, split)),)
+
+
+def _text_kind(answer: str, score: Callable[..., tuple[Score, ...]]) -> Kind:
+    return Kind(answer, _plain, table_texts.judged, functools.partial(table_texts.written, answer), score)
+
+
 KINDS: Mapping[str, Kind] = {
     "classification": Kind(
         "label", _classes, table_classes.judged, table_classes.written, _labels.score_fold
     ),
+    "transcription": _text_kind("transcript", _error_rates),
+    "units": _text_kind(table_texts.UNITS, _unit_errors),
 }
 
 

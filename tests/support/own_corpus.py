@@ -11,13 +11,24 @@ import numpy as np
 import soundfile
 
 PITCHES = {"low": 220.0, "middle": 660.0, "high": 1980.0}
+TEXTS = {
+    "low": {"transcript": "LOW NOTE", "units": "l ow n"},
+    "middle": {"transcript": "MID", "units": "m ih d"},
+    "high": {"transcript": "HIGH", "units": "hh ay"},
+}
 SPLITS = {"anna": "train", "bert": "train", "cleo": "valid", "dora": "test", "emil": "test"}
 
 
 def rows(pieces: int = 2) -> list[dict[str, str]]:
     """The rows of the table: each speaker has so many pieces of each pitch."""
     return [
-        {"path": f"audio/{speaker}/{label} {piece}.wav", "label": label, "split": split, "speaker": speaker}
+        {
+            "path": f"audio/{speaker}/{label} {piece}.wav",
+            "label": label,
+            "split": split,
+            "speaker": speaker,
+            **TEXTS[label],
+        }
         for speaker, split in SPLITS.items()
         for label in PITCHES
         for piece in range(pieces)

@@ -180,3 +180,49 @@ def test_the_lines_of_the_documentation(
     assert (
         "| tones | fbank [shortened, own-corpus] | acc ↑ |" in (place / "reports/out/report.md").read_text()
     )
+
+
+def write_texts(place: Path, name: str, *columns: str, split: str = "split") -> Path:
+    rows = [{key: row[key] for key in ("path", *columns, split, "speaker")} for row in own_corpus.rows()]
+    return own_corpus.write(place / name, rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "metrics", "more"),
+    [
+        ("units", "units", ["per"], ()),
+        (
+            "transcription",
+            "transcript",
+            ["cer", "wer"],
+            (
+                "-o",
+                "downstream_expert.model.RNNs.dim=[16,16]",
+                "-o",
+                "downstream_expert.model.project_dim=16",
+            ),
+        ),
+    ],
+)
+def test_transcripts(
+    kind: str,
+    column: str,
+    metrics: list[str],
+    more: tuple[str, ...],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_texts(place, f"{kind}-own.csv", column)
+    assert run(place, f"{kind}-own.csv", *more, kind=kind) == 0
+    found = result(place, f"{kind}-own")
+    assert [metric.name for metric in found.metrics if metric.role == "headline"] == metrics
+    assert "own-corpus" in found.labels and not any(metric.official for metric in found.metrics)
+    (folder,) = folders(place, f"{kind}-own")
+    references = dict(line.split(" ", 1) for line in (folder / "test-ref.ark").read_text().splitlines())
+    expected = {"units": "l ow n", "transcription": "LOW NOTE"}[kind]
+    assert references["audio-dora-low-0"] == expected and len(references) == 12
+    with (folder / "items.csv").open() as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {"dora", "emil"}
+    capsys.readouterr()
+    assert main(["verify", str(folder)]) == 0
+    assert f"{metrics[0]} of test is" in capsys.readouterr().out
