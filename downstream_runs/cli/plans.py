@@ -78,6 +78,17 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
     from downstream_runs import tasks
 
+    if options.task_file is not None:
+        from downstream_runs.tasks import plugins
+
+        if options.table is not None:
+            raise UsageError("--table and --task-file both name a task: give one of the two")
+        task = plugins.of_file(options.task_file)
+        if options.task != task.name:
+            raise UsageError(
+                f"{options.task_file} has the task {task.name}, and not {options.task}: name that"
+            )
+        return (task,)
     if options.table is None:
         for option in ("task_name", "split_by", "split_seed"):
             if getattr(options, option):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,3 +61,13 @@ def write(path: Path, table: Sequence[Mapping[str, str]]) -> Path:
 def sha256(path: Path) -> str:
     """Of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def in_folders(folder: Path) -> Path:
+    """The audio of `rows` as `data/SPLIT/LABEL/*.wav`; returns `data`."""
+    make(folder / "flat")
+    for row in rows():
+        place = folder / "data" / row["split"].replace("valid", "dev") / row["label"]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "flat" / row["path"], place / f"{row['speaker']}-{row['path'][-5:]}")
+    return folder / "data"
