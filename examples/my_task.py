@@ -1,7 +1,7 @@
 """A task of one's own in code: classes, scored by the mean of their recalls, with a head of one's own.
 
-./run_superb.sh UPSTREAM recall --task-file my_task.py --data FOLDER, where FOLDER holds train/CLASS/*.wav, dev/CLASS/*.wav and test/CLASS/*.wav, 16 kHz, one channel
-"""
+./run_superb.sh UPSTREAM recall --task-file my_task.py --data FOLDER
+where FOLDER holds train/CLASS/*.wav, dev/CLASS/*.wav and test/CLASS/*.wav, 16 kHz, one channel"""
 
 import csv
 import hashlib
