@@ -130,6 +130,13 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
     )
+    add(
+        "--trials",
+        type=Path,
+        metavar="FILE",
+        help="of TASK verification, whose table has columns path, speaker and split: lines LABEL FILE FILE, "
+        "1 for one speaker and 0 for two",
+    )
     add("--task-name", default="", metavar="NAME", help="of the table's task (default: the file's name)")
     add(
         "--split-by",

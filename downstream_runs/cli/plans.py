@@ -90,7 +90,7 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
             )
         return (task,)
     if options.table is None:
-        for option in ("task_name", "split_by", "split_seed"):
+        for option in ("task_name", "split_by", "split_seed", "trials"):
             if getattr(options, option):
                 raise UsageError(
                     f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
@@ -104,7 +104,7 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed
-    return (own.define(options.task, options.table, options.task_name, by, seed),)
+    return (own.define(options.task, options.table, options.task_name, by, seed, options.trials),)
 
 
 def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunPlan:

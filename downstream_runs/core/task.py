@@ -217,7 +217,9 @@ class TaskSpec:
     @property
     def pinned(self) -> dict[str, Any]:
         """What a run of a task of one's own is pinned to: all but where its files are; empty for SUPERB's."""
-        own = {key: value for key, value in (self.own or {}).items() if key not in ("table", "file")}
+        own = {
+            key: value for key, value in (self.own or {}).items() if key not in ("table", "trials", "file")
+        }
         return {OWN_TASK: own} if own else {}
 
     @property

@@ -71,3 +71,17 @@ def in_folders(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "flat" / row["path"], place / f"{row['speaker']}-{row['path'][-5:]}")
     return folder / "data"
+
+
+def voices(folder: Path, parts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Three files of each speaker, noise with a pitch of its own, a second long; their rows."""
+    random = np.random.default_rng(1)
+    found = []
+    for number, (speaker, split) in enumerate(parts.items()):
+        for piece in range(3):
+            path = folder / "voices" / f"{speaker}-{piece}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tone = 0.2 * np.sin(2 * np.pi * (200 + 300 * number) * np.arange(16_000) / 16_000)
+            soundfile.write(path, tone + random.normal(0, 0.05, 16_000), 16_000)
+            found.append({"path": f"voices/{path.name}", "speaker": speaker, "split": split})
+    return found

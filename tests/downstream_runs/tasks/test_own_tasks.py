@@ -226,3 +226,72 @@ def test_transcripts(
     capsys.readouterr()
     assert main(["verify", str(folder)]) == 0
     assert f"{metrics[0]} of test is" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def verified(place: Path) -> Path:
+    """The folder of `place` with the table `who.csv`, a list of trials, and a run of both."""
+    parts = {"anna": "train", "bert": "train", "cleo": "dev", "dora": "dev", "emil": "test", "finn": "test"}
+    rows = own_corpus.voices(place, parts)
+    own_corpus.write(place / "who.csv", rows)
+    named = [row["path"].removeprefix("voices/") for row in rows if row["split"] == "test"]
+    pairs = [(one, other) for number, one in enumerate(named) for other in named[:number]]
+    lines = [f"{int(one.split('-')[0] == other.split('-')[0])} {one} {other}\n" for one, other in pairs]
+    (place / "voices" / "trials.txt").write_text("".join(lines))
+    assert verify(place) == 0
+    return place
+
+
+def verify(place: Path, *more: str) -> int:
+    trials = ("--trials", str(place / "voices" / "trials.txt"))
+    steps = ("-o", "runner.total_steps=4", "-o", "runner.eval_step=2")
+    return run(place, "who.csv", *trials, *steps, *more, kind="verification")
+
+
+def test_verification(verified: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = result(verified, "who")
+    headline, *others = found.metrics
+    assert (headline.name, headline.split, headline.role) == ("eer", "test", "headline")
+    assert headline.selection.startswith("lowest EER on the dev trials of 4 checkpoints")
+    assert [(one.split, one.role) for one in others] == [("dev", "information")]
+    assert not headline.official and "own-corpus" in found.labels
+    assert set(found.config["own_task"]) == {"kind", "table", "table_sha256", "trials", "trials_sha256"}
+    assert found.corpus.counts == {"train": 6, "dev": 6, "test": 6}
+    (folder,) = folders(verified, "who")
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 15 and {row["group"] for row in rows} == {"emil", "finn"}
+    assert sum(row["label"] == "1" for row in rows) == 6
+    capsys.readouterr()
+    assert main(["verify", str(folder)]) == 0
+    assert "trials.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 emil-0.wav gone.wav", r"line 16 names gone.wav, which is no row of test"),
+        ("1 emil-0.wav anna-0.wav", r"names anna-0.wav, which is no row of test"),
+        ("2 emil-0.wav emil-1.wav", r"expected 1 or 0 and two files"),
+        ("0 emil-0.wav emil-1.wav", r"has the label 0, and its speakers are emil and emil"),
+        (None, r"trials of one speaker and 0 of two|0 trials of one speaker"),
+    ],
+)
+def test_trials_that_cannot_be_used(
+    line: str | None, message: str, verified: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = verified / "voices" / "trials.txt"
+    text = trials.read_text()
+    try:
+        trials.write_text("" if line is None else f"{text}{line}\n")
+        assert verify(verified) == 2
+        assert re.search(message, capsys.readouterr().err)
+    finally:
+        trials.write_text(text)
+
+
+def test_trials_are_for_verification(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(place, "tones.csv", "--trials", "x.txt") == 2
+    assert "--trials is for verification, not for classification" in capsys.readouterr().err
+    assert run(place, "tones.csv", kind="verification") == 2
+    assert "add --trials FILE" in capsys.readouterr().err
