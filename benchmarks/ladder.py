@@ -126,7 +126,12 @@ TASKS = {
         "phones",
         "pr_per",
         "lower",
-        {**_runner(150, 75), "downstream_expert.corpus.num_workers": 0, "optimizer.lr": 1e-2},
+        {
+            **_runner(100, 50),
+            "downstream_expert.corpus.num_workers": 0,
+            "downstream_expert.corpus.batch_size": 8,
+            "optimizer.lr": 1e-2,
+        },
     ),
     "letters": Task(
         "asr",
