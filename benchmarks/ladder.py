@@ -39,7 +39,7 @@ from reports.statistics.resample import Draws, interval, two_sided
 from upstream_arm.common.errors import SuperbError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.config import StudentConfig
-from upstream_arm.distillation.settings import MaskRatio, Objective, Settings
+from upstream_arm.distillation.settings import OBJECTIVES, UNMASKED, MaskRatio, Objective, Settings
 
 SEEDS = (0, 1, 2)
 SIGNIFICANT = 0.05
@@ -92,7 +92,7 @@ TASKS = {
         "words",
         "ic_acc",
         "higher",
-        {**_runner(1000, 250), f"{_DATARC}.num_workers": 0},
+        {**_runner(400, 200), f"{_DATARC}.num_workers": 0},
     ),
     "speakers": Task(
         "sid",
@@ -101,7 +101,7 @@ TASKS = {
         "sid_acc",
         "higher",
         {
-            **_runner(1000, 250),
+            **_runner(400, 200),
             f"{_DATARC}.num_workers": 0,
             f"{_DATARC}.train_batch_size": 32,
         },
@@ -162,8 +162,8 @@ class Order:
 
 
 RANDOM, LOG_MEL, GE2E, WHISPER = "random student", "log-mel", "ge2e", "whisper"
-EARLY, LATE = "distilled, first stage", "distilled, last stage"
-UNMASKED = "distilled without masks"
+STAGES = ("first stage", "last stage")
+EARLY, LATE = (f"distilled, {stage}" for stage in STAGES)
 #: By the probe, where it found them beyond its intervals; those of distilled students are what distillation
 #: is for, on the tasks on which their teacher is strong. Of verification and letters nothing is expected.
 EXPECTED = (
@@ -190,15 +190,12 @@ def upstreams(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
         _random_student(path, seed)
         made[RANDOM if seed == 0 else f"{RANDOM} {seed + 1}"] = ("armhubert_local", "--ckpt", str(path))
     made[LOG_MEL] = ("fbank_no_cmvn",)  # its mean over time is 0 with a cepstral mean subtraction
-    runs: tuple[tuple[Objective, dict[str, str]], ...] = (
-        ("full", {EARLY: f"student-{STAGE:08d}.safetensors", LATE: "student.safetensors"}),
-        ("layer_to_layer", {UNMASKED: "student.safetensors"}),
-    )
-    for objective, stages in runs if options.distil else ():
+    for objective in options.objectives if options.distil else ():
         folder = options.out / objective
         distil_student(options.out, objective)
-        for label, name in stages.items():
-            made[label] = ("armhubert_local", "--ckpt", str(folder / name))
+        early, late = (EARLY, LATE) if objective == "full" else (f"{objective}, {stage}" for stage in STAGES)
+        made[early] = ("armhubert_local", "--ckpt", str(folder / f"student-{STAGE:08d}.safetensors"))
+        made[late] = ("armhubert_local", "--ckpt", str(folder / "student.safetensors"))
     if options.ge2e:
         made[GE2E] = ("ge2e_local", "--ckpt", str(options.ge2e))
     made[WHISPER] = (str(options.out / "whisper"),)
@@ -251,7 +248,7 @@ def distil_student(out: Path, objective: Objective) -> None:
         dev=("dev",),
         form="paper",
         objective=objective,
-        ratio=None if objective == "layer_to_layer" else MaskRatio(0.4, 0.4),
+        ratio=None if objective in UNMASKED else MaskRatio(0.4, 0.4),
         epochs=EPOCHS,
         batch_size=BATCH,
         effective_batch=BATCH,
@@ -421,6 +418,8 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS), help="default %(default)s")
     parser.add_argument("--upstreams", help="labels with commas (default: all)")
     parser.add_argument("--students", type=int, default=2, help="with random weights (default %(default)s)")
+    about = "of the loss of distilled students, such as layer_to_layer (default: full alone)"
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=["full"], help=about)
     parser.add_argument("--no-distil", dest="distil", action="store_false", help="without distilled students")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
