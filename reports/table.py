@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -138,3 +140,26 @@ def listed(names: Iterable[str]) -> str:
 def grouped_notes(names_by_sentence: Mapping[str, Sequence[str]]) -> list[str]:
     """One note for each sentence, with the systems it is about in front."""
     return [f"{listed(names)}: {sentence}." for sentence, names in names_by_sentence.items()]
+
+
+_NUMBER = r"[+-]?[\d.]+(e[+-]?\d+)?"
+#: A number, with the marks of a table, or an interval.
+_NUMBERS = re.compile(rf"{_NUMBER}[*†‡]*( to {_NUMBER})?", re.IGNORECASE)
+
+
+def printable(content: str) -> str:
+    """Text without control characters, among them those that turn the direction of writing."""
+    if content.isprintable():
+        return content
+    return "".join(
+        sign for sign in content if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf")
+    )
+
+
+def harmless(content: str) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula, which starts with = + - @.
+
+    Numbers stay as they are.
+    """
+    clean = " ".join(printable(content).split())
+    return f"'{clean}" if clean.startswith(("=", "+", "-", "@")) and not _NUMBERS.fullmatch(clean) else clean
