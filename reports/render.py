@@ -188,7 +188,7 @@ def to_page(
     images = [(one, base64.b64encode(one.svg).decode("ascii")) for one in pictures]
     parts = [[_without_sources(table) for table in some] for some in (first, details, others)]
     numeric = {table.key: _numeric(table, table.blocks) for some in parts for table in some}
-    return _template("page.html").render(
+    page = _template("page.html").render(
         first=parts[0],
         details=parts[1],
         others=parts[2],
@@ -198,6 +198,7 @@ def to_page(
         notes=notes,
         example=MAKE_ONE,
     )
+    return printable(page)
 
 
 def _without_sources(table: Table) -> Table:
@@ -230,7 +231,6 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     if name.endswith(".tex"):
         environment.block_start_string, environment.block_end_string = "<%", "%>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import operator
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -147,13 +146,17 @@ _NUMBER = r"[+-]?[\d.]+(e[+-]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}[*†‡]*( to {_NUMBER})?", re.IGNORECASE)
 
 
+#: Control characters besides tab and line end, and those without a shape: they turn the direction of writing,
+#: for example, or hide a part of a name.
+_CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\U000e0000-\\U000e007f]"
+)
+
+
 def printable(content: str) -> str:
-    """Text without control characters, among them those that turn the direction of writing."""
-    if content.isprintable():
-        return content
-    return "".join(
-        sign for sign in content if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf")
-    )
+    """Text without control characters; tabs and line ends stay."""
+    return _CONTROLS.sub("", content)
 
 
 def harmless(content: str) -> str:

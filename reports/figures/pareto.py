@@ -19,7 +19,7 @@ NOT_DISTILLED, DISTILLED, PAPER, OURS, PARTIAL = KINDS = (
     "Distilled, other papers",
     "Recycle-and-Distill (the paper)",
     "Ours",
-    "Ours, mean over fewer metrics",
+    "Ours, partial mean",
 )
 _PAPER_MODELS = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
 #: How many of ours are named, the best ones.
@@ -86,7 +86,9 @@ def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: 
     points = [point for system, cost in usable if (point := _point(system, cost)) is not None]
     best = front([point for point in points if point.kind not in (OURS, PARTIAL)])
     if any(point.kind == PARTIAL for point in points):
-        caption += " Hollow: the mean of those metrics that a row of ours has, which is no overall score."
+        caption += (
+            " Hollow: the partial mean, over those metrics that a row of ours has; it is no overall score."
+        )
     with style.canvas(3.3) as figure:
         axes = figure.add_subplot(xscale="log", xlabel=label, ylabel="Overall score")
         for number, kind in enumerate(KINDS):
