@@ -25,7 +25,7 @@ from upstream_arm.common.errors import Diverged, RunFailed
 RUNNER = {"total_steps": 4, "eval_step": 4, "save_step": 2, "log_step": 4, "gradient_accumulate_steps": 1}
 
 GRADIENTS = [(0.5, 0.1), (30.0, -40.0), (math.nan, 1.0), (1e30, 1e30), (math.inf, 1.0)]
-"""Of two weights: usual ones, ones to clip, none, a norm that is too large, and none that could be clipped."""
+"""Of two weights: usual, to be clipped, not a number, with a norm that is too large, and infinite."""
 
 
 @pytest.fixture(scope="module", autouse=True)
