@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -201,13 +202,13 @@ class Distillation:
             sums += torch.stack([*loss.sums(), sums.new_tensor(fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        values = self.context.mean(sums / self.accumulation)
-        if not torch.isfinite(values).all():
+        values = self.context.mean(sums / self.accumulation).tolist()  # waited for once
+        if not all(map(math.isfinite, values)):
             raise UpstreamError(
-                f"the loss became {values[0].item()} in {self.folder}: the training diverged; lower "
+                f"the loss became {values[0]} in {self.folder}: the training diverged; lower "
                 "--learning-rate, or take --precision bf16 or fp32, with another --out"
             )
-        return dict(zip(names, values.tolist(), strict=True))
+        return dict(zip(names, values, strict=True))
 
 
 def fitted(config: StudentConfig, width: int, layers: int) -> StudentConfig:
