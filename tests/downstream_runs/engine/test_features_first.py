@@ -104,7 +104,7 @@ def test_what_cannot_be_read_ends_the_run_with_a_sentence(
         raise RuntimeError(f"item {index} is torn")
 
     monkeypatch.setattr(ItemReader, "_read", torn)
-    with pytest.raises(RunFailed, match="a batch of split train could not be read .* item 0 is torn"):
+    with pytest.raises(RunFailed, match=r"a batch of split train could not be read .* item 0 is torn"):
         run(plan(corpus, tmp_path))
 
 
