@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from downstream_runs.estimate.devices import Device
+from downstream_runs.estimate.accelerators import Device
 from downstream_runs.estimate.forecast import WAYS, Check, Forecast, Way, checks
 from downstream_runs.estimate.heads import Shape
 from downstream_runs.estimate.predict import frame_bytes
@@ -29,11 +29,15 @@ def lines(
         if row.task.crop_seconds is not None:
             yield _crops(row, recipe)
     yield from _frames(rows, recipe, frame_bytes(shape, precision))
-    known = list(checks())
+    known = list(checks(device.operation))
     yield "the same formula for stock s3prl with HuBERT BASE on an H100, and hours that a user published:"
     yield from columns([*_checked(known)], right=range(1, 4))
     yield from _whole(rows, known)
-    yield f"the device: {device.source}; {device.kernel * 1e6:g} microseconds a kernel"
+    yield f"the device: {device.source}"
+    yield (
+        f"a launch: {device.kernel * 1e6:.1f} microseconds (A. Gray, CUDA Graphs, NVIDIA, 2019); "
+        f"torch before it: {device.operation * 1e6:.1f}, measured on a core of this machine"
+    )
     yield "a FORECAST from counts and published peaks: nothing was measured on the device or written"
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from downstream_runs.core.feature_options import DTYPES
 from downstream_runs.features.cache import FRAMES, Item
+from upstream_arm.common import devices
 
 if TYPE_CHECKING:
     import torch
@@ -109,6 +110,7 @@ class Encoder:
                 if len(lots[0]) == 1:
                     raise
             if begun is None:  # only here are the tensors gone that the error had hold of
+                devices.empty_cache(device)
                 lots = self._halved(lots, waves)
                 continue
             del lots[0]
@@ -120,9 +122,6 @@ class Encoder:
 
     def _halved(self, lots: Sequence[Sequence[int]], waves: Sequence[Any]) -> list[list[int]]:
         """What is left to do in lots of half the size of the first, which is too large."""
-        import torch
-
-        torch.cuda.empty_cache()
         self.limit = len(lots[0]) * len(waves[lots[0][0]]) // 2
         if self.on_halved is not None:
             self.on_halved(self.limit)

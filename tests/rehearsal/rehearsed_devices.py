@@ -17,8 +17,10 @@ import toy
 from downstream_runs.core import generators
 from downstream_runs.engine import run, run_dir
 from downstream_runs.engine.checkpoints import read_tensors
+from downstream_runs.upstreams import efficiency
 from upstream_arm import attention
 from upstream_arm.common import devices
+from upstream_arm.distillation import objective
 from upstream_arm.profiling import hooks
 from upstream_arm.student import Student
 
@@ -59,6 +61,23 @@ def test_macs_are_the_cpus() -> None:
     expected = hooks.count(student, [4_000, 2_000], forward)
     placed = copy.deepcopy(student).to(rehearsal.DEVICE)
     assert hooks.count(placed, [4_000, 2_000], forward) == expected
+
+
+def test_what_the_device_lacks_is_done_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "LACKS", {rehearsal.NAME: {devices.FLOAT64, devices.PEAKS}})
+    torch.manual_seed(0)
+    states, targets = torch.randn(2, 1, 5, 3)
+    valid = torch.ones(1, 5, dtype=torch.bool)
+    found = []
+    for place in ("cpu", rehearsal.DEVICE):
+        distances = objective._Distances()
+        distances.add([states.to(place)], [targets.to(place)], valid.to(place))
+        found.append((torch.as_tensor(distances.errors).device.type, distances.values()))
+    assert found[0] == found[1] == ("cpu", found[0][1])
+    module = toy.Toy()
+    expected = efficiency.peak_memory(module)
+    assert efficiency.peak_memory(module.to(rehearsal.DEVICE)) == expected
+    assert efficiency.device_of(module) == rehearsal.DEVICE
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])

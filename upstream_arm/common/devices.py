@@ -129,6 +129,8 @@ def memory(device: torch.device) -> int | None:
     """The bytes of an accelerator's memory, of Apple's what torch should take; None if it does not tell."""
     import torch
 
+    if device.type != accelerator():  # a tensor without values says that it is where nothing is
+        return None
     if device.type == "mps":
         return torch.mps.recommended_max_memory()
     told: Any = getattr(torch.get_device_module(device), "get_device_properties", None)
