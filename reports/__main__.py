@@ -60,7 +60,9 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
-        tables.append(compare.tests_table([systems]))
+        first, *others = systems
+        tests = [(other, compare.tested(first, other)) for other in others]
+        tables.append(compare.tests_table([(first, tests)]))
     print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])
 

@@ -38,12 +38,12 @@ def write(
     """
     collection = gather(places)
     ours = collection.systems
-    around, testable, problems = _measured(ours)
+    around, tests, problems = _measured(ours, whole)
     collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
     tables = paper.tables(ours, costs)
     if whole:
         tables += [overview.systems(ours, around, costs), overview.leaderboard()]
-        more = [overview.selection(ours), overview.runs(ours, around), _tests(testable)]
+        more = [overview.selection(ours), overview.runs(ours, around), tests]
         more += [own.table(collection.own)] if collection.own else []
         tables += [table for table in more if table is not None]
     contents = {
@@ -64,31 +64,38 @@ def write(
     return [out / name for name in contents], collection
 
 
-def _measured(systems: Sequence[System]) -> tuple[dict[str, Mapping[str, Interval]], list[System], list[str]]:
-    """The intervals by name, the systems that have test items, and what is wrong with these.
+def _measured(
+    systems: Sequence[System], tests: bool
+) -> tuple[dict[str, Mapping[str, Interval]], Table | None, list[str]]:
+    """The intervals by name, the paired tests, and what is wrong with test items.
 
-    Nothing keeps the items: they are by far the largest part of all runs.
+    Tested are the first SHOWN that have items, each against the first of the same labels. Every file is read
+    once, and the items of a first system alone are kept: they are by far the largest part of all runs.
     """
     around: dict[str, Mapping[str, Interval]] = {}
-    testable: list[System] = []
-    problems: list[str] = []
-    for system in systems:
-        items, wrong = items_of(system.runs, named=False)
-        around[system.name] = intervals(items)
-        testable += [system] if items else []
-        problems += wrong
-    return around, testable, problems
-
-
-def _tests(systems: Sequence[System]) -> Table | None:
-    """Paired tests of the first of these systems, each against the first of the same labels."""
-    groups = [group for group in compare.alike(systems) if len(group) > 1]
-    if not groups:
-        return None
-    table = compare.tests_table(compare.with_items(group[:SHOWN])[0] for group in groups)
-    left_out = sum(max(0, len(group) - SHOWN) for group in groups)
-    note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
-    return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table
+    problems: dict[str, list[str]] = {}
+    groups: list[tuple[System, list[tuple[System, compare.Outcomes]]]] = []
+    left_out = 0
+    for group in compare.alike(systems):
+        having: list[System] = []
+        outcomes: list[tuple[System, compare.Outcomes]] = []
+        for system in group:
+            named = tests and len(outcomes) < SHOWN - 1
+            items, problems[system.name] = items_of(system.runs, named)
+            around[system.name] = intervals(items)
+            if items and having and named:
+                other = dataclasses.replace(system, items=items)
+                outcomes.append((system, compare.tested(having[0], other)))
+            if items:
+                having.append(system if having else dataclasses.replace(system, items=items))
+        if outcomes:
+            groups.append((having[0], outcomes))
+            left_out += max(0, len(having) - SHOWN)
+    table = compare.tests_table(groups) if groups else None
+    if table is not None and left_out:
+        note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
+        table = dataclasses.replace(table, notes=(*table.notes, note))
+    return around, table, [problem for system in systems for problem in problems[system.name]]
 
 
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ class UpstreamExpert(nn.Module):
         layer, `last_hidden_state` the last, and `paper` the one layer that the published rows of its family
         were made from, where it was one. UpstreamError for an empty batch or an unusable waveform.
         """
-        checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
+        checked = prepare_all(wavs)
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
         weights = next(self.student.parameters()).dtype
@@ -116,6 +117,21 @@ def prepare(wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform") -> T
     [sample] of float32, or of the given floating point type. UpstreamError, which calls it `name`, for
     several channels, other integer types, NaN or infinity, or something that is no waveform.
     """
+    converted = _converted(wav, name)
+    _check_samples([converted], [name])
+    return converted
+
+
+def prepare_all(wavs: Sequence[Tensor] | Tensor) -> list[Tensor]:
+    """As `prepare`, for the waveforms of a batch; a GPU is waited for once for all of them."""
+    names = [f"waveform {index} of the batch" for index in range(len(wavs))]
+    converted = [_converted(wav, name) for wav, name in zip(wavs, names, strict=True)]
+    _check_samples(converted, names)
+    return converted
+
+
+def _converted(wav: Tensor | np.ndarray[Any, Any], name: str) -> Tensor:
+    """As `prepare`, without a look at the samples."""
     wav = _as_tensor(wav, name)
     if wav.dim() == 2 and wav.shape[0] == 1:
         wav = wav[0]
@@ -129,9 +145,20 @@ def prepare(wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform") -> T
         raise UpstreamError(
             f"{name} has type {wav.dtype}, expected floating point samples from -1 to 1 or int16; convert it"
         )
-    if not torch.isfinite(wav).all():
-        raise UpstreamError(f"{name} has NaN or infinite samples, expected finite ones; repair the recording")
     return wav
+
+
+def _check_samples(wavs: Sequence[Tensor], names: Sequence[str]) -> None:
+    """UpstreamError for a waveform with NaN or infinite samples."""
+    filled = [(wav, name) for wav, name in zip(wavs, names, strict=True) if len(wav)]
+    if not filled:
+        return
+    largest = torch.stack(torch._foreach_norm([wav for wav, _ in filled], math.inf))
+    for size, (_, name) in zip(largest.tolist(), filled, strict=True):
+        if not math.isfinite(size):
+            raise UpstreamError(
+                f"{name} has NaN or infinite samples, expected finite ones; repair the recording"
+            )
 
 
 def _as_tensor(wav: Any, name: str) -> Tensor:

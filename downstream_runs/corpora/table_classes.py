@@ -49,7 +49,7 @@ def _require_trained(source: Source, train: Sequence[Row], table: Table, part: s
 
 
 def written(
-    table: Table, folder: Path, links: Mapping[str, Path], config: Mapping[str, Any]
+    source: Source, table: Table, folder: Path, links: Mapping[str, Path], config: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, int]]:
     """Metadata of each fold, or of the one division in `fold1`, in the form that s3prl reads.
 

@@ -7,6 +7,7 @@ cross-validation; `speaker` where it is known. Other columns are left alone.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -72,7 +73,7 @@ class Table:
     @property
     def lines(self) -> list[str]:
         """All that it says, and how it is divided, for a hash."""
-        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\n" for row in self.rows)]
+        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\t{row.answer}\n" for row in self.rows)]
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,16 @@ class Source:
     """Where a table is and how it is divided, which is all that a run needs to know of it.
 
     answer: the column with what is to be said of an utterance. split_by: the column of which rows with the
-    same value stay in one split, for a table without splits; split_seed: what draws them.
+    same value stay in one split, for a table without splits; split_seed: what draws them. trials: of speaker
+    verification.
     """
 
     path: Path
     answer: str
     split_by: str = ""
     split_seed: int = 0
+    trials: Path | None = None
+    trials_sha256: str = ""
 
     @property
     def again(self) -> str:
@@ -219,14 +223,14 @@ def _require_once(source: Source, rows: Sequence[Row]) -> None:
             raise UsageError(f"{row.place} names {row.path} again, as line {line} does; remove one of them")
 
 
-def said(table: Table) -> Iterator[str]:
+def said(source: Source, table: Table) -> Iterator[str]:
     """What a reader of the numbers must know of the table: above all, speakers in two splits."""
     speakers = {row.speaker for row in table.rows}
     if speakers == {""}:
         yield "the table names no speakers, so that none is known to be in one split only"
         return
-    if all(row.speaker == row.answer for row in table.rows):
-        return  # speakers are what is told apart
+    if source.answer != "speaker" and all(row.speaker == row.answer for row in table.rows):
+        return  # speakers are the classes
     of: dict[str, set[str]] = {part: set() for part in parts(table)}
     for row in table.rows:
         of[row.split or row.fold].add(row.speaker)
@@ -289,18 +293,24 @@ def view(table: Table, cache: Path) -> tuple[Path, dict[str, Path]]:
     folder = cache.resolve() / "tables" / f"{table.path.stem}-{digest[:16]}"
     links = {path: folder / "audio" / name for path, name in names.items()}
     with texts.writing(folder):
-        (folder / "audio").mkdir(parents=True, exist_ok=True)
-        for path, link in links.items():
-            if not link.is_symlink():
-                try:
-                    link.symlink_to((root / path).resolve())
-                except FileExistsError:  # another run makes the same view
-                    continue
+        for path, place in links.items():
+            link(place, root / path)
     return folder, links
 
 
-Written = Callable[[Table, Path, Mapping[str, Path], Mapping[str, Any]], tuple[Mapping[str, Any], Any]]
-"""(table, folder, links, configuration) -> what s3prl must be told, and utterances of each split."""
+def link(place: Path, file: Path) -> None:
+    """A link at `place` to a file, where there is none yet."""
+    if not place.is_symlink():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another run makes the same view
+            place.symlink_to(file.resolve())
+
+
+Written = Callable[
+    [Source, Table, Path, Mapping[str, Path], Mapping[str, Any]],
+    tuple[Mapping[str, Any], Mapping[str, int]],
+]
+"""(source, table, folder, links, configuration) -> what s3prl must be told, and utterances of each split."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +344,7 @@ class TableCorpus(Corpus):
             remedy = "make it a file of 16 kHz and one channel, or remove its line"
             checks.require_none([Problem(one, remedy) for one in problems], self.source.again)
         folder, links = view(table, cache)
-        settings, utterances = self.written(table, folder, links, config)
+        settings, utterances = self.written(self.source, table, folder, links, config)
         names = named(table.rows)
         return PreparedData(
             root=table.path,
@@ -342,7 +352,7 @@ class TableCorpus(Corpus):
             utterances=utterances,
             sha256=audio.listing_hash(files, table.lines),
             audio=tuple(file.path for file in files),
-            groups={names[row.path]: row.speaker for row in table.rows if row.speaker},
+            groups={name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)},
             **standing.facts,
         )
 
@@ -360,7 +370,7 @@ class TableCorpus(Corpus):
                 f"{self.sha256}; start the run anew with the table that there is"
             )
         require_splits(self.source, table)
-        found = (*self.judged(self.source, table), *said(table))
+        found = (*self.judged(self.source, table), *said(self.source, table))
         root = table.path.parent
         files = [AudioFile.at(root / row.path, name=row.path) for row in table.rows]
         absent = [

@@ -67,7 +67,7 @@ class Components:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
-        placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
+        placed = _placed(wavs, self.device)
         with torch.no_grad():
             hidden = self.upstream(placed)
         found: list[torch.Tensor] = self.featurizer(placed, hidden)
@@ -134,6 +134,14 @@ class Components:
         self.downstream.load_state_dict(state["Downstream"])
 
 
+def _placed(wavs: list[Any], device: torch.device) -> list[torch.Tensor]:
+    """Waveforms `[sample]` on the device, all in one copy."""
+    tensors: list[torch.Tensor] = [torch.FloatTensor(wav) for wav in wavs]
+    if device.type == "cpu":
+        return tensors
+    return list(to_device(torch.cat(tensors), device).split([len(one) for one in tensors]))
+
+
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:
     """Upstream, featurizer and downstream expert from the plan's seed; `config` has the data's paths.
 
@@ -179,9 +187,12 @@ def attach(
 ) -> Components:
     """Featurizer and downstream expert for an upstream that is on the device."""
     featurizer = make_featurizer(plan, upstream, device)
-    expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+    expert = plan.task.expert
+    if expert is None:
+        module = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+        expert = module.DownstreamExpert
     with _changed_settings(plan, f"the model of {plan.task.name}"):
-        downstream = expert.DownstreamExpert(
+        downstream = expert(
             upstream_dim=featurizer.output_dim,
             upstream_rate=featurizer.downsample_rate,
             **config,

@@ -41,6 +41,7 @@ class RuntimeOptions:
     workers: int = 0  # processes that read audio and draw masks
     save_every: int = 500  # steps between two states; the end of the run is always kept
     validate_every: int = 1000  # steps between two validations; the last step always has one
+    keep_every: int | None = None  # steps between two students that are kept beside the last one
 
 
 def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
@@ -158,10 +159,17 @@ class Distillation:
             if last or step % options.save_every == 0:
                 content = {name: part.state_dict() for name, part in self._parts.items()}
                 state.save(self.folder, step, {**content, "devices": context.devices})
+            if options.keep_every and step % options.keep_every == 0 and not last:
+                self._write(self.folder / state.KEPT.format(step=step), record)
         if journal is not None:
-            about = {"settings": settings.to_mapping(), "steps": self.steps, "final": journal.last}
-            remarks = {key: json.dumps(value) for key, value in {LABELS_KEY: self.labels, **about}.items()}
-            save_student(self.student.state_dict(), self.student.config, target, remarks)
+            self._write(target, journal.last)
+
+    def _write(self, target: Path, record: dict[str, Any]) -> None:
+        """The student as it is after the step of `record`."""
+        about = {"settings": self.settings.to_mapping(), "steps": self.steps, "final": record}
+        labels = [*self.labels, *(["unfinished"] if record["step"] < self.steps else [])]
+        remarks = {key: json.dumps(value) for key, value in {LABELS_KEY: labels, **about}.items()}
+        save_student(self.student.state_dict(), self.student.config, target, remarks)
 
     def _loader(self, dataset: DistillationDataset, numbers: range) -> DataLoader[Batch]:
         """Reads the batches of these numbers ahead."""
