@@ -91,8 +91,7 @@ def written(
         raise UsageError(
             f"{folder} has a blank, and s3prl's lists of trials can have none: give another --out"
         )
-    speakers = sorted({row.speaker for row in table.rows})
-    number = {name: f"id{10001 + place}" for place, name in enumerate(speakers)}
+    number = tables.numbered(table.rows)
     files = {}
     for row in table.rows:
         part = "train/dev/wav" if row.split == "train" else row.split

@@ -285,6 +285,11 @@ def named(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
+def numbered(rows: Sequence[Row]) -> dict[str, str]:
+    """Speaker -> a number in VoxCeleb1's form, by which s3prl's speaker verification tells them apart."""
+    return {name: f"id{10001 + place}" for place, name in enumerate(sorted({row.speaker for row in rows}))}
+
+
 def view(table: Table, cache: Path) -> tuple[Path, dict[str, Path]]:
     """A folder of this table in the cache, and in it for each path a link to the audio, by its name."""
     root = table.path.parent
@@ -346,13 +351,15 @@ class TableCorpus(Corpus):
         folder, links = view(table, cache)
         settings, utterances = self.written(self.source, table, folder, links, config)
         names = named(table.rows)
+        groups = {name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)}
+        groups |= {number: speaker for speaker, number in numbered(table.rows).items()}
         return PreparedData(
             root=table.path,
             settings=settings,
             utterances=utterances,
             sha256=audio.listing_hash(files, table.lines),
             audio=tuple(file.path for file in files),
-            groups={name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)},
+            groups=groups,
             **standing.facts,
         )
 
