@@ -160,7 +160,6 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
         dtype=KINDS,
         na_filter=False,
         skip_blank_lines=False,
-        low_memory=False,
         **exact,
     )
     cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
@@ -171,8 +170,6 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
 
 def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     """The rows of a table that have the wanted cells, as a stratum."""
-    from pandas.util import hash_array
-
     rows = np.ones(len(table), bool)
     for name in wanted.keys() & set(table):
         rows &= (table[name] == wanted[name]).to_numpy()
@@ -186,7 +183,9 @@ def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     place[used] = order
     stratum["group"] = place[places]
     if "item" in table:
-        stratum["item"] = hash_array(table["item"].to_numpy(object)[rows], categorize=False)
+        # Compared within this process alone: Python's hash, which differs between processes, will do.
+        hashes = map(hash, table["item"].to_numpy(object)[rows])
+        stratum["item"] = np.fromiter(hashes, np.int64, len(places))
     if "score" in table and "count" not in table:
         stratum["count"] = np.ones(len(places), np.int64)
     return stratum
