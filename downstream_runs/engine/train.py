@@ -17,7 +17,7 @@ import torch
 
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
-from downstream_runs.engine import batches, finite
+from downstream_runs.engine import batches, features_first, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
 from downstream_runs.engine.components import make_specaug
@@ -38,12 +38,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
     Diverged or UsageError.
     """
-
-    def damaged(message: str) -> None:
-        print(message, file=run.terminal)
-        run.journal.event("damaged_checkpoint", 0, message=message)
-
-    checkpoints = Checkpoints(RunFolder(run.folder), damaged)
+    checkpoints = Checkpoints(RunFolder(run.folder), functools.partial(_note_damage, run))
     # The state to go on from, with checkpoints and journals cut back to it.
     state: Mapping[str, Any] | None = context.broadcast(checkpoints.latest())
     step = 0 if state is None else state["step"]
@@ -53,6 +48,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     trainer = Trainer(run, context)
     with stage(f"loading the {trainer.split} set", run.terminal):
         resumed = trainer.begin(state)
+    features_first.store(run, trainer.cast, context.leader, trained=trainer.step == trainer.total)
     listings.forget()  # all that trains has its files
     runner, total = run.config["runner"], trainer.total
     with run.bar(None, desc="train", total=total) as progress:
@@ -89,6 +85,11 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     run.deviations += trainer.deviations
 
 
+def _note_damage(run: TrainedRun, message: str) -> None:
+    print(message, file=run.terminal)
+    run.journal.event("damaged_checkpoint", 0, message=message)
+
+
 def note_session(run: TrainedRun, step: int, again: bool) -> None:
     """That the run begins or goes on, into its journal, with the counts of a partial corpus."""
     partial = {"partial": dict(run.data.partial)} if run.data.partial else {}
@@ -121,8 +122,8 @@ class Trainer:
         self.loss: float | None = None
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
-        self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and not devices.casts(components.device, self._amp):
+        self.cast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
+        if self.cast is not None and not devices.casts(components.device, self.cast):
             raise UsageError(
                 f"torch computes nothing in {plan.precision} on {components.device}, which this run is on; "
                 "leave --precision out"
@@ -203,7 +204,7 @@ class Trainer:
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
         names, step = utterance_names(others), self.step + 1
-        with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
+        with torch.autocast(self.components.device.type, dtype=self.cast, enabled=self.cast is not None):
             features = self.wrapped.features(wavs)
             # CTC would hide them: its infinite losses count as 0.
             refuse = functools.partial(self._bad_features, names, len(wavs), step)

@@ -97,15 +97,17 @@ def peak_memory(module: nn.Module) -> int:
     import torch
 
     device = device_of(module)
+    if devices.able(device, devices.PEAKS) != device:
+        try:
+            return peak_memory(module.to("cpu"))
+        finally:
+            module.to(device)
     wav = _noise(device)
     held = {tensor.data_ptr(): tensor.nbytes for tensor in (*module.parameters(), *module.buffers())}
     with torch.no_grad():
         module.eval()([wav])  # what is kept from the first call on is no need of one utterance
-        if devices.able(device, devices.PEAKS).type == "cpu":
-            try:
-                return sum(held.values()) + _peak_on_cpu(module.to("cpu"), wav.to("cpu"))
-            finally:
-                module.to(device)
+        if device.type == "cpu":
+            return sum(held.values()) + _peak_on_cpu(module, wav)
         devices.synchronize(device)
         torch.accelerator.reset_peak_memory_stats(device)
         before = torch.accelerator.memory_allocated(device)

@@ -148,6 +148,16 @@ def test_names_of_the_makers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.name(torch.device("mps", 0)) == "Apple M4"
 
 
+def test_memory_of_a_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.memory(torch.device("cpu")) is None
+    pretend(monkeypatch, None, 0)
+    assert devices.memory(torch.device("cuda", 0)) is None
+    pretend(monkeypatch, "xpu", 1)
+    told = SimpleNamespace(get_device_properties=lambda device: SimpleNamespace(total_memory=7))
+    monkeypatch.setattr(torch, "get_device_module", lambda device: told)
+    assert devices.memory(torch.device("xpu", 0)) == 7
+
+
 def test_backends_of_several_processes() -> None:
     assert [devices.backend(kind) for kind in ("cpu", "cuda", "xpu")] == ["gloo", "nccl", "xccl"]
 

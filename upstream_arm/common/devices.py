@@ -125,6 +125,18 @@ def empty_cache(device: torch.device) -> None:
         torch.get_device_module(device).empty_cache()
 
 
+def memory(device: torch.device) -> int | None:
+    """The bytes of an accelerator's memory, of Apple's what torch should take; None if it does not tell."""
+    import torch
+
+    if device.type != accelerator():  # a tensor without values says that it is where nothing is
+        return None
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    told: Any = getattr(torch.get_device_module(device), "get_device_properties", None)
+    return told(device).total_memory if told else None
+
+
 def backend(kind: str) -> str:
     """torch.distributed's backend for that kind of device: NCCL for cuda, XCCL for xpu, else Gloo."""
     import torch

@@ -14,13 +14,15 @@ from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import predict
 from downstream_runs.estimate.clock import Busy
-from downstream_runs.estimate.measure import Cost, Measurement, Shape
+from downstream_runs.estimate.heads import Shape
+from downstream_runs.estimate.measure import Cost, Measurement
 
 SHAPE = Shape(layers=12, features=768, rate=320)
 
 
 def measurement(**costs: Cost) -> Measurement:
-    return Measurement("CPU", 60.0, Busy(0.1, 2, 2, 0.99), SHAPE, loading=0.001, costs=costs)
+    busy = Busy(0.1, 2, 2, 0.99)
+    return Measurement(device="CPU", seconds=60.0, busy=busy, shape=SHAPE, loading=0.001, costs=costs)
 
 
 def small(name: str) -> TaskSpec:
