@@ -48,6 +48,11 @@ class Forecast:
     host: Prediction
     counts: TaskCounts
 
+    @property
+    def stores_frames(self) -> bool:
+        """Whether all frames are stored, not vectors of utterances."""
+        return self.counts.pooled is None and self.task.train_split is not None
+
     def hours(self, way: Way) -> float:
         """Audio is read while the accelerator computes, so the longer of the two counts."""
         return max(getattr(self.accelerator, way), self.host_hours(way))
