@@ -59,7 +59,7 @@ def main() -> None:
         **dataclasses.asdict(found),
     }
     forecast.STOCK.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for check in forecast.checks():
+    for check in forecast.checks(found.operation):
         print(f"{check.task.name}: {check.formula:.2f} h, published {check.task.cost.hours} h")
 
 

@@ -45,7 +45,6 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "sd": (
         "runner.gradient_accumulate_steps=1",
         "downstream_expert.loaderrc.train_batchsize=1",
-        "downstream_expert.datarc.chunk_size=100",
         "downstream_expert.modelrc.hidden_size=32",
     ),
     "pr": ("runner.gradient_accumulate_steps=1", "downstream_expert.corpus.batch_size=2"),

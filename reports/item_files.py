@@ -177,7 +177,7 @@ def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     for name in wanted.keys() & set(table):
         rows &= (table[name] == wanted[name]).to_numpy()
     stratum: dict[str, Any] = {
-        str(name): table[name].to_numpy()[rows] for name in table if KINDS.get(str(name)) in (float, int)
+        name: table[name].to_numpy()[rows] for name in map(str, table) if KINDS.get(name) in (float, int)
     }
     texts, places = table["group"].cat.categories.to_numpy(object), table["group"].cat.codes.to_numpy()[rows]
     used = np.flatnonzero(np.bincount(places, minlength=len(texts)))

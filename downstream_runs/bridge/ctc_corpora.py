@@ -1,7 +1,8 @@
-"""The two corpus modules that s3prl's `ctc` task imports and that its PyPI package leaves out.
+"""The corpus modules that s3prl's `ctc` task imports and that its PyPI package leaves out.
 
-`s3prl.downstream.ctc.data` imports `.corpus.libriphone.LibriPhoneDataset` for PR and
-`.corpus.snips.SnipsDataset` for SF when it makes a loader. The classes here give it the same items, with
+`s3prl.downstream.ctc.data` imports `.corpus.libriphone.LibriPhoneDataset` for PR,
+`.corpus.snips.SnipsDataset` for SF and `.corpus.common_voice.CommonVoiceDataset`, which serves tables of
+one's own here, when it makes a loader. The classes here give it the same items, with
 three differences, each of which would make a run silently another one:
 
 - files whose labels are equally long come in the order of their names, not in that of the file system;
@@ -152,6 +153,24 @@ class SnipsDataset(_Buckets):
         super().__init__(examples, bucket_size, ascending)
 
 
+class CommonVoiceDataset(_Buckets):
+    """The utterances of one split of a table of one's own, with their characters or units."""
+
+    def __init__(
+        self,
+        split: Sequence[str],
+        tokenizer: Any,
+        bucket_size: int,
+        path: str,
+        ascending: bool = False,
+        **others: Any,
+    ) -> None:
+        from downstream_runs.corpora import table_texts
+
+        found = [pair for part in split for pair in table_texts.listed(Path(path), part)]
+        super().__init__(((file, tokenizer.encode(text)) for file, text in found), bucket_size, ascending)
+
+
 class _Reader:
     """Stands for torchaudio in s3prl's loader. given: waveforms of files that are not to be read."""
 
@@ -194,6 +213,8 @@ def install() -> None:
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
         if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
             supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
+    # Also where a checkout of s3prl has one: nothing else here uses it.
+    supply_module(f"{PACKAGE}.common_voice", {CommonVoiceDataset.__name__: CommonVoiceDataset})
     _keep(importlib.import_module(DATA))
 
 

@@ -6,6 +6,7 @@ the demo corpora; nothing is kept on the disk.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _forecast(options: argparse.Namespace, chosen: Sequence[TaskSpec]) -> int:
     """Count on the CPU, and print the hours on a device that is not here."""
-    from downstream_runs.estimate import devices
+    from downstream_runs.estimate import accelerators
 
-    device = devices.device(options.device_model)  # before anything is built
+    device = accelerators.named(options.device_model)  # before anything is built
     options.device = "cpu"
     upstream, _, name = built_upstream(options, chosen[0])
     from tqdm import tqdm
@@ -79,6 +80,7 @@ def _forecast(options: argparse.Namespace, chosen: Sequence[TaskSpec]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="estimate-") as place:
         found = counted.count(upstream, chosen, options.recipe, Path(place), tqdm)
+    device = dataclasses.replace(device, operation=found.operation)
     recipe, precision, shape = options.recipe, options.features_precision, found.shape
     rows = [forecast.forecast(task, recipe, found, device, precision) for task in chosen]
     print(

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
 def text() -> str:
     """Upstreams of this project, upstreams of s3prl, tasks with their recipes; nothing is loaded."""
     from downstream_runs import tasks
+    from downstream_runs.tasks import own, plugins
 
     lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
@@ -40,12 +41,16 @@ def text() -> str:
         lines.append("  and those ending in _local, _url or _custom (--ckpt FILE)")
     else:
         lines += ["", "Upstreams of s3prl: s3prl is not installed here; the first run installs it"]
-    plugins = own_code.plugins()
-    if plugins:
+    installed = own_code.plugins()
+    if installed:
         lines += ["", f"Upstreams of installed packages ({own_code.GROUP})"]
-        lines += [f"  {name:<18} {point.value}" for name, point in sorted(plugins.items())]
+        lines += [f"  {name:<18} {point.value}" for name, point in sorted(installed.items())]
     lines += ["", f"Any other: {sources.FORMS}"]
     lines += ["", "Tasks, with their recipes"]
     for name in tasks.names():
         lines.append(f"  {name:<18} {', '.join(tasks.get(name).recipes)}")
+    lines += ["", "Tasks of a table of your own (--table FILE): " + ", ".join(own.KINDS)]
+    if plugins.names():
+        lines += ["", f"Tasks of installed packages ({plugins.GROUP})"]
+        lines += [f"  {name:<18} {value}" for name, value in sorted(plugins.names().items())]
     return "\n".join(lines) + "\n"

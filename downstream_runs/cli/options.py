@@ -88,7 +88,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--recipe",
         metavar="NAME",
-        help="superb (the default), paper, demo (the default of --demo), sample, small (of a --table), or a "
+        help="superb (the default), paper, demo (the default of --demo), small (of a --table), or a "
         "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
@@ -121,8 +121,22 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         "--table",
         type=Path,
         metavar="FILE",
-        help="CSV or TSV with a row an utterance, for TASK classification: columns path (from the table's "
-        "folder), label, split (train, dev, test) or fold, and speaker where known",
+        help="CSV or TSV with a row an utterance, for TASK classification, transcription or units: columns "
+        "path (from the table's folder), label (or transcript, or units), split (train, dev, test) or fold, "
+        "and speaker where known",
+    )
+    add(
+        "--task-file",
+        type=Path,
+        metavar="FILE.py",
+        help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
+    )
+    add(
+        "--trials",
+        type=Path,
+        metavar="FILE",
+        help="of TASK verification, whose table has columns path, speaker and split: lines LABEL FILE FILE, "
+        "1 for one speaker and 0 for two",
     )
     add("--task-name", default="", metavar="NAME", help="of the table's task (default: the file's name)")
     add(

@@ -79,8 +79,19 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
     from downstream_runs import tasks
 
+    if options.task_file is not None:
+        from downstream_runs.tasks import plugins
+
+        if options.table is not None:
+            raise UsageError("--table and --task-file both name a task: give one of the two")
+        task = plugins.of_file(options.task_file)
+        if options.task != task.name:
+            raise UsageError(
+                f"{options.task_file} has the task {task.name}, and not {options.task}: name that"
+            )
+        return (task,)
     if options.table is None:
-        for option in ("task_name", "split_by", "split_seed"):
+        for option in ("task_name", "split_by", "split_seed", "trials"):
             if getattr(options, option):
                 raise UsageError(
                     f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
@@ -94,7 +105,7 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed
-    return (own.define(options.task, options.table, options.task_name, by, seed),)
+    return (own.define(options.task, options.table, options.task_name, by, seed, options.trials),)
 
 
 def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunPlan:

@@ -153,7 +153,8 @@ class TaskSpec:
     `kept_checkpoints`: how many checkpoints, evenly spaced over the steps, are kept as `states-STEP.ckpt`.
 
     `own`: of a task that is none of SUPERB's ten, what defines it (`tasks.own`); its results have it in their
-    configuration, and a run is pinned to it, but for the place of the files.
+    configuration, and a run is pinned to it, but for the place of the files. `expert`: a class in place of
+    the DownstreamExpert of `s3prl_name`, with the same methods.
 
     What it does:
     `score(folder, split, scalars)` counts the errors in the files that s3prl wrote, or takes over a number
@@ -197,6 +198,7 @@ class TaskSpec:
     fixed_keys: tuple[str, ...] = ()
     kept_checkpoints: int = 0
     own: Mapping[str, Any] | None = None
+    expert: Callable[..., Any] | None = None
 
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
     test: Callable[[TrainedRun], tuple[Metric, ...]] | None = None
@@ -215,7 +217,9 @@ class TaskSpec:
     @property
     def pinned(self) -> dict[str, Any]:
         """What a run of a task of one's own is pinned to: all but where its files are; empty for SUPERB's."""
-        own = {key: value for key, value in (self.own or {}).items() if key not in ("table", "file")}
+        own = {
+            key: value for key, value in (self.own or {}).items() if key not in ("table", "trials", "file")
+        }
         return {OWN_TASK: own} if own else {}
 
     @property

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Split, Standing
-from downstream_runs.corpora import audio, checks, folders, texts
+from downstream_runs.corpora import audio, checks, folders, table_view, texts
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
@@ -72,7 +72,7 @@ class Table:
     @property
     def lines(self) -> list[str]:
         """All that it says, and how it is divided, for a hash."""
-        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\n" for row in self.rows)]
+        return [self.sha256, *(f"{row.path}\t{row.split}{row.fold}\t{row.answer}\n" for row in self.rows)]
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,16 @@ class Source:
     """Where a table is and how it is divided, which is all that a run needs to know of it.
 
     answer: the column with what is to be said of an utterance. split_by: the column of which rows with the
-    same value stay in one split, for a table without splits; split_seed: what draws them.
+    same value stay in one split, for a table without splits; split_seed: what draws them. trials: of speaker
+    verification.
     """
 
     path: Path
     answer: str
     split_by: str = ""
     split_seed: int = 0
+    trials: Path | None = None
+    trials_sha256: str = ""
 
     @property
     def again(self) -> str:
@@ -219,14 +222,14 @@ def _require_once(source: Source, rows: Sequence[Row]) -> None:
             raise UsageError(f"{row.place} names {row.path} again, as line {line} does; remove one of them")
 
 
-def said(table: Table) -> Iterator[str]:
+def said(source: Source, table: Table) -> Iterator[str]:
     """What a reader of the numbers must know of the table: above all, speakers in two splits."""
     speakers = {row.speaker for row in table.rows}
     if speakers == {""}:
         yield "the table names no speakers, so that none is known to be in one split only"
         return
-    if all(row.speaker == row.answer for row in table.rows):
-        return  # speakers are what is told apart
+    if source.answer != "speaker" and all(row.speaker == row.answer for row in table.rows):
+        return  # speakers are the classes
     of: dict[str, set[str]] = {part: set() for part in parts(table)}
     for row in table.rows:
         of[row.split or row.fold].add(row.speaker)
@@ -266,41 +269,12 @@ def require_splits(source: Source, table: Table) -> None:
             )
 
 
-def named(rows: Sequence[Row]) -> dict[str, str]:
-    """Path -> a name without dots and blanks for s3prl's lists of predictions, each once."""
-    found: dict[str, str] = {}
-    used: set[str] = set()
-    for row in rows:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", os.path.splitext(row.path)[0]).strip("-") or "audio"
-        name, number = stem, 1
-        while name in used:
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(name)
-        found[row.path] = name
-    return found
-
-
-def view(table: Table, cache: Path) -> tuple[Path, dict[str, Path]]:
-    """A folder of this table in the cache, and in it for each path a link to the audio, by its name."""
-    root = table.path.parent
-    names = {path: f"{name}{Path(path).suffix}" for path, name in named(table.rows).items()}
-    digest = texts.digest([f"{root}\n", *table.lines])
-    folder = cache.resolve() / "tables" / f"{table.path.stem}-{digest[:16]}"
-    links = {path: folder / "audio" / name for path, name in names.items()}
-    with texts.writing(folder):
-        (folder / "audio").mkdir(parents=True, exist_ok=True)
-        for path, link in links.items():
-            if not link.is_symlink():
-                try:
-                    link.symlink_to((root / path).resolve())
-                except FileExistsError:  # another run makes the same view
-                    continue
-    return folder, links
-
-
-Written = Callable[[Table, Path, Mapping[str, Path], Mapping[str, Any]], tuple[Mapping[str, Any], Any]]
-"""(table, folder, links, configuration) -> what s3prl must be told, and utterances of each split."""
+Written = Callable[
+    [Source, Table, Path, Mapping[str, Path], Mapping[str, Any]],
+    tuple[Mapping[str, Any], Mapping[str, int], tuple[str, ...]],
+]
+"""(source, table, folder, links, configuration) -> what s3prl must be told, utterances of each split, and
+what must be said of them."""
 
 
 @dataclass(frozen=True)
@@ -333,17 +307,22 @@ class TableCorpus(Corpus):
             _, problems = audio.measure(files, audio.decode, lengths, "decode the table's audio")
             remedy = "make it a file of 16 kHz and one channel, or remove its line"
             checks.require_none([Problem(one, remedy) for one in problems], self.source.again)
-        folder, links = view(table, cache)
-        settings, utterances = self.written(table, folder, links, config)
-        names = named(table.rows)
+        folder, links = table_view.view(table.path, [row.path for row in table.rows], table.lines, cache)
+        settings, utterances, also = self.written(self.source, table, folder, links, config)
+        names = table_view.named(row.path for row in table.rows)
+        groups = {name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)}
+        groups |= {
+            number: speaker
+            for speaker, number in table_view.numbered(row.speaker for row in table.rows).items()
+        }
         return PreparedData(
             root=table.path,
             settings=settings,
             utterances=utterances,
-            sha256=audio.listing_hash(files, table.lines),
+            sha256=audio.listing_hash(files, [*table.lines, self.source.trials_sha256]),
             audio=tuple(file.path for file in files),
-            groups={names[row.path]: row.speaker for row in table.rows if row.speaker},
-            **standing.facts,
+            groups=groups,
+            **standing.and_also(also).facts,
         )
 
     def make_demo(self, folder: Path) -> Path:
@@ -360,7 +339,7 @@ class TableCorpus(Corpus):
                 f"{self.sha256}; start the run anew with the table that there is"
             )
         require_splits(self.source, table)
-        found = (*self.judged(self.source, table), *said(table))
+        found = (*self.judged(self.source, table), *said(self.source, table))
         root = table.path.parent
         files = [AudioFile.at(root / row.path, name=row.path) for row in table.rows]
         absent = [

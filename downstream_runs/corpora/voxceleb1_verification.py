@@ -8,6 +8,7 @@ a kill; here that is done once a file, and kept.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -88,11 +89,11 @@ def utterances(trials: Sequence[Trial]) -> list[str]:
     return sorted({name for trial in trials for name in (trial.enrol, trial.test)})
 
 
-def read_trials(path: Path) -> list[Trial]:
-    """The trials in the order of the file; UsageError names a bad line."""
+def read_trials(path: Path, name: re.Pattern[str] = voxceleb1.NAME) -> list[Trial]:
+    """The trials in the order of the file; UsageError names a bad line. name: of an utterance."""
     trials = []
     for place, fields in voxceleb1.list_fields(path):
-        named = all(map(voxceleb1.NAME.fullmatch, fields[1:]))
+        named = all(map(name.fullmatch, fields[1:]))
         if len(fields) != 3 or fields[0] not in ("0", "1") or not named:
             raise UsageError(
                 f"{place} is {' '.join(fields)!r}, expected such as '1 id10270/x6uYqmx31kE/00001.wav "
@@ -103,16 +104,21 @@ def read_trials(path: Path) -> list[Trial]:
 
 
 def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
-    """Trials of the dev speakers among `names`, half of them of one speaker; the same for the same seed.
-
-    Empty if there are no two dev speakers with two utterances each. At most `DEV_UTTERANCES_A_SPEAKER`
-    utterances a speaker and `DEV_TRIALS` trials are drawn, none of them twice.
-    """
-    source = random.Random(seed)
+    """Trials of the dev speakers among `names`, see `draw_trials`."""
     by_speaker: dict[str, list[str]] = {}
     for name in sorted(names):
         if name[:7] in DEV_SPEAKERS:
             by_speaker.setdefault(name[:7], []).append(name)
+    return draw_trials(by_speaker, seed)
+
+
+def draw_trials(by_speaker: Mapping[str, Sequence[str]], seed: int = 0) -> list[Trial]:
+    """Trials of these utterances, half of them of one speaker; the same for the same seed.
+
+    Empty if there are no two speakers with two utterances each. At most `DEV_UTTERANCES_A_SPEAKER`
+    utterances a speaker and `DEV_TRIALS` trials are drawn, none of them twice.
+    """
+    source = random.Random(seed)
     chosen = [
         sorted(source.sample(mine, min(len(mine), DEV_UTTERANCES_A_SPEAKER)))
         for mine in by_speaker.values()
@@ -129,7 +135,8 @@ def draw_dev_trials(names: Sequence[str], seed: int = 0) -> list[Trial]:
     return trials
 
 
-def _trim(path: Path) -> int:
+def trim(path: Path) -> int:
+    """The samples of a file after s3prl's cut of silence."""
     from downstream_runs.audio.effects import apply_effects_file
 
     return int(apply_effects_file(path, EFFECTS)[0].shape[1])
@@ -192,7 +199,7 @@ def _written(listing: Listing[_Content], cache: Path, config: Mapping[str, Any])
     """Cut the silence once, draw dev trials, and show the corpus to s3prl in s3prl's layout."""
     cache, (groups, trials) = voxceleb1.cache_of(cache), listing.content
     training, testing = listing.audio["train"], listing.audio["test"]
-    lengths, problems = audio.measure(listing.files, _trim, cache / "trimmed-lengths.txt", "trim VoxCeleb1")
+    lengths, problems = audio.measure(listing.files, trim, cache / "trimmed-lengths.txt", "trim VoxCeleb1")
     checks.require_none(problems, f"{CORPUS.get} again")
     least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
     kept = [file.name for file in training if lengths[file.name] > least]

@@ -187,9 +187,12 @@ def attach(
 ) -> Components:
     """Featurizer and downstream expert for an upstream that is on the device."""
     featurizer = make_featurizer(plan, upstream, device)
-    expert = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+    expert = plan.task.expert
+    if expert is None:
+        module = importlib.import_module(f"s3prl.downstream.{plan.task.s3prl_name}.expert")
+        expert = module.DownstreamExpert
     with _changed_settings(plan, f"the model of {plan.task.name}"):
-        downstream = expert.DownstreamExpert(
+        downstream = expert(
             upstream_dim=featurizer.output_dim,
             upstream_rate=featurizer.downsample_rate,
             **config,

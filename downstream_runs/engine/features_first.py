@@ -8,6 +8,7 @@ first: each is computed alone whenever it is met, with the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -20,7 +21,7 @@ import torch
 from downstream_runs.core import records
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import EVENTS
-from downstream_runs.engine import feature_setup, prefetch
+from downstream_runs.engine import batches, feature_setup, prefetch
 from downstream_runs.features.claims import Claims
 from downstream_runs.features.items import CachedWaveform, ItemReader
 from downstream_runs.upstreams.tensors import SAMPLE_RATE
@@ -73,7 +74,6 @@ class _Split:
     def __init__(self, run: TrainedRun, extractor: FeatureExtractor, split: str, utterances: int) -> None:
         self._run, self._extractor, self._split = run, extractor, split
         self._utterances, self._device = utterances, run.components.device
-        self._claims = Claims(extractor.cache.folder)
 
     def store(self, cast: torch.dtype | None) -> None:
         """Read all of it, encode what is missing, and say how much there was and how fast it went."""
@@ -84,24 +84,26 @@ class _Split:
             self._run.bar(None, desc=f"features of {self._split}", total=self._utterances) as bar,
             torch.autocast(self._device.type, dtype=cast, enabled=cast is not None),
             ThreadPoolExecutor(1) as writer,
+            contextlib.closing(Claims(cache.folder)) as claims,
         ):
-            for count, portion in self._portions():
+            encode = functools.partial(self._encode, writer, claims)
+            for count, portion in batches.readable(self._portions(), self._split, lambda: 0):
                 if cache.full:
                     break
-                if portion and not self._encode(portion, writer, wait=False):
+                if portion and not encode(portion, wait=False):
                     later.append([dataclasses.replace(wav, wave=None) for wav in portion])
                 seconds += sum(map(len, portion)) / SAMPLE_RATE
                 bar.update(count)
                 bar.set_postfix_str(_rate(seconds, time.monotonic() - began), refresh=False)
             for portion in later:
-                self._encode(portion, writer, wait=True)
+                encode(portion, wait=True)
         if (took := time.monotonic() - began) > SECONDS:
             encoded = f"{cache.misses - before:,} utterances encoded by this run"
             print(f"features of {self._split}: {_rate(seconds, took)}; {encoded}", file=self._run.terminal)
 
-    def _encode(self, portion: Portion, writer: ThreadPoolExecutor, wait: bool) -> bool:
+    def _encode(self, writer: ThreadPoolExecutor, claims: Claims, portion: Portion, wait: bool) -> bool:
         """Store what is missing of a portion; False if another process is at it, unless this is to wait."""
-        with self._claims.held(portion[0].sha256, wait) as mine:
+        with claims.held(portion[0].sha256, wait) as mine:
             if mine:
                 pending: list[Future[object]] = []
                 self._extractor.store(portion, self._device, lambda put: pending.append(writer.submit(put)))

@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 SHORTER = 0.9
 """An utterance of each batch is as long as that share of the others, so that the batch is padded."""
 READ_BATCHES = 3
+SMALL_LAYERS, REPEATS = 100, 30
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class TaskCounts:
 
 @dataclass(frozen=True)
 class Counted:
-    """All counts, by task."""
+    """All counts, by task. operation: CPU seconds of this machine for one of torch's operations."""
 
     shape: Shape
     tasks: Mapping[str, TaskCounts]
+    operation: float
 
 
 def count(
@@ -65,7 +67,18 @@ def count(
             shown.set_postfix_str(task.name)
             one = _searched if task.train_split is None else _trained
             found[task.name] = one(upstream, shape, task, recipe, place)
-    return Counted(shape, found)
+    return Counted(shape, found, _operation())
+
+
+def _operation() -> float:
+    """Of small layers, forward and backward: the host's work alone, and at best, as others may be busy."""
+    layers = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(SMALL_LAYERS)))
+    given, clock = torch.randn(1, 4), Clock(CPU)
+
+    def call() -> None:
+        layers(given).sum().backward()
+
+    return min(clock.seconds(call) for _ in range(REPEATS)) / counts.of_call(call).kernels
 
 
 def _encoded(upstream: CheckedUpstream, batch: int, seconds: float) -> Counts:

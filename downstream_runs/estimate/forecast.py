@@ -1,12 +1,13 @@
 """Hours of full runs on an accelerator that is not here, from counts and its vendor's figures: a forecast.
 
-It is `predict`'s arithmetic with the seconds of `devices` in the place of measured ones, for the whole and
+It is `predict`'s arithmetic with the seconds of `accelerators` instead of measured ones, for the whole and
 for each part alone. The peaks are never reached, so true runs take longer: how much, `checks` says, by the
 same formula for stock s3prl, whose hours are published.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +17,10 @@ from typing import Any, Literal, get_args
 
 from downstream_runs import tasks
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.estimate import devices
+from downstream_runs.estimate import accelerators
+from downstream_runs.estimate.accelerators import PARTS, Device
 from downstream_runs.estimate.counted import Counted, TaskCounts
 from downstream_runs.estimate.counts import Counts
-from downstream_runs.estimate.devices import PARTS, Device
 from downstream_runs.estimate.heads import Shape
 from downstream_runs.estimate.measure import Cost, Rates
 from downstream_runs.estimate.predict import Prediction, frame_bytes, predict
@@ -46,6 +47,11 @@ class Forecast:
     parts: Mapping[str, Prediction]
     host: Prediction
     counts: TaskCounts
+
+    @property
+    def stores_frames(self) -> bool:
+        """Whether all frames are stored, not vectors of utterances."""
+        return self.counts.pooled is None and self.task.train_split is not None
 
     def hours(self, way: Way) -> float:
         """Audio is read while the accelerator computes, so the longer of the two counts."""
@@ -115,9 +121,9 @@ class Check:
         return low, high
 
 
-def checks() -> Iterator[Check]:
+def checks(operation: float) -> Iterator[Check]:
     """Of every task whose hours of stock s3prl on an H100 were published (`cost.hours` of tasks.json)."""
-    stock, h100 = stock_counts(), devices.device("h100")
+    stock, h100 = stock_counts(), dataclasses.replace(accelerators.named("h100"), operation=operation)
     for name in stock.tasks:
         task = tasks.get(name)
         low, high = (float(number) for number in (task.cost.hours.split("-") * 2)[:2])
@@ -127,7 +133,8 @@ def checks() -> Iterator[Check]:
 def stock_counts() -> Counted:
     """The counts in STOCK."""
     held = json.loads(STOCK.read_text(encoding="utf-8"))
-    return Counted(Shape(**held["shape"]), {name: _read(task) for name, task in held["tasks"].items()})
+    tasks = {name: _read(task) for name, task in held["tasks"].items()}
+    return Counted(Shape(**held["shape"]), tasks, held["operation"])
 
 
 def _read(task: Mapping[str, Any]) -> TaskCounts:

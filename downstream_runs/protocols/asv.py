@@ -2,12 +2,13 @@
 
 SUPERB (s3prl, downstream/docs/superb.md) saves a checkpoint every 20,000 of 200,000 steps and reports the
 lowest EER on test of the ten. That choice has seen the test trials; the number that the dev trials choose
-has not, and stands beside it.
+has not, and stands beside it. For a task on a table of one's own that one alone is reported.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
 from downstream_runs.core.task import Score
+from downstream_runs.corpora import voxceleb1
 from downstream_runs.corpora.voxceleb1_verification import read_trials
 from downstream_runs.scoring import eer
 from upstream_arm.common.errors import RunFailed
@@ -24,6 +26,10 @@ from upstream_arm.common.files import atomic_write_csv, atomic_write_text
 if TYPE_CHECKING:
     from downstream_runs.core.results import Metric
     from downstream_runs.engine.trained_run import TrainedRun
+
+
+ANY_NAME = re.compile(r"\S+")
+"""Of an utterance of a corpus of one's own: its place, of which s3prl takes the last three parts."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,14 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     for step in run.bar(steps, desc="checkpoints", total=len(steps)):
         _evaluate(run, step, splits)
         scores[step] = {split: _score(run, step, split) for split in splits}
-    best = _lowest(scores, "test")
     _write_report(run.folder, scores)
-    chosen = run.folder / f"states-{best}"
-    atomic_write_text(run.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
-    _write_trials(run.folder / TRIALS, read_scored(chosen, "test"))
+    if run.plan.task.own is not None:
+        best = _lowest(scores, "dev")
+        _keep(run, best)
+        rule = f"lowest EER on the dev trials of {len(steps)} checkpoints: step {best} of {run.steps}"
+        return tuple(spec.measured(scores[best][s], s, rule, official=s == "test") for s in splits)
+    best = _lowest(scores, "test")
+    _keep(run, best)
     rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {best} of {run.steps}"
     metrics = [spec.measured(scores[best]["test"], "test", rule, official=True)]
     if has_dev:
@@ -60,6 +69,13 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
         rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {best} of {run.steps}"
         metrics += [spec.measured(scores[best][split], split, rule, official=False) for split in splits]
     return tuple(metrics)
+
+
+def _keep(run: TrainedRun, step: int) -> None:
+    """The chosen checkpoint's scores of the test trials as the run's."""
+    chosen = run.folder / f"states-{step}"
+    atomic_write_text(run.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
+    _write_trials(run.folder / TRIALS, read_scored(chosen, "test"), run.data.groups)
 
 
 def read_scored(folder: Path, split: str) -> list[Scored]:
@@ -114,7 +130,8 @@ def _evaluate(run: TrainedRun, step: int, splits: Sequence[str]) -> None:
 def _score(run: TrainedRun, step: int, split: str) -> Score:
     """The EER of a checkpoint's files, which must hold the trials of the list, all and in its order."""
     trials = read_scored(run.folder / f"states-{step}", split)
-    listed = read_trials(Path(run.data.settings[f"datarc.{split}_meta_data"]))
+    names = voxceleb1.NAME if run.plan.task.own is None else ANY_NAME
+    listed = read_trials(Path(run.data.settings[f"datarc.{split}_meta_data"]), names)
     wanted = [(f"{_name(trial.enrol)}_{_name(trial.test)}", trial.label) for trial in listed]
     if [(trial.name, trial.label) for trial in trials] != wanted:
         raise RunFailed(
@@ -143,12 +160,15 @@ def _write_report(folder: Path, scores: Mapping[int, Mapping[str, Score]]) -> No
     atomic_write_text(folder / "report.txt", "".join(lines))
 
 
-def _write_trials(path: Path, trials: Sequence[Scored]) -> None:
-    """The chosen checkpoint's test trials: split, item, group (the enrolled speaker), label, score."""
+def _write_trials(path: Path, trials: Sequence[Scored], speakers: Mapping[str, str]) -> None:
+    """The chosen checkpoint's test trials: split, item, group (the enrolled speaker), label, score.
+
+    speakers: what they are called in a table of one's own, by their numbers."""
     rows: list[tuple[object, ...]] = [("split", "item", "group", "label", "score")]
     for trial in trials:
         # Both halves begin with idNNNNN-; a video's name may hold an underscore.
         cut = trial.name.index("_id", 8)
         enrol, test = trial.name[:cut], trial.name[cut + 1 :]
-        rows.append(("test", f"{enrol} {test}", enrol[:7], trial.label, repr(trial.score)))
+        speaker = speakers.get(enrol[:7], enrol[:7])
+        rows.append(("test", f"{enrol} {test}", speaker, trial.label, repr(trial.score)))
     atomic_write_csv(path, rows)

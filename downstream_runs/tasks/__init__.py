@@ -43,15 +43,17 @@ def get(name: str) -> TaskSpec:
     """The task of that name or alias; UsageError with near names for an unknown one."""
     wanted = name.strip().lower().replace("_", "-")
     if wanted not in known():
-        from downstream_runs.tasks import own
+        from downstream_runs.tasks import own, plugins
 
+        if wanted in plugins.names():
+            return plugins.installed(wanted)
         if wanted in own.KINDS:
             raise UsageError(
                 f"{wanted} is a kind of task for a table of your own: add --table FILE, see docs/own-task.md"
             )
         raise UsageError(
-            f"there is no task {name!r}{near(wanted, known())}; the tasks are: {', '.join(names())}, "
-            "as `python -m downstream_runs list` shows"
+            f"there is no task {name!r}{near(wanted, (*known(), *plugins.names()))}; the tasks are: "
+            f"{', '.join(names())}, as `python -m downstream_runs list` shows"
         )
     return _tasks()[known()[wanted]]
 
@@ -66,10 +68,14 @@ def of_result(result: Result, data: Path | None = None) -> TaskSpec:
 
     UsageError where it cannot be had any more.
     """
-    from downstream_runs.tasks import own
+    from downstream_runs.tasks import own, plugins
 
     record = result.config.get(OWN_TASK)
-    return get(result.task) if record is None else own.of_record(result.task, record, data)
+    if record is None:
+        return get(result.task)
+    if "kind" in record:
+        return own.of_record(result.task, record, data)
+    return plugins.of_record(result.task, record)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from typing import Any
 from downstream_runs import tasks
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import Score, TaskSpec
-from downstream_runs.corpora import table_classes, tables
+from downstream_runs.corpora import table_classes, table_texts, table_trials, tables
 from downstream_runs.corpora.tables import Source, Table, TableCorpus
-from downstream_runs.tasks import _labels
+from downstream_runs.protocols import asv
+from downstream_runs.scoring import wer
+from downstream_runs.tasks import _ctc, _labels
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.files import sha256_file
 from upstream_arm.common.words import near, shown
 
 
@@ -52,9 +56,47 @@ def _classes(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
     )
 
 
+def _plain(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
+    if folds:
+        raise UsageError(
+            f"{task.title.lower()} has no cross-validation: give the table a column split in place of fold"
+        )
+    return dataclasses.replace(task, check=_ctc.check, used=_ctc.used)
+
+
+def _error_rates(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """CER and WER from the transcripts that s3prl's ctc wrote."""
+    found = _ctc.read(folder, split)
+    characters = functools.partial(wer.score, unit="char")
+    return _ctc.error_rate("cer", characters, *found), _ctc.error_rate("wer", wer.score, *found)
+
+
+def _unit_errors(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """The error rate of units with spaces between them."""
+    return (_ctc.error_rate("per", wer.score, *_ctc.read(folder, split)),)
+
+
+def _verification(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
+    return dataclasses.replace(_plain(task, folds), check=None, used=len, test=asv.test)
+
+
+def _equal_error_rate(folder: Path, split: str, scalars: Mapping[str, float]) -> tuple[Score, ...]:
+    """EER from the trials that s3prl scored."""
+    return (asv.equal_error_rate(asv.read_scored(folder, split)),)
+
+
+def _text_kind(answer: str, score: Callable[..., tuple[Score, ...]]) -> Kind:
+    return Kind(answer, _plain, table_texts.judged, table_texts.written, score)
+
+
 KINDS: Mapping[str, Kind] = {
     "classification": Kind(
         "label", _classes, table_classes.judged, table_classes.written, _labels.score_fold
+    ),
+    "transcription": _text_kind("transcript", _error_rates),
+    "units": _text_kind(table_texts.UNITS, _unit_errors),
+    "verification": Kind(
+        "speaker", _verification, table_trials.judged, table_trials.written, _equal_error_rate
     ),
 }
 
@@ -69,10 +111,18 @@ def named(kind: str) -> Kind:
     return KINDS[kind]
 
 
-def define(kind: str, table: Path, name: str = "", split_by: str = "", split_seed: int = 0) -> TaskSpec:
+def define(
+    kind: str,
+    table: Path,
+    name: str = "",
+    split_by: str = "",
+    split_seed: int = 0,
+    trials: Path | None = None,
+) -> TaskSpec:
     """The task of a table; UsageError for a name, a kind or a table that cannot be used.
 
-    name: of the task, and of the folder of its runs; by default that of the table's file.
+    name: of the task, and of the folder of its runs; by default that of the table's file. trials: of
+    verification, which needs them.
     """
     how = named(kind)
     path = table.expanduser().absolute()
@@ -91,7 +141,25 @@ def define(kind: str, table: Path, name: str = "", split_by: str = "", split_see
     own: dict[str, Any] = {"kind": kind, "table": str(path), "table_sha256": read.sha256}
     own |= {"folds": tables.parts(read)} if read.folds else {}
     own |= {"split_by": split_by, "split_seed": split_seed} if split_by else {}
+    own |= _trials_of(kind, trials)
     return of_record(chosen, own, splits=tables.sizes(read))
+
+
+def _trials_of(kind: str, trials: Path | None) -> dict[str, str]:
+    """What a list of trials is pinned by; UsageError where there is one too many or too few."""
+    if (kind == "verification") is not (trials is not None):
+        raise UsageError(
+            f"--trials is for verification, not for {kind}: leave it out"
+            if trials
+            else "verification needs a list of trials, lines LABEL FILE FILE: add --trials FILE"
+        )
+    if trials is None:
+        return {}
+    path = trials.expanduser().absolute()
+    try:
+        return {"trials": str(path), "trials_sha256": sha256_file(path)}
+    except OSError as error:
+        raise UsageError(f"the trials {path} cannot be read ({error.strerror}); name a list") from None
 
 
 def of_record(
@@ -107,7 +175,15 @@ def of_record(
     kind = own["kind"]
     how = named(kind)
     path = table or Path(own["table"])
-    source = Source(path, how.answer, own.get("split_by", ""), own.get("split_seed", 0))
+    trials = Path(own["trials"]) if "trials" in own else None
+    source = Source(
+        path,
+        how.answer,
+        own.get("split_by", ""),
+        own.get("split_seed", 0),
+        trials,
+        own.get("trials_sha256", ""),
+    )
     size = f"{sum(split.utterances for split in splits.values()):,} files"
     about = (name, "yours", size, path.as_uri(), splits, "")
     corpus = TableCorpus(*about, source, own["table_sha256"], how.judged, how.written)

@@ -1,4 +1,4 @@
-"""Upstreams of code that is not this project's: a function or class in a file, or a plug-in of a package."""
+"""Upstreams and tasks of others' code: a function or class in a file, or a plug-in of a package."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ GROUP = "superb.upstreams"
 OURS = ("downstream_runs", "reports", "upstream_arm")
 
 
-def plugins() -> dict[str, importlib.metadata.EntryPoint]:
-    """The upstreams that installed packages offer, by name; nothing of them is imported."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+def plugins(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:
+    """What installed packages offer in a group, by name; nothing of them is imported."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
 
 
-def plugin(name: str) -> Any:
+def plugin(name: str, group: str = GROUP) -> Any:
     """The function or class behind a plug-in's name; UsageError if its package cannot be imported."""
-    point = plugins()[name]
+    point = plugins(group)[name]
     try:
         return point.load()
     except Exception as error:  # a package may raise anything
@@ -42,7 +42,9 @@ def check_file(path: Path, name: str) -> None:
         tree = ast.parse(read_text(path))
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{path} cannot be read ({reason}); the form is py:FILE.py:NAME") from None
+        raise UsageError(
+            f"{path} cannot be read ({reason}); name a Python file, as py:FILE.py:NAME"
+        ) from None
     except (ValueError, SyntaxError) as error:
         raise UsageError(f"{path} is no Python: {_said(error)}") from None
     found: set[str] = set()
@@ -65,10 +67,10 @@ def sha256_of_file(path: Path) -> str:
         raise UsageError(str(error)) from None
 
 
-def code_of_plugin(name: str) -> tuple[str, str]:
+def code_of_plugin(name: str, group: str = GROUP) -> tuple[str, str]:
     """The release of a plug-in's package, and the SHA-256 of its module's code; UsageError as `plugin`."""
-    point = plugins()[name]
-    plugin(name)
+    point = plugins(group)[name]
+    plugin(name, group)
     release = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
     try:
         return release, provenance.of_module(point.module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,13 +12,24 @@ import numpy as np
 import soundfile
 
 PITCHES = {"low": 220.0, "middle": 660.0, "high": 1980.0}
+TEXTS = {
+    "low": {"transcript": "LOW NOTE", "units": "l ow n"},
+    "middle": {"transcript": "MID", "units": "m ih d"},
+    "high": {"transcript": "HIGH", "units": "hh ay"},
+}
 SPLITS = {"anna": "train", "bert": "train", "cleo": "valid", "dora": "test", "emil": "test"}
 
 
 def rows(pieces: int = 2) -> list[dict[str, str]]:
     """The rows of the table: each speaker has so many pieces of each pitch."""
     return [
-        {"path": f"audio/{speaker}/{label} {piece}.wav", "label": label, "split": split, "speaker": speaker}
+        {
+            "path": f"audio/{speaker}/{label} {piece}.wav",
+            "label": label,
+            "split": split,
+            "speaker": speaker,
+            **TEXTS[label],
+        }
         for speaker, split in SPLITS.items()
         for label in PITCHES
         for piece in range(pieces)
@@ -49,3 +61,27 @@ def write(path: Path, table: Sequence[Mapping[str, str]]) -> Path:
 def sha256(path: Path) -> str:
     """Of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def in_folders(folder: Path) -> Path:
+    """The audio of `rows` as `data/SPLIT/LABEL/*.wav`; returns `data`."""
+    make(folder / "flat")
+    for row in rows():
+        place = folder / "data" / row["split"].replace("valid", "dev") / row["label"]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "flat" / row["path"], place / f"{row['speaker']}-{row['path'][-5:]}")
+    return folder / "data"
+
+
+def voices(folder: Path, parts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Three files of each speaker, noise with a pitch of its own, a second long; their rows."""
+    random = np.random.default_rng(1)
+    found = []
+    for number, (speaker, split) in enumerate(parts.items()):
+        for piece in range(3):
+            path = folder / "voices" / f"{speaker}-{piece}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tone = 0.2 * np.sin(2 * np.pi * (200 + 300 * number) * np.arange(16_000) / 16_000)
+            soundfile.write(path, tone + random.normal(0, 0.05, 16_000), 16_000)
+            found.append({"path": f"voices/{path.name}", "speaker": speaker, "split": split})
+    return found

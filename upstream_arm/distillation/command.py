@@ -83,6 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
     add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
     add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
+    kept = "keep the student after every so many steps too, as student-STEP.safetensors (default: the last)"
+    add("--keep-every", type=positive, metavar="STEPS", help=kept)
     add("--ablation", choices=TABLES, help="print the commands that make the students of a table")
 
 
@@ -95,7 +97,8 @@ def run(options: argparse.Namespace) -> int:
 
     from upstream_arm.distillation.training import RuntimeOptions, distil
 
-    runtime = RuntimeOptions(options.device, options.workers, options.save_every, options.validate_every)
+    every = options.save_every, options.validate_every, options.keep_every
+    runtime = RuntimeOptions(options.device, options.workers, *every)
     print(summary(distil(settings, options.out or default_folder(settings), runtime)), flush=True)
     return 0
 

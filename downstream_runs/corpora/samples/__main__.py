@@ -13,11 +13,6 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
 NAMES = {
-    "librispeech": "ASR: utterances.tsv and its flac files as LibriSpeech",
-    "libriphone": "PR: the same with lexicon_cmudict.txt, as LibriSpeech and a lexicon",
-    "speech_commands": "KS: files.tsv and its words as Speech Commands",
-    "fluent_commands": "IC: utterances.tsv of coffee orders as Fluent Speech Commands",
-    "voxceleb1": "SID and ASV: utterances.tsv and its flac files as VoxCeleb1",
     "librimix": "SD: recordings of two speakers and ref.rttm as Kaldi folders",
 }
 

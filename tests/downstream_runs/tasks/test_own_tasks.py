@@ -180,3 +180,118 @@ def test_the_lines_of_the_documentation(
     assert (
         "| tones | fbank [shortened, own-corpus] | acc ↑ |" in (place / "reports/out/report.md").read_text()
     )
+
+
+def write_texts(place: Path, name: str, *columns: str, split: str = "split") -> Path:
+    rows = [{key: row[key] for key in ("path", *columns, split, "speaker")} for row in own_corpus.rows()]
+    return own_corpus.write(place / name, rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "metrics", "more"),
+    [
+        ("units", "units", ["per"], ()),
+        (
+            "transcription",
+            "transcript",
+            ["cer", "wer"],
+            (
+                "-o",
+                "downstream_expert.model.RNNs.dim=[16,16]",
+                "-o",
+                "downstream_expert.model.project_dim=16",
+            ),
+        ),
+    ],
+)
+def test_transcripts(
+    kind: str,
+    column: str,
+    metrics: list[str],
+    more: tuple[str, ...],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_texts(place, f"{kind}-own.csv", column)
+    assert run(place, f"{kind}-own.csv", *more, kind=kind) == 0
+    found = result(place, f"{kind}-own")
+    assert [metric.name for metric in found.metrics if metric.role == "headline"] == metrics
+    assert "own-corpus" in found.labels and not any(metric.official for metric in found.metrics)
+    (folder,) = folders(place, f"{kind}-own")
+    references = dict(line.split(" ", 1) for line in (folder / "test-ref.ark").read_text().splitlines())
+    expected = {"units": "l ow n", "transcription": "LOW NOTE"}[kind]
+    assert references["audio-dora-low-0"] == expected and len(references) == 12
+    with (folder / "items.csv").open() as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {"dora", "emil"}
+    capsys.readouterr()
+    assert main(["verify", str(folder)]) == 0
+    assert f"{metrics[0]} of test is" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def verified(place: Path) -> Path:
+    """The folder of `place` with the table `who.csv`, a list of trials, and a run of both."""
+    parts = {"anna": "train", "bert": "train", "cleo": "dev", "dora": "dev", "emil": "test", "finn": "test"}
+    rows = own_corpus.voices(place, parts)
+    own_corpus.write(place / "who.csv", rows)
+    named = [row["path"].removeprefix("voices/") for row in rows if row["split"] == "test"]
+    pairs = [(one, other) for number, one in enumerate(named) for other in named[:number]]
+    lines = [f"{int(one.split('-')[0] == other.split('-')[0])} {one} {other}\n" for one, other in pairs]
+    (place / "voices" / "trials.txt").write_text("".join(lines))
+    assert verify(place) == 0
+    return place
+
+
+def verify(place: Path, *more: str) -> int:
+    trials = ("--trials", str(place / "voices" / "trials.txt"))
+    steps = ("-o", "runner.total_steps=4", "-o", "runner.eval_step=2")
+    return run(place, "who.csv", *trials, *steps, *more, kind="verification")
+
+
+def test_verification(verified: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = result(verified, "who")
+    headline, *others = found.metrics
+    assert (headline.name, headline.split, headline.role) == ("eer", "test", "headline")
+    assert headline.selection.startswith("lowest EER on the dev trials of 4 checkpoints")
+    assert [(one.split, one.role) for one in others] == [("dev", "information")]
+    assert not headline.official and "own-corpus" in found.labels
+    assert set(found.config["own_task"]) == {"kind", "table", "table_sha256", "trials", "trials_sha256"}
+    assert found.corpus.counts == {"train": 6, "dev": 6, "test": 6}
+    (folder,) = folders(verified, "who")
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 15 and {row["group"] for row in rows} == {"emil", "finn"}
+    assert sum(row["label"] == "1" for row in rows) == 6
+    capsys.readouterr()
+    assert main(["verify", str(folder)]) == 0
+    assert "trials.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 emil-0.wav gone.wav", r"line 16 names gone.wav, which is no row of test"),
+        ("1 emil-0.wav anna-0.wav", r"names anna-0.wav, which is no row of test"),
+        ("2 emil-0.wav emil-1.wav", r"expected 1 or 0 and two files"),
+        ("0 emil-0.wav emil-1.wav", r"has the label 0, and its speakers are emil and emil"),
+        (None, r"trials of one speaker and 0 of two|0 trials of one speaker"),
+    ],
+)
+def test_trials_that_cannot_be_used(
+    line: str | None, message: str, verified: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = verified / "voices" / "trials.txt"
+    text = trials.read_text()
+    try:
+        trials.write_text("" if line is None else f"{text}{line}\n")
+        assert verify(verified) == 2
+        assert re.search(message, capsys.readouterr().err)
+    finally:
+        trials.write_text(text)
+
+
+def test_trials_are_for_verification(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(place, "tones.csv", "--trials", "x.txt") == 2
+    assert "--trials is for verification, not for classification" in capsys.readouterr().err
+    assert run(place, "tones.csv", kind="verification") == 2
+    assert "add --trials FILE" in capsys.readouterr().err

@@ -18,7 +18,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 @dataclass(frozen=True)
 class Device:
     """An accelerator's published figures: peaks in FLOPs a second by precision; memory and link, over which
-    stored features come from the host, in bytes a second; kernel: seconds to launch one.
+    stored features come from the host, in bytes a second; kernel: seconds to launch one. operation: seconds
+    of the host for one of torch's operations before it launches, which is no figure of the device's.
     """
 
     title: str
@@ -30,11 +31,12 @@ class Device:
     memory: float
     link: float
     kernel: float
+    operation: float = 0.0
 
     def part(self, part: Part, counts: Counts) -> float:
         """Seconds that one part alone takes at least."""
         if part == "launches":
-            return (counts.kernels + counts.steps) * self.kernel
+            return counts.kernels * (self.kernel + self.operation) + counts.steps * self.kernel
         if part == "memory":
             return (counts.products + counts.others) / self.memory
         peaks = ("fp64", "fp32", "tf32", "bf16")
@@ -49,9 +51,9 @@ class Device:
         return max(self.part("launches", counts), products + counts.others / self.memory)
 
 
-def device(name: str) -> Device:
+def named(name: str) -> Device:
     """The device of that name, in any case; UsageError for one that is not known."""
-    table = json.loads((Path(__file__).parent / "devices.json").read_text(encoding="utf-8"))
+    table = json.loads((Path(__file__).parent / "accelerators.json").read_text(encoding="utf-8"))
     known, wanted = table["devices"], name.strip().lower()
     if wanted not in known:
         raise UsageError(
