@@ -77,9 +77,11 @@ class _Operations(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and is_fake(args[0]):
-            if args[0].dtype != torch.bool:
+            if args[0].dtype == torch.bool:
+                return True
+            if not args[0].is_floating_point():
                 raise _NeedsValues
-            return True  # whether samples are finite
+            return 1.0  # as True, the answer to whether samples are finite
         output = func(*args, **(kwargs or {}))
         space, name = func._schema.name.split("::")
         aliases = (one.alias_info for one in func._schema.returns)
