@@ -117,8 +117,8 @@ def written(
     least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
     kept = sum(lengths[row.path] > least for row in training)
     left_out = (
-        f"{len(training) - kept:,} of {len(training):,} training utterances are not used: s3prl keeps those of "
-        f"more than {least / audio.SAMPLE_RATE:g} s after its cut of silence"
+        f"{len(training) - kept:,} of {len(training):,} training utterances are not used: s3prl keeps those "
+        f"of more than {least / audio.SAMPLE_RATE:g} s after its cut of silence"
     )
     return settings, {"train": kept, **counts}, ((left_out,) if kept < len(training) else ())
 
