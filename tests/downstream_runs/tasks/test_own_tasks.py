@@ -175,7 +175,7 @@ def test_the_lines_of_the_documentation(
     monkeypatch.chdir(place)
     text = (CHECKOUT / "docs" / "own-task.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\./run_superb\.sh (.*)$", text, re.M)
-    assert len(lines) == 4
+    assert len(lines) == 4 and "head -n 2 tones.csv\n" in text and (place / "tones.csv").is_file()
     data = own_corpus.in_folders(place / "folders")
     shutil.copy(CHECKOUT / "examples" / "my_task.py", place)
     for line in (line.replace("FOLDER", str(data)) for line in lines):
