@@ -319,3 +319,16 @@ def test_real_speech_at_its_counts(shared_dir: Path, tmp_path: Path) -> None:
         "dev": 10,
         "test": 30,
     }
+
+
+def test_recipes_of_kinds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in own.KINDS:
+        assert main(["recipe", kind]) == 0
+        names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        assert names[:2] == ["superb", "small"]
+    assert main(["recipe", "classification", "small"]) == 0
+    text = capsys.readouterr().out
+    (place / "mine.yaml").write_text(text.replace("total_steps: 1500", "total_stepz: 10"))
+    words = ["--table", str(place / "tones.csv"), "--recipe", str(place / "mine.yaml")]
+    assert main([BANDS, "classification", *words]) == 2
+    assert "recipe classification superb prints one" in capsys.readouterr().err
