@@ -269,6 +269,23 @@ def test_verification(verified: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     assert main(["verify", str(folder)]) == 0
     assert "trials.csv" in capsys.readouterr().out
+    trials = folder / "trials.csv"
+    assert "trials.csv" not in own_interval(folder / "result.json", found)[1]
+    text = trials.read_text()
+    trials.write_text(text.replace("emil,1,", "emil,0,", 1))
+    assert "is not the file that the run wrote" in own_interval(folder / "result.json", found)[1]
+    trials.write_text(text)
+
+
+def own_interval(path: Path, found: Result) -> tuple[str, str]:
+    """The interval of the first number, and how it was made, as the table of one's own tasks shows them."""
+    from reports.tables import own as table
+
+    made = table.table([(path, found)])
+    names = [head.text for head in made.heads]
+    row = made.blocks[0].rows[0]
+    cells = [row[names.index(name)].text.strip("–") for name in ("95 % interval", "Resampled")]
+    return cells[0], cells[1]
 
 
 @pytest.mark.parametrize(
