@@ -9,7 +9,6 @@ speaker where the corpus names one, for trials the enrolled speaker or the query
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import math
@@ -70,18 +69,17 @@ def items_of(
     return usable, list(dict.fromkeys(problems))
 
 
-def of_metrics(path: Path, result: Result, metrics: Iterable[Metric]) -> dict[str, ScoredItems]:
-    """Name of a metric -> its items or trials, for tasks without a column; damaged ones are absent."""
-    found = {}
-    for metric in metrics:
-        key = "asv_eer" if metric.name == "eer" else metric.name
-        with contextlib.suppress(ReportError):
-            strata = _strata(path.parent, key, result, metric, named=False)
-            if strata:
-                scored = ScoredItems(metric.name, result.task, strata)
-                _check_value(path, scored, metric)
-                found[metric.name] = scored
-    return found
+def of_metric(path: Path, result: Result, metric: Metric, key: str) -> ScoredItems | None:
+    """The items or trials of a metric that has no column, as those of the column `key`; None without any.
+
+    ReportError for damaged ones.
+    """
+    strata = _strata(path.parent, key, result, metric, named=False)
+    if not strata:
+        return None
+    scored = ScoredItems(key, result.task, strata)
+    _check_value(path, scored, metric)
+    return scored
 
 
 def _strata(folder: Path, key: str, result: Result, metric: Metric, named: bool) -> tuple[Stratum, ...]:

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [f"  {name:<16} {what}" for name, what in NAMES.items()]
     parser = argparse.ArgumentParser(
         prog="python -m downstream_runs.corpora.samples",
-        description="Lay a few real recordings out as the corpus of a task, to try that task on real speech; "
+        description="Lay a few real recordings out as the corpus of diarization, to try it on real speech; "
         f"then: {PROGRAM} UPSTREAM TASK --data DEST --recipe sample",
         epilog="\n".join(["names:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
