@@ -86,8 +86,9 @@ def test_a_command_is_taken(page: str, line: str) -> None:
         arguments[arguments.index("--demo")] = "--data=demo"
     with pytest.raises(Parsed) as parsed:
         PROGRAMS[program](arguments)
-    asked = getattr(parsed.value.args[0], "task", None)
-    if isinstance(asked, str) and asked != "all" and not getattr(parsed.value.args[0], "table", None):
+    options = vars(parsed.value.args[0])
+    asked, own = options.get("task"), options.get("table") or options.get("task_file")
+    if isinstance(asked, str) and asked != "all" and not own:
         assert set(asked.split(",")) <= set(tasks.names())
 
 
