@@ -39,6 +39,8 @@ KINDS: Mapping[str, Any] = {
     **dict.fromkeys(("label", "count"), int),
 }
 BY_TRIALS = frozenset({"asv_eer", "qbe_mtwv"})
+#: Bytes of a table above which it is parsed in parts, which is slower and takes less memory.
+PARTS = 1 << 20
 #: How far a recomputed number may be from the reported one, in percent points. For trials wider: scorers
 #: interpolate and round scores differently.
 TOLERANCE = 1e-6
@@ -158,6 +160,7 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
         dtype=KINDS,
         na_filter=False,
         skip_blank_lines=False,
+        low_memory=len(content) > PARTS,
         **exact,
     )
     cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
