@@ -38,8 +38,7 @@ def on_device() -> Iterator[Costs]:
     """Put runs on the pretend device."""
     costs, passes, update = Costs(), train.Trainer.backward, train.Trainer.update
     look, finish = finite.Watch.features, finite.Watch.finish
-    name = "_of_step" if hasattr(FeatureExtractor, "_of_step") else "compute"
-    encode = getattr(FeatureExtractor, name)
+    encode = FeatureExtractor._of_step
     open_batch = contextlib.ExitStack()
 
     def backward(trainer: Any, *batch: Any) -> None:
@@ -71,7 +70,7 @@ def on_device() -> Iterator[Costs]:
             (components, "pick_device", lambda name: rehearsal.DEVICE),
             (train.Trainer, "backward", backward),
             (train.Trainer, "update", updated),
-            (FeatureExtractor, name, encoded),
+            (FeatureExtractor, "_of_step", encoded),
             (finite.Watch, "features", features),
             (finite.Watch, "finish", finished),
         ):
