@@ -140,9 +140,9 @@ def test_lots_are_halved_where_memory_is_too_little_and_stay_so() -> None:
     upstream.given.clear()
     features(source, waves())
     assert all(sum(lot) <= 40_000 for lot in upstream.given), "remembered"
-    alone = extractor(Padding(most=300), "pooled", together=True)
+    upstream.most = 300
     with pytest.raises(torch.OutOfMemoryError):
-        features(alone, waves())
+        features(source, waves())
 
 
 def test_lots_are_of_like_lengths_within_the_limit() -> None:
