@@ -36,7 +36,7 @@ from reports.items import ScoredItems
 from reports.statistics import ratios, trials
 from reports.statistics.paired import p_text
 from reports.statistics.resample import Draws, interval, two_sided
-from upstream_arm.common.errors import SuperbError
+from upstream_arm.common.errors import SuperbError, UsageError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.config import StudentConfig
 from upstream_arm.distillation.settings import OBJECTIVES, UNMASKED, MaskRatio, Objective, Settings
@@ -58,8 +58,8 @@ STUDENT = StudentConfig(
     activation_dropout=0.0,
     reuse_softmax="single",
 )
-#: Epochs over the training speech, and the steps after which a student of the first stage is kept.
-EPOCHS, STAGE, BATCH = 2, 35, 8
+#: Epochs over the training speech (70 steps), and the steps of the first stage.
+EPOCHS, STAGE, BATCH = 1, 20, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Order:
 
 RANDOM, LOG_MEL, GE2E, WHISPER = "random student", "log-mel", "ge2e", "whisper"
 STAGES = ("first stage", "last stage")
-EARLY, LATE = (f"distilled, {stage}" for stage in STAGES)
+EARLY, LATE = (f"distilled {stage}" for stage in STAGES)
 #: By the probe, where it found them beyond its intervals; those of distilled students are what distillation
 #: is for, on the tasks on which their teacher is strong. Of verification and letters nothing is expected.
 EXPECTED = (
@@ -192,8 +192,9 @@ def upstreams(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
     made[LOG_MEL] = ("fbank_no_cmvn",)  # its mean over time is 0 with a cepstral mean subtraction
     for objective in options.objectives if options.distil else ():
         folder = options.out / objective
-        distil_student(options.out, objective)
-        early, late = (EARLY, LATE) if objective == "full" else (f"{objective}, {stage}" for stage in STAGES)
+        if not (folder / "student.safetensors").is_file():
+            distil_student(options.out, objective)
+        early, late = (EARLY, LATE) if objective == "full" else (f"{objective} {stage}" for stage in STAGES)
         made[early] = ("armhubert_local", "--ckpt", str(folder / f"student-{STAGE:08d}.safetensors"))
         made[late] = ("armhubert_local", "--ckpt", str(folder / "student.safetensors"))
     if options.ge2e:
@@ -245,7 +246,7 @@ def distil_student(out: Path, objective: Objective) -> None:
         teacher=str(out / "whisper"),
         data=str(out / "data" / "speech"),
         train=("train",),
-        dev=("dev",),
+        dev=(),
         form="paper",
         objective=objective,
         ratio=None if objective in UNMASKED else MaskRatio(0.4, 0.4),
@@ -260,7 +261,9 @@ def distil_student(out: Path, objective: Objective) -> None:
     distil(settings, out / objective, RuntimeOptions(device="cpu", save_every=STAGE, keep_every=STAGE))
 
 
-def run(task: Task, words: Sequence[str], seed: int, rate: float, out: Path) -> tuple[Path, Result]:
+def run(
+    task: Task, words: Sequence[str], seed: int, rate: float, options: argparse.Namespace
+) -> tuple[Path, Result]:
     """One run of the toolkit, or what it gave before; where tasks come from tables one day, this changes."""
     from downstream_runs import engine
     from downstream_runs.cli.plans import rows_of
@@ -268,17 +271,20 @@ def run(task: Task, words: Sequence[str], seed: int, rate: float, out: Path) -> 
     from downstream_runs.core.run_folder import RESULT
 
     upstream, *more = words
+    out = options.out
     asked = [upstream, task.name, *more, "--data", str(out / "data" / task.data), "--partial"]
     asked += ["--features", "disk", "--seed", str(seed), "--device", "cpu", "--out", str(out / "runs")]
     for key, value in {**task.settings, "optimizer.lr": rate}.items():
         asked += ["-o", f"{key}={json.dumps(value)}"]
     [row] = rows_of(run_parser().parse(asked))
-    result = engine.run(row.plan)
-    return engine.run_dir(row.plan) / RESULT, result
+    path = engine.run_dir(row.plan) / RESULT
+    if options.finished and not path.is_file():
+        raise UsageError("was not run")
+    return path, engine.run(row.plan)
 
 
 def measured(
-    made: Mapping[str, tuple[str, ...]], tasks: Sequence[str], out: Path
+    made: Mapping[str, tuple[str, ...]], tasks: Sequence[str], options: argparse.Namespace
 ) -> Iterator[tuple[str, str, list[ScoredItems]]]:
     """Task, upstream, and for each seed what its number comes from; runs that fail are named."""
     for name, (label, words) in itertools.product(tasks, made.items()):
@@ -287,8 +293,8 @@ def measured(
         for seed in SEEDS:
             try:
                 if seed == SEEDS[0]:
-                    rate = min(task.rates, key=lambda one: _error_on_dev(task, words, one, out))
-                items, problems = items_of([run(task, words, seed, rate, out)])
+                    rate = min(task.rates, key=lambda one: _error_on_dev(task, words, one, options))
+                items, problems = items_of([run(task, words, seed, rate, options)])
             except SuperbError as error:
                 print(f"{name}, {label}, seed {seed}: {error}", file=sys.stderr)
                 continue
@@ -298,14 +304,14 @@ def measured(
             yield name, label, found
 
 
-def _error_on_dev(task: Task, words: Sequence[str], rate: float, out: Path) -> float:
+def _error_on_dev(task: Task, words: Sequence[str], rate: float, options: argparse.Namespace) -> float:
     """What a rate is chosen by; nothing is run for a single one."""
     if len(task.rates) == 1:
         return 0.0
     from downstream_runs import tasks
     from downstream_runs.launch.sweep import dev_metric
 
-    _, result = run(task, words, SEEDS[0], rate, out)
+    _, result = run(task, words, SEEDS[0], rate, options)
     metric = dev_metric(tasks.get(task.name), result)
     return metric.value if metric.direction == "lower" else -metric.value
 
@@ -420,6 +426,8 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=2, help="with random weights (default %(default)s)")
     about = "of the loss of distilled students, such as layer_to_layer (default: full alone)"
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=["full"], help=about)
+    about = "show what has been run, and run nothing"
+    parser.add_argument("--finished", action="store_true", help=about)
     parser.add_argument("--no-distil", dest="distil", action="store_false", help="without distilled students")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -428,7 +436,7 @@ def main() -> None:
     made, tasks = upstreams(options), options.tasks.split(",")
     if options.upstreams:
         made = {label: made[label] for label in options.upstreams.split(",")}
-    found = {(task, label): items for task, label, items in measured(made, tasks, options.out)}
+    found = {(task, label): items for task, label, items in measured(made, tasks, options)}
     means = {key: draws(items).point for key, items in found.items()}
     verdicts = [verdict(order, found) for order in EXPECTED if order.task in tasks]
     text = "\n\n".join(

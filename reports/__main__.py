@@ -38,7 +38,9 @@ def _report(options: argparse.Namespace) -> int:
     from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
-    paths, collection = build.write(places, options.to, whole=options.whole, costs=options.efficiency)
+    paths, collection = build.write(
+        places, options.to, whole=options.whole, costs=options.efficiency, only=options.only
+    )
     print(build.summary(paths, collection, options.to))
     return _told(collection.notes, collection.problems)
 
@@ -161,8 +163,11 @@ def _parser() -> Parser:
     for name in ("paper", "build"):
         where = "where runs are, as in every command (default: runs)"
         made[name].add_argument("--out", type=Path, metavar="DIR", help=where)
+        made[name].set_defaults(only=[])
         to, where = Path("reports", "out"), "where it is written (default: %(default)s)"
         made[name].add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
+    which = "mine: without published tables and figures; else a row of ours by its name; may be given again"
+    made["build"].add_argument("--only", action="append", metavar="mine|ROW", help=which)
     return parser
 
 

@@ -24,14 +24,17 @@ OVERALL = "Overall ↑"
 Outcomes: TypeAlias = dict[str, Comparison | str] | str
 
 
-def find(names: Sequence[str], collection: Collection) -> list[System]:
-    """The systems of these names: a name or the upstream of ours, or a published model.
+def find(
+    names: Sequence[str], collection: Collection, others: Sequence[System] | None = None
+) -> list[System]:
+    """The systems of these names: a name or the upstream of ours, or one of `others`, the published models.
 
     A name is taken as it is written, and without regard to case only if nothing is written so. Raises
     ReportError for a name that nothing, or more than one system, has.
     """
+    known = published.known() if others is None else others
     offered = [((one.name, one.upstream), one) for one in collection.systems]
-    offered += [((one.name, one.name.split(" (")[0]), one) for one in published.known()]
+    offered += [((one.name, one.name.split(" (")[0]), one) for one in known]
     return [_one(name, offered) for name in names]
 
 

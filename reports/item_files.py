@@ -9,7 +9,6 @@ speaker where the corpus names one, for trials the enrolled speaker or the query
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import math
@@ -70,18 +69,17 @@ def items_of(
     return usable, list(dict.fromkeys(problems))
 
 
-def of_metrics(path: Path, result: Result, metrics: Iterable[Metric]) -> dict[str, ScoredItems]:
-    """Name of a metric -> its items or trials, for tasks without a column; damaged ones are absent."""
-    found = {}
-    for metric in metrics:
-        key = "asv_eer" if metric.name == "eer" else metric.name
-        with contextlib.suppress(ReportError):
-            strata = _strata(path.parent, key, result, metric, named=False)
-            if strata:
-                scored = ScoredItems(metric.name, result.task, strata)
-                _check_value(path, scored, metric)
-                found[metric.name] = scored
-    return found
+def of_metric(path: Path, result: Result, metric: Metric, key: str) -> ScoredItems | None:
+    """The items or trials of a metric that has no column, as those of the column `key`; None without any.
+
+    ReportError for damaged ones.
+    """
+    strata = _strata(path.parent, key, result, metric, named=False)
+    if not strata:
+        return None
+    scored = ScoredItems(key, result.task, strata)
+    _check_value(path, scored, metric)
+    return scored
 
 
 def _strata(folder: Path, key: str, result: Result, metric: Metric, named: bool) -> tuple[Stratum, ...]:
@@ -160,7 +158,6 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
         dtype=KINDS,
         na_filter=False,
         skip_blank_lines=False,
-        low_memory=False,
         **exact,
     )
     cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
@@ -171,13 +168,11 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
 
 def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     """The rows of a table that have the wanted cells, as a stratum."""
-    from pandas.util import hash_array
-
     rows = np.ones(len(table), bool)
     for name in wanted.keys() & set(table):
         rows &= (table[name] == wanted[name]).to_numpy()
     stratum: dict[str, Any] = {
-        str(name): table[name].to_numpy()[rows] for name in table if KINDS.get(str(name)) in (float, int)
+        name: table[name].to_numpy()[rows] for name in map(str, table) if KINDS.get(name) in (float, int)
     }
     texts, places = table["group"].cat.categories.to_numpy(object), table["group"].cat.codes.to_numpy()[rows]
     used = np.flatnonzero(np.bincount(places, minlength=len(texts)))
@@ -186,7 +181,9 @@ def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     place[used] = order
     stratum["group"] = place[places]
     if "item" in table:
-        stratum["item"] = hash_array(table["item"].to_numpy(object)[rows], categorize=False)
+        # Compared within this process alone: Python's hash, which differs between processes, will do.
+        hashes = map(hash, table["item"].to_numpy(object)[rows])
+        stratum["item"] = np.fromiter(hashes, np.int64, len(places))
     if "score" in table and "count" not in table:
         stratum["count"] = np.ones(len(places), np.int64)
     return stratum

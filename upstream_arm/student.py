@@ -95,7 +95,8 @@ class Student(nn.Module):
         valid = None if last is None or min(counts) == total else valid_frames(last, total, x.device)
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
         drops = self.training and self.config.attention_dropout > 0
-        explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
+        mixes = not exact and len(wavs) > 1  # utterances' maps
+        explicit = self.explicit or mixes or (drops and self.config.reuse_softmax == "double")
         # A compiler would write a loop over parts out anew for every length.
         explicit = explicit or torch.compiler.is_compiling()
         x = self.dropout_input(x)

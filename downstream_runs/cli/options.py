@@ -88,7 +88,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--recipe",
         metavar="NAME",
-        help="superb (the default), paper, demo (the default of --demo), sample, small (of a --table), or a "
+        help="superb (the default), paper, demo (the default of --demo), small (of a --table), or a "
         "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)

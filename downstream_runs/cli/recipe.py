@@ -23,8 +23,9 @@ def run(options: argparse.Namespace) -> int:
     """Print what was asked for; UsageError for unknown names and for a file that is no recipe of the task."""
     from downstream_runs import recipes, tasks
     from downstream_runs.recipes import rates
+    from downstream_runs.tasks import own
 
-    task = tasks.get(options.task)
+    task = own.bare(options.task) if options.task in own.KINDS else tasks.get(options.task)
     if options.recipe is None:
         for name, recipe in task.recipes.items():
             print(f"{name:<8} {recipe.note} ({recipe.source})")

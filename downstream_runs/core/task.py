@@ -215,6 +215,11 @@ class TaskSpec:
     frame_labels: bool = False
 
     @property
+    def kind(self) -> str:
+        """What its recipes are filed under: of a table of one's own the kind of task, else its name."""
+        return str((self.own or {}).get("kind", self.name))
+
+    @property
     def pinned(self) -> dict[str, Any]:
         """What a run of a task of one's own is pinned to: all but where its files are; empty for SUPERB's."""
         own = {

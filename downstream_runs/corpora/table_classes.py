@@ -50,7 +50,7 @@ def _require_trained(source: Source, train: Sequence[Row], table: Table, part: s
 
 def written(
     source: Source, table: Table, folder: Path, links: Mapping[str, Path], config: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+) -> tuple[Mapping[str, Any], Mapping[str, int], tuple[str, ...]]:
     """Metadata of each fold, or of the one division in `fold1`, in the form that s3prl reads.
 
     An utterance of `train_meta_data.json` has also its split, by which `divide` parts them; there is none in
@@ -76,7 +76,7 @@ def written(
         counts = {"train": train_rows, "dev": others - train_rows, "test": test_rows}
     else:
         counts = {split: len(table.of(split)) for split in tables.SPLITS}
-    return {"datarc.root": str(folder), "datarc.meta_data": str(folder)}, counts
+    return {"datarc.root": str(folder), "datarc.meta_data": str(folder)}, counts, ()
 
 
 def divide(downstream: Any) -> None:

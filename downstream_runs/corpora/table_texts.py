@@ -47,7 +47,7 @@ def _units_of(answer: str, transcripts: Iterable[str]) -> set[str]:
 
 def written(
     source: Source, table: Table, folder: Path, links: Mapping[str, Path], config: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+) -> tuple[Mapping[str, Any], Mapping[str, int], tuple[str, ...]]:
     """A list of each split, lines of a file, a tab and its transcript; and the vocabulary, of all splits."""
     for split in tables.SPLITS:
         lines = [f"{links[row.path]}\t{row.answer}\n" for row in table.of(split)]
@@ -55,7 +55,7 @@ def written(
     every = sorted(_units_of(source.answer, (row.answer for row in table.rows)))
     vocabulary = texts.write(folder / f"{source.answer}.txt", "".join(f"{unit}\n" for unit in every))
     settings = {"corpus.path": str(folder), "text.vocab_file": str(vocabulary)}
-    return settings, {split: len(table.of(split)) for split in tables.SPLITS}
+    return settings, {split: len(table.of(split)) for split in tables.SPLITS}, ()
 
 
 def listed(folder: Path, split: str) -> list[tuple[Path, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import audio, checks, tables, texts
+from downstream_runs.corpora import audio, checks, table_view, texts
 from downstream_runs.corpora import voxceleb1_verification as verification
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.tables import Row, Source, Table
@@ -66,7 +66,7 @@ def judged(source: Source, table: Table) -> Iterator[str]:
     named = {path for trial in read(source, table) for path in (trial.enrol, trial.test)}
     if len({row.speaker for row in table.of("train")}) < 2:
         raise UsageError(f"{source.path} has one speaker to train on, two at least were expected")
-    if not _drawn(table):
+    if not _drawn(table.of("dev")):
         raise UsageError(
             f"{source.path} has no two speakers with two files each in dev, of which trials could be drawn "
             "to choose a checkpoint by; add some"
@@ -76,45 +76,34 @@ def judged(source: Source, table: Table) -> Iterator[str]:
         yield f"{unused:,} of {len(table.of('test')):,} rows of test are in no trial"
 
 
-def _drawn(table: Table) -> list[Trial]:
+def _drawn(rows: Sequence[Row]) -> list[Trial]:
     by_speaker: dict[str, list[str]] = {}
-    for row in sorted(table.of("dev"), key=lambda row: row.path):
+    for row in sorted(rows, key=lambda row: row.path):
         by_speaker.setdefault(row.speaker, []).append(row.path)
     return verification.draw_trials(by_speaker)
 
 
 def written(
     source: Source, table: Table, folder: Path, links: Mapping[str, Path], config: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+) -> tuple[Mapping[str, Any], Mapping[str, int], tuple[str, ...]]:
     """The training files in VoxCeleb1's layout, lengths without silence, and both lists of trials."""
     if any(sign.isspace() for sign in str(folder)):
         raise UsageError(
             f"{folder} has a blank, and s3prl's lists of trials can have none: give another --out"
         )
-    speakers = sorted({row.speaker for row in table.rows})
-    number = {name: f"id{10001 + place}" for place, name in enumerate(speakers)}
+    number = table_view.numbered(row.speaker for row in table.rows)
     files = {}
     for row in table.rows:
         part = "train/dev/wav" if row.split == "train" else row.split
         files[row.path] = folder / part / number[row.speaker] / links[row.path].stem / "00001.wav"
-        tables.link(files[row.path], table.path.parent / row.path)
-    trials = {"dev": _drawn(table), "test": read(source, table)}
-    used = {path for listed in trials.values() for one in listed for path in (one.enrol, one.test)}
-    training = [row for row in table.of("train")]
-    lengths = _lengths(source, table, [*training, *(row for row in table.rows if row.path in used)], folder)
-    least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
-    kept = [row for row in training if lengths[row.path] > least]
-    if len({row.speaker for row in kept}) < 2:
-        raise UsageError(
-            f"{source.path}: {len(kept):,} of {len(training):,} training files have more than {least:,} "
-            "samples after s3prl's cut of silence, two speakers at least were expected: use longer ones, or "
-            "a smaller -o downstream_expert.datarc.vad_config.min_sec"
-        )
-    short = [path for path in sorted(used) if lengths[path] < LEAST_SAMPLES]
-    checks.require_none(
-        [f"{path} has {lengths[path]:,} samples left after s3prl's cut of silence" for path in short],
-        f"take it out of the trials: the head needs {LEAST_SAMPLES:,}",
-    )
+        table_view.link(files[row.path], table.path.parent / row.path)
+    training, tested = table.of("train"), read(source, table)
+    used = set(verification.utterances(tested))
+    needed = [row for row in table.rows if row.split != "test" or row.path in used]
+    lengths = _lengths(source, table, needed, folder)
+    usable = [row for row in table.of("dev") if lengths[row.path] >= LEAST_SAMPLES]
+    trials = {"dev": _drawn(usable), "test": tested}
+    _require_long_enough(source, training, trials, lengths, config)
     named = {"/".join(files[row.path].parts[-3:]): lengths[row.path] for row in training}
     settings: dict[str, Any] = {
         "datarc.file_path": str(folder / "train"),
@@ -123,9 +112,43 @@ def written(
     for split, listed in trials.items():
         placed = [Trial(one.label, str(files[one.enrol]), str(files[one.test])) for one in listed]
         text = verification.text_of(placed)
-        settings[f"datarc.{split}_meta_data"] = str(texts.write(folder / f"{split}-trials.txt", text))
+        settings[f"datarc.{split}_meta_data"] = str(texts.write_once(folder, f"{split}-trials", text))
     counts = {split: len(verification.utterances(listed)) for split, listed in trials.items()}
-    return settings, {"train": len(kept), **counts}
+    least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
+    kept = sum(lengths[row.path] > least for row in training)
+    left_out = (
+        f"{len(training) - kept:,} of {len(training):,} training utterances are not used: s3prl keeps those "
+        f"of more than {least / audio.SAMPLE_RATE:g} s after its cut of silence"
+    )
+    return settings, {"train": kept, **counts}, ((left_out,) if kept < len(training) else ())
+
+
+def _require_long_enough(
+    source: Source,
+    training: Sequence[Row],
+    trials: Mapping[str, Sequence[Trial]],
+    lengths: Mapping[str, int],
+    config: Mapping[str, Any],
+) -> None:
+    """UsageError for a test file that is too short for the head, and for too few that are long enough."""
+    least = config["downstream_expert"]["datarc"]["vad_config"]["min_sec"]
+    kept = [row for row in training if lengths[row.path] > least]
+    if len({row.speaker for row in kept}) < 2:
+        raise UsageError(
+            f"{source.path}: {len(kept):,} of {len(training):,} training files have more than {least:,} "
+            "samples after s3prl's cut of silence, two speakers at least were expected: use longer ones, or "
+            "a smaller -o downstream_expert.datarc.vad_config.min_sec"
+        )
+    short = [path for path in verification.utterances(trials["test"]) if lengths[path] < LEAST_SAMPLES]
+    checks.require_none(
+        [f"{path} has {lengths[path]:,} samples left after s3prl's cut of silence" for path in short],
+        f"take it out of the trials: the head needs {LEAST_SAMPLES:,}",
+    )
+    if not trials["dev"]:
+        raise UsageError(
+            f"{source.path} has no two speakers in dev with two files each that are long enough after "
+            "s3prl's cut of silence: add some"
+        )
 
 
 def _lengths(source: Source, table: Table, rows: Sequence[Row], folder: Path) -> dict[str, int]:

@@ -7,7 +7,6 @@ cross-validation; `speaker` where it is known. Other columns are left alone.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Split, Standing
-from downstream_runs.corpora import audio, checks, folders, texts
+from downstream_runs.corpora import audio, checks, folders, table_view, texts
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
@@ -270,47 +269,12 @@ def require_splits(source: Source, table: Table) -> None:
             )
 
 
-def named(rows: Sequence[Row]) -> dict[str, str]:
-    """Path -> a name without dots and blanks for s3prl's lists of predictions, each once."""
-    found: dict[str, str] = {}
-    used: set[str] = set()
-    for row in rows:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", os.path.splitext(row.path)[0]).strip("-") or "audio"
-        name, number = stem, 1
-        while name in used:
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(name)
-        found[row.path] = name
-    return found
-
-
-def view(table: Table, cache: Path) -> tuple[Path, dict[str, Path]]:
-    """A folder of this table in the cache, and in it for each path a link to the audio, by its name."""
-    root = table.path.parent
-    names = {path: f"{name}{Path(path).suffix}" for path, name in named(table.rows).items()}
-    digest = texts.digest([f"{root}\n", *table.lines])
-    folder = cache.resolve() / "tables" / f"{table.path.stem}-{digest[:16]}"
-    links = {path: folder / "audio" / name for path, name in names.items()}
-    with texts.writing(folder):
-        for path, place in links.items():
-            link(place, root / path)
-    return folder, links
-
-
-def link(place: Path, file: Path) -> None:
-    """A link at `place` to a file, where there is none yet."""
-    if not place.is_symlink():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # another run makes the same view
-            place.symlink_to(file.resolve())
-
-
 Written = Callable[
     [Source, Table, Path, Mapping[str, Path], Mapping[str, Any]],
-    tuple[Mapping[str, Any], Mapping[str, int]],
+    tuple[Mapping[str, Any], Mapping[str, int], tuple[str, ...]],
 ]
-"""(source, table, folder, links, configuration) -> what s3prl must be told, and utterances of each split."""
+"""(source, table, folder, links, configuration) -> what s3prl must be told, utterances of each split, and
+what must be said of them."""
 
 
 @dataclass(frozen=True)
@@ -343,17 +307,22 @@ class TableCorpus(Corpus):
             _, problems = audio.measure(files, audio.decode, lengths, "decode the table's audio")
             remedy = "make it a file of 16 kHz and one channel, or remove its line"
             checks.require_none([Problem(one, remedy) for one in problems], self.source.again)
-        folder, links = view(table, cache)
-        settings, utterances = self.written(self.source, table, folder, links, config)
-        names = named(table.rows)
+        folder, links = table_view.view(table.path, [row.path for row in table.rows], table.lines, cache)
+        settings, utterances, also = self.written(self.source, table, folder, links, config)
+        names = table_view.named(row.path for row in table.rows)
+        groups = {name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)}
+        groups |= {
+            number: speaker
+            for speaker, number in table_view.numbered(row.speaker for row in table.rows).items()
+        }
         return PreparedData(
             root=table.path,
             settings=settings,
             utterances=utterances,
-            sha256=audio.listing_hash(files, table.lines),
+            sha256=audio.listing_hash(files, [*table.lines, self.source.trials_sha256]),
             audio=tuple(file.path for file in files),
-            groups={name: row.speaker or name for row, name in zip(table.rows, names.values(), strict=True)},
-            **standing.facts,
+            groups=groups,
+            **standing.and_also(also).facts,
         )
 
     def make_demo(self, folder: Path) -> Path:

@@ -77,7 +77,7 @@ def chosen(task: TaskSpec, wanted: str) -> tuple[TaskSpec, Recipe]:
             )
     except UsageError as error:
         raise UsageError(
-            f"{path} is no recipe of {task.name}: {error} ({PROGRAM} recipe {task.name} superb prints one)"
+            f"{path} is no recipe of {task.name}: {error} ({PROGRAM} recipe {task.kind} superb prints one)"
         ) from None
     if official is not None:
         return task, official

@@ -145,6 +145,11 @@ def define(
     return of_record(chosen, own, splits=tables.sizes(read))
 
 
+def bare(kind: str) -> TaskSpec:
+    """A kind without any table, for its recipes."""
+    return of_record(kind, {"kind": kind, "table": "/", "table_sha256": ""})
+
+
 def _trials_of(kind: str, trials: Path | None) -> dict[str, str]:
     """What a list of trials is pinned by; UsageError where there is one too many or too few."""
     if (kind == "verification") is not (trials is not None):

@@ -12,10 +12,15 @@ from reports.columns import in_percent
 from reports.statistics.systems import intervals
 from reports.table import Block, Cell, Head, Table, TableColumn, made, text
 from reports.tables import blocks
+from upstream_arm.common.errors import ReportError
 
 if TYPE_CHECKING:
     from reports.statistics.resample import Interval
 
+#: SUPERB's columns whose metrics are made as these are: of trials; else of quotients, which can exceed 100
+#: where they are error rates.
+COLUMNS = {"eer": "asv_eer"}
+LIKE = {"lower": "asr_wer", "higher": "ks_acc"}
 TITLE = "Own corpora, not comparable to published rows"
 
 
@@ -27,6 +32,7 @@ class _Row(NamedTuple):
     result: Result
     metric: Metric
     around: Interval | None
+    how: str
 
 
 def table(results: Sequence[tuple[Path, Result]]) -> Table:
@@ -41,7 +47,7 @@ def table(results: Sequence[tuple[Path, Result]]) -> Table:
         ),
         (Head("Value"), lambda row: Cell(f"{in_percent(row.metric):.2f}", in_percent(row.metric))),
         (Head("95 % interval"), lambda row: text("" if row.around is None else _ends(row.around))),
-        (Head("Resampled", detail=True), lambda row: text("" if row.around is None else row.around.how)),
+        (Head("Resampled", detail=True), lambda row: text(row.how)),
         (Head("Utterances"), lambda row: text(_counts(row.result.corpus.counts))),
         (Head("Recipe"), lambda row: text(row.result.recipe)),
         (Head("Seed"), lambda row: Cell(str(row.result.seed), row.result.seed)),
@@ -63,9 +69,19 @@ def _rows(results: Sequence[tuple[Path, Result]]) -> list[_Row]:
     for system in ours.systems(results):
         for path, result in system.runs:
             headlines = [metric for metric in result.metrics if metric.role == "headline"]
-            around: Mapping[str, Interval] = intervals(item_files.of_metrics(path, result, headlines))
-            rows += [_Row(system.name, path, result, one, around.get(one.name)) for one in headlines]
+            rows += [_Row(system.name, path, result, one, *_around(path, result, one)) for one in headlines]
     return rows
+
+
+def _around(path: Path, result: Result, metric: Metric) -> tuple[Interval | None, str]:
+    """The interval of a metric, and how it was made or why there is none."""
+    key = COLUMNS.get(metric.name, LIKE[metric.direction])
+    try:
+        scored = item_files.of_metric(path, result, metric, key)
+    except ReportError as error:
+        return None, str(error)
+    interval = None if scored is None else intervals({key: scored}).get(key)
+    return interval, "" if interval is None else interval.how
 
 
 def _ends(around: Interval) -> str:

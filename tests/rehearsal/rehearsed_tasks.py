@@ -50,7 +50,7 @@ def _upstreams() -> None:
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_task_has_the_cpus_numbers_and_keeps_to_its_budget(name: str, tmp_path: Path) -> None:
     tasks.get(name).corpus.make_demo(tmp_path / "data")
-    mode, steps = "memory" if tasks.get(name).pooled else "off", 3
+    mode, steps = "memory" if tasks.get(name).pooled else "off", 2
 
     def plan(out: str) -> RunPlan:
         return rehearsed_runs.plan(name, tmp_path / "data", tmp_path / out, mode, steps)
@@ -62,8 +62,8 @@ def test_a_task_has_the_cpus_numbers_and_keeps_to_its_budget(name: str, tmp_path
     assert found.numbers and found.files
     if name == "qbe":
         return
-    assert len(costs.steps) == steps and costs.batches
-    for counts in costs.steps:
+    assert len(costs.steps) == steps > 1 and costs.batches
+    for counts in costs.steps[1:]:  # the first makes the optimizer's state
         check_step(name, counts)
         assert mode == "off" or sum(counts.kernels.values()) <= POOLED_KERNELS, counts.kernels
     for counts in costs.batches:

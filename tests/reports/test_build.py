@@ -84,7 +84,19 @@ def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixtur
     wanted = FIGURES | {"intervals", "intervals_labelled", "layer_weights", "curves_dev", "curves_loss"}
     assert {Path(name).stem for name in first if name.startswith("figures/")} == wanted
     assert {f"figures/{name}.{kind}" for name in wanted for kind in ("svg", "png")} < set(first)
-    kinds = {"table1", "table2", "table3", "table4", "systems", "leaderboard", "selection", "runs", "tests"}
+    kinds = {
+        "mine",
+        "deltas",
+        "table1",
+        "table2",
+        "table3",
+        "table4",
+        "systems",
+        "leaderboard",
+        "selection",
+        "runs",
+        "tests",
+    }
     assert {Path(name).stem for name in first if name.startswith("tables/")} == kinds | {"all"}
     assert {"index.html", "report.md"} < set(first)
     # Once more over it, in another process with other hash seeds and another zone of time.

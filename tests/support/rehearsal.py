@@ -7,8 +7,11 @@ device starts, copies and is waited for is counted, each with the line of ours o
         model.to(rehearsal.DEVICE)(waves.to(rehearsal.DEVICE))
     print(counts)
 
-It has no autocast, streams, second device or compiler. Attention and LSTMs are the CPU's own, counted as one
-kernel each way. torch's own CTC loss and packed sequences take some lengths on the host, as they do for CUDA.
+It has no autocast (torch has no rules of what to cast for it), no streams, so that copies never run beside
+kernels, no second device, no compiler or graphs, no memory to measure or to run out of, and no pointers to
+it. Attention and LSTMs are the CPU's own, counted as one kernel each way, as are torch's kernels for lists
+of tensors, which a GPU may split. Random numbers are the CPU's, those of dropout too. torch's own CTC loss
+and packed sequences take some lengths on the host, as they do for CUDA; nested tensors are not known.
 """
 
 from __future__ import annotations

@@ -80,6 +80,27 @@ def test_student_with_and_without_maps(small_config: StudentConfig, softmax: str
 
 
 @pytest.mark.parametrize("softmax", ["double", "single"])
+@pytest.mark.parametrize(("length", "count"), [(7_000, 1), (6_000, 1), (6_000, 2)])
+def test_released_batching_needs_maps_of_several_utterances_only(
+    small_config: StudentConfig, softmax: str, length: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    student = Student(small_config.replace(reuse_softmax=softmax, batching="released")).eval()
+    for parameter in student.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    wavs = torch.randn(count, 7_000) * (torch.arange(7_000) < length)
+    student.explicit = True
+    expected = torch.stack(student(wavs, [length] * count).hidden_states)
+    student.explicit = False
+    used = []
+    with_map = attention.Attention._with_map
+    monkeypatch.setattr(attention.Attention, "_with_map", lambda *given: used.append(1) or with_map(*given))
+    found = torch.stack(student(wavs, [length] * count).hidden_states)
+    assert bool(used) == (count > 1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("softmax", ["double", "single"])
 def test_a_kept_map_and_a_recomputed_one(
     small_config: StudentConfig, softmax: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

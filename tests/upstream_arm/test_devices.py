@@ -134,7 +134,7 @@ def test_random_states_of_any_kind_are_kept_and_put_back(monkeypatch: pytest.Mon
     generators.restore_random_states(kept)
     assert [state.tolist() for state in module.states] == [[0] * 3, [1] * 3]
     # Of another number, another kind, or a checkpoint of before (which had `cuda` alone, and always).
-    for others in ({kind: [torch.zeros(3)]}, {"cuda": []}, {}):
+    for others in ({kind: [torch.full((3,), 7)]}, {"cuda": []}, {}):
         plain = {key: one for key, one in kept.items() if key not in devices.KINDS}
         generators.restore_random_states({**plain, **others})
         assert [state.tolist() for state in module.states] == [[0] * 3, [1] * 3]

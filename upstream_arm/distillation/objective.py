@@ -13,8 +13,7 @@ from upstream_arm.common import devices
 from upstream_arm.distillation.data import Batch
 from upstream_arm.distillation.losses import Loss, distillation_loss, self_distillation_loss, star_loss
 from upstream_arm.distillation.settings import Form, Objective, Precision
-from upstream_arm.distillation.teachers import Targets, Teacher
-from upstream_arm.student import lengthened
+from upstream_arm.distillation.teachers import Targets, Teacher, of_length
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -61,8 +60,8 @@ class DistillationObjective:
         frames = batch.valid.shape[1]
         if targets.clean[0].shape[1] == frames:
             return targets
-        clean = [_of_length(state, frames) for state in targets.clean]
-        masked = targets.masked and [_of_length(state, frames) for state in targets.masked]
+        clean = [of_length(state, frames) for state in targets.clean]
+        masked = targets.masked and [of_length(state, frames) for state in targets.masked]
         return Targets(clean, masked)
 
     def autocast(self, batch: Batch) -> torch.autocast:
@@ -78,11 +77,6 @@ class DistillationObjective:
         return distillation_loss(
             states, clean, masked, batch.mask, batch.valid, form=self.form, objective=self.objective
         )
-
-
-def _of_length(state: Tensor, frames: int) -> Tensor:
-    """[batch, frame, feature] cut to so many frames, or with the last one repeated up to so many."""
-    return lengthened(state[:, :frames], frames)
 
 
 def spread(targets: list[Tensor], layers: int) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,9 +15,11 @@ from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.common.files import read_json
 from upstream_arm.config import ConvLayer
 from upstream_arm.convolutions import frames, receptive_field
+from upstream_arm.distillation.data import Batch
 from upstream_arm.encoders import hub
 from upstream_arm.encoders.transformers_families import FAMILIES, convolutions
 from upstream_arm.frontend import valid_frames
+from upstream_arm.student import lengthened
 
 RANDOM = "random:"
 UPSTREAM = "s3prl:"
@@ -42,6 +44,7 @@ class Teacher(nn.Module):
     conv_layers: tuple[ConvLayer, ...] | None = None  # over the waveform, where they are known
     step: int  # samples from one frame to the next
     maskable = True
+    standardises = False  # whether `UpstreamTeacher.standardise` is to be called before the first step
 
     def __init__(self, model: nn.Module, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -132,6 +135,9 @@ class UpstreamTeacher(Teacher):
     It may return one hidden state more, what enters its first layer, as s3prl's HuBERT does. Such a module
     has no mask embedding that could be reached: masked frames are silent in its waveforms, all samples from
     a frame's first one to the next frame's. UpstreamError if it has another number of states.
+
+    Encoders with their norms before each block, as Whisper's, have a few features in the hundreds, which
+    would be all of the loss; they are standardised over training speech.
     """
 
     def __init__(self, upstream: nn.Module, layers: int, labels: tuple[str, ...] = ()) -> None:
@@ -146,6 +152,7 @@ class UpstreamTeacher(Teacher):
         self.layers = layers
         self.width = int(probe[-1].shape[2])
         self.step = int(self.model.get_downsample_rates("hidden_states"))
+        self.statistics: tuple[Tensor, Tensor] | None = None  # mean and deviation, each [layer, feature]
 
     @torch.no_grad()
     def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
@@ -159,8 +166,30 @@ class UpstreamTeacher(Teacher):
         return Targets([clean for clean, _ in halves], [masked for _, masked in halves])
 
     def _states(self, wavs: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-        states = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
-        return list(states["hidden_states"][-self.layers :])
+        output = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
+        states = output["hidden_states"][-self.layers :]
+        if self.statistics is None:
+            return list(states)
+        return [(state - mean) / std for state, mean, std in zip(states, *self.statistics, strict=True)]
+
+    @torch.no_grad()
+    def standardise(self, batches: Iterable[Batch]) -> None:
+        """From now on each feature of each layer has mean 0 and variance 1 over these batches' frames."""
+        assert self.statistics is None, "they are those of the states as they come"
+        frames: list[list[Tensor]] = [[] for _ in range(self.layers)]
+        for batch in batches:
+            states = self._states(batch.wavs, batch.lengths)
+            for kept, state in zip(frames, states, strict=True):
+                kept.append(of_length(state, batch.valid.shape[1])[batch.valid])
+        layers = [torch.cat(kept).double() for kept in frames]
+        means = torch.stack([layer.mean(dim=0) for layer in layers]).float()
+        deviations = torch.stack([layer.std(dim=0, correction=0) for layer in layers]).float()
+        self.statistics = means, deviations.clamp_min(1e-5)
+
+
+def of_length(state: Tensor, frames: int) -> Tensor:
+    """[batch, frame, feature] cut to so many frames, or with the last one repeated up to so many."""
+    return lengthened(state[:, :frames], frames)
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:
@@ -189,7 +218,9 @@ def _encoder(folder: Path) -> UpstreamTeacher:
     from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
     encoder = TransformersEncoder(folder)
-    return UpstreamTeacher(encoder, encoder.facts.layers)
+    teacher = UpstreamTeacher(encoder, encoder.facts.layers)
+    teacher.standardises = True
+    return teacher
 
 
 def random_teacher(kind: str, seed: int = 0) -> TransformersTeacher:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -25,12 +26,14 @@ from upstream_arm.distillation.data import Batch, DistillationDataset, seed_drop
 from upstream_arm.distillation.devices import DistributedContext, distributed
 from upstream_arm.distillation.objective import DTYPES, DistillationObjective, validate
 from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.teachers import Teacher, load_teacher
+from upstream_arm.distillation.teachers import Teacher, UpstreamTeacher, load_teacher
 from upstream_arm.student import Student
 
 #: From the authors' yaml files and s3prl's AdamW_with_schedule: betas, eps, warm-up; weight decay is 0.01 on
 #: all but biases, whatever the yaml says. There is no clipping.
 BETAS, EPS, WARMUP, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.05, 0.01
+#: Batches, the first of the run, over which the features of some teachers are standardised.
+STANDARDISED = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,9 @@ class Distillation:
             settings.self_distillation,
         )
         self.train_set, self.dev_set = self._read_corpus(config)
+        if isinstance(teacher, UpstreamTeacher) and teacher.standardises:
+            first = range(min(STANDARDISED, len(self.train_set)))
+            teacher.standardise(self.train_set[number].to(context.device) for number in first)
         self.steps = max(1, len(self.train_set) // (self.accumulation * context.devices))
         torch.manual_seed(settings.seed)
         self.student = Student(config).to(context.device)
@@ -201,13 +207,13 @@ class Distillation:
             sums += torch.stack([*loss.sums(), sums.new_tensor(fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        values = self.context.mean(sums / self.accumulation)
-        if not torch.isfinite(values).all():
+        values = self.context.mean(sums / self.accumulation).tolist()  # waited for once
+        if not all(map(math.isfinite, values)):
             raise UpstreamError(
-                f"the loss became {values[0].item()} in {self.folder}: the training diverged; lower "
+                f"the loss became {values[0]} in {self.folder}: the training diverged; lower "
                 "--learning-rate, or take --precision bf16 or fp32, with another --out"
             )
-        return dict(zip(names, values.tolist(), strict=True))
+        return dict(zip(names, values, strict=True))
 
 
 def fitted(config: StudentConfig, width: int, layers: int) -> StudentConfig:

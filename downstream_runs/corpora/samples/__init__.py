@@ -1,1 +1,1 @@
-"""Small real speech, laid out as the corpora of the tasks: each module has a `lay_out(source, dest)`."""
+"""Small real speech of two speakers, laid out as Libri2Mix; for other tasks see `corpora.tables`."""

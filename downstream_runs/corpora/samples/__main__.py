@@ -13,11 +13,6 @@ from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
 NAMES = {
-    "librispeech": "ASR: utterances.tsv and its flac files as LibriSpeech",
-    "libriphone": "PR: the same with lexicon_cmudict.txt, as LibriSpeech and a lexicon",
-    "speech_commands": "KS: files.tsv and its words as Speech Commands",
-    "fluent_commands": "IC: utterances.tsv of coffee orders as Fluent Speech Commands",
-    "voxceleb1": "SID and ASV: utterances.tsv and its flac files as VoxCeleb1",
     "librimix": "SD: recordings of two speakers and ref.rttm as Kaldi folders",
 }
 
@@ -27,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [f"  {name:<16} {what}" for name, what in NAMES.items()]
     parser = argparse.ArgumentParser(
         prog="python -m downstream_runs.corpora.samples",
-        description="Lay a few real recordings out as the corpus of a task, to try that task on real speech; "
+        description="Lay a few real recordings out as the corpus of diarization, to try it on real speech; "
         f"then: {PROGRAM} UPSTREAM TASK --data DEST --recipe sample",
         epilog="\n".join(["names:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,

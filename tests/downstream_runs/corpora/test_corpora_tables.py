@@ -9,7 +9,7 @@ from pathlib import Path
 import own_corpus
 import pytest
 
-from downstream_runs.corpora import tables
+from downstream_runs.corpora import table_view, tables
 from downstream_runs.tasks import own
 from upstream_arm.common.errors import UsageError
 
@@ -186,7 +186,5 @@ def test_folds_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 def test_names_for_s3prl_are_there_once() -> None:
-    rows = [
-        tables.Row("", path, "", "", "", "") for path in ("a/b.wav", "a-b.flac", "a b.wav", "é.wav", "ü.wav")
-    ]
-    assert list(tables.named(rows).values()) == ["a-b", "a-b-2", "a-b-3", "audio", "audio-2"]
+    paths = ("a/b.wav", "a-b.flac", "a b.wav", "é.wav", "ü.wav")
+    assert list(table_view.named(paths).values()) == ["a-b", "a-b-2", "a-b-3", "audio", "audio-2"]

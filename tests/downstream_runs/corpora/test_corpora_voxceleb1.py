@@ -211,17 +211,6 @@ def test_the_demo_corpus_is_whole_and_long_enough_for_every_task(tmp_path: Path)
     )
 
 
-def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:
-    from downstream_runs.corpora.samples import voxceleb1 as sample
-
-    sample.lay_out(shared_dir / "data" / "librispeech_test_other", tmp_path)
-    sid = prepare("sid", tmp_path, tmp_path / "cache")
-    assert sid.utterances == {"train": 50, "dev": 10, "test": 20} and sid.labels == ("sample",)
-    trials = verification.read_trials(tmp_path / "VoxCeleb1" / "veri_test.txt")
-    assert sum(trial.label for trial in trials) == 4 * 28
-    assert {name[:7] for name in verification.utterances(trials)} == {f"id1027{n}" for n in range(4)}
-
-
 def test_the_list_of_identification_is_held_against_s3prl_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

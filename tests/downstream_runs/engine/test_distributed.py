@@ -75,7 +75,7 @@ def test_the_command_trains_on_two_processes(corpus: Path, tmp_path: Path) -> No
         "downstream_expert.datarc.num_workers": 1,
     }
     command = [sys.executable, "-m", "downstream_runs", "fbank", "asr", "--data", str(corpus.parent)]
-    command += ["--recipe", "sample", "--device", "cpu", "--devices", "2", "--out", str(tmp_path)]
+    command += ["--recipe", "demo", "--device", "cpu", "--devices", "2", "--out", str(tmp_path)]
     for key, value in settings.items():
         command += ["-o", f"{key}={value}"]
     done = subprocess.run(

@@ -11,6 +11,7 @@ from typing import Any
 import noise
 import pytest
 import small_student
+import torch
 
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.run import RunPlan
@@ -109,11 +110,26 @@ def test_what_cannot_be_read_ends_the_run_with_a_sentence(
 
 
 def test_a_split_that_is_not_met_as_a_whole_is_left_to_the_steps(
-    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read, store, states = ItemReader._read, features_first.store, list[Any]()
+
+    def drawing(reader: ItemReader, index: Any) -> Any:
+        torch.rand(1)
+        return read(reader, index)
+
+    def watched(*arguments: Any, **options: Any) -> None:
+        states.append(torch.get_rng_state())
+        store(*arguments, **options)
+        states.append(torch.get_rng_state())
+
+    monkeypatch.setattr(ItemReader, "_read", drawing)
+    monkeypatch.setattr(features_first, "store", watched)
     runner = {"total_steps": 1, "eval_step": 1, "save_step": 1, "gradient_accumulate_steps": 1, "log_step": 1}
     one = plan(corpus, tmp_path, runner=runner)
     run(one)
     said = capfd.readouterr().err
     assert "features of dev-clean" in said and "features of train" not in said
     assert account(one)[0] < UTTERANCES
+    before, after = states
+    assert torch.equal(before, after), "the run's generators are left alone"

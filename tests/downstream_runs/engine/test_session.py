@@ -447,9 +447,9 @@ def test_a_gpu_run_finishes_and_resumes(
 ) -> None:
     import torch
 
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    wanted = plan(corpus, tmp_path, precision=precision, device="cuda")
+    if not torch.accelerator.is_available():
+        pytest.skip("needs an accelerator")
+    wanted = plan(corpus, tmp_path, precision=precision, device="auto")
     with monkeypatch.context() as patch:
         fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):

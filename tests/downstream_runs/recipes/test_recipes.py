@@ -23,26 +23,21 @@ HASHES = {
     "pr superb": "823fcda028beac7e 8ef72be17ab1d657",
     "pr paper": "f9e3b7a8659d01fd f384717b23d0f914",
     "pr demo": "e794440228ccb60b 4b78e9eb5bbd82c2",
-    "pr sample": "48e17c422ad42b51 95bc16ac5a0c5bfa",
     "asr superb": "71378baed870fb40 9121ef280a1bc999",
     "asr paper": "d293f5379c88a202 15ba5421bf5c159f",
     "asr demo": "3d94e8f3c087e111 cbcb238c2a7bbc2b",
-    "asr sample": "575b83269c4c7b83 61a620536bb4fe22",
     "ks superb": "c84a21f89c82bef5 1d41c467fd613af6",
     "ks paper": "3aaa5d573a713c06 18bb4a7440895da6",
     "ks demo": "2951938e80f2fe5f 354904bda7a20476",
-    "ks sample": "42c48fd7859be995 fb1b36870029e446",
     "qbe superb": "51ddc2b339e54158 5a364f58367be89d",
     "qbe paper": "e5be867f9f314548 5a364f58367be89d",
     "qbe demo": "ccb14c697a93e6c4 5a364f58367be89d",
     "sid superb": "bec2f745424163cf ebf1e54ebf850197",
     "sid paper": "31cc450293e72fe0 a0c858277d61d334",
     "sid demo": "29ff7842e1a9ab3c 8cf8d298f7cb3547",
-    "sid sample": "3b262437f0f4f018 9b62468814539d5c",
     "asv superb": "740b262411696d4a 7ba90b511d8241e0",
     "asv paper": "27f8e28d0b9c3fa0 3e2ffefa63fef110",
     "asv demo": "41a99c54ecd1cff0 4455ddbbbf22c07d",
-    "asv sample": "e875314bc0ded41c d6f81ae5d6e563d6",
     "sd superb": "301f6a4e040d1af2 b38fbd449220e8e4",
     "sd paper": "3df299131e70ffe9 b38fbd449220e8e4",
     "sd demo": "e951ee5d193de18d be951b079ee40799",
@@ -50,15 +45,12 @@ HASHES = {
     "ic superb": "c1cfbf36e037bf15 49403a39bfb17bf2",
     "ic paper": "6cb13f724e1b0c77 17eef44bfde97da8",
     "ic demo": "f9fe349a09af8dfe 6547559fb945e1f1",
-    "ic sample": "c57128c5bfcb4809 2e878932581d5101",
     "sf superb": "bae4292ba94ea2b2 0840e0b9f60baf31",
     "sf paper": "977528ddf5fbf6ad e22b6502d96645ac",
     "sf demo": "8addf2fd8576e35b b9ee62ac2fb4ad92",
-    "sf sample": "8dad7e67ade396d9 b9ee62ac2fb4ad92",
     "er superb": "750e309598de8c5d 0c4f105b4a81e0c8",
     "er paper": "2f4979209afa407e 3b170bc52a9601a8",
     "er demo": "3439be3481611a72 fe6a48d8df44ef13",
-    "er sample": "d7bc114febe88b38 f59c6f277cf616fc",
 }
 
 
@@ -212,7 +204,7 @@ def test_a_recipe_of_another_task_is_refused(tmp_path: Path, capsys: pytest.Capt
 def test_a_task_lists_its_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "keyword-spotting"]) == 0
     first, *rest = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert [first, *rest[:4]] == ["superb", "paper", "demo", "sample", "learning"]
+    assert [first, *rest[:3]] == ["superb", "paper", "demo", "learning"]
 
 
 @pytest.mark.slow

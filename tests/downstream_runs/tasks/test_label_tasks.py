@@ -52,7 +52,7 @@ def test_recipes_have_s3prl_s_values(
     name: str, steps: int, batch: int, evaluate: int, save: int, warmup: int, accumulate: int
 ) -> None:
     recipes = tasks.get(name).recipes
-    assert set(recipes) == {"superb", "paper", "demo", "sample"}
+    assert set(recipes) == {"superb", "paper", "demo"}
     superb, paper = recipes["superb"].copy_config(), recipes["paper"].copy_config()
     runner, datarc = superb["runner"], superb["downstream_expert"]["datarc"]
     assert (runner["total_steps"], runner["eval_step"], runner["save_step"]) == (steps, evaluate, save)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import own_corpus
@@ -13,6 +14,7 @@ import pytest
 from downstream_runs.cli.main import main
 from downstream_runs.core import results
 from downstream_runs.core.results import Result
+from downstream_runs.tasks import own
 
 CHECKOUT = Path(__file__).parents[3]
 SHORT = ("--device", "cpu", "-o", "runner.total_steps=20", "-o", "runner.eval_step=10")
@@ -49,10 +51,10 @@ def test_what_a_result_says(place: Path) -> None:
     assert set(found.labels) == {"own-corpus", "shortened", "untrained"}
     assert not any(metric.official for metric in found.metrics)
     table = place / "tones.csv"
-    own = {"kind": "classification", "table": str(table), "table_sha256": own_corpus.sha256(table)}
-    assert found.config["own_task"] == own
+    pinned = {"kind": "classification", "table": str(table), "table_sha256": own_corpus.sha256(table)}
+    assert found.config["own_task"] == pinned
     plan = json.loads((folders(place)[0] / "plan.json").read_text())
-    assert plan["own_task"] == {"kind": "classification", "table_sha256": own["table_sha256"]}
+    assert plan["own_task"] == {"kind": "classification", "table_sha256": pinned["table_sha256"]}
     with (folders(place)[0] / "items.csv").open() as file:
         groups = {row["group"] for row in csv.DictReader(file)}
     assert groups == {"dora", "emil"}
@@ -173,9 +175,11 @@ def test_the_lines_of_the_documentation(
     monkeypatch.chdir(place)
     text = (CHECKOUT / "docs" / "own-task.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\./run_superb\.sh (.*)$", text, re.M)
-    assert len(lines) == 3
-    for line in lines:
-        short = SHORT if "--table" in line else ()
+    assert len(lines) == 4 and "head -n 2 tones.csv\n" in text and (place / "tones.csv").is_file()
+    data = own_corpus.in_folders(place / "folders")
+    shutil.copy(CHECKOUT / "examples" / "my_task.py", place)
+    for line in (line.replace("FOLDER", str(data)) for line in lines):
+        short = SHORT if "--table" in line or "--task-file" in line else ()
         assert main([*line.split(), *short]) == 0, line
     assert (
         "| tones | fbank [shortened, own-corpus] | acc ↑ |" in (place / "reports/out/report.md").read_text()
@@ -265,6 +269,23 @@ def test_verification(verified: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     assert main(["verify", str(folder)]) == 0
     assert "trials.csv" in capsys.readouterr().out
+    trials = folder / "trials.csv"
+    assert "trials.csv" not in own_interval(folder / "result.json", found)[1]
+    text = trials.read_text()
+    trials.write_text(text.replace("emil,1,", "emil,0,", 1))
+    assert "is not the file that the run wrote" in own_interval(folder / "result.json", found)[1]
+    trials.write_text(text)
+
+
+def own_interval(path: Path, found: Result) -> tuple[str, str]:
+    """The interval of the first number, and how it was made, as the table of one's own tasks shows them."""
+    from reports.tables import own as table
+
+    made = table.table([(path, found)])
+    names = [head.text for head in made.heads]
+    row = made.blocks[0].rows[0]
+    cells = [row[names.index(name)].text.strip("–") for name in ("95 % interval", "Resampled")]
+    return cells[0], cells[1]
 
 
 @pytest.mark.parametrize(
@@ -295,3 +316,36 @@ def test_trials_are_for_verification(place: Path, capsys: pytest.CaptureFixture[
     assert "--trials is for verification, not for classification" in capsys.readouterr().err
     assert run(place, "tones.csv", kind="verification") == 2
     assert "add --trials FILE" in capsys.readouterr().err
+
+
+def test_real_speech_at_its_counts(shared_dir: Path, tmp_path: Path) -> None:
+    """Only the tables are read: the training on them is in the notes."""
+    real = shared_dir / "real"
+    digits = own.define("classification", real / "digits" / "items.csv", "digits")
+    assert {split: one.utterances for split, one in digits.corpus.splits.items()} == {
+        "train": 750,
+        "dev": 250,
+        "test": 500,
+    }
+    assert not digits.corpus.look(tmp_path, None, {}).deviations
+    speakers = own.define("classification", real / "speakers" / "items.csv", "speakers")
+    assert not speakers.corpus.look(tmp_path, None, {}).deviations
+    libri = own.define("transcription", real / "libri" / "items.csv", "libri")
+    assert {split: one.utterances for split, one in libri.corpus.splits.items()} == {
+        "train": 60,
+        "dev": 10,
+        "test": 30,
+    }
+
+
+def test_recipes_of_kinds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in own.KINDS:
+        assert main(["recipe", kind]) == 0
+        names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        assert names[:2] == ["superb", "small"]
+    assert main(["recipe", "classification", "small"]) == 0
+    text = capsys.readouterr().out
+    (place / "mine.yaml").write_text(text.replace("total_steps: 1500", "total_stepz: 10"))
+    words = ["--table", str(place / "tones.csv"), "--recipe", str(place / "mine.yaml")]
+    assert main([BANDS, "classification", *words]) == 2
+    assert "recipe classification superb prints one" in capsys.readouterr().err

@@ -16,8 +16,9 @@ from tests.support import tiny_encoders
 from upstream_arm.checkpoint import read
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import frames
+from upstream_arm.distillation.data import Batch
 from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
-from upstream_arm.distillation.teachers import RANDOM_KINDS, load_teacher, random_teacher
+from upstream_arm.distillation.teachers import RANDOM_KINDS, UpstreamTeacher, load_teacher, random_teacher
 from upstream_arm.distillation.training import RuntimeOptions, distil
 
 
@@ -199,7 +200,6 @@ def test_s3prl_upstreams_hear_silence_where_frames_are_masked() -> None:
 
 def test_an_upstream_that_also_returns_what_enters_its_layers_teaches_by_the_layers() -> None:
     """As s3prl's HuBERT does: one hidden state more than layers."""
-    from upstream_arm.distillation.teachers import UpstreamTeacher
 
     class Upstream(torch.nn.Module):
         def forward(self, wavs: list[torch.Tensor]) -> dict[str, Any]:
@@ -247,3 +247,17 @@ def test_an_encoder_of_another_frame_rate_is_refused(
             tmp_path / "run",
             RuntimeOptions(device="cpu"),
         )
+
+
+def test_features_are_standardised_over_the_frames_that_are_no_padding(tmp_path: Path) -> None:
+    tiny_encoders.WHISPER.write(tmp_path)
+    teacher = load_teacher(str(tmp_path), layers=1)
+    assert isinstance(teacher, UpstreamTeacher) and teacher.standardises
+    wavs, lengths, _, valid = batch(TINY_STUDENT.conv_layers)
+    before = teacher(wavs, lengths, None).clean
+    teacher.standardise([Batch(0, wavs, lengths, valid, None)])
+    for raw, state in zip(before, teacher(wavs, lengths, None).clean, strict=True):
+        own = state[:, : valid.shape[1]][valid]
+        assert own.mean(dim=0).abs().max() < 1e-4
+        torch.testing.assert_close(own.std(dim=0, correction=0), torch.ones(own.shape[1]), atol=1e-3, rtol=0)
+        assert (raw[:, : valid.shape[1]][valid].mean(dim=0).abs() > 0.1).any()
