@@ -122,19 +122,20 @@ class Check:
 
 
 def checks(operation: float) -> Iterator[Check]:
-    """Of every task whose hours of stock s3prl on an H100 were published (`cost.hours` of tasks.json)."""
-    stock, h100 = stock_counts(), dataclasses.replace(accelerators.named("h100"), operation=operation)
+    """Of every task whose hours of stock s3prl on an H100 were published, `cost.hours` of tasks.json."""
+    stock = stock_counts(operation)
+    h100 = dataclasses.replace(accelerators.named("h100"), operation=operation)
     for name in stock.tasks:
         task = tasks.get(name)
         low, high = (float(number) for number in (task.cost.hours.split("-") * 2)[:2])
         yield Check(task, forecast(task, "superb", stock, h100).hours("off"), (low, high))
 
 
-def stock_counts() -> Counted:
-    """The counts in STOCK."""
+def stock_counts(operation: float) -> Counted:
+    """The counts in STOCK, on a host that takes so many seconds for one of torch's operations."""
     held = json.loads(STOCK.read_text(encoding="utf-8"))
-    tasks = {name: _read(task) for name, task in held["tasks"].items()}
-    return Counted(Shape(**held["shape"]), tasks, held["operation"])
+    found = {name: _read(task) for name, task in held["tasks"].items()}
+    return Counted(Shape(**held["shape"]), found, operation)
 
 
 def _read(task: Mapping[str, Any]) -> TaskCounts:
