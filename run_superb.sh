@@ -233,7 +233,7 @@ install_own() {
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
     if [[ $1 == small ]]; then wanted=("${small_packages[@]}"); fi
-    if [[ $1 == 'test' ]]; then wanted+=(pytest hypothesis) extras=demo,dev; fi
+    if [[ $1 == 'test' ]]; then wanted+=(pytest xdist hypothesis) extras=demo,dev; fi
     if [[ $1 == distill ]]; then wanted+=(transformers) extras=demo,distill; fi
     if [[ $1 == hf ]]; then wanted+=(transformers) extras=demo,hf; fi
     if [[ -n ${SUPERB_PYTHON:-} ]]; then
@@ -289,7 +289,8 @@ choose_python "$mode"
 export PYTHONPATH="$checkout${PYTHONPATH:+:$PYTHONPATH}"
 if [[ $mode == 'test' ]]; then
     cd "$checkout"
-    exec "$python" -m pytest "${@:2}"
+    # Two processes, a file of tests in one of them: files make what their tests share. Another -n takes its place.
+    exec "$python" -m pytest -n 2 --dist loadfile "${@:2}"
 fi
 # While Python itself starts it answers Ctrl-C with a traceback: the signal waits until downstream_runs takes it.
 later=()

@@ -23,7 +23,7 @@ from downstream_runs.scoring import groundtruth
 RATE = 16_000
 LINKS = 60_000
 """Of one file; ext4 allows 65,000."""
-PHONES = ("AH", "T", "N", "S", "L", "R", "IH", "D", "K", "M", "Z", "IY")
+PHONES = ("AH0", "T", "N", "S", "L", "R", "IH1", "D", "K", "M", "Z", "IY2")
 WORDS = tuple("".join(letters) for letters in itertools.product("BDKMS", "AEIO", "LNRT", "AEIO", "STX"))
 VOICES = {
     "train": ("Ivy", "Joanna", "Joey", "Justin", "Kendra", "Kimberly", "Matthew", "Salli"),

@@ -9,8 +9,8 @@ and all its processes are killed at one moment.
 It is for corpora of full size, where a training's end is far: nothing is evaluated, no number is compared
 (`kill_proof.py` does both, on small corpora). It prints a row for each run, with the seconds from its
 journal's first event to its first kept step, which hold the reading of a first epoch's order, not the look at
-the corpus before. Exit code 1 if a run did not step, resume, and step on. QbE, which trains nothing, is not
-for this.
+the corpus before. QbE, which trains nothing, is killed when it has stored some features, and its steps are
+the bytes of them. Exit code 1 if a run did not step, resume, and step on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import kill_proof
@@ -31,15 +32,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from downstream_runs.core import records
 from downstream_runs.core.run_folder import EVENTS, PLAN
+from upstream_arm.common.files import read_json
 
 POLL_SECONDS = 0.5
+STORED = 20_000_000
+"""Bytes of QbE's features when it is killed, at least."""
 
 
 @dataclass(frozen=True)
 class Session:
     """What one process did of a run: its first event, the step that it began at, and the last that it kept.
 
-    seconds: from the first event to the first checkpoint.
+    begun: for QbE the fewest bytes that were seen. seconds: from the first event to the first checkpoint.
     """
 
     event: str
@@ -54,12 +58,21 @@ def session(run: Path) -> Session | None:
     lines = list(records.read(run / EVENTS))
     starts = [number for number, line in enumerate(lines) if line["event"] in records.SESSION_EVENTS]
     first, *rest = lines[starts[-1] :] if starts else [{}]
-    kept = [line for line in rest if line["event"] == "checkpoint"]
+    kept = [(line["step"], records.moment(line)) for line in rest if line["event"] == "checkpoint"]
+    if first and trains_nothing(run):
+        stored = sum(path.stat().st_size for path in (run / "features").rglob("*.pack"))
+        kept = [(stored, datetime.now(timezone.utc))]
     if not kept:
         return None
-    begun, stepped = records.moment(first), records.moment(kept[0])
+    begun, (_, stepped) = records.moment(first), kept[0]
     seconds = (stepped - begun).total_seconds() if begun and stepped else 0.0
-    return Session(first["event"], first["step"], first["pid"], kept[-1]["step"], seconds)
+    reached = kept[-1][0]
+    return Session(first["event"], first["step"], first["pid"], reached, seconds)
+
+
+def trains_nothing(run: Path) -> bool:
+    """Whether a run has bytes of features and no steps."""
+    return (read_json(run / PLAN) or {}).get("task") == "qbe"
 
 
 def runs(out: Path) -> list[Path]:
@@ -76,6 +89,7 @@ def until_killed(
     on, the command is killed with them.
     """
     done: dict[Path, Session] = {}
+    fewest: dict[int, int] = {}
     process = kill_proof.start(words, out / "kill_each.log")
     deadline = time.monotonic() + 60 * minutes
     try:
@@ -87,7 +101,11 @@ def until_killed(
             time.sleep(POLL_SECONDS)
             for run in runs(out):
                 one, earlier = session(run), before.get(run)
-                if run in done or one is None or one.reached < least:
+                if one is not None and trains_nothing(run):
+                    fewest[one.pid] = min(one.reached, fewest.get(one.pid, one.reached))
+                    one = replace(one, begun=fewest[one.pid])
+                enough = STORED if trains_nothing(run) else least
+                if run in done or one is None or one.reached < enough:
                     continue
                 if earlier is not None and (one.pid == earlier.pid or one.reached <= earlier.reached):
                     continue

@@ -1,11 +1,12 @@
 """Trains each task for thousands of steps, and shows that a process's memory does not grow with them.
 
 `python benchmarks/memory.py --place DIR --steps 20000 ks,ic,er,sid` trains on synthetic corpora with the
-official recipes, but for the number of steps, and with stored features; of a task with folds, its folds one
-after another in one process, each its share of the steps. Resident memory of the process is read after each
-hundredth optimizer step, from /proc (Linux). It prints a row for each task: memory at some of the steps,
-growth over the second half, and the sizes of journals and logs with what they come to in the official
-recipe's number of steps; the curves go to DIR/memory.svg. Exit code 1 if a second half grew by more than
+official recipes, but for the number of steps, the sizes of SMALL, without which a step takes a processor core
+seconds to minutes, and with stored features; of a task with folds, its folds one after another in one
+process, each its share of the steps. Resident memory of the process is read after each hundredth optimizer
+step, from /proc (Linux). It prints a row for each task: memory at some of the steps, growth over the second
+half, and the sizes of journals and logs with what they come to in the official recipe's number of steps; the
+numbers go to DIR/memory.csv, the curves to DIR/memory.svg. Exit code 1 if a second half grew by more than
 16 MB.
 """
 
@@ -25,11 +26,41 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from downstream_runs import tasks
 from downstream_runs.core.run_folder import PLAN
 from downstream_runs.core.settings import leaves
+from upstream_arm.common.files import atomic_write_csv
 
 UPSTREAM = "fbank_no_cmvn"  # of each utterance alone, so that its features are stored
 EVERY = 100
 SHOWN = (1_000, 5_000, 10_000, 20_000)
 ALLOWED_MB = 16.0
+SMALL: Mapping[str, tuple[str, ...]] = {
+    "er": ("runner.gradient_accumulate_steps=1",),
+    "sid": ("runner.gradient_accumulate_steps=1", "downstream_expert.datarc.train_batch_size=2"),
+    "asv": (
+        "runner.gradient_accumulate_steps=1",
+        "downstream_expert.datarc.train_batch_size=2",
+        "downstream_expert.datarc.max_timestep=16000",
+        "downstream_expert.modelrc.input_dim=32",
+        "downstream_expert.modelrc.module_config.XVector.agg_dim=64",
+    ),
+    "sd": (
+        "runner.gradient_accumulate_steps=1",
+        "downstream_expert.loaderrc.train_batchsize=1",
+        "downstream_expert.modelrc.hidden_size=32",
+    ),
+    "pr": ("runner.gradient_accumulate_steps=1", "downstream_expert.corpus.batch_size=2"),
+    "sf": (
+        "downstream_expert.corpus.batch_size=2",
+        "downstream_expert.model.project_dim=32",
+        "downstream_expert.model.RNNs.dim=[32, 32]",
+    ),
+    "asr": (
+        "downstream_expert.datarc.batch_size=2",
+        "downstream_expert.modelrc.project_dim=32",
+        "downstream_expert.modelrc.RNNs.dim=[32, 32]",
+    ),
+}
+"""Settings of each task that make its steps short: what is kept from step to step is the same."""
+
 LOGS = ("metrics.jsonl", "events.jsonl", "s3prl.log", "log.log")
 
 
@@ -72,6 +103,7 @@ def train(task: str, steps: int, place: Path) -> Mapping[int, float]:
     # Within this process, whose epochs are short here: a loading process an epoch would take the longest.
     settings = leaves(tasks.get(task).recipes["superb"].config)
     words += [word for key, _ in settings if key.endswith(".num_workers") for word in ("-o", f"{key}=0")]
+    words += [word for one in SMALL.get(task, ()) for word in ("-o", one)]
     words += ["-o", f"runner.total_steps={steps // (len(tasks.get(task).folds) or 1)}", "--device", "cpu"]
     with (place / f"{task}.log").open("w", encoding="utf-8") as log:
         subprocess.run(
@@ -129,7 +161,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         cells = [f"{found[step]:.0f} MB" for step in shown]
         cells += [f"{growth:+.1f} MB", sizes(task, options.steps, place)]
         print(f"| {task} | {' | '.join(cells)} |", flush=True)
-    draw(curves, place / "memory.svg")
+        rows = [(task, step, size) for task, sizes_ in curves.items() for step, size in sizes_.items()]
+        atomic_write_csv(place / "memory.csv", [("task", "step", "mb"), *rows])
+        draw(curves, place / "memory.svg")
     return 1 if grew else 0
 
 

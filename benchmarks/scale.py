@@ -150,6 +150,7 @@ class Measured:
     place: Path
     steps: int
     evaluates: bool
+    overrides: Sequence[str] = ()
 
     @property
     def trains(self) -> bool:
@@ -187,7 +188,8 @@ class Measured:
         settings = [f"runner.{name}={value}" for name, value in sizes.items() if self.trains]
         words = ["downstream_runs", "fbank", self.task, "--data", str(self.data), "--recipe", "superb"]
         words += ["--device", "cpu", "--features", "off", "--out", str(self.place / out)]
-        return Process([*words, *(word for one in settings for word in ("-o", one))], self.data, self.place)
+        given = [word for one in (*settings, *self.overrides) for word in ("-o", one)]
+        return Process([*words, *given], self.data, self.place)
 
     def _lines(self, out: str, name: str) -> int:
         """Lines of all journals of this name; a started run's, and those of its folds."""
@@ -234,7 +236,8 @@ def measure(arguments: argparse.Namespace) -> list[str]:
         before: dict[str, tuple[float, Cost]] = {}
         for size in sizes:
             place, evaluates = arguments.place / f"{task}-{size:.4f}", size <= arguments.evaluate
-            for stage, cost in Measured(task, trees[size], place, arguments.steps, evaluates).stages():
+            one = Measured(task, trees[size], place, arguments.steps, evaluates, arguments.overrides)
+            for stage, cost in one.stages():
                 cells, worse = "", list[str]()
                 if stage in before:
                     cells, worse = compare(
@@ -265,6 +268,14 @@ def main() -> int:
         default=0.0,
         metavar="FRACTION",
         help="evaluate on trees up to it (default: none)",
+    )
+    add(
+        "-o",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the recipe: steps of whole batches of PR, SF, ASR and SD take minutes on a core",
     )
     add("--by-counts", action="store_true", help="judge counts, not seconds")
     arguments = parser.parse_args()

@@ -1,11 +1,13 @@
 """The student's leaner path against its explicit one and against HuBERT BASE, side by side.
 
 All models of a row share one process and take turns run by run, so that a machine whose speed drifts
-slows all of them. Both paths have the same random weights; HuBERT BASE is transformers' architecture
-with random weights: what is measured is the cost of the architecture, no checkpoint is involved.
+slows all of them; with one thread on a CPU it is the process's own seconds that count. Both paths have the
+same random weights; HuBERT BASE is transformers' architecture with random weights: what is measured is the
+cost of the architecture, no checkpoint is involved.
 
     python benchmarks/upstream.py                     # the whole table
     python benchmarks/upstream.py --seconds 10 --batch 8 --threads 1
+    python benchmarks/upstream.py --seconds 60 100 --batch 1 --threads 1 --only-lean
 
 Explicit: one padded batch, attention maps written out, as the released code does. Lean: what
 `Student` does by default.
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from upstream_arm.common import devices
 from upstream_arm.presets import PRESETS
 from upstream_arm.profiling.formulas import HUBERT_BASE, macs
 from upstream_arm.student import Student, StudentOutput
@@ -38,14 +41,14 @@ MEBIBYTE = 1 << 20
 Forward = Callable[[Tensor], Any]
 
 
-def students(preset: str, device: torch.device) -> dict[str, Forward]:
-    """The four student variants on one set of weights."""
+def students(preset: str, device: torch.device, only_lean: bool) -> dict[str, Forward]:
+    """The student's variants on one set of weights."""
     torch.manual_seed(0)
     config = PRESETS[preset]
     weights = Student(config).state_dict()
     variants: dict[str, Forward] = {}
     for softmax in ("single", "double"):
-        for explicit in (True, False):
+        for explicit in (False,) if only_lean else (True, False):
             student = Student(config.replace(reuse_softmax=softmax)).eval().to(device)
             student.load_state_dict(weights)
             student.explicit = explicit
@@ -68,21 +71,15 @@ def hubert_base(device: torch.device) -> Forward:
     return lambda wavs: model(wavs, output_hidden_states=True)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def peak_memory(run: Callable[[], Any], device: torch.device) -> float:
     """Memory in MiB that a run needs at its peak beyond what was there before it."""
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    if device.type != "cpu":
+        torch.accelerator.reset_peak_memory_stats(device)
+        before = torch.accelerator.memory_allocated(device)
         run()
-        synchronise(device)
-        return (torch.cuda.max_memory_allocated(device) - before) / MEBIBYTE
+        devices.synchronize(device)
+        return (torch.accelerator.max_memory_allocated(device) - before) / MEBIBYTE
     # Linux: writing 5 resets the peak of the resident set to its present size.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
@@ -109,14 +106,16 @@ def measure(
         name: peak_memory(functools.partial(forward, wavs), device) for name, forward in forwards.items()
     }
     times: dict[str, list[float]] = {name: [] for name in forwards}
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     start = time.perf_counter()
     rounds = 0
     while rounds < 3 or (time.perf_counter() - start < budget and rounds < 50):
         for name, forward in forwards.items():
-            began = time.perf_counter()
+            began = clock()
             forward(wavs)
-            synchronise(device)
-            times[name].append(time.perf_counter() - began)
+            devices.synchronize(device)
+            times[name].append(clock() - began)
         rounds += 1
     return times, memory
 
@@ -133,9 +132,14 @@ def tera_flops(name: str, preset: str, batch: int, samples: int, median: float) 
     return 2 * batch * sum(macs(shape, samples).values()) / median / 1e12
 
 
-def row(arguments: argparse.Namespace, forwards: dict[str, Forward], batch: int, seconds: float) -> None:
+def row(
+    arguments: argparse.Namespace,
+    forwards: dict[str, Forward],
+    device: torch.device,
+    batch: int,
+    seconds: float,
+) -> None:
     """Measure and print one batch size and length."""
-    device = torch.device(arguments.device)
     samples = int(seconds * SAMPLE_RATE)
     wavs = (torch.randn(batch, samples) * 0.1).to(device)
     times, memory = measure(forwards, wavs, arguments.budget, device)
@@ -147,7 +151,10 @@ def row(arguments: argparse.Namespace, forwards: dict[str, Forward], batch: int,
         speed = tera_flops(name, arguments.preset, batch, samples, median)
         spread = f"{median:>9.4f} {min(each):>9.4f} {max(each):>9.4f}"
         print(f"{name:<16} {spread} {memory[name]:>9.0f} {speed:>8.3f}")
-    for softmax in ("single", "double"):
+    pairs = zip(times["double lean"], times["single lean"], strict=True)
+    ratio = statistics.median(double / single for double, single in pairs)
+    print(f"double lean / single lean = {ratio:.2f} (median of pairs)")
+    for softmax in ("single", "double") if "single explicit" in times else ():
         pairs = zip(times[f"{softmax} explicit"], times[f"{softmax} lean"], strict=True)
         ratio = statistics.median(explicit / lean for explicit, lean in pairs)
         difference = largest_difference(forwards, wavs, softmax)
@@ -168,26 +175,28 @@ def main() -> None:
     parser.add_argument("--preset", default="armhubert", choices=list(PRESETS))
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 10.0, 60.0])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto", help=devices.NAMES)
     parser.add_argument("--threads", type=int, help="threads on a CPU; default: all cores")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds of measuring a row")
     parser.add_argument("--no-hubert", action="store_true", help="leave HuBERT BASE out")
+    parser.add_argument(
+        "--only-lean", action="store_true", help="leave HuBERT BASE and the explicit path out"
+    )
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    device = torch.device(arguments.device)
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    device = devices.pick(arguments.device)
     print(
-        f"{arguments.preset}, random weights, fp32, on {machine}, "
+        f"{arguments.preset}, random weights, fp32, on {devices.name(device)}, "
         f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}"
     )
-    forwards = students(arguments.preset, device)
-    if not arguments.no_hubert:
+    forwards = students(arguments.preset, device, arguments.only_lean)
+    if not (arguments.no_hubert or arguments.only_lean):
         forwards["HuBERT BASE"] = hubert_base(device)
     with torch.inference_mode():
         for seconds in arguments.seconds:
             for batch in arguments.batch:
-                row(arguments, forwards, batch, seconds)
+                row(arguments, forwards, device, batch, seconds)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -69,6 +70,7 @@ def evaluate(
     batching: str | None = None,
     states: str | None = None,
     layer: int | None = None,
+    quantize: str | None = None,
     device: str = "auto",
     name: str | None = None,
     **overrides: Any,
@@ -91,6 +93,7 @@ def evaluate(
     batching: `exact`: each utterance is encoded by itself, so that its batch changes nothing; `stock`: as
         s3prl does, the default of upstreams that are not this project's.
     states, layer: what of the upstream's output is used, as `--states` and `--layer` on the command line.
+    quantize: `int8`, as `--quantize` on the command line.
     name: what a module is called in results; its class's name if None. A hash of its weights, its plain
         attributes and its classes' source is added, so that different modules are different upstreams.
     overrides: settings of the recipe; two underscores stand for a dot: `optimizer__lr=1e-3`.
@@ -109,7 +112,8 @@ def evaluate(
     words = [tasks if isinstance(tasks, str) else ",".join(tasks)]
     named: dict[str, Any] = {"data": data, "recipe": recipe, "out": out, "ckpt": ckpt, "demo": demo or None}
     named |= {"seed": seed, "device": None if device == "auto" else device, "batching": batching}
-    named |= {"states": states, "layer": layer, "trust-remote-code": trust_remote_code or None}
+    named |= {"states": states, "layer": layer, "quantize": quantize}
+    named |= {"trust-remote-code": trust_remote_code or None}
     for key, value in named.items():
         if value is not None:
             words += [f"--{key}", *([] if value is True else [str(value)])]
@@ -125,6 +129,8 @@ def evaluate(
         )
     from downstream_runs.upstreams.own_module import registered
 
+    if quantize is not None:  # which would change the module
+        upstream = copy.deepcopy(upstream)
     with registered(upstream, name) as label:
         # The plan of any upstream that takes nothing; its name is exchanged, and its command is none that
         # `repeat` could take another upstream from.

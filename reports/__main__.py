@@ -38,7 +38,9 @@ def _report(options: argparse.Namespace) -> int:
     from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
-    paths, collection = build.write(places, options.to, whole=options.whole, costs=options.efficiency)
+    paths, collection = build.write(
+        places, options.to, whole=options.whole, costs=options.efficiency, only=options.only
+    )
     print(build.summary(paths, collection, options.to))
     return _told(collection.notes, collection.problems)
 
@@ -60,7 +62,9 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
-        tables.append(compare.tests_table([systems]))
+        first, *others = systems
+        tests = [(other, compare.tested(first, other)) for other in others]
+        tables.append(compare.tests_table([(first, tests)]))
     print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])
 
@@ -159,8 +163,11 @@ def _parser() -> Parser:
     for name in ("paper", "build"):
         where = "where runs are, as in every command (default: runs)"
         made[name].add_argument("--out", type=Path, metavar="DIR", help=where)
+        made[name].set_defaults(only=[])
         to, where = Path("reports", "out"), "where it is written (default: %(default)s)"
         made[name].add_argument("--to", type=Path, default=to, metavar="DIR", help=where)
+    which = "mine: without published tables and figures; else a row of ours by its name; may be given again"
+    made["build"].add_argument("--only", action="append", metavar="mine|ROW", help=which)
     return parser
 
 

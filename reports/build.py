@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reports import compare, figures, render
 from reports.item_files import items_of
@@ -16,36 +17,49 @@ from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
 from reports.systems import System
 from reports.table import Table
-from reports.tables import overview, own, paper
+from reports.tables import mine, overview, own, paper
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_bytes
 from upstream_arm.common.reading import read_text
+
+if TYPE_CHECKING:
+    from reports.figures.style import Picture
 
 PAGE = "index.html"
 #: Names the files of the last report in a folder, so that the next one removes what it no longer makes.
 MANIFEST = ".report.json"
 #: Figures and tests of all pairs name at most this many of our systems; the tables name all.
 SHOWN = 4
+#: In place of a row's name: ours alone, without the published tables.
+MINE = "mine"
 _KINDS = {".md": "Markdown", ".tex": "LaTeX", ".csv": "CSV", ".svg": "SVG", ".png": "PNG"}
 
 
 def write(
-    places: Sequence[Path], out: Path, *, whole: bool, costs: bool = False
+    places: Sequence[Path], out: Path, *, whole: bool, costs: bool = False, only: Sequence[str] = ()
 ) -> tuple[list[Path], Collection]:
     """Write Tables 1 to 4, or the `whole` report; returns the files and what was found.
 
-    costs: with what the upstreams cost. Equal inputs give equal bytes.
+    costs: with what the upstreams cost. only: names of rows of ours, the others are left out; with MINE the
+    published tables and figures are. Equal inputs give equal bytes.
     """
     collection = gather(places)
+    chosen = [name for name in only if name != MINE]
+    if chosen:
+        rows = {system.name: system for system in compare.find(chosen, collection, others=())}
+        collection = dataclasses.replace(collection, systems=tuple(rows[name] for name in sorted(rows)))
     ours = collection.systems
-    around, testable, problems = _measured(ours)
+    around, groups, problems = _measured(ours, whole)
     collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
-    tables = paper.tables(ours, costs)
+    others = MINE not in only
+    tables = paper.tables(ours, costs) if others else []
+    pictures: list[Picture] = []
     if whole:
-        tables += [overview.systems(ours, around, costs), overview.leaderboard()]
-        more = [overview.selection(ours), overview.runs(ours, around), _tests(testable)]
-        more += [own.table(collection.own)] if collection.own else []
-        tables += [table for table in more if table is not None]
+        tables += [overview.systems(ours, around, costs), overview.leaderboard()] if others else []
+        first, details = _ours(collection, around, groups)
+        pictures = figures.draw(ours, around, SHOWN, others)
+        page = render.to_page(first, details, tables, pictures, collection.problems, collection.notes)
+        tables = [*first, *tables, *details]
     contents = {
         f"tables/{table.key}.{ending}": to_text(table).encode()
         for table in tables
@@ -53,40 +67,62 @@ def write(
     }
     document = render.to_latex_document([table.key for table in tables])
     contents[f"tables/{'all' if whole else 'paper'}.tex"] = document.encode()
+    for picture in pictures:
+        contents[f"figures/{picture.key}.svg"] = picture.svg
+        contents[f"figures/{picture.key}.png"] = picture.png
     if whole:
         contents["report.md"] = "\n".join(["# SUPERB report\n", *map(render.to_markdown, tables)]).encode()
-        pictures = figures.draw(ours, around, SHOWN)
-        for picture in pictures:
-            contents[f"figures/{picture.key}.svg"] = picture.svg
-            contents[f"figures/{picture.key}.png"] = picture.png
-        contents[PAGE] = render.to_page(tables, pictures, collection.problems, collection.notes).encode()
+        contents[PAGE] = page.encode()
     write_all(out, contents, prune=whole)
     return [out / name for name in contents], collection
 
 
-def _measured(systems: Sequence[System]) -> tuple[dict[str, Mapping[str, Interval]], list[System], list[str]]:
-    """The intervals by name, the systems that have test items, and what is wrong with these.
+def _ours(
+    collection: Collection, around: Mapping[str, Mapping[str, Interval]], groups: Sequence[mine.Group]
+) -> tuple[list[Table], list[Table]]:
+    """What a reader looks for first, our rows and their differences to others; and what is behind these."""
+    ours = collection.systems
+    pairs = mine.differences(ours, groups, SHOWN)
+    other_tasks = own.table(collection.own) if collection.own else None
+    first = (mine.table(ours), mine.deltas(pairs, len(ours) - SHOWN), other_tasks)
+    details = (_tests(groups), overview.selection(ours), overview.runs(ours, around))
+    return [table for table in first if table is not None], [table for table in details if table is not None]
 
-    Nothing keeps the items: they are by far the largest part of all runs.
+
+def _measured(
+    systems: Sequence[System], tests: bool
+) -> tuple[dict[str, Mapping[str, Interval]], list[mine.Group], list[str]]:
+    """The intervals by name, the paired tests, and what is wrong with test items.
+
+    Tested are the first SHOWN that have items, each against the first of the same labels. Every file is read
+    once, and the items of a first system alone are kept: they are by far the largest part of all runs.
     """
     around: dict[str, Mapping[str, Interval]] = {}
-    testable: list[System] = []
-    problems: list[str] = []
-    for system in systems:
-        items, wrong = items_of(system.runs, named=False)
-        around[system.name] = intervals(items)
-        testable += [system] if items else []
-        problems += wrong
-    return around, testable, problems
+    problems: dict[str, list[str]] = {}
+    groups: list[mine.Group] = []
+    for group in compare.alike(systems):
+        having: list[System] = []
+        outcomes: list[tuple[System, compare.Outcomes]] = []
+        for system in group:
+            named = tests and len(outcomes) < SHOWN - 1
+            items, problems[system.name] = items_of(system.runs, named)
+            around[system.name] = intervals(items)
+            if items and having and named:
+                other = dataclasses.replace(system, items=items)
+                outcomes.append((system, compare.tested(having[0], other)))
+            if items:
+                having.append(system if having else dataclasses.replace(system, items=items))
+        if outcomes:
+            groups.append(mine.Group(dataclasses.replace(having[0], items={}), outcomes, len(having)))
+    return around, groups, [problem for system in systems for problem in problems[system.name]]
 
 
-def _tests(systems: Sequence[System]) -> Table | None:
-    """Paired tests of the first of these systems, each against the first of the same labels."""
-    groups = [group for group in compare.alike(systems) if len(group) > 1]
+def _tests(groups: Sequence[mine.Group]) -> Table | None:
+    """The paired tests of all groups; None without any."""
     if not groups:
         return None
-    table = compare.tests_table(compare.with_items(group[:SHOWN])[0] for group in groups)
-    left_out = sum(max(0, len(group) - SHOWN) for group in groups)
+    table = compare.tests_table((group.first, group.others) for group in groups)
+    left_out = sum(max(0, group.size - SHOWN) for group in groups)
     note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
     return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table
 

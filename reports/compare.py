@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from downstream_runs.core.results import PARTIAL
 from reports import published, scores
@@ -19,16 +20,21 @@ from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
 
 OVERALL = "Overall ↑"
+#: Column key -> its test; or why a pair is not tested.
+Outcomes: TypeAlias = dict[str, Comparison | str] | str
 
 
-def find(names: Sequence[str], collection: Collection) -> list[System]:
-    """The systems of these names: a name or the upstream of ours, or a published model.
+def find(
+    names: Sequence[str], collection: Collection, others: Sequence[System] | None = None
+) -> list[System]:
+    """The systems of these names: a name or the upstream of ours, or one of `others`, the published models.
 
     A name is taken as it is written, and without regard to case only if nothing is written so. Raises
     ReportError for a name that nothing, or more than one system, has.
     """
+    known = published.known() if others is None else others
     offered = [((one.name, one.upstream), one) for one in collection.systems]
-    offered += [((one.name, one.name.split(" (")[0]), one) for one in published.known()]
+    offered += [((one.name, one.name.split(" (")[0]), one) for one in known]
     return [_one(name, offered) for name in names]
 
 
@@ -145,21 +151,24 @@ def alike(systems: Sequence[System]) -> list[list[System]]:
     return [groups[kind] for kind in sorted(groups, key=sorted)]
 
 
-def tests_table(groups: Iterable[Sequence[System]]) -> Table:
-    """In each group every system against the first, metric by metric, with p-values and what follows."""
+def tested(first: System, other: System) -> Outcomes:
+    """The tests of `other` against `first` by metric; why there are none where the two cannot be tested."""
+    return _untestable(first, other) or statistics.compare(first.items, other.items)
+
+
+def tests_table(groups: Iterable[tuple[System, Sequence[tuple[System, Outcomes]]]]) -> Table:
+    """The first system of each group, and the others with their tests against it: p-values, what follows."""
     parts: list[Block] = []
     notes: list[str] = []
-    for first, *others in groups:
+    for first, others in groups:
         tests: list[tuple[Cell, ...]] = []
-        for other in others:
-            why = _untestable(first, other)
-            if why:
-                notes.append(f"{other.name} against {first.name} is not tested: {why}.")
+        for other, outcomes in others:
+            if isinstance(outcomes, str):
+                notes.append(f"{other.name} against {first.name} is not tested: {outcomes}.")
                 continue
-            outcomes = statistics.compare(first.items, other.items)
             tests += [_tested(first, other, key, outcome) for key, outcome in outcomes.items()]
         if tests:
-            warning = blocks.warning([first, *others])
+            warning = blocks.warning([first, *(other for other, _ in others)])
             parts.append(Block(blocks.LABELLED if warning else "Paired tests", tuple(tests), warning))
     notes += [
         "Both systems on the same test items. The p-values are of one comparison each and not corrected for "

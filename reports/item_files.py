@@ -9,16 +9,14 @@ speaker where the corpus names one, for trials the enrolled speaker or the query
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import ITEMS, TRIALS, is_fold
@@ -29,16 +27,18 @@ from reports.statistics import trials as statistics
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 
+if TYPE_CHECKING:
+    import pandas
+
 ITEM_COLUMNS = ("metric", "split", "item", "group", "numerator", "denominator")
 TRIAL_COLUMNS = ("split", "item", "group", "label", "score", "count")
-#: What is no text.
-NUMBERS: Mapping[str, type] = {
+KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("metric", "split", "group"), "category"),  # few texts, each in many rows
+    "item": object,
     **dict.fromkeys(("numerator", "denominator", "score"), float),
     **dict.fromkeys(("label", "count"), int),
 }
 BY_TRIALS = frozenset({"asv_eer", "qbe_mtwv"})
-#: Characters that are read at once.
-PART = 1 << 19
 #: How far a recomputed number may be from the reported one, in percent points. For trials wider: scorers
 #: interpolate and round scores differently.
 TOLERANCE = 1e-6
@@ -134,74 +134,56 @@ def _stratum(file: Path, result: Result, columns: Sequence[str], wanted: Mapping
                 f"{file} is not the file that the run wrote (its SHA-256 differs): it gives no interval; "
                 "run the task again with --rerun always"
             )
-        table = _table(content, columns)
-        rows = np.ones(len(table["split"].places), bool)
-        for name in wanted.keys() & table.keys():
-            rows &= np.array([text == wanted[name] for text in table[name].texts])[table[name].places]
-        return _columns(table, rows)
-    except (OSError, csv.Error, ValueError, KeyError) as error:
+        return _columns(_table(content, columns), wanted)
+    except (OSError, OverflowError, ValueError) as error:
         raise ReportError(
             f"{file} cannot be used ({error}), a CSV file of the run with the columns {', '.join(columns)} "
             "was expected"
         ) from None
 
 
-class _Cells(NamedTuple):
-    """A column: its texts, each once, and the place of each cell's. QbE's 336,444 trials have few texts."""
+def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
+    """These columns of a CSV file; the count of trials may be absent. ValueError for what is none."""
+    import pandas
 
-    texts: dict[str, int]
-    places: NDArray[np.int32]
-
-
-class _Places(dict[str, int]):
-    """Text -> its place in the order of the first look."""
-
-    def __missing__(self, text: str) -> int:
-        place = self[text] = len(self)
-        return place
-
-
-def _table(content: bytes, columns: Sequence[str]) -> dict[str, _Cells]:
-    """These columns of a CSV file; the count of trials may be absent."""
-    texts = {name: _Places() for name in columns}
-    parts: dict[str, list[NDArray[np.int32]]] = {name: [np.zeros(0, np.int32)] for name in columns}
-    for cells in _parts(content):
-        rows = len(cells["split"])
-        cells.setdefault("count", ("1",) * rows)
-        for name in columns:
-            places = map(texts[name].__getitem__, cells[name])
-            parts[name].append(np.fromiter(places, np.int32, rows))
-    return {name: _Cells(texts[name], np.concatenate(parts[name])) for name in columns}
+    head = content[: content.find(b"\n") + 1].decode().strip().split(",")
+    quoted = b'"' in content
+    # Before 3.1 the usual way to read a number could miss its last bit; since, it is the only way.
+    old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
+    exact: Mapping[str, Any] = {"float_precision": "round_trip"} if old else {}
+    table = pandas.read_csv(
+        io.BytesIO(content),
+        # A cell too many is an error only where all are read.
+        usecols=None if quoted else [name for name in columns if name in head or name != "count"],
+        dtype=KINDS,
+        na_filter=False,
+        skip_blank_lines=False,
+        **exact,
+    )
+    cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
+    if not isinstance(table.index, pandas.RangeIndex) or cells not in (0, len(head) * (table.shape[0] + 1)):
+        raise ValueError("its rows have different numbers of cells")
+    return table
 
 
-def _parts(content: bytes) -> Iterator[dict[str, Sequence[str]]]:
-    """Column -> cells, of some rows at a time: the cells of a whole file of trials are 200 MB."""
-    file = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="" if b'"' in content else None)
-    if b'"' in content:
-        header, *rows = csv.reader(file, strict=True)
-        yield dict(zip(header, zip(*rows, strict=True), strict=True))
-        return
-    header = file.readline().rstrip("\n").split(",")
-    while text := file.read(PART) + file.readline():
-        text = text.removesuffix("\n")
-        cells = text.replace("\n", ",").split(",")
-        # Where one row has a cell too few and another one too many, the numbers are none.
-        if len(cells) != len(header) * (1 + text.count("\n")):
-            raise ValueError("its rows have different numbers of cells")
-        yield {name: cells[place :: len(header)] for place, name in enumerate(header)}
-
-
-def _columns(table: Mapping[str, _Cells], rows: NDArray[np.bool_]) -> Stratum:
-    """These rows of a table as a stratum."""
-    stratum: dict[str, Any] = {}
-    for name in table.keys() - {"metric", "split"}:
-        texts, places = np.array(list(table[name].texts), object), table[name].places[rows]
-        if name == "group":
-            used = np.flatnonzero(np.bincount(places, minlength=len(texts)))
-            stratum["names"], order = np.unique(texts[used], return_inverse=True)
-            place = np.zeros(len(texts), np.int64)
-            place[used] = order
-            stratum["group"] = place[places]
-        else:
-            stratum[name] = texts.astype(NUMBERS.get(name, object))[places]
+def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
+    """The rows of a table that have the wanted cells, as a stratum."""
+    rows = np.ones(len(table), bool)
+    for name in wanted.keys() & set(table):
+        rows &= (table[name] == wanted[name]).to_numpy()
+    stratum: dict[str, Any] = {
+        name: table[name].to_numpy()[rows] for name in map(str, table) if KINDS.get(name) in (float, int)
+    }
+    texts, places = table["group"].cat.categories.to_numpy(object), table["group"].cat.codes.to_numpy()[rows]
+    used = np.flatnonzero(np.bincount(places, minlength=len(texts)))
+    stratum["names"], order = np.unique(texts[used], return_inverse=True)
+    place = np.zeros(len(texts), np.int32)
+    place[used] = order
+    stratum["group"] = place[places]
+    if "item" in table:
+        # Compared within this process alone: Python's hash, which differs between processes, will do.
+        hashes = map(hash, table["item"].to_numpy(object)[rows])
+        stratum["item"] = np.fromiter(hashes, np.int64, len(places))
+    if "score" in table and "count" not in table:
+        stratum["count"] = np.ones(len(places), np.int64)
     return stratum

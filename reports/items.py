@@ -13,16 +13,16 @@ GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.
 ITEM_NAMES = {"sd": "recording", "asv": "trial", "qbe": "trial"}
 
-#: `names` is `[group]`, sorted, every other column `[item]`. `item`: its name, where these were asked for.
-#: `group`: a place in `names`. Of test items what each adds to the metric, `numerator` and `denominator`; of
-#: trials `label` (1 for a target), `score` and `count`, of how many trials of this group, label and score the
-#: row stands for.
+#: `names` is `[group]`, sorted, every other column `[item]`. `item`: 64 bits of a hash of its name, where
+#: these were asked for. `group`: a place in `names`. Of test items what each adds to the metric, `numerator`
+#: and `denominator`; of trials `label` (1 for a target), `score` and `count`, of how many trials of this
+#: group, label and score the row stands for.
 Stratum: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoredItems:
-    """The test items that a metric of a run was computed from.
+    """The test items that a metric of a run was computed from; equal to nothing but itself.
 
     key: the column.
     task: its task.

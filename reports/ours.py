@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -79,6 +80,16 @@ def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
     names = _names([line[0][1] for line in lines])
     made = (_system(name, line) for name, line in zip(names, lines, strict=True))
     return sorted(made, key=lambda system: system.name)
+
+
+def seeds(systems: Sequence[System]) -> list[list[System]]:
+    """The systems that differ in nothing but their seed, where there are several."""
+    groups: dict[tuple[object, ...], dict[int, System]] = {}
+    for system in systems:
+        result = system.runs[0][1]
+        same = groups.setdefault(_identity(dataclasses.replace(result, seed=0)), {})
+        same.setdefault(result.seed, system)
+    return [list(group.values()) for group in groups.values() if len(group) > 1]
 
 
 def headlines(result: Result) -> dict[str, Metric]:

@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reports.table import MISSING, Block, Cell, Table
+from reports.figures.style import short
+from reports.store import MAKE_ONE
+from reports.table import MISSING, Block, Cell, Table, harmless, printable
 from upstream_arm.common.files import csv_text
 
 if TYPE_CHECKING:
@@ -54,8 +56,11 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in one line that neither ends a cell nor starts markup."""
-    return re.sub(r"([\\|*<`])", r"\\\1", " ".join(text.split()))
+    """Text in one line that neither ends a cell nor starts markup, a link or a formula."""
+    one_line = re.sub(r"([\\|*<`~$])", r"\\\1", " ".join(printable(text).split()))
+    # Underscores within a word and brackets without an address are as they look.
+    one_line = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", one_line).replace("](", r"]\(")
+    return re.sub(r"&(?=#?\w+;)|^[#>]", lambda at: "\\" + at[0], one_line)
 
 
 # CSV
@@ -69,7 +74,7 @@ def to_csv(table: Table) -> str:
         for row in block.rows:
             cells = ["" if cell.text == MISSING else f"{cell.text}{cell.marks}" for cell in row]
             rows.append([block.title, *cells, block.warning])
-    return csv_text(rows)
+    return csv_text([map(harmless, row) for row in rows])
 
 
 # LaTeX
@@ -152,7 +157,7 @@ def _latex_cell(cell: Cell) -> str:
 def escape(text: str) -> str:
     """Text that LaTeX prints as it stands; letters that its fonts lack become ASCII or a question mark."""
     letters = []
-    for sign in " ".join(text.split()):
+    for sign in " ".join(printable(text).split()):
         plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
         known = _SIGNS.get(sign) or "".join(_SIGNS.get(one, one) for one in plain if one.isprintable())
         letters.append(known or "?")
@@ -164,16 +169,54 @@ FORMATS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "latex": 
 
 # HTML
 
+#: The head of the column that says where a row is from.
+SOURCE = "Source"
+
 
 def to_page(
-    tables: Sequence[Table], pictures: Sequence[Picture], problems: Sequence[str], notes: Sequence[str]
+    first: Sequence[Table],
+    details: Sequence[Table],
+    others: Sequence[Table],
+    pictures: Sequence[Picture],
+    problems: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
-    """The whole page, which needs nothing else. Sentences of `problems` and `notes` stand on top."""
+    """The whole page, which needs nothing else. Sentences of `problems` and `notes` stand on top.
+
+    first: of ours, above the figures. details: of ours, below them. others: published, folded at the end.
+    """
     images = [(one, base64.b64encode(one.svg).decode("ascii")) for one in pictures]
-    numeric = {table.key: _numeric(table, table.blocks) for table in tables}
-    return _template("page.html").render(
-        tables=tables, numeric=numeric, images=images, problems=problems, notes=notes
+    parts = [[_without_sources(table) for table in some] for some in (first, details, others)]
+    numeric = {table.key: _numeric(table, table.blocks) for some in parts for table in some}
+    page = _template("page.html").render(
+        first=parts[0],
+        details=parts[1],
+        others=parts[2],
+        numeric=numeric,
+        images=images,
+        problems=problems,
+        notes=notes,
+        example=MAKE_ONE,
     )
+    return printable(page)
+
+
+def _without_sources(table: Table) -> Table:
+    """The table with its column of sources as notes: one that is the same in many rows is read once."""
+    texts = [head.text for head in table.heads]
+    if SOURCE not in texts:
+        return table
+    place = texts.index(SOURCE)
+    names: dict[str, list[str]] = {}
+    for row in (row for block in table.blocks for row in block.rows):
+        names.setdefault(row[place].text, []).append(row[0].text)
+
+    def cut(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*row[:place], *row[place + 1 :])
+
+    blocks = tuple(dataclasses.replace(block, rows=tuple(map(cut, block.rows))) for block in table.blocks)
+    notes = [f"{source}: {', '.join(dict.fromkeys(some))}." for source, some in names.items()]
+    return dataclasses.replace(table, heads=cut(table.heads), blocks=blocks, notes=(*table.notes, *notes))
 
 
 @functools.cache
@@ -193,6 +236,6 @@ def _template(name: str) -> jinja2.Template:
         environment.block_start_string, environment.block_end_string = "<%", "%>"
         environment.variable_start_string, environment.variable_end_string = "<<", ">>"
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
-    environment.filters.update(tex=escape, tex_cell=_latex_cell)
+    environment.filters.update(tex=escape, tex_cell=_latex_cell, short=short)
     environment.globals["MISSING"] = MISSING
     return environment.get_template(name)

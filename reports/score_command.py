@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reports import published, scores
 from reports.columns import BY_KEY, COLUMNS, QBE_X100
+from reports.table import harmless
 from upstream_arm.common.errors import ReportError, reason
 from upstream_arm.common.files import csv_text
 from upstream_arm.common.words import near
@@ -34,7 +35,7 @@ def score(path: Path) -> tuple[str, list[str]]:
         numbers = ["" if value is None else f"{value:.4f}" for value in three]
         absent = " ".join(scores.missing(values))
         scored.append((row["model"], row.get("distilled_on") or "", *numbers, board.name, absent))
-    return csv_text(scored), notes
+    return csv_text([map(harmless, row) for row in scored]), notes
 
 
 def read(path: Path) -> tuple[list[tuple[dict[str, str], dict[str, float]]], list[str]]:

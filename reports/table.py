@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -138,3 +139,30 @@ def listed(names: Iterable[str]) -> str:
 def grouped_notes(names_by_sentence: Mapping[str, Sequence[str]]) -> list[str]:
     """One note for each sentence, with the systems it is about in front."""
     return [f"{listed(names)}: {sentence}." for sentence, names in names_by_sentence.items()]
+
+
+_NUMBER = r"[+-]?[\d.]+(e[+-]?\d+)?"
+#: A number, with the marks of a table, or an interval.
+_NUMBERS = re.compile(rf"{_NUMBER}[*†‡]*( to {_NUMBER})?", re.IGNORECASE)
+
+
+#: Control characters besides tab and line end, and those without a shape: they turn the direction of writing,
+#: for example, or hide a part of a name.
+_CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\U000e0000-\\U000e007f]"
+)
+
+
+def printable(content: str) -> str:
+    """Text without control characters; tabs and line ends stay."""
+    return _CONTROLS.sub("", content)
+
+
+def harmless(content: str) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula, which starts with = + - @.
+
+    Numbers stay as they are.
+    """
+    clean = " ".join(printable(content).split())
+    return f"'{clean}" if clean.startswith(("=", "+", "-", "@")) and not _NUMBERS.fullmatch(clean) else clean

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[1]
 DOWNLOADS = {
     "upstream_arm/download.py",
     "downstream_runs/corpora/pinned.py",
-    "downstream_runs/upstreams/hub.py",  # by huggingface_hub, which checks both
+    "upstream_arm/encoders/hub.py",  # by huggingface_hub, which checks both
 }
 
 

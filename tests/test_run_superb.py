@@ -333,7 +333,8 @@ def test_test_adds_the_dev_extra_and_runs_pytest_in_the_checkout(shell: Shell) -
     shell.run("fbank", "asr")
     code, out, _ = shell.run("test", "-k", "a b", CODE="5")
     assert code == 5
-    assert out == f"ran: {shell.env}/bin/python | {shell.checkout} | {shell.checkout} | -m pytest -k a b\n"
+    ran = f"ran: {shell.env}/bin/python | {shell.checkout} | {shell.checkout}"
+    assert out == f"{ran} | -m pytest -n 2 --dist loadfile -k a b\n"
     assert shell.installs()[-1].endswith("[demo,dev]")
     # What the tests need is enough for a run, and an upgrade keeps it.
     assert shell.run("fbank", "asr")[2] == ""

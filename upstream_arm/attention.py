@@ -19,14 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from upstream_arm.common import devices
 from upstream_arm.config import StudentConfig
 
-# Scores held at once by the blocked double softmax. On a CPU a block should stay in the core's own
-# cache; on a GPU it should be large enough to fill the device.
+# Scores held at once by the blocked double softmax. On a CPU a block should stay in the core's own cache; on
+# an accelerator it should fill the device and leave most of its memory free: 256 MiB in fp32 on one of 80 GB.
 CPU_BLOCK = 1 << 18
+SHARE = 320
+UNKNOWN = 8 << 30  # bytes, where torch does not tell an accelerator's memory
 # Up to so many entries (16 MiB) a CPU is faster with the map kept than with its rows computed again.
 KEPT_MAP = 1 << 22
-GPU_BLOCK = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +128,47 @@ def _softmax(scores: Tensor, padding: Tensor | None, in_place: bool = False) -> 
 def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None) -> Tensor:
     """softmax(softmax(q k)) v without the [frame, frame] map: memory grows linearly with the frames.
 
-    Blocks of query rows; every block's map is computed again from queries and keys. As the inner map
-    lies in [0, 1], the outer softmax needs no maximum, and its denominator comes out of the same matrix
-    product as the numerator, from a column of ones beside the values.
+    Blocks of query rows; every block's map is computed again from queries and keys.
 
     Scaled queries, keys and values are [batch, head, frame, head width], and so is what is returned; `valid`
     is [batch, frame] of bool or None, as in `Attention.forward`.
+    """
+    batch, heads, frames, _ = values.shape
+    on_cpu = values.device.type == "cpu"
+    block = CPU_BLOCK if on_cpu else (devices.memory(values.device) or UNKNOWN) // (4 * SHARE)
+    rows = max(1, min(frames, block // (batch * heads * frames)))
+    plain = on_cpu and queries.dtype == torch.float32 == values.dtype and not torch.is_grad_enabled()
+    if plain and rows < frames:
+        return _double_softmax_by_head(queries, keys, values, valid, max(1, min(frames, block // frames)))
+    return _double_softmax_by_rows(queries, keys, values, valid, rows)
+
+
+def _double_softmax_by_head(
+    queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None, rows: int
+) -> Tensor:
+    """For a CPU: one head after another, so that its keys and values stay in the cache, in one buffer."""
+    output = values.new_empty(values.shape)
+    buffer = values.new_empty(rows, values.shape[2])
+    for index, own in enumerate(zip(queries, keys, values, output, strict=True)):
+        padding = None if valid is None else ~valid[index]
+        for query, key, value, attended in zip(*own, strict=True):
+            for part, target in zip(query.split(rows), attended.split(rows), strict=True):
+                scores = torch.mm(part, key.T, out=buffer[: len(part)])
+                for _ in range(2):
+                    if padding is not None:
+                        scores.masked_fill_(padding, float("-inf"))
+                    torch.softmax(scores, dim=-1, out=scores)
+                torch.mm(scores, value, out=target)
+    return output
+
+
+def _double_softmax_by_rows(
+    queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None, rows: int
+) -> Tensor:
+    """For few kernels: the same rows of all heads at once.
+
+    As the inner map lies in [0, 1], the outer softmax needs no maximum, and its denominator comes out of the
+    same matrix product as the numerator, from a column of ones beside the values.
     """
     batch, heads, frames, width = values.shape
     extended = torch.cat([values, values.new_ones(batch, heads, frames, 1)], dim=3)
@@ -140,8 +177,6 @@ def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, vali
         extended = extended * valid[:, None, :, None]
     padding = None if valid is None else ~valid[:, None, None, :]
     transposed = keys.transpose(2, 3)
-    budget = CPU_BLOCK if values.device.type == "cpu" else GPU_BLOCK
-    rows = max(1, min(frames, budget // (batch * heads * frames)))
     outputs = []
     for start in range(0, frames, rows):
         inner = _softmax(queries[:, :, start : start + rows] @ transposed, padding, in_place=True)

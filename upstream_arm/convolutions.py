@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from upstream_arm.config import ConvLayer
 
+TOLERATED_FRAMES = 5
+"""s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
+
 
 def conv_lengths(samples: int, conv_layers: Iterable[ConvLayer]) -> tuple[int, ...]:
     """Output length of each unpadded convolution: floor((length - kernel) / stride) + 1, 0 if too short."""

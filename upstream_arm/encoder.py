@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from upstream_arm import lean_frontend
 from upstream_arm.attention import KEPT_MAP, Attention, AttentionMap
 from upstream_arm.config import StudentConfig
-from upstream_arm.frontend import PositionalConv, scale_gradient
+from upstream_arm.frontend import PositionalConv, scale_gradient, widened
 
 
 class EncoderLayer(nn.Module):
@@ -34,9 +34,9 @@ class EncoderLayer(nn.Module):
     ) -> tuple[Tensor, AttentionMap | None]:
         """[batch, frame, width] to the same shape, and the map for the layers that follow."""
         attended, shared = self.self_attn(x, shared, valid, explicit)
-        x = self.self_attn_layer_norm(x + self.dropout(attended))
+        x = self.self_attn_layer_norm(widened(x + self.dropout(attended)))
         inner = self.activation_dropout(F.gelu(self.fc1(x)))
-        return self.final_layer_norm(x + self.dropout(self.fc2(inner))), shared
+        return self.final_layer_norm(widened(x + self.dropout(self.fc2(inner)))), shared
 
 
 class Encoder(nn.Module):
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
             positions = lean_frontend.position(cast(PositionalConv, self.pos_conv[0]), x[0]).unsqueeze(0)
         else:
             positions = self.pos_conv(x)
-        placed: Tensor = self.dropout(self.layer_norm(x + positions))
+        placed: Tensor = self.dropout(self.layer_norm(widened(x + positions)))
         return placed
 
     def path(self, x: Tensor, valid: Tensor | None, explicit: bool = False, repeats: int = 1) -> list[Tensor]:

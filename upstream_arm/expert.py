@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,6 @@ from upstream_arm.convolutions import receptive_field
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
-if TYPE_CHECKING:
-    from upstream_arm.peers.model import Peer
-
 INT16_SCALE = 32_768
 
 
@@ -37,14 +35,14 @@ class UpstreamExpert(nn.Module):
 
     def __init__(
         self,
-        student: Student | Peer,
+        student: nn.Module,
         checkpoint_path: Path | None = None,
         checkpoint_sha256: str | None = None,
         labels: tuple[str, ...] = (),
         published_states: tuple[str, int | None] = ("hidden_states", None),
     ) -> None:
         super().__init__()
-        self.student = student
+        self.student: Any = student  # a Student, or a model of peers: waveforms and lengths, a StudentOutput
         self.checkpoint_path = checkpoint_path
         self.checkpoint_sha256 = checkpoint_sha256
         self.untrained = checkpoint_path is None
@@ -69,7 +67,7 @@ class UpstreamExpert(nn.Module):
         layer, `last_hidden_state` the last, and `paper` the one layer that the published rows of its family
         were made from, where it was one. UpstreamError for an empty batch or an unusable waveform.
         """
-        checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
+        checked = prepare_all(wavs)
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
         weights = next(self.student.parameters()).dtype
@@ -119,6 +117,21 @@ def prepare(wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform") -> T
     [sample] of float32, or of the given floating point type. UpstreamError, which calls it `name`, for
     several channels, other integer types, NaN or infinity, or something that is no waveform.
     """
+    converted = _converted(wav, name)
+    _check_samples([converted], [name])
+    return converted
+
+
+def prepare_all(wavs: Sequence[Tensor] | Tensor) -> list[Tensor]:
+    """As `prepare`, for the waveforms of a batch; a GPU is waited for once for all of them."""
+    names = [f"waveform {index} of the batch" for index in range(len(wavs))]
+    converted = [_converted(wav, name) for wav, name in zip(wavs, names, strict=True)]
+    _check_samples(converted, names)
+    return converted
+
+
+def _converted(wav: Tensor | np.ndarray[Any, Any], name: str) -> Tensor:
+    """As `prepare`, without a look at the samples."""
     wav = _as_tensor(wav, name)
     if wav.dim() == 2 and wav.shape[0] == 1:
         wav = wav[0]
@@ -132,9 +145,20 @@ def prepare(wav: Tensor | np.ndarray[Any, Any], name: str = "the waveform") -> T
         raise UpstreamError(
             f"{name} has type {wav.dtype}, expected floating point samples from -1 to 1 or int16; convert it"
         )
-    if not torch.isfinite(wav).all():
-        raise UpstreamError(f"{name} has NaN or infinite samples, expected finite ones; repair the recording")
     return wav
+
+
+def _check_samples(wavs: Sequence[Tensor], names: Sequence[str]) -> None:
+    """UpstreamError for a waveform with NaN or infinite samples."""
+    filled = [(wav, name) for wav, name in zip(wavs, names, strict=True) if len(wav)]
+    if not filled:
+        return
+    largest = torch.stack(torch._foreach_norm([wav for wav, _ in filled], math.inf))
+    for size, (_, name) in zip(largest.tolist(), filled, strict=True):
+        if not math.isfinite(size):
+            raise UpstreamError(
+                f"{name} has NaN or infinite samples, expected finite ones; repair the recording"
+            )
 
 
 def _as_tensor(wav: Any, name: str) -> Tensor:

@@ -35,6 +35,8 @@ def entry_of(content: Mapping[Any, Any]) -> str | None:
     supernet = _within(content, "cfg", "model").get("pruner_supernet")
     if isinstance(supernet, str) and _within(content, "model"):
         return f"lighthubert_{'small' if supernet.lower().endswith('small.yaml') else 'base'}_local"
+    if {"similarity_weight", "lstm.weight_ih_l0"} <= _within(content, "model_state").keys():
+        return "ge2e_local"
     return _of_names([str(name) for name in state or content])
 
 

@@ -49,6 +49,11 @@ def valid_frames(counts: Sequence[int] | Tensor, total: int, device: torch.devic
     return torch.arange(total, device=device) < torch.as_tensor(counts, device=device).unsqueeze(1)
 
 
+def widened(x: Tensor) -> Tensor:
+    """What a norm is given: fp32 under autocast, where torch itself widens it on accelerators alone."""
+    return x.float() if torch.is_autocast_enabled(x.device.type) else x
+
+
 class FrontEnd(nn.Module):
     """Convolutions, by default without bias, each followed by GELU, the first one by a GroupNorm before it.
 
@@ -99,7 +104,7 @@ class FrontEnd(nn.Module):
         x = first(wavs.unsqueeze(1))
         counts = [frames(length, self.layers[:1]) for length in lengths]
         padded = min(counts) < x.shape[2]
-        x = F.gelu(_norm_over_valid(x, counts, own, norm) if valid_only and padded else norm(x))
+        x = F.gelu(_norm_over_valid(x, counts, own, norm) if valid_only and padded else norm(widened(x)))
         for convolution in others:
             x = F.gelu(convolution(x))
         return x.transpose(1, 2)
@@ -112,7 +117,7 @@ def _norm_over_valid(x: Tensor, counts: Sequence[int], own: Tensor | None, norm:
     padding and has no meaning.
     """
     if not is_plain(norm, nn.GroupNorm):
-        rows = [norm(row[None, :, :count]) for row, count in zip(x, counts, strict=True)]
+        rows = [norm(widened(row[None, :, :count])) for row, count in zip(x, counts, strict=True)]
         return torch.cat([F.pad(row, (0, x.shape[2] - row.shape[2])) for row in rows])
     with torch.autocast(x.device.type, enabled=False):
         values = x.float()

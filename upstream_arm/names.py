@@ -38,7 +38,7 @@ SWITCHES = MappingProxyType(
 # `batching` of upstreams that are no students: as s3prl does, or "exact".
 STOCK = "stock"
 
-# Entries for files of other papers' authors -> the family's name. These students have one switch, `batching`.
+# Entries for files of other papers' authors -> the family's name. These models have one switch, `batching`.
 PEERS = MappingProxyType(
     {
         "dphubert_local": "DPHuBERT",
@@ -48,6 +48,7 @@ PEERS = MappingProxyType(
         "distilhubert_local": "DistilHuBERT",
         "lighthubert_small_local": "LightHuBERT small",
         "lighthubert_base_local": "LightHuBERT base",
+        "ge2e_local": "GE2E's speaker encoder (Resemblyzer)",
     }
 )
 

@@ -14,7 +14,7 @@ from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import frames, receptive_field
 from upstream_arm.encoder import Encoder
-from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, own_counts, valid_frames
+from upstream_arm.frontend import FrontEnd, PositionalConv, is_plain, own_counts, valid_frames, widened
 
 SAMPLE_RATE = 16_000
 
@@ -90,12 +90,13 @@ class Student(nn.Module):
         first = last = None
         if min(lengths) < wavs.shape[1]:
             first, last = own_counts(lengths, self.config.conv_layers, wavs.device)
-        x = self.layer_norm(self.feature_extractor(wavs, lengths, exact, first))
+        x = self.layer_norm(widened(self.feature_extractor(wavs, lengths, exact, first)))
         total = x.shape[1]
         valid = None if last is None or min(counts) == total else valid_frames(last, total, x.device)
         # Attention dropout acts on the map, so the blocked double softmax does not serve in training.
         drops = self.training and self.config.attention_dropout > 0
-        explicit = self.explicit or not exact or (drops and self.config.reuse_softmax == "double")
+        mixes = not exact and len(wavs) > 1  # utterances' maps
+        explicit = self.explicit or mixes or (drops and self.config.reuse_softmax == "double")
         # A compiler would write a loop over parts out anew for every length.
         explicit = explicit or torch.compiler.is_compiling()
         x = self.dropout_input(x)
@@ -107,6 +108,10 @@ class Student(nn.Module):
             kept = repeated_last(last, total)
             features = [[repeat_last(output, kept) for output in outputs] for outputs in features]
         return StudentOutput(features[0], counts, features[1] if shallowest else None)
+
+    def count_frames(self, samples: int) -> int:
+        """The frames of an utterance of so many samples, whatever its batch."""
+        return frames(samples, self.config.conv_layers)
 
     def _project(self, outputs: list[Tensor]) -> list[Tensor]:
         """The layers of a path, each through its block's projection."""
@@ -169,6 +174,11 @@ def repeated_last(counts: Tensor, total: int) -> Tensor:
 def repeat_last(x: Tensor, kept: Tensor) -> Tensor:
     """[batch, frame, feature] with the frames after each row's own repeating its last, as `repeated_last`."""
     return x.gather(1, kept.unsqueeze(2).expand(-1, -1, x.shape[2]))
+
+
+def lengthened(state: Tensor, frames: int) -> Tensor:
+    """`[batch, frame, feature]` with its last frame repeated up to so many."""
+    return torch.cat([state, state[:, -1:].expand(-1, frames - state.shape[1], -1)], dim=1)
 
 
 def check_lengths(lengths: Sequence[int], counts: Sequence[int], config: StudentConfig) -> None:

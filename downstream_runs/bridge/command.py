@@ -21,7 +21,8 @@ All of its options work, from any folder:
   s3prl run_downstream.py -m evaluate -t test-clean -e result/asr/dev-clean-best.ckpt
   s3prl run_downstream.py --help                                  s3prl's own options
 
-Without --device and without CUDA it runs on the CPU. The values of -o are Python literals or text.
+Without --device and without CUDA it runs on another accelerator, or on the CPU. The values of -o are
+Python literals or text.
 s3prl from PyPI carries no task configurations: give one with -c, or use ./run_superb.sh, which has them.
 """
 

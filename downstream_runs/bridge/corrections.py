@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from downstream_runs.audio.files import require_finite
+from downstream_runs.bridge import heads
 from downstream_runs.corpora import folders
 from downstream_runs.corpora.voxceleb1_verification import LENGTHS_SUFFIX
 from upstream_arm.common.processes import cores
@@ -41,20 +42,21 @@ class _Corrector(MetaPathFinder):
     """Finds the modules that have a correction, as Python itself would, and corrects them once they ran."""
 
     def __init__(self) -> None:
-        self.corrections: dict[str, Correction] = {}
+        self.corrections: dict[str, list[Correction]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        correction = self.corrections.get(fullname)
-        spec = None if correction is None else PathFinder.find_spec(fullname, path, target)
-        if correction is None or spec is None or spec.loader is None:
+        corrections = self.corrections.get(fullname)
+        spec = None if corrections is None else PathFinder.find_spec(fullname, path, target)
+        if corrections is None or spec is None or spec.loader is None:
             return None
         run = spec.loader.exec_module
 
         def run_and_correct(module: ModuleType) -> None:
             run(module)
-            correction(module)
+            for correction in corrections:
+                correction(module)
 
         # The loader belongs to this one module, so nothing else sees the change.
         spec.loader.exec_module = run_and_correct  # type: ignore[method-assign]
@@ -69,7 +71,7 @@ def after_import(name: str, correction: Correction) -> None:
     if name in sys.modules:
         correction(sys.modules[name])
         return
-    _CORRECTOR.corrections[name] = correction
+    _CORRECTOR.corrections.setdefault(name, []).append(correction)
     if _CORRECTOR not in sys.meta_path:
         sys.meta_path.insert(0, _CORRECTOR)
 
@@ -188,7 +190,9 @@ def _own_device(device: Any) -> Any:
     class OwnDevice(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.Tensor.cuda:
-                return args[0].to(device)
+                moved = args[0].to(device)
+                setattr(moved, heads.ON_HOST, args[0])
+                return moved
             return func(*args, **(kwargs or {}))
 
     return OwnDevice()
@@ -286,3 +290,4 @@ def install() -> None:
     after_import(f"{tasks}.emotion.dataset", correct_emotion)
     for name in ("dataset", "expert"):
         after_import(f"{tasks}.speech_commands.{name}", correct_listing)
+    heads.install(after_import)

@@ -16,6 +16,7 @@ from typing import Any
 
 from downstream_runs import bridge
 from downstream_runs.bridge import overrides
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
@@ -224,9 +225,8 @@ def _unknown(option: str, kind: str, name: str, known: Iterable[str]) -> UsageEr
 def _device(given: argparse.Namespace) -> list[str]:
     if given.device:
         return []
-    import torch
-
-    if torch.cuda.is_available():
+    kind = devices.accelerator() or "cpu"
+    if kind == "cuda":
         return []
-    print("CUDA is not available: running on the CPU (--device cpu).", file=sys.stderr)
-    return ["--device", "cpu"]
+    print(f"CUDA is not available: running on --device {kind}.", file=sys.stderr)
+    return ["--device", kind]

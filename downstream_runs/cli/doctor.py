@@ -15,6 +15,7 @@ from pathlib import Path
 
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.corpora import data_root
+from upstream_arm.common import devices
 from upstream_arm.common.errors import DONE, FAILED, UsageError
 from upstream_arm.common.program import PROGRAM, installed
 
@@ -110,13 +111,14 @@ def s3prl() -> Finding:
 
 
 def gpu() -> Finding:
-    """The CUDA devices that torch sees."""
+    """The accelerators that torch sees."""
     if why_not(lambda: importlib.import_module("torch")):
         return Finding("GPU: unknown without torch", False, INSTALL)
     import torch
 
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    kind = devices.accelerator()
+    if kind is not None:
+        names = [devices.name(torch.device(kind, number)) for number in range(devices.count())]
         return Finding(f"GPU: {', '.join(names)}")
     if shutil.which("nvidia-smi"):
         remedy = (

@@ -1,10 +1,12 @@
 """Predict the hours and the disk of full runs on this machine from about a minute of measurement, with and
-without stored features. Heads are built on the demo corpora; nothing is kept on the disk.
+without stored features; or forecast them for an accelerator that is not here, from counts. Heads are built on
+the demo corpora; nothing is kept on the disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,13 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--recipe", default="superb", choices=("superb", "paper"), help=about)
     precisions = ("fp16", "bf16", "fp32")
     add("--features-precision", default="fp16", choices=precisions, help="of stored frames (default: fp16)")
+    add(
+        "--device-model",
+        metavar="NAME",
+        help="a forecast for an accelerator that is not here, from counts and its vendor's figures: h100, "
+        "a100, ... (default: measure this machine)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, predict, print."""
+    """Measure, or count, predict, print."""
     from downstream_runs import tasks
 
     chosen = [tasks.get(name) for name in task_names(options.task)]
+    if options.device_model is not None:
+        return _forecast(options, chosen)
     upstream, device, name = built_upstream(options, chosen[0])
     from tqdm import tqdm
 
@@ -54,6 +64,29 @@ def run(options: argparse.Namespace) -> int:
     print("hours on this machine")
     print("\n".join(columns(list(_cells(rows)), right=())))
     print("\n".join(_notes(rows, measured, precision)))
+    return DONE
+
+
+def _forecast(options: argparse.Namespace, chosen: Sequence[TaskSpec]) -> int:
+    """Count on the CPU, and print the hours on a device that is not here."""
+    from downstream_runs.estimate import accelerators
+
+    device = accelerators.named(options.device_model)  # before anything is built
+    options.device = "cpu"
+    upstream, _, name = built_upstream(options, chosen[0])
+    from tqdm import tqdm
+
+    from downstream_runs.estimate import counted, forecast, forecast_text
+
+    with tempfile.TemporaryDirectory(prefix="estimate-") as place:
+        found = counted.count(upstream, chosen, options.recipe, Path(place), tqdm)
+    device = dataclasses.replace(device, operation=found.operation)
+    recipe, precision, shape = options.recipe, options.features_precision, found.shape
+    rows = [forecast.forecast(task, recipe, found, device, precision) for task in chosen]
+    print(
+        f"FORECAST for {name}, {shape.layers} layers x {shape.features}, recipe {recipe}, on {device.title}"
+    )
+    print("\n".join(forecast_text.lines(rows, recipe, precision, shape, device)))
     return DONE
 
 
@@ -100,10 +133,14 @@ def _notes(rows: Sequence[Prediction], measured: Measurement, precision: str) ->
             "and encoded each time, here all of them; shorter ones are stored, hence the range"
         )
     yield (
-        f"estimate from {measured.seconds:.0f} s of measurement on {measured.device}, {measured.threads} "
-        "threads: random features, demo labels, corpus sizes from the corpora's papers; not a run, nothing "
-        "was written"
+        f"estimate from {measured.seconds:.0f} s of measurement on {measured.device}, "
+        f"{measured.busy.threads} threads: random features, demo labels, corpus sizes from the corpora's "
+        "papers; not a run, nothing was written"
     )
+    yield f"the machine during it: {measured.busy.words()}"
+    doubt = measured.busy.doubt()
+    if doubt is not None:
+        yield f"DOUBTFUL: {doubt}; measure again when the machine has nothing else to do"
 
 
 def _gigabytes(size: tuple[float, float]) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from downstream_runs.upstreams import hub, sources
+from downstream_runs.upstreams import sources
 from upstream_arm import download
 from upstream_arm.common.errors import DONE
+from upstream_arm.encoders import hub
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def text() -> str:
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
     lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]
     lines.append("  each also as NAME_local (--ckpt FILE) and NAME_random (seeded, untrained)")
-    lines += ["", "Students of other papers, read from their authors' files (--ckpt FILE)"]
+    lines += ["", "Models of other papers, read from their authors' files (--ckpt FILE)"]
     lines += [f"  {name:<24} {family}" for name, family in names.PEERS.items()]
     others = [name for name in s3prl_names() if not name.endswith(NEED_CHECKPOINT)]
     if others:

@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "verify": "recompute a result's scores",
     "fetch": "download a released checkpoint, or a model of the Hugging Face hub",
     "distill": "make a student from a teacher (--demo for its speech)",
+    "evaluate-run": "every student that a distillation keeps through tasks, a proxy",
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
     "submit": "the leaderboard's predict.zip",
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
 
 MODULES: Mapping[str, str] = {
     "distill": "upstream_arm.distillation.command",
+    "evaluate-run": "downstream_runs.cli.evaluate_run",
 }
 """Commands that are not a file of this folder."""
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from upstream_arm import names
+from upstream_arm.common import devices
 from upstream_arm.common.arguments import between, whole
 from upstream_arm.common.words import shown
 
@@ -61,7 +62,7 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
         choices=("int8",),
         help="dynamic int8 of the upstream's linear layers, on the CPU; labelled int8 (default: as it is)",
     )
-    add("--device", default="auto", help="auto (the default), cpu, cuda or cuda:N")
+    add("--device", default="auto", metavar="NAME", help=f"{devices.NAMES}; default: auto")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +194,7 @@ def _add_several(parser: argparse.ArgumentParser) -> None:
         type=between(1, 1024),
         default=1,
         metavar="N",
-        help="train a run data-parallel on N CUDA devices of this machine, or with --device cpu on N "
+        help="train a run data-parallel on N accelerators of this machine, or with --device cpu on N "
         "processes (default: 1); a step then has N times as many utterances",
     )
 

@@ -9,7 +9,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,12 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     chosen = _tasks(options)
     for upstream in split(options.upstream, "upstream"):
         for task in chosen:
-            rates = _rates(task, options, notes)
+            rates = _rates(task, options, notes, alone=len(chosen) == 1)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "seed": (seed,)}
+                given["overrides"] = _overrides(task, chosen, options, notes)
                 if len(rates) == 1:
-                    given["overrides"] = [*options.overrides, f"{RATE}={rates[0]!r}"]
+                    given["overrides"] += [f"{RATE}={rates[0]!r}"]
                 plan = _plan(task, argparse.Namespace(**given), notes)
                 rows.append(Row(plan, rates if len(rates) > 1 else ()))
     for note in dict.fromkeys([*notes, *(departure for row in rows for departure in _departures(row))]):
@@ -122,7 +123,7 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         raise UsageError("--demo makes its own corpus and --data names another: give one of the two")
     out = data_root.out_folder(options.out)
     upstream = weights.choose(options.upstream, options.ckpt, options.demo, options.trust_remote_code, out)
-    task, recipe = recipes.chosen(task, options.recipe or ("demo" if options.demo else "superb"))
+    task, recipe = recipes.chosen(task, _recipe(options))
     changed = overrides.read(options.overrides, dict(leaves(recipe.config)))
     notes += [upstream.note] if upstream.note else []
     plan = RunPlan(
@@ -235,12 +236,48 @@ def _data(task: TaskSpec, options: argparse.Namespace, out: Path) -> Path:
     return root.path
 
 
-def _rates(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> tuple[float, ...]:
-    """The learning rates that --lr gives a task; empty for the recipe's own."""
+def _recipe(options: argparse.Namespace) -> str:
+    return options.recipe or ("demo" if options.demo else "superb")
+
+
+def _overrides(
+    task: TaskSpec, chosen: Sequence[TaskSpec], options: argparse.Namespace, notes: list[str]
+) -> list[str]:
+    """The texts of -o that are of this task: not those of a block that only others of the command have."""
+    blocks = {other.name: _blocks(other, _recipe(options)) for other in chosen}
+    others = set().union(*blocks.values()) - blocks[task.name]
+    untouched = {text: block for text in options.overrides if (block := _block(text)) in others}
+    if untouched:
+        lacking = " or ".join(dict.fromkeys(untouched.values()))
+        given = " -o ".join(untouched)
+        notes.append(f"{task.name}'s recipe has no block {lacking}: it is run without -o {given}")
+    return [text for text in options.overrides if text not in untouched]
+
+
+def _block(text: str) -> str:
+    """The block of a text KEY=VALUE; a key without dots may be one itself."""
+    key = text.partition("=")[0].strip()
+    return key.rpartition(".")[0] or key
+
+
+def _blocks(task: TaskSpec, recipe: str) -> set[str]:
+    """The blocks of settings that a task's recipe has, or may be given; each with those around it."""
+    from downstream_runs import recipes
+    from downstream_runs.core.settings import OPEN_BLOCKS, leaves
+
+    parts = [key.split(".")[:-1] for key, _ in leaves(recipes.chosen(task, recipe)[1].config)]
+    found = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+    return found.union(OPEN_BLOCKS) if "optimizer" in found else found
+
+
+def _rates(
+    task: TaskSpec, options: argparse.Namespace, notes: list[str], *, alone: bool
+) -> tuple[float, ...]:
+    """The learning rates that --lr gives a task; empty for the recipe's own. alone: it is the only task."""
     if options.lr is None:
         return ()
     if task.train_split is None:
-        if options.task.strip().lower() != ALL:
+        if alone:
             raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
         notes.append(f"{task.name} trains nothing: --lr does not touch it")
         return ()

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
     parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
     parser.add_argument("--model-config", metavar="FILE", help="the model's yaml, where it has moved")
-    parser.add_argument("--device", help="another device than that of the command")
+    parser.add_argument("--device", metavar="NAME", help="another device than that of the command")
 
 
 def run(options: argparse.Namespace) -> int:

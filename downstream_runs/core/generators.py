@@ -10,6 +10,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from upstream_arm.common import devices as accelerators
+
 
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and torch (all devices), as s3prl does before a run and before each evaluation."""
@@ -20,9 +22,9 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_reading(seed: int) -> None:
-    """Seed what a data set may draw from: as `seed_everything`, but for CUDA's generators.
+    """Seed what a data set may draw from: as `seed_everything`, but for accelerators' generators.
 
-    A process forked from one that uses CUDA cannot touch those.
+    A process forked from one that uses an accelerator cannot touch those.
     """
     import numpy as np
     import torch
@@ -32,8 +34,11 @@ def seed_reading(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-def random_states(cuda: bool = True) -> dict[str, Any]:
-    """The states of every random generator, in types that torch.load(weights_only=True) reads."""
+def random_states(devices: bool = True) -> dict[str, Any]:
+    """The states of every random generator, in types that torch.load(weights_only=True) reads.
+
+    devices: whether those of accelerators are among them, under the kind's name, such as `cuda`.
+    """
     import numpy as np
     import torch
 
@@ -44,7 +49,8 @@ def random_states(cuda: bool = True) -> dict[str, Any]:
         "python": [version, list(internal), gauss],
         "numpy": [kind, keys.tolist(), *rest],
         "torch": torch.get_rng_state(),
-        "cuda": list(torch.cuda.get_rng_state_all()) if cuda and torch.cuda.is_available() else [],
+        "cuda": [],  # earlier versions read it of every checkpoint
+        **(accelerators.random_states() if devices else {}),
     }
 
 
@@ -58,8 +64,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    accelerators.restore_random_states(states)
 
 
 @contextlib.contextmanager
@@ -68,7 +73,7 @@ def seeded_reading(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    states = random_states(cuda=False)
+    states = random_states(devices=False)
     seed_reading(seed)
     try:
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import re
@@ -20,8 +19,9 @@ from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override
 from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import read_json, sha256_file
+from upstream_arm.common.files import file_identity, read_json
 from upstream_arm.common.words import shown
 from upstream_arm.published_states import STATES
 
@@ -43,7 +43,7 @@ class RunPlan:
     partial: whether the corpus may be a part of the official one. It says nothing of the run where the corpus
         is whole: what is part of the run's identity is the data that there is.
     out: the folder that run directories go to.
-    device: auto, cpu, cuda or cuda:N.
+    device: a name of `upstream_arm.common.devices`.
     devices: how many processes train data-parallel, each on a device of its own (see `engine.distributed`).
     overrides: dotted keys of the recipe and their values, e.g. `optimizer.lr`.
     command: what the user typed, as arguments; `sys.argv` if empty.
@@ -93,8 +93,7 @@ class RunPlan:
         return self.task.folds
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
-            raise UsageError(f"device {shown(self.device)} is unknown, expected auto, cpu, cuda or cuda:N")
+        devices.check(self.device)
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
         if self.quantize not in (None, INT8):
@@ -274,20 +273,6 @@ def _part(partial: object) -> str:
     if not isinstance(partial, dict) or not partial:
         return "the whole corpus"
     return f"a {shortfall(partial)}"
-
-
-def file_identity(name: str | None) -> str | None:
-    """A file's SHA-256, a URL itself, None for no file."""
-    if name is None or "://" in name:
-        return name
-    path = Path(name)
-    return _sha256_of(path, path.stat().st_mtime_ns, path.stat().st_size)
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256_of(path: Path, changed: int, size: int) -> str:
-    """A plan's directory is asked for often, and checkpoints are large."""
-    return sha256_file(path)
 
 
 def _hash_json(content: Any) -> str:

@@ -13,6 +13,7 @@
         │   ├── metrics.jsonl        the numbers of training and of each evaluation
         │   ├── s3prl.log            what s3prl printed
         │   ├── checkpoints/         step-N.pt, the last two states to go on from
+        │   ├── evaluation-SPLIT.pt  one of more than a minute, as far as it is, until its numbers are kept
         │   ├── states-N.ckpt        kept checkpoints, of tasks that choose among them
         │   ├── dev-best.ckpt, …     the selected checkpoint, s3prl's predictions: `TaskSpec.artefacts`
         │   ├── items.csv            each test item's share of the numbers
@@ -45,7 +46,7 @@ from upstream_arm.common.files import atomic_write_text, read_json
 CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
 RATES, SWEEP_SUFFIX = "rates", "-sweep"
 LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = lock.NAME, "plan.json", "events.jsonl", "metrics.jsonl", "s3prl.log"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, PARTIAL_EVALUATION = "checkpoints", "evaluation-{split}.pt"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
 
@@ -103,6 +104,10 @@ class RunFolder:
         """The states that there are, by their step, the newest first."""
         found = sorted((self.path / CHECKPOINTS).glob("step-*.pt"), reverse=True)
         return {int(path.stem.split("-")[1]): path for path in found}
+
+    def forget_evaluations(self) -> None:
+        """Remove what is kept of evaluations whose numbers are written."""
+        self.remove(PARTIAL_EVALUATION.format(split="*") + "*")
 
     def remove(self, *patterns: str) -> None:
         """Remove what matches the patterns, by default everything, but the lock."""

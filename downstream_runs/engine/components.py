@@ -18,6 +18,7 @@ from downstream_runs.features.extractor import to_device
 from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.checked import CheckedUpstream, weights_sha256
 from downstream_runs.upstreams.quantized import quantize
+from upstream_arm.common.devices import pick as pick_device
 from upstream_arm.common.errors import RunFailed, UsageError, sentence
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import shown
@@ -66,7 +67,7 @@ class Components:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
-        placed = [to_device(torch.FloatTensor(wav), self.device) for wav in wavs]
+        placed = _placed(wavs, self.device)
         with torch.no_grad():
             hidden = self.upstream(placed)
         found: list[torch.Tensor] = self.featurizer(placed, hidden)
@@ -133,17 +134,12 @@ class Components:
         self.downstream.load_state_dict(state["Downstream"])
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first CUDA device, else the CPU. UsageError if there is none."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda:0" if count else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError(
-            f"device {name} was asked for and torch sees {count} CUDA devices; use --device cpu or auto"
-        )
-    return device
+def _placed(wavs: list[Any], device: torch.device) -> list[torch.Tensor]:
+    """Waveforms `[sample]` on the device, all in one copy."""
+    tensors: list[torch.Tensor] = [torch.FloatTensor(wav) for wav in wavs]
+    if device.type == "cpu":
+        return tensors
+    return list(to_device(torch.cat(tensors), device).split([len(one) for one in tensors]))
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:

@@ -45,12 +45,12 @@ from tqdm import tqdm
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run import RunPlan
 from downstream_runs.engine.components import Components
-from upstream_arm.common import processes
+from upstream_arm.common import devices, processes
 from upstream_arm.common.errors import RunFailed, SuperbError, UsageError
 
 T = TypeVar("T")
 
-START_METHOD = "spawn"  # a fork would share CUDA and threads with this process
+START_METHOD = "spawn"  # a fork would share accelerators and threads with this process
 GRACE_SECONDS = 3.0
 """How long others may report after one has broken: the first to notice is seldom the cause."""
 
@@ -134,25 +134,29 @@ Work = Callable[[RunPlan, Mapping[str, Any], PreparedData, Path, DistributedCont
 
 
 def check(plan: RunPlan) -> None:
-    """UsageError if the plan asks for several devices that there are not, or that cannot be used."""
+    """UsageError if the plan asks for a device or several that there are not, or that cannot be used."""
     if plan.devices == 1:
+        devices.pick(plan.device)
         return
     if plan.task.train_split is None:
         raise UsageError(
             f"--devices {plan.devices} is for training, and {plan.task.name} trains nothing; leave it out"
         )
-    if ":" in plan.device:
+    kind, _, number = plan.device.partition(":")
+    if number:
+        chosen = f", and {devices.VISIBLE[kind]} to choose among them" if kind in devices.VISIBLE else ""
         raise UsageError(
-            f"--devices {plan.devices} takes the first CUDA devices and --device {plan.device} names one; "
-            "use --device cuda, and CUDA_VISIBLE_DEVICES to choose among them"
+            f"--devices {plan.devices} takes the first devices and --device {plan.device} names one; use "
+            f"--device {kind}{chosen}"
         )
     if plan.device == "cpu":
         return
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = devices.count(None if kind == "auto" else kind)
     if count < plan.devices:
+        what = "accelerators" if kind == "auto" else f"{kind} devices"
         raise UsageError(
-            f"--devices {plan.devices} needs as many CUDA devices and torch sees {count}; ask for fewer, or "
-            "add --device cpu for as many processes on the CPU"
+            f"--devices {plan.devices} needs as many {what} and torch sees {count}; ask for fewer, or add "
+            "--device cpu for as many processes on the CPU"
         )
 
 
@@ -287,8 +291,9 @@ def _join(plan: RunPlan, context: DistributedContext, store: Path) -> RunPlan:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(processes.cores() // context.count, 1))
     else:
-        device, backend = f"cuda:{context.rank}", "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(context.rank)
+        kind = devices.pick(plan.device).type
+        device, backend = f"{kind}:{context.rank}", f"cpu:gloo,{kind}:{devices.backend(kind)}"
+        torch.accelerator.set_device_index(context.rank)
     torch.distributed.init_process_group(
         backend,
         store=torch.distributed.FileStore(str(store), context.count),

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+from typing import Any
 
 from downstream_runs.core import records
 from downstream_runs.core.feature_options import DTYPES
@@ -13,6 +14,7 @@ from downstream_runs.core.run import file_identity, taken_of
 from downstream_runs.core.run_folder import CACHE, EVENTS
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.features import provenance
+from downstream_runs.features.batched import TOLERANCE
 from downstream_runs.features.cache import FeatureCache
 from downstream_runs.features.extractor import FeatureExtractor, Need
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
@@ -20,6 +22,9 @@ from downstream_runs.upstreams.tensors import SAMPLE_RATE
 
 WIDENED = "features_in_fp32"
 """The event of frames that the precision of the cache does not hold."""
+
+HALVED = "lots_halved"
+"""The event of a device that had too little memory for what was encoded together."""
 
 
 def set_up(run: TrainedRun) -> None:
@@ -48,13 +53,29 @@ def set_up(run: TrainedRun) -> None:
         stored = dataclasses.replace(stored, mode="memory")
     root = plan.out / CACHE / "features"
     cache = FeatureCache.of_upstream(root, identity, stored, plan.features.limit)
+    together = components.device.type != "cpu" and _is_batch_free(run)
     extractor = FeatureExtractor(
-        components.upstream, stored, cache, components.featurizer, plan.task.random_items
+        components.upstream, stored, cache, components.featurizer, plan.task.random_items, together
     )
     _tell_of(run, extractor)
     components.extractor = extractor
     weighting.take_over(components.featurizer)
-    run.config = {**run.config, "features": {"kind": stored.kind, "precision": stored.precision}}
+    if components.pooled:
+        _pool_no_more(components.downstream)
+    said: dict[str, Any] = {"kind": stored.kind, "precision": stored.precision}
+    if together:
+        said["encoded_together_within"] = TOLERANCE
+    run.config = {**run.config, "features": said}
+
+
+def _pool_no_more(downstream: Any) -> None:
+    """Have s3prl's head take the one frame that a mean is as it is: the mean over it is the same."""
+    import torch
+    from s3prl.downstream.model import MeanPooling
+
+    pooling = getattr(downstream.model, "pooling", None)
+    if isinstance(pooling, MeanPooling):
+        pooling.forward = lambda frames, lengths: (frames.squeeze(1), torch.ones(len(frames)).long())
 
 
 def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
@@ -76,9 +97,17 @@ def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
         )
         run.journal.event(records.STORE_FULL, 0, bytes=cache.total_bytes)
 
+    def tell_halved(samples: int) -> None:
+        """At step 0: a run that goes on begins with what its device held."""
+        run.journal.event(HALVED, 0, samples=samples)
+
     extractor.on_widened = tell_widened
     cache.on_full = tell_full
-    needs = _needs(run, stored)
+    if extractor.encoder is not None:
+        extractor.encoder.on_halved = tell_halved
+        before = [line["samples"] for line in records.read(run.folder / EVENTS) if line["event"] == HALVED]
+        extractor.encoder.limit = min(before, default=extractor.encoder.limit)
+    needs = expected(run, stored)
     needed = sum(need.size for need in needs)
     if needed > cache.capacity:
         # How much of a split whose utterances are partly cropped will be stored is not known.
@@ -92,7 +121,7 @@ def _tell_of(run: TrainedRun, extractor: FeatureExtractor) -> None:
         )
 
 
-def _needs(run: TrainedRun, stored: StoredKind) -> list[Need]:
+def expected(run: TrainedRun, stored: StoredKind) -> list[Need]:
     """What the features of each split take at most, as long as the corpus declares its utterances."""
     import torch
 

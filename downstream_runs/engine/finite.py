@@ -6,7 +6,9 @@ A NaN among scores has an argmax, class 0, and would count as an answer: an eval
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,25 +16,31 @@ import torch
 from torch import Tensor, nn
 
 from downstream_runs.core.records import Journal
+from downstream_runs.engine.late import LateNumbers
 from upstream_arm.common.errors import Diverged, RunFailed
 
 
 @dataclass
 class Watch:
-    """The batches of one evaluation. names: the utterances of the batch that is computed now."""
+    """The batches of one evaluation. names: the utterances of the batch that is computed now.
+
+    On a device what it finds is raised by `finish`, at the end of the batch, with one wait for all of it.
+    """
 
     split: str
     step: int
     names: list[str] = field(default_factory=list)
+    numbers: LateNumbers = field(default_factory=LateNumbers)
 
     def features(self, features: Sequence[Tensor]) -> None:
         """Check the upstream's features `[frame, feature]` of the batch; RunFailed."""
-        bad = not_finite(features)
-        if bad:
-            # s3prl's diarization has one recording a batch, in pieces.
-            one = ", ".join(self.names[:1]) or "unknown"
-            names = [self.names[row] if row < len(self.names) else one for row in bad]
-            raise bad_features(names, self.split, self.step)
+        check(self.numbers, features, functools.partial(self._bad_features, self.names))
+
+    def _bad_features(self, names: Sequence[str], bad: Sequence[int]) -> None:
+        # s3prl's diarization has one recording a batch, in pieces.
+        one = ", ".join(names[:1]) or "unknown"
+        names = [names[row] if row < len(names) else one for row in bad]
+        raise bad_features(names, self.split, self.step)
 
     def records(self, records: Mapping[str, Any]) -> None:
         """Check what s3prl keeps of each utterance of the batch by its name: speaker embeddings; Diverged."""
@@ -48,15 +56,20 @@ class Watch:
             by_utterance = scores.ndim > 1 and len(scores) == len(self.names)
             self._check("scores", self.names, list(scores) if by_utterance else [scores])
 
+    def finish(self) -> None:
+        """Raise what was found in the batch."""
+        self.numbers.read()
+
     def _check(self, what: str, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
-        bad = not_finite(tensors)
-        if bad:
-            names = [names[row] for row in bad] if len(names) == len(tensors) else names
+        def refuse(bad: Sequence[int]) -> None:
+            found = [names[row] for row in bad] if len(names) == len(tensors) else names
             raise Diverged(
-                f"the head's {what} for {shown(names)} are not finite numbers in the evaluation of "
+                f"the head's {what} for {shown(found)} are not finite numbers in the evaluation of "
                 f"{self.split} at step {self.step}, and would count as answers; check these files, or start "
                 "again with --rerun always and a lower optimizer.lr"
             )
+
+        check(self.numbers, tensors, refuse)
 
 
 @contextlib.contextmanager
@@ -75,16 +88,19 @@ def watched(downstream: nn.Module, split: str, step: int) -> Iterator[Watch]:
             handle.remove()
 
 
-def all_finite(tensors: Sequence[Tensor]) -> Tensor:
-    """Whether all values are finite, as a tensor on their device: nothing is waited for."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).isfinite().all()
+def check(numbers: LateNumbers, tensors: Sequence[Tensor], refuse: Callable[[list[int]], None]) -> None:
+    """Have `refuse` called with the places of tensors that hold a value that is not finite, if any does."""
+    filled = [(place, tensor.detach()) for place, tensor in enumerate(tensors) if tensor.numel()]
+    if not filled:
+        return
 
+    def look(largest: Sequence[float]) -> None:
+        bad = [place for (place, _), size in zip(filled, largest, strict=True) if not math.isfinite(size)]
+        if bad:
+            refuse(bad)
 
-def not_finite(tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    """The places of tensors that hold a value that is not finite."""
-    if not tensors or all_finite(tensors):
-        return ()
-    return tuple(place for place, tensor in enumerate(tensors) if not tensor.isfinite().all())
+    # The largest absolute values: NaN where there is one, and one kernel for all tensors on a GPU.
+    numbers.add(torch.stack(torch._foreach_norm([one for _, one in filled], math.inf)), look)
 
 
 def bad_features(names: Sequence[str], split: str, step: int) -> RunFailed:

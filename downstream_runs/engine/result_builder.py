@@ -11,8 +11,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.results import OWN_CORPUS, OWN_TASK, Corpus, Metric, Result
@@ -23,6 +21,7 @@ from downstream_runs.core.task import Score, Selection
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import efficiency, weights
 from upstream_arm import published_states
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.program import FOLDER, installed
@@ -116,7 +115,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         packages=packages,
         git_commit=_git_commit(),
         **upstream,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=devices.name(device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
             name=_corpus_name(plan, data),

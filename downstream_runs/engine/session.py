@@ -134,6 +134,7 @@ def _train_and_test(
         feature_setup.report(trained_run)
         result = result_builder.make_result(trained_run, metrics, records.seconds(folder))
         results.write(folder / RESULT, result)
+        RunFolder(folder).forget_evaluations()
         trained_run.journal.event("end", trained_run.steps, wall_seconds=result.wall_seconds)
 
 

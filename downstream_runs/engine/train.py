@@ -6,6 +6,7 @@ then per epoch the loader's two draws, then per batch SpecAugment and dropout; a
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import defaultdict
@@ -16,14 +17,17 @@ import torch
 
 from downstream_runs.core.generators import random_states, restore_random_states
 from downstream_runs.core.run_folder import RunFolder, kept_checkpoint
-from downstream_runs.engine import batches, finite
+from downstream_runs.engine import batches, features_first, finite
 from downstream_runs.engine.batches import utterance_names
 from downstream_runs.engine.checkpoints import Checkpoints, write_tensors
 from downstream_runs.engine.components import make_specaug
 from downstream_runs.engine.distributed import ALONE, DistributedContext
+from downstream_runs.engine.late import LateNumbers
 from downstream_runs.engine.optimization import Optimization
+from downstream_runs.engine.partial_evaluation import plain
 from downstream_runs.engine.trained_run import TrainedRun
 from upstream_arm import listings
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.stages import stage
 
@@ -34,12 +38,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
     Diverged or UsageError.
     """
-
-    def damaged(message: str) -> None:
-        print(message, file=run.terminal)
-        run.journal.event("damaged_checkpoint", 0, message=message)
-
-    checkpoints = Checkpoints(RunFolder(run.folder), damaged)
+    checkpoints = Checkpoints(RunFolder(run.folder), functools.partial(_note_damage, run))
     # The state to go on from, with checkpoints and journals cut back to it.
     state: Mapping[str, Any] | None = context.broadcast(checkpoints.latest())
     step = 0 if state is None else state["step"]
@@ -49,30 +48,33 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     trainer = Trainer(run, context)
     with stage(f"loading the {trainer.split} set", run.terminal):
         resumed = trainer.begin(state)
+    features_first.store(run, trainer.cast, context.leader, trained=trainer.step == trainer.total)
     listings.forget()  # all that trains has its files
     runner, total = run.config["runner"], trainer.total
     with run.bar(None, desc="train", total=total) as progress:
         progress.update(trainer.step)
         while trainer.step < total:
             for number, (wavs, *others) in trainer.batches_of_epoch(resumed):
-                loss = trainer.backward(wavs, others)
+                trainer.backward(wavs, others)
                 trainer.batch_ids.append(number)
                 trainer.backwards += 1
                 if trainer.backwards % runner["gradient_accumulate_steps"]:
                     continue
                 trainer.update()
                 progress.update(1)
-                progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 evaluated = trainer.is_evaluated()
+                saved = evaluated or trainer.step == total or trainer.step % runner["save_step"] == 0
+                logged = trainer.step % runner["log_step"] == 0
+                trainer.tell(progress, written=saved or logged)
                 if context.leader:
-                    if trainer.step % runner["log_step"] == 0:
+                    if logged:
                         trainer.log()
                     for split in runner["eval_dataloaders"] if evaluated else ():
                         trainer.evaluate(split)
                     trainer.keep_checkpoint()
                 else:
                     trainer.forget_records()
-                if evaluated or trainer.step == total or trainer.step % runner["save_step"] == 0:
+                if saved:
                     trainer.save(checkpoints)
                 if trainer.step == total:
                     break
@@ -81,6 +83,11 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
             resumed = None
     run.steps, run.best, run.skipped = trainer.step, trainer.best, trainer.optimization.skipped
     run.deviations += trainer.deviations
+
+
+def _note_damage(run: TrainedRun, message: str) -> None:
+    print(message, file=run.terminal)
+    run.journal.event("damaged_checkpoint", 0, message=message)
 
 
 def note_session(run: TrainedRun, step: int, again: bool) -> None:
@@ -96,6 +103,7 @@ class Trainer:
     step: optimizer steps done. batches_used: within the epoch. backwards: backward passes done. records,
     batch_ids: what s3prl's experts collect between two log lines. step_names: the utterances whose gradients
     are in the coming step. best: step, value and scores of the checkpoint that is selected up to now.
+    numbers: of the steps since they were read last. loss: of the newest batch that was read, for the bar.
     """
 
     def __init__(self, run: TrainedRun, context: DistributedContext) -> None:
@@ -110,13 +118,15 @@ class Trainer:
         self.forget_records()
         self.step_names: list[str] = []
         self.best: dict[str, Any] | None = None
+        self.numbers = LateNumbers()
+        self.loss: float | None = None
         self.deviations: list[str] = []
         self.epoch_states: dict[str, Any] = {}
-        self._amp = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
-        if self._amp is not None and components.device.type != "cuda":
+        self.cast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[plan.precision]
+        if self.cast is not None and not devices.casts(components.device, self.cast):
             raise UsageError(
-                f"precision {plan.precision} needs a CUDA device, this run is on {components.device}; leave "
-                "it out"
+                f"torch computes nothing in {plan.precision} on {components.device}, which this run is on; "
+                "leave --precision out"
             )
         components.train()
         modules = [components.featurizer, components.downstream]
@@ -161,12 +171,13 @@ class Trainer:
 
     # The step
 
-    def backward(self, wavs: list[Any], others: list[Any]) -> float:
+    def backward(self, wavs: list[Any], others: list[Any]) -> None:
         """One forward and backward pass; a batch that does not fit in memory is done in two halves."""
         names = utterance_names(others)
         self.step_names += names
         try:
-            return self._backward(wavs, others)
+            self._backward(wavs, others)
+            return
         except torch.OutOfMemoryError as error:
             one_pass = self.context.count == 1 and self.accumulated == 1
             if len(wavs) < 2 or not self.task.split_batches or not one_pass:
@@ -175,56 +186,66 @@ class Trainer:
                     "use a GPU with more memory or a smaller batch_size with more gradient_accumulate_steps"
                 ) from error
         self.optimization.optimizer.zero_grad()
-        torch.cuda.empty_cache()
+        devices.empty_cache(self.components.device)
         self.run.journal.event("out_of_memory", self.step + 1, utterances=names)
         self._deviate("batches that did not fit in memory were computed in two halves")
         middle = len(wavs) // 2
         try:
-            return sum(
+            for half in (slice(None, middle), slice(middle, None)):
                 self._backward(wavs[half], [field[half] for field in others], len(wavs[half]) / len(wavs))
-                for half in (slice(None, middle), slice(middle, None))
-            )
         except torch.OutOfMemoryError as error:
             raise RunFailed(
                 f"out of memory at step {self.step + 1} even with half of {len(wavs)} utterances; use a GPU "
                 "with more memory or a smaller batch_size"
             ) from error
 
-    def _backward(self, wavs: list[Any], others: list[Any], share: float = 1.0) -> float:
-        """Add `share` of the batch's gradient; returns that share of its loss."""
+    def _backward(self, wavs: list[Any], others: list[Any], share: float = 1.0) -> None:
+        """Add `share` of the batch's gradient."""
         # Kept apart until the pass is over, so that a pass that is done again is not recorded twice.
         records: dict[str, list[Any]] = defaultdict(list)
-        with torch.autocast(self.components.device.type, dtype=self._amp, enabled=self._amp is not None):
+        names, step = utterance_names(others), self.step + 1
+        with torch.autocast(self.components.device.type, dtype=self.cast, enabled=self.cast is not None):
             features = self.wrapped.features(wavs)
-            good = finite.all_finite(features)
+            # CTC would hide them: its infinite losses count as 0.
+            refuse = functools.partial(self._bad_features, names, len(wavs), step)
+            finite.check(self.numbers, features, refuse)
             if self.specaug is not None:
                 features, _ = self.specaug(features)
             loss = self.wrapped.downstream(self.split, features, *others, records=records)
-        loss = loss / self.accumulated
+        if self.accumulated != 1:
+            loss = loss / self.accumulated
         if share != 1.0:
             loss = loss * share
-        value = float(loss.detach())
-        # Only now, when the loss was waited for. CTC would hide it: its infinite losses count as 0.
-        if not good:
-            names, bad = utterance_names(others), finite.not_finite(self.components.features(wavs))
-            self.run.journal.event("not_finite", self.step + 1, what="features", utterances=names)
-            named = [names[row] for row in bad] if len(names) == len(wavs) else names
-            raise finite.bad_features(named, self.split, self.step + 1)
-        if not math.isfinite(value):
-            names = utterance_names(others)
-            raise finite.diverged(self.run.journal, self.step + 1, "loss", value, names)
+        self.numbers.add(loss, lambda values: self._note_loss(names, step, *values))
         self.optimization.scaler.scale(loss).backward()
         for key, items in records.items():
             self.records[key] += items
-        return value
+
+    def _bad_features(self, names: list[str], count: int, step: int, bad: list[int]) -> None:
+        self.run.journal.event("not_finite", step, what="features", utterances=names)
+        raise finite.bad_features(
+            [names[row] for row in bad] if len(names) == count else names, self.split, step
+        )
+
+    def _note_loss(self, names: list[str], step: int, value: float) -> None:
+        self.loss = value
+        if not math.isfinite(value):
+            raise finite.diverged(self.run.journal, step, "loss", value, names)
 
     def update(self) -> None:
         """Change the weights by the gradients that were added up."""
-        self.optimization.step(self.run.journal, self.step + 1, self.step_names)
+        self.optimization.step(self.run.journal, self.numbers, self.step + 1, self.step_names)
         self.step_names = []
         self.step += 1
 
     # What follows a step
+
+    def tell(self, progress: Any, written: bool) -> None:
+        """Read the numbers of steps before anything of them is written, and show the loss that is known."""
+        if written or self.is_kept():
+            self.numbers.read()
+        if self.loss is not None:
+            progress.set_postfix(loss=f"{self.loss:.3f}", refresh=False)
 
     def is_evaluated(self) -> bool:
         """Where s3prl evaluates; a training that is too short for that, at its end, or it had no number."""
@@ -275,10 +296,14 @@ class Trainer:
             self._write_weights(rule.artefact)
             self.run.journal.event("best", self.step, metric=rule.metric, value=value)
 
-    def keep_checkpoint(self) -> None:
-        """Keep one of the evenly spaced checkpoints that a task's protocol chooses among, if it is one."""
+    def is_kept(self) -> bool:
+        """Whether this is one of the evenly spaced steps whose weights a task's protocol chooses among."""
         kept = self.task.kept_checkpoints
-        if kept and self.step % max(self.total // kept, 1) == 0:
+        return bool(kept) and self.step % max(self.total // kept, 1) == 0
+
+    def keep_checkpoint(self) -> None:
+        """Keep the weights if they are one of those."""
+        if self.is_kept():
             self._write_weights(kept_checkpoint(self.step))
 
     def _write_weights(self, name: str) -> None:
@@ -306,11 +331,7 @@ class Trainer:
             "backwards": self.backwards,
             "trained": self.components.trained_state(),
             **self.optimization.state(),
-            # In types that torch.load(weights_only=True) reads: numpy's scalars and tensors as numbers.
-            "records": {
-                key: [item.item() if hasattr(item, "item") else item for item in items]
-                for key, items in self.records.items()
-            },
+            "records": plain(self.records),
             "batch_ids": self.batch_ids,
             "best": self.best,
             "deviations": self.deviations,
@@ -319,6 +340,7 @@ class Trainer:
         }
         path = checkpoints.save(self.step, state)
         self.run.journal.event("checkpoint", self.step, file=path.name)
+        RunFolder(self.run.folder).forget_evaluations()
 
     def _restore(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if state["upstream_sha256"] != self.components.upstream_sha256:

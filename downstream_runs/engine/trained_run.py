@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,11 +19,13 @@ from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.records import Journal
 from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run import RunPlan
-from downstream_runs.core.run_folder import ITEMS, TRIALS
+from downstream_runs.core.run_folder import ITEMS, PARTIAL_EVALUATION, TRIALS
 from downstream_runs.core.task import Score
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components
+from downstream_runs.engine.partial_evaluation import PartialEvaluation
+from downstream_runs.upstreams.checked import weights_sha256
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
 from upstream_arm.common.program import PROGRAM
@@ -130,18 +132,37 @@ class TrainedRun:
         total = len(order.batches)
         if total == 0:
             raise UsageError(f"split {split} has no batch to evaluate; see `{PROGRAM} check`")
+        file = self.folder / PARTIAL_EVALUATION.format(split=split)
+        partial = PartialEvaluation(file, total, functools.partial(self._about, split, total))
+        done, records, states = partial.read()
+        if states is not None:
+            order = replace(order, skip=done, after=states)
+            self.journal.event("evaluation_resumed", step, split=split, batches=done, of=total)
         read = batches.readable(
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
-        records: dict[str, list[Any]] = defaultdict(list)
+        shown = self.bar(read, desc=split, total=total - done)
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
-            for number, (wavs, *others) in enumerate(self.bar(read, desc=split, total=total)):
+            for number, (wavs, *others) in enumerate(shown, start=done):
                 watch.names = batches.utterance_names(others)
                 features = components.features(wavs)
                 watch.features(features)
                 downstream(split, features, *others, records=records, batch_id=number)
                 watch.records(records)
-            return components.log_records(split, records, step, list(range(number + 1)), total)
+                watch.finish()
+                partial.keep(number + 1, records)
+            return components.log_records(split, records, step, list(range(total)), total)
+
+    def _about(self, split: str, batches: int) -> dict[str, Any]:
+        """All that decides what s3prl's expert records of a split, besides the run's plan."""
+        trained = (self.components.featurizer, self.components.downstream)
+        return {
+            "split": split,
+            "batches": batches,
+            "upstream": self.components.upstream_sha256,
+            "trained": [weights_sha256(module) for module in trained],
+            "device": self.components.device.type,
+        }
 
     def _check(self, evaluation: Evaluation) -> None:
         """Every utterance counted, and our number the one that s3prl found: else RunFailed."""

@@ -6,9 +6,10 @@ arithmetic, which does not depend on their values.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from downstream_runs.core.task import TaskSpec
 from downstream_runs.engine import components
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.optimization import make_optimizer
+from downstream_runs.features import weighting
+from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
 
 SEED = DEFAULT_SEED
 BATCHES_KEPT = 24
@@ -39,6 +42,24 @@ def expert_config(config: Mapping[str, Any], data: PreparedData) -> dict[str, An
         if isinstance(block, dict) and "num_workers" in block:
             block["num_workers"] = 0
     return merged
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An upstream's hidden states: layers, features, and samples from one frame to the next."""
+
+    layers: int
+    features: int
+    rate: int
+
+    @classmethod
+    def of(cls, upstream: CheckedUpstream, device: torch.device) -> Shape:
+        """Of an upstream, from a second of noise."""
+        with torch.no_grad():
+            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
+        given: Any = getattr(upstream, "get_downsample_rates", None)
+        rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
+        return cls(len(layers), layers[0].shape[-1], rate)
 
 
 @dataclass
@@ -65,6 +86,18 @@ class Head:
         kept = [(list(wavs), list(others)) for wavs, *others in itertools.islice(loader, most)]
         return itertools.cycle(kept)
 
+    def real_frames(self, shape: Shape, wavs: Sequence[Any]) -> tuple[list[float], float, float]:
+        """The frames that a demo's batch would have at the real corpus's mean length; how many times longer
+        the real utterances still are, and how many times more of them the recipe's batch has.
+
+        Where labels are of frames, features cannot be of another length than the demo's.
+        """
+        here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
+        seconds = self.task.trained_seconds
+        stretch = 1.0 if self.task.frame_labels else seconds / here
+        more = self.task.batch_size(self.config) / len(wavs)
+        return [len(wav) / shape.rate * stretch for wav in wavs], seconds / (here * stretch), more
+
     def backward(self, features: Sequence[torch.Tensor], others: Sequence[Any]) -> None:
         """Loss and gradients of one batch of summed features, each `[frame, feature]`."""
         given = list(features)
@@ -72,6 +105,21 @@ class Head:
             given, _ = self.specaug(given)
         loss = self.parts.downstream(self.task.train_split, given, *others, records=defaultdict(list))
         (loss / self.accumulate).backward()
+
+    def on_noise(self, shape: Shape, lengths: Sequence[int], others: Sequence[Any]) -> Callable[[], None]:
+        """A call of `backward` on random hidden states of so many frames."""
+        device, featurizer = self.parts.device, self.parts.featurizer
+        state = torch.randn(len(lengths), max(lengths), shape.features, device=device)
+        paired = [torch.empty(length * shape.rate, device=device) for length in lengths]
+        hidden = {featurizer.feature_selection: [state] * shape.layers}
+        return lambda: self.backward(featurizer(paired, hidden), others)
+
+    def on_means(self, shape: Shape, others: Sequence[Any]) -> Callable[[], None]:
+        """A call of `backward` on random means over frames, summed as those of stored features are."""
+        featurizer = copy.copy(self.parts.featurizer)
+        weighting.take_over(featurizer)
+        means = torch.randn(len(others[0]), shape.layers, shape.features, device=self.parts.device)
+        return lambda: self.backward(featurizer(means), others)
 
     def update(self) -> None:
         """Clip the gradients and step, as after the last batch of a step."""

@@ -7,8 +7,9 @@ the tasks' own. All features are random: time does not depend on their values.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import torch
 
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import heads
+from downstream_runs.estimate.clock import Busy, Clock
+from downstream_runs.estimate.heads import Shape
 from downstream_runs.upstreams.checked import SAMPLE_RATE, CheckedUpstream
-from downstream_runs.upstreams.efficiency import timed
+from upstream_arm.common import devices
 
 PASS_SECONDS = 2.0
 """An upstream's pass takes a batch of about so many seconds of computation at most."""
@@ -27,15 +30,6 @@ STEP_SECONDS = 8.0
 FEWEST_FRAMES = 20  # an x-vector needs 15
 QUERY_FRAMES, QUERIES, SEARCHED_SECONDS, PAIRS = 100, 10, 60.0, 4
 """A query of 2 seconds against a minute of documents; s3prl's own search against so many of them."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An upstream's hidden states: layers, features, and samples from one frame to the next."""
-
-    layers: int
-    features: int
-    rate: int
 
 
 @dataclass(frozen=True)
@@ -56,19 +50,25 @@ class Cost:
     our_pair: float = 0.0
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """All that a prediction needs of this machine; seconds: how long the measuring took.
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """All that a prediction needs of a machine.
 
     loading: seconds to bring a second of stored audio's frames to where the head takes them. costs: by task.
     """
 
-    device: str
-    threads: int
-    seconds: float
     shape: Shape
     loading: float
-    costs: dict[str, Cost]
+    costs: Mapping[str, Cost]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement(Rates):
+    """The rates of this machine; seconds: how long the measuring took."""
+
+    device: str
+    seconds: float
+    busy: Busy
 
 
 def measure(
@@ -81,7 +81,8 @@ def measure(
 ) -> Measurement:
     """Measure what the tasks need. place: a folder for demo corpora. bar: of progress, tqdm's arguments."""
     began = time.perf_counter()
-    timer = _Upstream(upstream.eval(), device)
+    clock = Clock(device)
+    timer = _Upstream(upstream.eval(), clock)
     costs = {}
     with bar(list(tasks), desc="measure", unit="task") as shown:
         for task in shown:
@@ -89,11 +90,11 @@ def measure(
             one = _searched(timer, task) if task.train_split is None else _trained(timer, task, recipe, place)
             costs[task.name] = one
     return Measurement(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        threads=torch.get_num_threads(),
+        device=devices.name(device),
         seconds=time.perf_counter() - began,
+        busy=clock.busy(),
         shape=timer.shape,
-        loading=_loading(timer.shape, device),
+        loading=_loading(timer.shape, clock),
         costs=costs,
     )
 
@@ -101,27 +102,23 @@ def measure(
 class _Upstream:
     """An upstream and its seconds per second of audio, each batch measured once."""
 
-    def __init__(self, upstream: CheckedUpstream, device: torch.device) -> None:
-        self.upstream, self.device = upstream, device
+    def __init__(self, upstream: CheckedUpstream, clock: Clock) -> None:
+        self.upstream, self.clock, self.device = upstream, clock, clock.device
         self._rates: dict[tuple[int, int], float] = {}
-        with torch.no_grad():
-            layers = upstream.used_layers([torch.randn(SAMPLE_RATE, device=device) * 0.1])
-        given: Any = getattr(upstream, "get_downsample_rates", None)
-        rate = given(upstream.states) if given else round(SAMPLE_RATE / layers[0].shape[1])
-        self.shape = Shape(len(layers), layers[0].shape[-1], rate)
+        self.shape = Shape.of(upstream, self.device)
 
     def rate(self, batch: int, seconds: float) -> float:
         """Of a batch of so many utterances of that length, or of as many as PASS_SECONDS allow."""
         samples = int(seconds * SAMPLE_RATE)
         alone = self._rate(1, samples, warm=True)
         size = max(min(batch, int(PASS_SECONDS / (alone * seconds))), 1)
-        return self._rate(size, samples, warm=self.device.type == "cuda")
+        return self._rate(size, samples, warm=self.device.type != "cpu")
 
     def _rate(self, batch: int, samples: int, warm: bool) -> float:
         if (batch, samples) not in self._rates:
             if warm:
                 self._pass(batch, samples)
-            seconds = timed(lambda: self._pass(batch, samples), self.device)
+            seconds = self.clock.seconds(lambda: self._pass(batch, samples))
             self._rates[batch, samples] = seconds / (batch * samples / SAMPLE_RATE)
         return self._rates[batch, samples]
 
@@ -136,73 +133,79 @@ def _trained(timer: _Upstream, task: TaskSpec, recipe: str, place: Path) -> Cost
     seconds = task.trained_seconds
     batch = task.batch_size(head.config)
     wavs, others = next(head.batches(most=1))
-    here = sum(len(wav) for wav in wavs) / SAMPLE_RATE / len(wavs)
-    # Where labels are of frames, features cannot be of another length than the demo's.
-    stretch = 1.0 if task.frame_labels else seconds / here
-    frames = [len(wav) / timer.shape.rate * stretch for wav in wavs]
-    fraction = 0.1 if stretch != 1.0 else 1.0
-    first = _step(head, timer.shape, frames, fraction, others)
+    frames, longer, more = head.real_frames(timer.shape, wavs)
+    fraction = 1.0 if task.frame_labels else 0.1
+    first = _step(timer.clock, head, head.on_noise(timer.shape, _shortened(frames, fraction), others))
     whole = max(min(STEP_SECONDS * fraction / first, 1.0), fraction)
-    step = _step(head, timer.shape, frames, whole, others) / whole
+    step = _step(timer.clock, head, head.on_noise(timer.shape, _shortened(frames, whole), others))
     return Cost(
         trained=timer.rate(batch, seconds),
         alone=timer.rate(1, seconds),
-        step=step * seconds / (here * stretch) * batch / len(wavs),
-        pooled=_step(head, timer.shape, [1.0] * len(wavs), 1.0, others) if task.pooled else None,
+        step=step / whole * longer * more,
+        pooled=_step(timer.clock, head, head.on_means(timer.shape, others)) if task.pooled else None,
     )
 
 
-def _step(head: heads.Head, shape: Shape, frames: list[float], fraction: float, others: list[Any]) -> float:
-    """Seconds of an optimizer step on utterances of `fraction` of so many frames."""
-    device = head.parts.device
-    lengths = [max(round(count * fraction), FEWEST_FRAMES if max(frames) > 1 else 1) for count in frames]
-    state = torch.randn(len(lengths), max(lengths), shape.features, device=device)
-    paired = [torch.empty(length * shape.rate, device=device) for length in lengths]
-
-    def backward() -> None:
-        hidden = {head.parts.featurizer.feature_selection: [state] * shape.layers}
-        head.backward(head.parts.featurizer(paired, hidden), others)
-
-    return head.accumulate * timed(backward, device) + timed(head.update, device)
+def _shortened(frames: list[float], fraction: float) -> list[int]:
+    """Lengths of so much of them, and of no fewer than a head needs."""
+    return [max(round(count * fraction), FEWEST_FRAMES) for count in frames]
 
 
-def _loading(shape: Shape, device: torch.device) -> float:
+def _step(clock: Clock, head: heads.Head, backward: Callable[[], None]) -> float:
+    """Seconds of an optimizer step."""
+    return head.accumulate * clock.seconds(backward) + clock.seconds(head.update)
+
+
+def _loading(shape: Shape, clock: Clock) -> float:
     """Seconds to bring a second of fp16 frames to fp32 on the device; the disk itself is not measured."""
     frames = 10 * SAMPLE_RATE // shape.rate
     item = torch.randn(shape.layers, frames, shape.features).half()
-    timed(lambda: item.to(device).float(), device)
-    return timed(lambda: item.to(device).float().clone(), device) / 10
+    clock.seconds(lambda: item.to(clock.device).float())
+    return clock.seconds(lambda: item.to(clock.device).float().clone()) / 10
+
+
+@dataclass(frozen=True)
+class Searches:
+    """A search by s3prl's code and by ours, as calls, and the pairs of frames that each looks at."""
+
+    stock: Callable[[], Any]
+    ours: Callable[[], Any]
+    stock_pairs: int
+    our_pairs: int
+
+    @classmethod
+    def of(cls, task: TaskSpec, shape: Shape, device: torch.device) -> Searches:
+        """In documents as long as the task's, of random frames."""
+        from s3prl.downstream.quesst14_dtw import expert
+
+        from downstream_runs.protocols import dtw
+
+        frames = round(task.corpus.splits["documents"].mean_seconds * SAMPLE_RATE / shape.rate)
+        count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
+        query = dtw.unit_(torch.randn(QUERY_FRAMES, shape.features, dtype=torch.float64, device=device))
+        spans = dtw.spans([frames] * count)
+        joined = torch.randn(spans[-1].stop, shape.features, dtype=torch.float64, device=device)
+        documents = dtw.Documents(dtw.unit_(joined), spans)
+        pattern = {"step_pattern": "asymmetric", "keep_internals": False, "distance_only": False}
+        settings = {**pattern, "open_begin": True, "open_end": True}
+        one, other = np.random.randn(QUERY_FRAMES, shape.features), np.random.randn(frames, shape.features)
+
+        def stock() -> None:
+            for _ in range(PAIRS):
+                expert.match(one, other, "query", "document", expert.cosine_exp, True, settings)
+
+        pair = QUERY_FRAMES * frames
+        ours = functools.partial(dtw.costs, [query] * QUERIES, documents)
+        return cls(stock, ours, PAIRS * pair, QUERIES * count * pair)
 
 
 def _searched(timer: _Upstream, task: TaskSpec) -> Cost:
-    from s3prl.downstream.quesst14_dtw import expert
-
-    from downstream_runs.protocols import dtw
-
-    shape, device = timer.shape, timer.device
-    seconds = task.corpus.splits["documents"].mean_seconds
-    frames = round(seconds * SAMPLE_RATE / shape.rate)
-    count = max(round(SEARCHED_SECONDS * SAMPLE_RATE / shape.rate / frames), 1)
-    query = dtw.unit_(torch.randn(QUERY_FRAMES, shape.features, dtype=torch.float64, device=device))
-    spans = dtw.spans([frames] * count)
-    joined = torch.randn(spans[-1].stop, shape.features, dtype=torch.float64, device=device)
-    documents = dtw.Documents(dtw.unit_(joined), spans)
-    pattern = {"step_pattern": "asymmetric", "keep_internals": False, "distance_only": False}
-    settings = {**pattern, "open_begin": True, "open_end": True}
-    one, other = np.random.randn(QUERY_FRAMES, shape.features), np.random.randn(frames, shape.features)
-
-    def stock() -> None:
-        for _ in range(PAIRS):
-            expert.match(one, other, "query", "document", expert.cosine_exp, True, settings)
-
-    def ours() -> None:
-        dtw.costs([query] * QUERIES, documents)
-
-    ours()
-    pair, rate = QUERY_FRAMES * frames, timer.rate(1, seconds)
+    searches = Searches.of(task, timer.shape, devices.able(timer.device, devices.FLOAT64))
+    searches.ours()
+    rate = timer.rate(1, task.corpus.splits["documents"].mean_seconds)
     return Cost(
         trained=rate,
         alone=rate,
-        stock_pair=timed(stock, device) / (PAIRS * pair),
-        our_pair=timed(ours, device) / (QUERIES * count * pair),
+        stock_pair=timer.clock.seconds(searches.stock) / searches.stock_pairs,
+        our_pair=timer.clock.seconds(searches.ours) / searches.our_pairs,
     )

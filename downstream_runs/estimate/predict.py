@@ -1,4 +1,4 @@
-"""From a measurement to the hours and the disk of a task's full recipe: arithmetic only.
+"""From the rates of a machine to the hours and the disk of a task's full recipe: arithmetic only.
 
 Assumptions, beside those of the corpora's declarations and `measure`: an utterance costs a third of what it
 adds to a training step of the head when it is evaluated (forward alone); each evaluation encodes one at a
@@ -14,7 +14,8 @@ from typing import Any
 
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.estimate.measure import SAMPLE_RATE, Cost, Measurement, Shape
+from downstream_runs.estimate.heads import Shape
+from downstream_runs.estimate.measure import SAMPLE_RATE, Cost, Rates
 
 PRECISION_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
 POOLED_VECTORS = 2
@@ -53,7 +54,7 @@ def pooled_bytes(shape: Shape) -> float:
     return float(POOLED_VECTORS * shape.layers * shape.features * 4)
 
 
-def predict(task: TaskSpec, recipe: str, measured: Measurement, precision: str = "fp16") -> Prediction:
+def predict(task: TaskSpec, recipe: str, measured: Rates, precision: str = "fp16") -> Prediction:
     """The hours and the store of a task by that recipe (superb or paper)."""
     splits, cost = task.corpus.splits, measured.costs[task.name]
     if task.train_split is None:

@@ -18,7 +18,7 @@ from downstream_runs.features.packs import MOST_BYTES, Packs
 if TYPE_CHECKING:
     import torch
 
-    Item = dict[str, torch.Tensor]
+Item = dict[str, "torch.Tensor"]
 
 MEMORY_BYTES = 4_000_000_000
 """What a cache in memory takes at most where no bound is given."""
@@ -108,6 +108,12 @@ class FeatureCache:
         self.misses += item is None
         return item
 
+    def has(self, key: str) -> bool:
+        """Whether there is an item of that key, whole or not; counted as no use of it."""
+        if self._packs is None:
+            return key in self._memory
+        return self._packs.find(key) or self._older(self._packs, key).exists()
+
     def put(self, key: str, item: Item, spare: int = 0) -> None:
         """Keep an item of tensors on the CPU, unless there is no room for it, or for `spare` bytes more."""
         if self.full:
@@ -165,6 +171,10 @@ class FeatureCache:
         if self._packs is not None:
             self._packs.close()
 
+    @staticmethod
+    def _older(packs: Packs, key: str) -> Path:
+        return packs.folder / key[:2] / f"{key}.safetensors"
+
     def _read(self, packs: Packs, key: str, layer: int | None) -> Item | None:
         """The item in a file; its bytes are checked when this process reads it first."""
         from safetensors import SafetensorError
@@ -172,7 +182,7 @@ class FeatureCache:
 
         try:
             if not packs.find(key):
-                data = (packs.folder / key[:2] / f"{key}.safetensors").read_bytes()
+                data = self._older(packs, key).read_bytes()
             elif layer is not None and key in self._checked:
                 return {FRAMES: _layer(packs, key, layer)}
             else:

@@ -27,6 +27,7 @@ from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
 from downstream_runs.scoring import mtwv, stdlist
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_bytes, atomic_write_csv, atomic_write_text
 
@@ -131,7 +132,7 @@ class _Searches:
             if layer >= layers:
                 raise RunFailed(f"layer {layer} of {layers} was asked for; use --rerun always")
             partial = self._folder / f"{split}-{layer:02d}.partial.npy"
-            device = self._run.components.device
+            device = devices.able(self._run.components.device, devices.FLOAT64)
             stdlist.write(plain, Search(self.store, layer, split, device, partial).scores(self._run.bar))
             partial.unlink(missing_ok=True)
             if plain != kept:

@@ -130,6 +130,7 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
                 features = components.features(wavs)
                 watch.features(features)
                 expert("test", features, labels, lengths, name, records=records)
+                watch.finish()
                 os.replace(partial / "predictions" / f"{name}.h5", final / f"{name}.h5")
     finally:
         expert.score_dir, expert.save_predictions = before

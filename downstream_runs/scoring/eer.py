@@ -108,15 +108,18 @@ def _corners(accepts: Ints, hits: Ints, thresholds: Floats) -> tuple[Floats, Flo
 
 
 def _check(labels: Sequence[int], scores: Sequence[float]) -> None:
+    import numpy as np
+
     if len(labels) != len(scores):
         raise ScoringError(f"{len(labels)} labels and {len(scores)} scores, as many of both were expected")
-    odd = next((label for label in labels if label not in (0, 1)), None)
-    if odd is not None:
-        raise ScoringError(f"a trial's label is {odd!r}, 1 (target) or 0 (nontarget) was expected")
-    wild = next((place for place, value in enumerate(scores) if not abs(value) <= NUMBER_LIMIT), None)
-    if wild is not None:
-        raise ScoringError(f"the score of trial {wild + 1} is {scores[wild]}, {FINITE}")
-    targets = sum(int(label) for label in labels)
+    kinds, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    odd = np.flatnonzero((kinds != 0) & (kinds != 1))
+    if len(odd):
+        raise ScoringError(f"a trial's label is {labels[odd[0]]!r}, 1 (target) or 0 (nontarget) was expected")
+    wild = np.flatnonzero(~(np.abs(values) <= NUMBER_LIMIT))
+    if len(wild):
+        raise ScoringError(f"the score of trial {wild[0] + 1} is {scores[wild[0]]}, {FINITE}")
+    targets = int(kinds.sum())
     if targets in (0, len(labels)):
         raise ScoringError(
             f"{targets} of {len(labels)} trials are targets, so no equal error rate exists: "

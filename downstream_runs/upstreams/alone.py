@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstream_arm.student import lengthened
+
 
 def together(outputs: Sequence[Mapping[str, Any]], wanted: Callable[[str], int]) -> dict[str, Any]:
     """One output of a batch from the outputs of its utterances, each encoded alone.
@@ -50,8 +52,3 @@ def _batch(states: Sequence[Tensor], wanted: int) -> Tensor:
     """`[1, frame, feature]` each to `[batch, frame, feature]`, the last frames repeated."""
     total = max(wanted, *(state.shape[1] for state in states))
     return torch.cat([lengthened(one, total) for one in states])
-
-
-def lengthened(state: Tensor, frames: int) -> Tensor:
-    """`[batch, frame, feature]` with its last frame repeated up to so many."""
-    return torch.cat([state, state[:, -1:].expand(-1, frames - state.shape[1], -1)], dim=1)

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from downstream_runs.core.efficiency import Quantized
 from downstream_runs.upstreams import alone, tensors
 from upstream_arm.common.errors import SuperbError, UsageError, sentence
+from upstream_arm.convolutions import TOLERATED_FRAMES
 from upstream_arm.published_states import STATES
 
 EXACT = "exact"  # the value of `batching` with which an utterance's features do not depend on its batch
 SAMPLE_RATE = tensors.SAMPLE_RATE
-TOLERATED_FRAMES = 5
-"""s3prl's TOLERABLE_SEQLEN_DIFF: its featurizer accepts fewer frames too many or too few than this."""
 
 
 class CheckedUpstream:

@@ -6,7 +6,6 @@ of SECONDS of audio at batch size 1, on the device that the upstream is on.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import platform
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.core.efficiency import Efficiency
 from downstream_runs.core.generators import random_states, restore_random_states
+from upstream_arm.common import devices
 from upstream_arm.common.processes import cores
 from upstream_arm.profiling.utterances import LENGTHS, SAMPLE_RATE
 
@@ -84,13 +84,11 @@ def real_time_factor(module: nn.Module) -> float:
 
 def timed(function: Callable[[], Any], device: torch.device) -> float:
     """Seconds of one call, to its end on the device."""
-    import torch
 
-    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    wait()
+    devices.synchronize(device)
     began = time.perf_counter()
     function()
-    wait()
+    devices.synchronize(device)
     return time.perf_counter() - began
 
 
@@ -99,17 +97,22 @@ def peak_memory(module: nn.Module) -> int:
     import torch
 
     device = device_of(module)
+    if devices.able(device, devices.PEAKS) != device:
+        try:
+            return peak_memory(module.to("cpu"))
+        finally:
+            module.to(device)
     wav = _noise(device)
     held = {tensor.data_ptr(): tensor.nbytes for tensor in (*module.parameters(), *module.buffers())}
     with torch.no_grad():
         module.eval()([wav])  # what is kept from the first call on is no need of one utterance
-        if device.type != "cuda":
+        if device.type == "cpu":
             return sum(held.values()) + _peak_on_cpu(module, wav)
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+        devices.synchronize(device)
+        torch.accelerator.reset_peak_memory_stats(device)
+        before = torch.accelerator.memory_allocated(device)
         module([wav])
-        return sum(held.values()) + torch.cuda.max_memory_allocated(device) - before
+        return sum(held.values()) + torch.accelerator.max_memory_allocated(device) - before
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -121,11 +124,11 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def machine(device: torch.device) -> str:
-    """The device in words: a GPU's name, or the CPU's with the threads that torch uses."""
+    """The device in words: an accelerator's name, or the CPU's with the threads that torch uses."""
     import torch
 
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return devices.name(device)
     return f"{_cpu()}, {torch.get_num_threads()} threads of {cores()} cores"
 
 

@@ -6,8 +6,9 @@ import contextlib
 from pathlib import Path
 
 from downstream_runs.core.run import RunPlan
-from downstream_runs.upstreams import hub, sources
+from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import SuperbError
+from upstream_arm.encoders import hub
 
 README = "README.md"
 

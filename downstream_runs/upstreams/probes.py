@@ -21,7 +21,7 @@ from upstream_arm.common.errors import UsageError
 AUDIO = "seeded noise in the shape of speech: four syllables a second, energy falling with frequency"
 LENGTHS = 17_600, 12_800, 8_000
 """Samples of the three utterances of a batch, a multiple of 20 ms apart."""
-ROUNDING = {"cpu": 1e-4, "cuda": 1e-2}
+ROUNDING, ROUNDING_ELSEWHERE = 1e-4, 1e-2
 """Relative differences up to here are of another order of sums; a GPU convolves with 10 bits (TF32)."""
 LONG_SECONDS = 60
 CLEARLY = 10
@@ -110,7 +110,8 @@ class Probe:
         absolute, relative = float(most.max()), float((most / size).max())
         if not (relative < torch.inf):
             return Difference(None, None, rounding=False)
-        return Difference(absolute, relative, relative <= ROUNDING.get(self.device.type, ROUNDING["cuda"]))
+        allowed = ROUNDING if self.device.type == "cpu" else ROUNDING_ELSEWHERE
+        return Difference(absolute, relative, relative <= allowed)
 
     def batching(self) -> Batching:
         """On what of a batch features depend; WrongOrder if rows are in another order than waveforms."""

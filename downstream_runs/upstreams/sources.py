@@ -22,21 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from downstream_runs.core.run import RunPlan
-from downstream_runs.upstreams import hub, model_files, names, own_code
+from downstream_runs.upstreams import names, own_code
 from upstream_arm import names as students
 from upstream_arm.common.errors import SuperbError, UsageError
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
+from upstream_arm.encoders import hub, model_files
 
 if TYPE_CHECKING:
     from torch import nn
 
-NAME = r"\w(?:[\w.-]{0,94}\w)?"
-HF = re.compile(
-    # What the hub allows: elsewhere its client raises errors of many kinds.
-    rf"hf:(?!.*(?:--|\.\.|\.git(?:@|$)))(?P<repository>{NAME}(?:/{NAME})?)(?:@(?P<revision>\w[\w./-]*))?",
-    re.ASCII,
-)
+HF = hub.HF
 PY = re.compile(r"py:(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)(?P<options>(?::[A-Za-z_]\w*=.*)?)")
 FORMS = "hf:ORG/NAME, hf:ORG/NAME@REVISION, ./folder, py:FILE.py:NAME or py:FILE.py:NAME:KEY=VALUE"
 
@@ -69,9 +65,8 @@ class Pinned:
 def parse(text: str) -> Source:
     """The source that is written so; UsageError for a text that cannot be one."""
     if text.startswith("hf:"):
-        if not (found := HF.fullmatch(text)):
-            raise UsageError(f"{text!r} is no model of the Hugging Face hub, expected hf:ORG/NAME[@REVISION]")
-        return Source("hf", text, found["repository"], found["repository"], found["revision"])
+        repository, revision = hub.parse(text)
+        return Source("hf", text, repository, repository, revision)
     if text.startswith("py:"):
         if not (found := PY.fullmatch(text)):
             raise UsageError(f"{text!r} is no upstream in a file, expected py:FILE.py:NAME[:KEY=VALUE]...")
@@ -150,7 +145,7 @@ def _from_hub(plan: RunPlan) -> Any:
 
 def _from_source(plan: RunPlan, source: Source) -> Any:
     if source.kind in ("hf", "folder"):
-        from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
+        from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
         model = _model(plan, source)
         made: Any = TransformersEncoder(

@@ -11,20 +11,19 @@ from reports.systems import System
 
 
 def draw(
-    ours: Sequence[System], intervals: Mapping[str, Mapping[str, Interval]], shown: int
+    ours: Sequence[System], intervals: Mapping[str, Mapping[str, Interval]], shown: int, others: bool = True
 ) -> list[Picture]:
     """All figures in the order of the page; `intervals`: name of ours -> column key -> interval.
 
-    Those of single runs show the first `shown` of ours, those without labels first.
+    others: with those that show published systems. Those of single runs show the first `shown` of ours, those
+    without labels first.
     """
     some = sorted(ours, key=lambda system: bool(system.labels))[:shown]
     left_out = len(ours) - len(some)
+    published = [pareto.parameters, pareto.macs, tasks.draw]
     return [
-        pareto.parameters(ours),
-        pareto.macs(ours),
-        tasks.draw(ours),
-        ablations.reuse(),
-        ablations.mask_ratio(),
+        *(draw_one(ours) for draw_one in published if others),
+        *(draw_one() for draw_one in (ablations.reuse, ablations.mask_ratio) if others),
         *uncertainty.draw(ours, intervals, shown),
         *training.weights(some, left_out),
         *training.evaluations(some, left_out),

@@ -14,20 +14,23 @@ from reports.figures import labels, style
 from reports.figures.style import Picture
 from reports.systems import System
 
-NOT_DISTILLED, DISTILLED, PAPER, OURS = KINDS = (
+NOT_DISTILLED, DISTILLED, PAPER, OURS, PARTIAL = KINDS = (
     "Not distilled",
     "Distilled, other papers",
     "Recycle-and-Distill (the paper)",
     "Ours",
+    "Ours, partial mean",
 )
 _PAPER_MODELS = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
 #: How many of ours are named, the best ones.
 NAMED = 4
+#: Of how many of the eleven metrics ours must have a value to be drawn by their mean: fewer say little.
+ENOUGH = 6
 
 
 @dataclass(frozen=True)
 class Point:
-    """A system: its cost (millions of parameters or giga-MACs) and its overall score."""
+    """A system: its cost (millions of parameters or giga-MACs) and its overall score or partial mean."""
 
     name: str
     cost: float
@@ -79,23 +82,20 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: str, caption: str) -> Picture:
     # Of ours those that may stand beside published numbers.
-    points = [
-        Point(system.name, cost, overall, _kind(system))
-        for system, cost in costs
-        if cost > least and not system.labels and (overall := scores.overall(system.values)) is not None
-    ]
-    best = front([point for point in points if point.kind != OURS])
+    usable = [(system, cost) for system, cost in costs if cost > least and not system.labels]
+    points = [point for system, cost in usable if (point := _point(system, cost)) is not None]
+    best = front([point for point in points if point.kind not in (OURS, PARTIAL)])
+    if any(point.kind == PARTIAL for point in points):
+        caption += (
+            " Hollow: the partial mean, over those metrics that a row of ours has; it is no overall score."
+        )
     with style.canvas(3.3) as figure:
         axes = figure.add_subplot(xscale="log", xlabel=label, ylabel="Overall score")
         for number, kind in enumerate(KINDS):
             some = [(point.cost, point.overall) for point in points if point.kind == kind]
             if some:
-                look: dict[str, Any] = {
-                    "color": (style.GREY, *style.COLOURS)[number],
-                    "marker": style.MARKERS[number],
-                }
-                size = 4.5 if kind != OURS else 6.5
-                axes.plot(*zip(*some, strict=True), label=kind, markersize=size, **style.DOTS, **look)
+                size = 4.5 if kind not in (OURS, PARTIAL) else 6.5
+                axes.plot(*zip(*some, strict=True), label=kind, markersize=size, **_look(number))
         steps = ([point.cost for point in best], [point.overall for point in best])
         axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
         # Round numbers, of which a logarithmic axis of this length has room for about six.
@@ -111,6 +111,28 @@ def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: 
         return style.finish(figure, key, caption)
 
 
+def _point(system: System, cost: float) -> Point | None:
+    """Where a system is; of ours that lack a task by the mean of what they have, under its own name."""
+    overall = scores.overall(system.values)
+    if overall is not None:
+        return Point(system.name, cost, overall, _kind(system))
+    keys = scores.shared(system.values)
+    if not system.runs or len(keys) < ENOUGH:
+        return None
+    name = f"{style.short(system.name, 18)} ({len(keys)} of 11)"
+    return Point(name, cost, scores.partial_mean(system.values, keys), PARTIAL)
+
+
+def _look(number: int) -> dict[str, Any]:
+    """The colour and the marker of a kind; partial means are hollow ones of ours."""
+    own = min(number, KINDS.index(OURS))
+    colour, marker = (style.GREY, *style.COLOURS)[own], style.MARKERS[own]
+    if KINDS[number] == PARTIAL:
+        hollow = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.0}
+        return {"linestyle": "none", "color": colour, "marker": marker, **hollow}
+    return {**style.DOTS, "color": colour, "marker": marker}
+
+
 def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
     """Places on the front's line, which no name may cover."""
     places: list[tuple[float, float]] = []
@@ -122,7 +144,10 @@ def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
 
 def _names(points: Sequence[Point], best: Sequence[Point]) -> list[tuple[str, float, float]]:
     """What is named, most important first: ours, the front, then the paper's models of 960h."""
-    mine = sorted((point for point in points if point.kind == OURS), key=lambda point: -point.overall)
+    mine = sorted(
+        (point for point in points if point.kind in (OURS, PARTIAL)),
+        key=lambda point: (point.kind, -point.overall),
+    )
     paper = [point for point in points if point.kind == PAPER and point.name.endswith("(960h)")]
     named = dict.fromkeys([*mine[:NAMED], *best, *paper])
     return [(style.short(point.name), point.cost, point.overall) for point in named]

@@ -117,7 +117,7 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # "none" leaves one that has every file drawn twice
 
 
 def marked(number: int) -> dict[str, Any]:

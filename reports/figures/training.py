@@ -20,6 +20,8 @@ from reports.tables.blocks import partial_counts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: How many points of a long curve have a marker, about.
+MARKED = 15
 Curve = list[tuple[int, float]]
 #: The task's first metric, by which its checkpoint is chosen.
 FIRST = {task: next(column for column in COLUMNS if column.task == task) for task in TASKS}
@@ -102,9 +104,10 @@ def _figure(
 
     def draw(axes: Axes, place: int) -> None:
         for (_, number), points in sorted(item for item in curves.items() if item[0][0] == tasks[place]):
-            size = 2.5 if len(points) < 30 else 0
+            # Of a long curve some points have a marker, by which its colour need not be known.
+            every = len(points) // MARKED if len(points) >= 2 * MARKED else None
             name, look = ours[number].name, style.marked(number)
-            axes.plot(*zip(*points, strict=True), markersize=size, label=name, **look)
+            axes.plot(*zip(*points, strict=True), markersize=2.5, markevery=every, label=name, **look)
         axes.margins(y=0.1)
         if place >= len(tasks) - 2:
             axes.set_xlabel("Step", labelpad=1)

@@ -15,9 +15,12 @@ points: the draws look at THRESHOLDS of them at most, the value itself at all.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from downstream_runs.scoring import eer
 from downstream_runs.scoring.mtwv import BETA, DEFAULT_SCORE
@@ -34,8 +37,7 @@ def point(scored: ScoredItems) -> float:
     if scored.key == "asv_eer":
         [trials] = scored.strata
         return 100 * eer.score(trials["label"], trials["score"]).rate
-    counted = _counted(scored, limit=None)
-    return float(counted.values(np.ones((1, counted.resampled)))[0])
+    return float(_counted(scored).values(np.ones((1, _counted(scored).resampled)))[0])
 
 
 def draws(*systems: ScoredItems) -> Draws | None:
@@ -45,17 +47,36 @@ def draws(*systems: ScoredItems) -> Draws | None:
     """
     total, values, count = 0.0, np.zeros(1), 0
     for sign, scored in zip((1.0,) if len(systems) == 1 else (-1.0, 1.0), systems, strict=True):
-        counted = _counted(scored, limit=THRESHOLDS)
-        count = counted.resampled
-        if count < 2:
+        drawn = _drawn(scored)
+        if drawn is None:
             return None
-        value = point(scored)
-        drawn = counted.values(weights(count, f"{scored.task}/0"))
-        thinned = float(counted.values(np.ones((1, count)))[0])
+        value, moved, count = drawn
         total += sign * value
-        values = values + sign * (drawn + (value - thinned))
+        values = values + sign * moved
     values = _drawn_again(values)
     return Draws(total, widened(total, values, count), count - 1, count, systems[0].unit)
+
+
+@lru_cache(maxsize=4)
+def _drawn(scored: ScoredItems) -> tuple[float, Array, int] | None:
+    """The metric, that of each draw, and how many groups were resampled; None for fewer than two of them."""
+    counted = _counted(scored).thinned()
+    if counted.resampled < 2:
+        return None
+    value = point(scored)
+    drawn = counted.values(weights(counted.resampled, f"{scored.task}/0"))
+    return (
+        value,
+        drawn + (value - float(counted.values(np.ones((1, counted.resampled)))[0])),
+        counted.resampled,
+    )
+
+
+def _some(count: int) -> NDArray[np.int64]:
+    """Places of at most THRESHOLDS of so many thresholds, rising; the first and the last are among them."""
+    if count <= THRESHOLDS:
+        return np.arange(count)
+    return np.linspace(0, count - 1, THRESHOLDS).round().astype(np.int64)
 
 
 def _drawn_again(values: Array) -> Array:
@@ -89,8 +110,18 @@ class _Counted:
         every = np.concatenate([drawn, fixed], axis=1) if fixed.size else drawn
         return _eer(self, every) if self.key == "asv_eer" else _mtwv(self, every)
 
+    def thinned(self) -> _Counted:
+        """With THRESHOLDS of the thresholds at most, besides the lowest of all."""
+        every = self.targets.shape[1] - 1
+        # Counted from the highest threshold; the last column is everything below the lowest.
+        columns = np.append(every - 1 - _some(every)[::-1], every)
+        targets, nontargets = (np.take(table, columns, axis=1) for table in (self.targets, self.nontargets))
+        return dataclasses.replace(self, targets=targets, nontargets=nontargets)
 
-def _counted(scored: ScoredItems, limit: int | None) -> _Counted:
+
+# A value and its draws are made from the same; more than a pair's two metrics would only be kept in vain.
+@lru_cache(maxsize=4)
+def _counted(scored: ScoredItems) -> _Counted:
     [trials] = scored.strata
     labels, count = trials["label"] == 1, len(trials["names"])
     order, resampled = np.arange(count), count
@@ -110,8 +141,8 @@ def _counted(scored: ScoredItems, limit: int | None) -> _Counted:
         array[used] for array in (groups, labels, trials["score"], trials["count"])
     )
     thresholds = np.unique(scores[labels] if scored.key == "qbe_mtwv" else scores)
-    if limit is not None and len(thresholds) > limit:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, limit).round().astype(np.int64)]
+    if scored.key == "asv_eer":  # the value itself is the scorer's
+        thresholds = thresholds[_some(len(thresholds))]
     # Index of the highest threshold that the score reaches, counted from the highest threshold down.
     reached = np.searchsorted(thresholds, scores, side="right")
     running = []

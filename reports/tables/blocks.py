@@ -33,11 +33,12 @@ def blocks(
     systems: Sequence[System],
     entries: Callable[[System], Sequence[Any]] = lambda system: [system],
     ranked: bool = True,
+    title: str = TITLE,
 ) -> list[Block]:
     """Ours without labels, then ours with them under their warning; a block without entries is left out."""
     plain = tuple(entry for system in systems if not system.labels for entry in entries(system))
     labelled = [(system, some) for system in systems if system.labels and (some := entries(system))]
-    made = [Block(TITLE, plain, ranked=ranked)] if plain else []
+    made = [Block(title, plain, ranked=ranked)] if plain else []
     if labelled:
         rows = tuple(entry for _, some in labelled for entry in some)
         # Never ranked: such a number beats nothing.

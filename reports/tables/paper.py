@@ -16,6 +16,7 @@ from reports.table import (
     Head,
     Table,
     TableColumn,
+    harmless,
     made,
     number,
     printed,
@@ -168,7 +169,8 @@ def as_csv(ours: Sequence[System], columns: Sequence[Column], costs: bool = Fals
         cells = [system.cells[key].text if key in system.cells else "" for key in keys]
         limits = _limits(system, columns) if system.runs else ["", "yes", "", "", ""]
         cells += efficiency.values(system) if costs else []
-        rows.append([system.name, system.params_m, *cells, system.source, *limits])
+        row = [system.name, system.params_m, *cells, system.source, *limits]
+        rows.append([*map(harmless, row)])
     return csv_text(rows)
 
 

@@ -27,11 +27,21 @@ for task in tasks:
         continue
     folder = Path(out, "fbank", task, "superb-1")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text("{}")
+    (folder / "plan.json").write_text('{"task": "%s"}' % task.partition("-")[0])
     kept = [line["step"] for line in records.read(folder / "events.jsonl") if line["event"] == "checkpoint"]
     step = 0 if task == "forgets" else max(kept, default=0)
     journal = records.Journal(folder, ())
-    journal.event("resume" if kept else "start", step, pid=os.getpid(), command=[])
+    stored = folder / "features" / "0.pack"
+    journal.event("resume" if kept or stored.exists() else "start", step, pid=os.getpid(), command=[])
+    if task.startswith("qbe"):
+        stored.parent.mkdir(exist_ok=True)
+        if task == "qbe-forgets":
+            stored.write_bytes(b"")
+            time.sleep(0.2)
+    while task.startswith("qbe"):
+        with stored.open("ab") as file:
+            file.write(bytes(1000))
+        time.sleep(0.02)
     while step < 100_000:
         step += 25
         journal.event("checkpoint", step, file="x")
@@ -41,7 +51,11 @@ for task in tasks:
 
 @pytest.mark.parametrize(
     ("tasks", "code", "said"),
-    [(("ks", "ic"), 0, "2 of 2 runs stepped"), (("ks", "forgets"), 1, "1 of 2 runs stepped")],
+    [
+        (("ks", "qbe"), 0, "2 of 2 runs stepped"),
+        (("ks", "forgets"), 1, "1 of 2 runs stepped"),
+        (("ks", "qbe-forgets"), 1, "1 of 2 runs stepped"),
+    ],
 )
 def test_runs_go_on_where_they_were_killed(
     tasks: Sequence[str],
@@ -57,6 +71,7 @@ def test_runs_go_on_where_they_were_killed(
 
     monkeypatch.setattr(kill_proof, "start", start)
     monkeypatch.setattr(kill_each, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(kill_each, "STORED", 10_000)
     words = ["--minutes", "0.3", "--", "fbank", ",".join(tasks), "--out", str(tmp_path)]
     assert kill_each.main(words) == code
     assert said in capsys.readouterr().out

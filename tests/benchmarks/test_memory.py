@@ -11,6 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import memory
 
+from downstream_runs import tasks
+from downstream_runs.cli import overrides
+from downstream_runs.core.settings import override
+
 
 @pytest.mark.parametrize(("grown", "code"), [(10.0, 0), (40.0, 1)])
 def test_growth_of_the_second_half_fails(
@@ -27,6 +31,15 @@ def test_growth_of_the_second_half_fails(
     assert memory.main(["--place", str(tmp_path), "--steps", "2000", "ks,ic"]) == code
     assert f"{grown / 2:+.1f} MB" in capsys.readouterr().out
     assert (tmp_path / "memory.svg").stat().st_size > 1000
+    lines = (tmp_path / "memory.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == ["task,step,mb", f"ks,100,{800 + grown / 20}"] and len(lines) == 41
+
+
+def test_short_steps_are_settings_of_the_recipes() -> None:
+    for task, settings in memory.SMALL.items():
+        config = tasks.get(task).recipes["superb"].copy_config()
+        for key, value in overrides.read(settings, {}).items():
+            override(config, key, value)
 
 
 @pytest.mark.slow

@@ -9,8 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+import _trees
 import scale
 from scale import Cost
+
+from downstream_runs.corpora import libriphone
 
 
 def test_what_grows_faster_than_the_items_is_told() -> None:
@@ -25,6 +28,10 @@ def test_what_grows_faster_than_the_items_is_told() -> None:
         "ks check: files asked grow with the items to the power of 2.00"
     ]
     assert scale.compare("ks check", few, many, by_counts=False)[1] == []
+
+
+def test_the_invented_lexicon_has_phones_of_the_head() -> None:
+    assert set(_trees.PHONES) < set(libriphone.PHONES)
 
 
 @pytest.mark.slow

@@ -91,6 +91,13 @@ def test_a_module_is_called_by_its_name_and_hash(corpus: Path) -> None:
     assert cli.main(["repeat", str(next((corpus.parent / "out").rglob("result.json"))), "--out", "x"]) == 2
 
 
+def test_weights_are_rounded_for_the_run_only(corpus: Path) -> None:
+    module = Frames()
+    result = run(corpus, "out", module, quantize="int8")["asr"]
+    assert result.quantize is not None and result.quantize.layers == 1 and "int8" in result.labels
+    assert type(module.layer) is nn.Linear
+
+
 def test_another_module_is_another_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
     first = identity(Frames())
     assert identity(Frames()) == first and identity(Frames().eval()) == first

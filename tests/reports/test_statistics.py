@@ -303,7 +303,7 @@ def test_mtwv_and_eer_are_those_of_the_scorers_also_with_ties() -> None:
         rate = 100 * eer.score(labels, values).rate
         assert trials.point(asv) == rate
         # What draws are computed by, with every group once.
-        counted = trials._counted(asv, None)
+        counted = trials._counted(asv)
         assert counted.values(np.ones((1, counted.resampled)))[0] == pytest.approx(rate, abs=1e-9)
 
 

@@ -211,7 +211,7 @@ def trial(group: str, label: int, score: float, name: str = "") -> Trial:
 
 def eer(*made: Trial) -> float:
     found = scored("asv_eer", "asv", trials=made)
-    rate, counted = trials.point(found), trials._counted(found, None)
+    rate, counted = trials.point(found), trials._counted(found)
     assert counted.values(np.ones((1, counted.resampled)))[0] == pytest.approx(rate)
     return rate
 
@@ -360,10 +360,11 @@ def test_a_few_undefined_draws_are_drawn_again_and_more_are_not() -> None:
     assert math.isnan(filled(6)[0]) and filled(6)[6:] == [float(number) for number in range(6, 100)]
 
 
-def test_thinned_thresholds_span_all_scores() -> None:
+def test_thinned_thresholds_span_all_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "THRESHOLDS", 5)
     # Trials that reach each threshold, from the highest, and all: of scores 0 to 100, odd ones targets.
     made = [trial("a", number % 2, float(number)) for number in range(101)]
-    asv, qbe = (trials._counted(scored(key, "x", trials=made), limit=5) for key in ("asv_eer", "qbe_mtwv"))
+    asv, qbe = (trials._counted(scored(key, "x", trials=made)).thinned() for key in ("asv_eer", "qbe_mtwv"))
     assert (asv.targets + asv.nontargets).tolist() == [[1, 26, 51, 76, 101, 101]]
     assert (50 * qbe.targets + 51 * qbe.nontargets)[0] == pytest.approx([2, 26, 52, 76, 100, 101])
 
@@ -377,7 +378,7 @@ def test_what_thinning_moves_the_draws_by_is_taken_back(monkeypatch: pytest.Monk
     evidence = scored("asv_eer", "asv", trials=made)
     drawn, value = trials.draws(evidence), trials.point(evidence)
     assert drawn is not None and drawn.values == pytest.approx([value] * 3)
-    thinned = trials._counted(evidence, 4).values(np.ones((1, 7)))
+    thinned = trials._counted(evidence).thinned().values(np.ones((1, 7)))
     assert abs(thinned[0] - value) > 0.1
 
 
@@ -385,13 +386,13 @@ def test_groups_stand_in_the_order_of_their_names() -> None:
     # Two systems, and two processes, give one column of the draws to one group.
     names = [f"s{number:02d}" for number in range(40)]
     made = [trial(name, label, float(label)) for name in reversed(names) for label in (0, 1)]
-    asv = trials._counted(scored("asv_eer", "asv", trials=[*made, trial("s05", 1, 9.0)]), None)
+    asv = trials._counted(scored("asv_eer", "asv", trials=[*made, trial("s05", 1, 9.0)]))
     assert asv.resampled == 40 and asv.targets[:, -1].tolist() == [
         2.0 if name == "s05" else 1.0 for name in names
     ]
     missed = [trial(f"r{number:02d}", 1, DEFAULT_SCORE) for number in range(40)]
     unspoken = trial("a", 0, 3.0)
-    qbe = trials._counted(scored("qbe_mtwv", "qbe", trials=[*missed, *made, unspoken]), None)
+    qbe = trials._counted(scored("qbe_mtwv", "qbe", trials=[*missed, *made, unspoken]))
     assert qbe.resampled == 40 and len(qbe.targets) == 80
     assert qbe.targets[:, -1].tolist() == [1.0] * 80 and qbe.nontargets[:, -1].sum() == 40
     assert qbe.targets[:40, 0].tolist() == [1.0] * 40 and not qbe.targets[40:, 0].any()

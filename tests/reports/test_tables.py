@@ -260,7 +260,7 @@ NASTY = Table(
 
 
 def test_text_cannot_break_any_format() -> None:
-    page = render.to_page([NASTY], [], ["<i>bad</i>"], [])
+    page = render.to_page([NASTY], [], [], [], ["<i>bad</i>"])
     assert "<script>alert" not in page and "&lt;script&gt;" in page and "<i>" not in page
     text = render.to_markdown(NASTY)
     assert "\n## c" not in text and "\\|b \\<script" in text
@@ -311,7 +311,7 @@ def test_the_latex_compiles(tmp_path: Path, rows: tuple[System, ...]) -> None:
 
 
 def test_the_page_needs_nothing_else_and_sorts_by_unrounded_values(rows: tuple[System, ...]) -> None:
-    page = render.to_page([paper.table1(rows)], [Picture("x", "A caption", b"<svg/>", b"")], [], [])
+    page = render.to_page([], [], [paper.table1(rows)], [Picture("x", "A caption", b"<svg/>", b"")])
     assert (
         not re.search(r'(src|href)="(?!data:|#)', page) and "http://" not in page and "https://" not in page
     )

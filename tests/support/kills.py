@@ -19,7 +19,7 @@ import torch
 import toy
 
 from downstream_runs.core import records
-from downstream_runs.engine import checkpoints, components, run, train
+from downstream_runs.engine import checkpoints, components, partial_evaluation, run, train
 from downstream_runs.engine.trained_run import TrainedRun
 
 DIE = signal.SIGKILL
@@ -115,6 +115,7 @@ def attempt(plan: Any, sabotage: Callable[[], None] | None, delay: float | None 
 def main(corpus: str, out: str) -> None:
     torch.set_num_threads(1)
     toy.register()
+    partial_evaluation.EVERY_SECONDS = 0.0
     # What a fork must not do: import for seconds.
     import s3prl.downstream.asr.expert
     import s3prl.downstream.specaug  # noqa: F401

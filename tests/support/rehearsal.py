@@ -7,20 +7,24 @@ device starts, copies and is waited for is counted, each with the line of ours o
         model.to(rehearsal.DEVICE)(waves.to(rehearsal.DEVICE))
     print(counts)
 
-It has no autocast, streams, second device or compiler. Attention and LSTMs are the CPU's own, counted as one
-kernel each way. torch's own CTC loss and packed sequences take some lengths on the host, as they do for CUDA.
+It has no autocast (torch has no rules of what to cast for it), no streams, so that copies never run beside
+kernels, no second device, no compiler or graphs, no memory to measure or to run out of, and no pointers to
+it. Attention and LSTMs are the CPU's own, counted as one kernel each way, as are torch's kernels for lists
+of tensors, which a GPU may split. Random numbers are the CPU's, those of dropout too. torch's own CTC loss
+and packed sequences take some lengths on the host, as they do for CUDA; nested tensors are not known.
 """
 
 from __future__ import annotations
 
 import contextlib
-import traceback
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
@@ -149,6 +153,8 @@ class OnDevice(torch.Tensor):
             return _attention(*args, **(kwargs or {}))
         if func is torch.lstm:
             return _lstm(*args)
+        if func is torch.nn.functional.ctc_loss:
+            return _ctc_loss(*args, **(kwargs or {}))
         # torch's own would make results that are on the host tensors of the device.
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
@@ -169,6 +175,10 @@ class _Mode(TorchDispatchMode):
         return _run(func, args, kwargs or {})
 
 
+# As parameters of a GPU: one kernel for all of them where torch has that.
+_foreach_utils._foreach_supported_types.append(OnDevice)
+
+
 @contextlib.contextmanager
 def counting() -> Iterator[Counts]:
     """Work with the device, and count from nothing."""
@@ -187,10 +197,13 @@ def on_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _cause() -> str:
-    """The innermost line of ours or of s3prl."""
-    for frame in reversed(traceback.extract_stack()):
-        if any(part in frame.filename for part in SEEN) and "/tests/" not in frame.filename:
-            return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno}"
+    """The innermost line of ours or of s3prl, passing over modes, which every operation goes through."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name, code = frame.f_code.co_filename, frame.f_code.co_name
+        if any(part in name for part in SEEN) and "/tests/" not in name and code != "__torch_function__":
+            return f"{'/'.join(name.split('/')[-3:])}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
     return "elsewhere"
 
 
@@ -275,6 +288,22 @@ def _attention(
             query, key, value, 0.0, is_causal, attn_mask=attn_mask, scale=scale
         )[0]
         return output
+
+
+def _ctc_loss(
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    *others: Any,
+    **named: Any,
+) -> torch.Tensor:
+    """torch's, with its lengths on the host: for a class of its own torch would take them where they are."""
+    lengths = [one.cpu() if isinstance(one, OnDevice) else one for one in (input_lengths, target_lengths)]
+    listed = [one.tolist() if isinstance(one, torch.Tensor) else one for one in lengths]
+    with torch._C.DisableTorchFunctionSubclass():
+        loss: torch.Tensor = torch.nn.functional.ctc_loss(log_probs, targets, *listed, *others, **named)
+        return loss
 
 
 class _Lstm(torch.autograd.Function):

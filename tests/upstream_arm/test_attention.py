@@ -7,6 +7,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from upstream_arm import attention, encoder
+from upstream_arm.common import devices
 from upstream_arm.config import StudentConfig
 from upstream_arm.student import Student
 
@@ -20,13 +21,36 @@ def double_by_definition(
 
 
 @pytest.mark.parametrize("block", [1, 50, 10_000])
-def test_double_softmax_by_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+@pytest.mark.parametrize("by_head", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_double_softmax_by_blocks(
+    monkeypatch: pytest.MonkeyPatch, block: int, by_head: bool, padded: bool
+) -> None:
     monkeypatch.setattr(attention, "CPU_BLOCK", block)
     torch.manual_seed(0)
-    q, k, v = (torch.randn(3, 2, 17, 5) for _ in range(3))
-    valid = torch.arange(17) < torch.tensor([17, 3, 1]).unsqueeze(1)
-    got = attention.double_softmax_attention(q * 3, k, v, valid)
-    torch.testing.assert_close(got, double_by_definition(q * 3, k, v, valid).float(), atol=1e-5, rtol=0)
+    q, k, v = (torch.randn(3, 17, 2, 5).transpose(1, 2) for _ in range(3))
+    valid = torch.arange(17) < torch.tensor([17, 3, 1] if padded else [17] * 3).unsqueeze(1)
+    used = []
+    by_head_ = attention._double_softmax_by_head
+    monkeypatch.setattr(
+        attention, "_double_softmax_by_head", lambda *given: used.append(1) or by_head_(*given)
+    )
+    with torch.set_grad_enabled(not by_head):
+        got = attention.double_softmax_attention(q * 3, k, v, valid if padded else None)
+    assert bool(used) == (by_head and block < 10_000)  # what is one block is not cut into heads
+    torch.testing.assert_close(got, double_by_definition(q * 3, k, v, valid).float(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("memory", "rows"), [(80 << 30, 1342), (8 << 30, 134), (None, 134), (1 << 20, 1)])
+def test_blocks_of_an_accelerator_are_a_share_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, memory: int | None, rows: int
+) -> None:
+    monkeypatch.setattr(devices, "memory", lambda device: memory)
+    found = []
+    monkeypatch.setattr(attention, "_double_softmax_by_rows", lambda *given: found.append(given[-1]))
+    tensors = [torch.empty(1, 10, 5_000, 4, device="meta") for _ in range(3)]
+    attention.double_softmax_attention(*tensors, None)
+    assert found == [rows]
 
 
 def test_double_softmax_has_the_definitions_gradient() -> None:
@@ -53,6 +77,27 @@ def test_student_with_and_without_maps(small_config: StudentConfig, softmax: str
             results.append(torch.stack(output.hidden_states))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=0)
     assert results[0].std() > 0.1
+
+
+@pytest.mark.parametrize("softmax", ["double", "single"])
+@pytest.mark.parametrize(("length", "count"), [(7_000, 1), (6_000, 1), (6_000, 2)])
+def test_released_batching_needs_maps_of_several_utterances_only(
+    small_config: StudentConfig, softmax: str, length: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    student = Student(small_config.replace(reuse_softmax=softmax, batching="released")).eval()
+    for parameter in student.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    wavs = torch.randn(count, 7_000) * (torch.arange(7_000) < length)
+    student.explicit = True
+    expected = torch.stack(student(wavs, [length] * count).hidden_states)
+    student.explicit = False
+    used = []
+    with_map = attention.Attention._with_map
+    monkeypatch.setattr(attention.Attention, "_with_map", lambda *given: used.append(1) or with_map(*given))
+    found = torch.stack(student(wavs, [length] * count).hidden_states)
+    assert bool(used) == (count > 1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("softmax", ["double", "single"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -81,3 +82,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def file_identity(name: str | None) -> str | None:
+    """A file's SHA-256, a URL itself, None for no file."""
+    if name is None or "://" in name:
+        return name
+    path = Path(name)
+    return _sha256_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256_of(path: Path, changed: int, size: int) -> str:
+    """A plan's directory is asked for often, and checkpoints are large."""
+    return sha256_file(path)

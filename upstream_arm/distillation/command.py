@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from upstream_arm.common import devices
 from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.program import PROGRAM
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--teacher",
         required=True,
-        help="folder or Hugging Face name of a HuBERT, wav2vec 2.0 or WavLM; s3prl:UPSTREAM (no masking); "
-        "random:hubert, random:wav2vec2 or random:wavlm",
+        help="folder or Hugging Face name (hf:ORG/NAME) of a HuBERT, WavLM, Whisper or another speech "
+        "encoder of transformers; s3prl:UPSTREAM; random:hubert, random:wav2vec2 or random:wavlm",
     )
     add("--data", required=True, metavar="DIR", help="LibriSpeech, or a folder of flac or wav files")
     add("--preset", metavar="NAME", help="the student: armhubert, armhubert_s, maskhubert, table2_..., tiny")
@@ -76,12 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--repeats", type=int, metavar="N", help="unfold the student: run each of its layers N times")
     path = "weight of the loss between an unfolded student's deepest and shallowest path (default 0)"
     add("--self-distillation", type=float, default=0.0, metavar="W", help=path)
-    add("--precision", choices=PRECISIONS, help="default fp16 on a GPU, fp32 on a CPU")
+    add("--precision", choices=PRECISIONS, help="default fp16 on an accelerator, fp32 on a CPU")
     add("--seed", type=count, default=0)
-    add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
+    add("--device", metavar="NAME", default="auto", help=f"{devices.NAMES}; default %(default)s")
     add("--workers", type=count, default=2, help="processes that read audio (default %(default)s)")
     add("--save-every", type=positive, default=500, metavar="STEPS", help="default %(default)s")
     add("--validate-every", type=positive, default=1000, metavar="STEPS", help="default %(default)s")
+    kept = "keep the student after every so many steps too, as student-STEP.safetensors (default: the last)"
+    add("--keep-every", type=positive, metavar="STEPS", help=kept)
     add("--ablation", choices=TABLES, help="print the commands that make the students of a table")
 
 
@@ -94,7 +97,8 @@ def run(options: argparse.Namespace) -> int:
 
     from upstream_arm.distillation.training import RuntimeOptions, distil
 
-    runtime = RuntimeOptions(options.device, options.workers, options.save_every, options.validate_every)
+    every = options.save_every, options.validate_every, options.keep_every
+    runtime = RuntimeOptions(options.device, options.workers, *every)
     print(summary(distil(settings, options.out or default_folder(settings), runtime)), flush=True)
     return 0
 
@@ -118,16 +122,12 @@ def settings_of(options: argparse.Namespace) -> Settings:
             n for n in range(chosen.batch_size, 0, -1) if values["effective_batch"] % (n * at_once) == 0
         )
         values["batch_size"] = next(fitting, chosen.batch_size)
-    precision: Any = options.precision or ("fp32" if options.device == "cpu" else None)
-    if precision is None:
-        import torch
-
-        precision = "fp16" if torch.cuda.is_available() else "fp32"
+    precision: Any = options.precision or ("fp32" if devices.pick(options.device).type == "cpu" else "fp16")
     ratio = options.mask_ratio or (None if options.objective in UNMASKED else str(RATIOS[chosen.hours]))
     return Settings(
         preset=chosen.name if options.preset else Path(options.model_config).stem,
         student=_student(options, load_yaml(options.model_config) if options.model_config else chosen.config),
-        teacher=options.teacher,
+        teacher=_pinned(options.teacher),
         data=options.data,
         train=HOURS[chosen.hours] if options.train is None else options.train,
         dev=options.dev,
@@ -187,6 +187,16 @@ def _student(options: argparse.Namespace, config: StudentConfig) -> StudentConfi
     if options.objective == "star":
         changes["projection_dim"] = None
     return config.replace(**changes)
+
+
+def _pinned(teacher: str) -> str:
+    """The teacher with the commit that its branch is now, so that a run goes on with the same one."""
+    if not teacher.startswith("hf:"):
+        return teacher
+    from upstream_arm.encoders import hub
+
+    repository, revision = hub.parse(teacher)
+    return hub.text(repository, hub.resolve(repository, revision))
 
 
 def _splits(text: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from upstream_arm import folders
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.program import PROGRAM
@@ -69,7 +70,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        return self._changed(lambda tensor: tensor.to(device, non_blocking=True))
+        ahead = device.type in devices.PINNED  # elsewhere a copy may be read before it is whole
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=ahead))
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         mask = None if self.mask is None else change(self.mask)

@@ -1,4 +1,4 @@
-"""Where a run computes: a CPU, a GPU, or the processes that torchrun started."""
+"""Where a run computes: a CPU, an accelerator, or the processes that torchrun started."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
+from upstream_arm.common import devices as accelerators
 from upstream_arm.common.errors import UpstreamError
 
 
@@ -40,28 +41,30 @@ class DistributedContext:
 
 
 @contextlib.contextmanager
-def distributed(device: str | None) -> Iterator[DistributedContext]:
+def distributed(device: str) -> Iterator[DistributedContext]:
     """Join the processes of the run, and leave them at the end.
 
-    `device` is `cpu`, `cuda`, or None for a GPU where there is one; UpstreamError if it does not exist.
+    `device` is a name of `upstream_arm.common.devices`; UsageError if there is none of it, or if several
+    processes should share one.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
-        raise UpstreamError(
-            f"the device {kind} is not there; give --device cpu, or run on a machine with a GPU"
-        )
-    own = torch.device("cpu")
-    if kind == "cuda":
-        own = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(own)
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    own = accelerators.pick(device)
+    if own.type != "cpu":
+        if devices > 1 and ":" in device:
+            raise UpstreamError(
+                f"--device {device} names one of several, and torchrun started {devices} processes; give "
+                f"--device {own.type}"
+            )
+        if ":" not in device:
+            own = accelerators.pick(f"{own.type}:{os.environ.get('LOCAL_RANK', '0')}")
+        torch.accelerator.set_device_index(own.index)
         # A run that goes on after a kill should compute what it would have computed.
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
     if devices == 1:
         yield DistributedContext(own)
         return
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    dist.init_process_group(accelerators.backend(own.type))
     try:
         yield DistributedContext(own, dist.get_rank(), devices)
     finally:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstream_arm.common import devices
 from upstream_arm.distillation.data import Batch
 from upstream_arm.distillation.losses import Loss, distillation_loss, self_distillation_loss, star_loss
 from upstream_arm.distillation.settings import Form, Objective, Precision
-from upstream_arm.distillation.teachers import Targets, Teacher
+from upstream_arm.distillation.teachers import Targets, Teacher, of_length
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -49,11 +50,19 @@ class DistillationObjective:
         return dataclasses.replace(deepest, total=total, divergence=divergence.detach())
 
     def targets(self, batch: Batch) -> Targets:
-        """The teacher's layers; its masked pass is made for the full objective alone."""
+        """The teacher's layers on the student's frames; its masked pass is made for the full objective alone.
+
+        Teachers that pad their input have a frame or two more, which are left out.
+        """
         targets: Targets = self.teacher(
             batch.wavs, batch.lengths, batch.mask if self.objective == "full" else None
         )
-        return targets
+        frames = batch.valid.shape[1]
+        if targets.clean[0].shape[1] == frames:
+            return targets
+        clean = [of_length(state, frames) for state in targets.clean]
+        masked = targets.masked and [of_length(state, frames) for state in targets.masked]
+        return Targets(clean, masked)
 
     def autocast(self, batch: Batch) -> torch.autocast:
         """The precision of forward passes on the batch's device."""
@@ -120,7 +129,11 @@ class _Distances:
 
     def add(self, states: list[Tensor], targets: list[Tensor], valid: Tensor) -> None:
         self.frames += int(valid.sum())
-        pairs = [(s[valid].double(), t[valid].double()) for s, t in zip(states, targets, strict=True)]
+        place = devices.able(valid.device, devices.FLOAT64)
+        pairs = [
+            (s[valid].to(place, torch.float64), t[valid].to(place, torch.float64))
+            for s, t in zip(states, targets, strict=True)
+        ]
         self.errors += torch.stack([(own - wanted).square().sum() for own, wanted in pairs])
         self.squares += torch.stack([wanted.square().sum() for _, wanted in pairs])
         self.sums += torch.stack([wanted.sum(dim=0) for _, wanted in pairs])

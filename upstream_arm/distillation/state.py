@@ -3,7 +3,7 @@
 settings.json        what the run computes; another run is refused here
 state-00000500.pt    weights, optimiser and scaler after that step; state.json names it and its SHA-256
 metrics.jsonl        one record a step; tensorboard/ holds the same
-student.safetensors  what came out
+student.safetensors  what came out; student-00000500.safetensors, what was there after that step, if asked for
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ SETTINGS = "settings.json"
 STATE = "state.json"
 METRICS = "metrics.jsonl"
 STUDENT = "student.safetensors"
+KEPT = "student-{step:08d}.safetensors"
 
 
 def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,9 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upstream_arm.common.errors import UpstreamError, reason
+from upstream_arm.common.files import read_json
 from upstream_arm.config import ConvLayer
-from upstream_arm.convolutions import frames
+from upstream_arm.convolutions import frames, receptive_field
+from upstream_arm.distillation.data import Batch
+from upstream_arm.encoders import hub
+from upstream_arm.encoders.transformers_families import FAMILIES, convolutions
 from upstream_arm.frontend import valid_frames
+from upstream_arm.student import lengthened
 
 RANDOM = "random:"
 UPSTREAM = "s3prl:"
@@ -37,7 +42,9 @@ class Teacher(nn.Module):
     width: int  # its features
     layers: int
     conv_layers: tuple[ConvLayer, ...] | None = None  # over the waveform, where they are known
-    maskable = False
+    step: int  # samples from one frame to the next
+    maskable = True
+    standardises = False  # whether `UpstreamTeacher.standardise` is to be called before the first step
 
     def __init__(self, model: nn.Module, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -71,6 +78,7 @@ class TransformersTeacher(Teacher):
         self.width = int(config.hidden_size)
         self.layers = len(model.encoder.layers)
         self.conv_layers = tuple(zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True))
+        _, self.step = receptive_field(self.conv_layers)
         self.normalises = getattr(config, "feat_extract_norm", "group") == "layer"
         self.maskable = hasattr(model, "masked_spec_embed")
 
@@ -122,10 +130,14 @@ def _recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
 
 class UpstreamTeacher(Teacher):
-    """An s3prl upstream: its hidden states as they come. It takes no masks.
+    """A module behind s3prl's interface, of which the last `layers` hidden states are taken as they come.
 
-    An upstream that also returns what enters its first layer (as s3prl's HuBERT does) has one hidden state
-    more than layers; the last `layers` of them are used.
+    It may return one hidden state more, what enters its first layer, as s3prl's HuBERT does. Such a module
+    has no mask embedding that could be reached: masked frames are silent in its waveforms, all samples from
+    a frame's first one to the next frame's. UpstreamError if it has another number of states.
+
+    Encoders with their norms before each block, as Whisper's, have a few features in the hundreds, which
+    would be all of the loss; they are standardised over training speech.
     """
 
     def __init__(self, upstream: nn.Module, layers: int, labels: tuple[str, ...] = ()) -> None:
@@ -139,27 +151,76 @@ class UpstreamTeacher(Teacher):
             )
         self.layers = layers
         self.width = int(probe[-1].shape[2])
+        self.step = int(self.model.get_downsample_rates("hidden_states"))
+        self.statistics: tuple[Tensor, Tensor] | None = None  # mean and deviation, each [layer, feature]
 
     @torch.no_grad()
     def forward(self, wavs: Tensor, lengths: Sequence[int], mask: Tensor | None) -> Targets:
         """See `Teacher`."""
-        assert mask is None, "asked for before: an s3prl upstream takes no masks"
-        states = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
-        return Targets(list(states["hidden_states"][-self.layers :]), None)
+        if mask is None:
+            return Targets(self._states(wavs, lengths), None)
+        silent = mask.repeat_interleave(self.step, dim=1)[:, : wavs.shape[1]]
+        silent = F.pad(silent, (0, wavs.shape[1] - silent.shape[1]))
+        both = self._states(torch.cat([wavs, wavs.masked_fill(silent, 0.0)]), [*lengths, *lengths])
+        halves = [state.chunk(2) for state in both]
+        return Targets([clean for clean, _ in halves], [masked for _, masked in halves])
+
+    def _states(self, wavs: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        output = self.model([wav[:length] for wav, length in zip(wavs, lengths, strict=True)])
+        states = output["hidden_states"][-self.layers :]
+        if self.statistics is None:
+            return list(states)
+        return [(state - mean) / std for state, mean, std in zip(states, *self.statistics, strict=True)]
+
+    @torch.no_grad()
+    def standardise(self, batches: Iterable[Batch]) -> None:
+        """From now on each feature of each layer has mean 0 and variance 1 over these batches' frames."""
+        assert self.statistics is None, "they are those of the states as they come"
+        frames: list[list[Tensor]] = [[] for _ in range(self.layers)]
+        for batch in batches:
+            states = self._states(batch.wavs, batch.lengths)
+            for kept, state in zip(frames, states, strict=True):
+                kept.append(of_length(state, batch.valid.shape[1])[batch.valid])
+        layers = [torch.cat(kept).double() for kept in frames]
+        means = torch.stack([layer.mean(dim=0) for layer in layers]).float()
+        deviations = torch.stack([layer.std(dim=0, correction=0) for layer in layers]).float()
+        self.statistics = means, deviations.clamp_min(1e-5)
+
+
+def of_length(state: Tensor, frames: int) -> Tensor:
+    """[batch, frame, feature] cut to so many frames, or with the last one repeated up to so many."""
+    return lengthened(state[:, :frames], frames)
 
 
 def load_teacher(name: str, layers: int, seed: int = 0) -> Teacher:
     """The teacher behind `--teacher`; UpstreamError if there is none, or it cannot be used.
 
-    It is a folder or the Hugging Face name of a checkpoint of transformers, `s3prl:UPSTREAM` (for a student
-    of so many layers), or `random:hubert`, `random:wav2vec2`, `random:wavlm` for a small one with seeded
-    random weights.
+    It is a folder or the Hugging Face name (ORG/NAME or hf:ORG/NAME[@REVISION]) of a speech encoder of
+    transformers, `s3prl:UPSTREAM` (for a student of so many layers), or `random:hubert`, `random:wav2vec2`,
+    `random:wavlm` for a small one with seeded random weights.
     """
     if name.startswith(RANDOM):
         return random_teacher(name.removeprefix(RANDOM), seed)
     if name.startswith(UPSTREAM):
         return _upstream(name.removeprefix(UPSTREAM), layers)
+    if name.startswith("hf:"):
+        repository, revision = hub.parse(name)
+        name = str(hub.model(repository, hub.resolve(repository, revision), False).folder)
+    kind = (read_json(Path(name) / "config.json") or {}).get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is not None and (family.encoder is not None or family.steps is not convolutions):
+        return _encoder(Path(name))
     return _pretrained(name)
+
+
+def _encoder(folder: Path) -> UpstreamTeacher:
+    """An encoder that is built in another way than wav2vec 2.0, such as Whisper's."""
+    from upstream_arm.encoders.transformers_encoder import TransformersEncoder
+
+    encoder = TransformersEncoder(folder)
+    teacher = UpstreamTeacher(encoder, encoder.facts.layers)
+    teacher.standardises = True
+    return teacher
 
 
 def random_teacher(kind: str, seed: int = 0) -> TransformersTeacher:

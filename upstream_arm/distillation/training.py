@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -16,31 +17,34 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from upstream_arm.checkpoint import LABELS_KEY, save_student
-from upstream_arm.common import lock
+from upstream_arm.common import devices, lock
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import receptive_field
 from upstream_arm.distillation import data, state
 from upstream_arm.distillation.data import Batch, DistillationDataset, seed_dropout
 from upstream_arm.distillation.devices import DistributedContext, distributed
-from upstream_arm.distillation.objective import DistillationObjective, validate
+from upstream_arm.distillation.objective import DTYPES, DistillationObjective, validate
 from upstream_arm.distillation.settings import Settings
-from upstream_arm.distillation.teachers import Teacher, load_teacher
+from upstream_arm.distillation.teachers import Teacher, UpstreamTeacher, load_teacher
 from upstream_arm.student import Student
 
 #: From the authors' yaml files and s3prl's AdamW_with_schedule: betas, eps, warm-up; weight decay is 0.01 on
 #: all but biases, whatever the yaml says. There is no clipping.
 BETAS, EPS, WARMUP, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.05, 0.01
+#: Batches, the first of the run, over which the features of some teachers are standardised.
+STANDARDISED = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
     """What a run does beside computing; none of it changes the student."""
 
-    device: str | None = None  # `cpu`, `cuda` or None for a GPU where there is one
+    device: str = "auto"  # a name of upstream_arm.common.devices
     workers: int = 0  # processes that read audio and draw masks
     save_every: int = 500  # steps between two states; the end of the run is always kept
     validate_every: int = 1000  # steps between two validations; the last step always has one
+    keep_every: int | None = None  # steps between two students that are kept beside the last one
 
 
 def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
@@ -49,6 +53,11 @@ def distil(settings: Settings, folder: Path, options: RuntimeOptions) -> Path:
     UsageError if teacher, corpus, folder or settings cannot be used, or the training diverges.
     """
     with distributed(options.device) as context, contextlib.ExitStack() as stack:
+        if settings.precision != "fp32" and not devices.casts(context.device, DTYPES[settings.precision]):
+            raise UpstreamError(
+                f"torch computes nothing in {settings.precision} on {context.device}; give another "
+                "--precision"
+            )
         if context.first:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.hold(folder))
@@ -81,6 +90,9 @@ class Distillation:
             settings.self_distillation,
         )
         self.train_set, self.dev_set = self._read_corpus(config)
+        if isinstance(teacher, UpstreamTeacher) and teacher.standardises:
+            first = range(min(STANDARDISED, len(self.train_set)))
+            teacher.standardise(self.train_set[number].to(context.device) for number in first)
         self.steps = max(1, len(self.train_set) // (self.accumulation * context.devices))
         torch.manual_seed(settings.seed)
         self.student = Student(config).to(context.device)
@@ -153,10 +165,17 @@ class Distillation:
             if last or step % options.save_every == 0:
                 content = {name: part.state_dict() for name, part in self._parts.items()}
                 state.save(self.folder, step, {**content, "devices": context.devices})
+            if options.keep_every and step % options.keep_every == 0 and not last:
+                self._write(self.folder / state.KEPT.format(step=step), record)
         if journal is not None:
-            about = {"settings": settings.to_mapping(), "steps": self.steps, "final": journal.last}
-            remarks = {key: json.dumps(value) for key, value in {LABELS_KEY: self.labels, **about}.items()}
-            save_student(self.student.state_dict(), self.student.config, target, remarks)
+            self._write(target, journal.last)
+
+    def _write(self, target: Path, record: dict[str, Any]) -> None:
+        """The student as it is after the step of `record`."""
+        about = {"settings": self.settings.to_mapping(), "steps": self.steps, "final": record}
+        labels = [*self.labels, *(["unfinished"] if record["step"] < self.steps else [])]
+        remarks = {key: json.dumps(value) for key, value in {LABELS_KEY: labels, **about}.items()}
+        save_student(self.student.state_dict(), self.student.config, target, remarks)
 
     def _loader(self, dataset: DistillationDataset, numbers: range) -> DataLoader[Batch]:
         """Reads the batches of these numbers ahead."""
@@ -165,7 +184,7 @@ class Distillation:
             batch_size=None,
             sampler=numbers,
             num_workers=self.options.workers,
-            pin_memory=self.context.device.type == "cuda",
+            pin_memory=self.context.device.type in devices.PINNED,
         )
 
     def _step(self, model: nn.Module, batches: Iterator[Batch], rate: float) -> dict[str, float]:
@@ -188,13 +207,13 @@ class Distillation:
             sums += torch.stack([*loss.sums(), sums.new_tensor(fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        values = self.context.mean(sums / self.accumulation)
-        if not torch.isfinite(values).all():
+        values = self.context.mean(sums / self.accumulation).tolist()  # waited for once
+        if not all(map(math.isfinite, values)):
             raise UpstreamError(
-                f"the loss became {values[0].item()} in {self.folder}: the training diverged; lower "
+                f"the loss became {values[0]} in {self.folder}: the training diverged; lower "
                 "--learning-rate, or take --precision bf16 or fp32, with another --out"
             )
-        return dict(zip(names, values.tolist(), strict=True))
+        return dict(zip(names, values, strict=True))
 
 
 def fitted(config: StudentConfig, width: int, layers: int) -> StudentConfig:
@@ -222,12 +241,13 @@ def check_teacher(teacher: Teacher, settings: Settings) -> None:
             f"{settings.preset} has no projections to the teacher's width, which the objective "
             f"{settings.objective} compares; give --objective star, or another student"
         )
-    ours = receptive_field(settings.student.conv_layers)
-    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else ours
-    if theirs != ours:
+    first, step = receptive_field(settings.student.conv_layers)
+    # Of a module behind s3prl's interface the step alone is known.
+    theirs = receptive_field(teacher.conv_layers) if teacher.conv_layers else (first, teacher.step)
+    if theirs != (first, step):
         raise UpstreamError(
-            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {ours}, expected "
-            "them equal; give another teacher"
+            f"a frame of {settings.teacher} covers (samples, step) {theirs}, the student's {(first, step)}, "
+            "expected them equal; give another teacher"
         )
 
 

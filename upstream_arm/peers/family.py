@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from upstream_arm.checkpoint import check_agreement, training_settings
 from upstream_arm.common.errors import UpstreamError, about
 from upstream_arm.config_yaml import load_yaml
-from upstream_arm.peers.model import Peer, PeerConfig
+from upstream_arm.peers.model import PeerConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Family:
 
     label: str
     config: Callable[[PeerFile], Any]
-    build: Callable[[Any], Peer]
+    build: Callable[[Any], nn.Module]
     weights: Callable[[PeerFile, Any], Mapping[str, Tensor]]
     stored: Callable[[str, Any], str] = lambda name, _: name
     published_states: tuple[str, int | None] = ("hidden_states", None)

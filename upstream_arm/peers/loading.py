@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from torch import nn
 
 from upstream_arm import families
 from upstream_arm.checkpoint import is_safetensors, misfit, read_content, shapes
@@ -16,8 +17,8 @@ from upstream_arm.peers.distil import DISTILHUBERT
 from upstream_arm.peers.dp_file import DPHUBERT, DPWAVLM
 from upstream_arm.peers.family import Family, PeerFile
 from upstream_arm.peers.fit import FITHUBERT
+from upstream_arm.peers.ge2e import GE2E
 from upstream_arm.peers.light import LIGHTHUBERT_BASE, LIGHTHUBERT_SMALL
-from upstream_arm.peers.model import Peer
 from upstream_arm.peers.star import STARHUBERT
 
 FAMILIES = MappingProxyType(
@@ -29,6 +30,7 @@ FAMILIES = MappingProxyType(
         "distilhubert_local": DISTILHUBERT,
         "lighthubert_small_local": LIGHTHUBERT_SMALL,
         "lighthubert_base_local": LIGHTHUBERT_BASE,
+        "ge2e_local": GE2E,
     }
 )
 
@@ -53,8 +55,8 @@ def load_peer(
     return expert.eval()
 
 
-def build(family: Family, file: PeerFile, batching: str | None) -> Peer:
-    """The student of a file that was read; UpstreamError if its weights are not those that it describes."""
+def build(family: Family, file: PeerFile, batching: str | None) -> nn.Module:
+    """The model of a file that was read; UpstreamError if its weights are not those that it describes."""
     config = family.config(file).with_switches(batching=batching)
     try:
         with torch.device("meta"):  # neither time nor random numbers are spent on initial weights

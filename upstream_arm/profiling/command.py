@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import columns, near
 from upstream_arm.config_yaml import load_yaml
@@ -57,16 +58,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="profile what the upstream NAME, such as dphubert_local, reads from this file",
     )
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        default="cpu",
+        help=f"where an s3prl upstream is run to be counted, which changes no count: {devices.NAMES}; "
+        "default %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="print json: one object, or a list for several")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what was asked for."""
-    print(_text(options.names, options.config, options.ckpt, options.json))
+    devices.check(options.device)
+    print(_text(options.names, options.config, options.ckpt, options.json, options.device))
     return 0
 
 
-def _text(names: list[str], config: Path | None, ckpt: str | None, as_json: bool) -> str:
+def _text(names: list[str], config: Path | None, ckpt: str | None, as_json: bool, device: str) -> str:
     if ckpt is not None:
         profiles = [_of_file(names, ckpt, config)]
     elif config is not None:
@@ -83,14 +92,14 @@ def _text(names: list[str], config: Path | None, ckpt: str | None, as_json: bool
         if not as_json:
             return _table2(profiles)
     else:
-        profiles = [resolve(name) for name in names]
+        profiles = [resolve(name, device) for name in names]
     if as_json:
         documents = [profile.to_mapping() for profile in profiles]
         return json.dumps(documents[0] if len(documents) == 1 else documents, indent=2)
     return _one(profiles[0]) if len(profiles) == 1 else _several(profiles)
 
 
-def resolve(name: str) -> Profile:
+def resolve(name: str, device: str = "cpu") -> Profile:
     """The profile of a preset, HuBERT BASE, a yaml, or an s3prl upstream, in this order.
 
     UpstreamError if there is none of that name, or it cannot be loaded.
@@ -109,7 +118,7 @@ def resolve(name: str) -> Profile:
         return _of_peer(name, PEER_PRESETS[canonical(name)])
     # Its loader may print, warn or download; all of that goes to stderr so that stdout holds the result.
     with contextlib.redirect_stdout(sys.stderr):
-        return _measured(name)
+        return _measured(name, device)
 
 
 def _of_peer(name: str, preset: PeerPreset) -> Profile:
@@ -129,6 +138,8 @@ def _of_peer(name: str, preset: PeerPreset) -> Profile:
 
 def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
     """The student that an upstream of ours reads from a file."""
+    from torch import nn
+
     from upstream_arm import hub
 
     if len(names) != 1 or names[0] not in hub.__all__:
@@ -136,20 +147,22 @@ def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
             f"--ckpt is for one upstream that reads a file, but {' '.join(names) or 'none'} was given; "
             "give one such as armhubert_local or dphubert_local"
         )
-    expert = getattr(hub, names[0])(ckpt=ckpt, model_config=config)
-    return _of_student(names[0], expert.student.to("meta"))
+    student = getattr(hub, names[0])(ckpt=ckpt, model_config=config).student
+    # On the meta device torch writes recurrent layers out, frame by frame: slower than to run them.
+    recurrent = any(isinstance(part, nn.RNNBase) for part in student.modules())
+    return _of_student(names[0], student if recurrent else student.to("meta"))
 
 
 def _of_student(name: str, student: Any, notes: tuple[str, ...] = ()) -> Profile:
-    """A student on the meta device, where shapes are all that is computed."""
+    """A student, mostly on the meta device, where shapes are all that is computed."""
     from upstream_arm.profiling import hooks
 
     counts = hooks.count(student, LENGTHS, lambda module, wav: module(wav.unsqueeze(0), [len(wav)]))
     return Profile(name, "measured", hooks.parameters(student), counts, hooks.RULE, notes=notes)
 
 
-def _measured(name: str) -> Profile:
-    """Load an s3prl upstream and count its products."""
+def _measured(name: str, device: str) -> Profile:
+    """Load an s3prl upstream and count its products on that device."""
     try:
         from upstream_arm.s3prl_hub import load
 
@@ -165,8 +178,9 @@ def _measured(name: str) -> Profile:
         raise UpstreamError(f"there is no model {name!r}{hint}")
     from upstream_arm.profiling import hooks
 
+    place = devices.pick(device)
     try:
-        module = getattr(hub, name)()
+        module = getattr(hub, name)().to(place)
         counts = hooks.count(module, LENGTHS)
     except Exception as error:  # third-party loaders fail in any way: no file, no network, no package
         raise UpstreamError(

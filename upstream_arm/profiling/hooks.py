@@ -1,15 +1,15 @@
 """Multiply-accumulates measured on any module, for upstreams that the closed formulas do not describe.
 
-A forward pass of one synthetic waveform of each length, at batch size 1 on the CPU, under torch's own
-FlopCounterMode, whose two operations a multiply-accumulate are halved. Fused attention, fused transformer
-layers and fused recurrent layers hide their products from it, so they are switched off while counting.
+A forward pass of one synthetic waveform of each length, at batch size 1, under torch's own FlopCounterMode,
+whose two operations a multiply-accumulate are halved. Fused attention, fused transformer layers and cuDNN's
+recurrent layers hide their products from it, so they are switched off while counting; the CPU's fused LSTM is
+counted by its shapes, since written out each frame would take a dozen calls.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -35,10 +35,16 @@ def _int8_flop(a_shape: Any, b_shape: Any, *_: Any, out_shape: Any = None, **__:
     return int(2 * a_shape[0] * a_shape[1] * b_shape[-1])
 
 
-# Products with a vector, whose operand before the last has every factor, and of int8: torch's own table
-# lacks them.
+def _lstm_flop(x: Any, of_input: Any, of_state: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    frames = x[0] * x[1]  # [frame, batch, feature]
+    return int(2 * frames * (math.prod(of_input) + math.prod(of_state)))
+
+
+# Products with a vector, whose operand before the last has every factor, of int8, and an LSTM's layer:
+# torch's own table lacks them.
 _MORE_PRODUCTS = {
     torch.ops.aten._int_mm: _int8_flop,
+    torch.ops.aten.mkldnn_rnn_layer: _lstm_flop,
     torch.ops.aten.mv: _vector_flop,
     torch.ops.aten.addmv: _vector_flop,
     torch.ops.aten.dot: _vector_flop,
@@ -92,14 +98,11 @@ def _by_kind(flops: dict[Any, int]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _written_out() -> Iterator[None]:
-    """Attention, transformer layers and recurrent layers as single products that the counter sees."""
+    """Attention, transformer layers and cuDNN's recurrent layers as single products that the counter sees."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with warnings.catch_warnings():
-            # oneDNN's switch warns about TF32 on hardware that is not there.
-            warnings.simplefilter("ignore", UserWarning)
-            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
-                yield
+        with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from downstream_runs.bridge.command import main
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UsageError
 
 
@@ -85,19 +86,21 @@ def test_all_options_pass_through(stock: dict[str, Any], config: str, script: st
     assert builtins.isinstance is isinstance_
 
 
-@pytest.mark.parametrize(("cuda", "added"), [(False, ["--device", "cpu"]), (True, [])])
-def test_the_cpu_is_taken_only_without_cuda(
+@pytest.mark.parametrize(
+    ("kind", "added"), [(None, ["--device", "cpu"]), ("mps", ["--device", "mps"]), ("cuda", [])]
+)
+def test_another_device_is_taken_only_without_cuda(
     stock: dict[str, Any],
     config: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    cuda: bool,
+    kind: str | None,
     added: list[str],
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(devices, "accelerator", lambda: kind)
     assert main(new(config)) == 0
     assert stock["argv"] == [*new(config), *added]
-    assert ("running on the CPU" in capsys.readouterr().err) is not cuda
+    assert ("running on --device" in capsys.readouterr().err) is (kind != "cuda")
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,16 @@ def test_the_command_trains_on_two_processes(corpus: Path, tmp_path: Path) -> No
     ("arguments", "sentence"),
     [
         (["--devices", "0"], "--devices: 0 was given, expected at least 1"),
-        (["--devices", "99"], r"--devices 99 needs as many CUDA devices and torch sees \d+; ask for fewer"),
+        (["--devices", "99"], r"--devices 99 needs as many accelerators and torch sees \d+; ask for fewer"),
         (["--devices", "99", "--device", "cuda"], r"torch sees \d+; .* or add --device cpu"),
-        (["--devices", "2", "--device", "cuda:1"], "--device cuda:1 names one; use --device cuda"),
+        (["--devices", "2", "--device", "cuda:1"], "cuda:1 names one; use --device cuda, and CUDA_VISIBLE"),
+        (["--devices", "2", "--device", "xpu:1"], "xpu:1 names one; use --device xpu, and ZE_AFFINITY_MASK"),
+        (["--devices", "2", "--device", "mps:0"], "--device mps:0 names one; use --device mps$"),
+        (["--devices", "99", "--device", "xpu"], r"needs as many xpu devices and torch sees 0"),
+        (["--device", "mps"], r"device mps is not here, torch sees cpu.*; use one of these, or auto"),
+        (["--device", "cuda:999"], r"device cuda:999 is not here, torch sees cpu"),
+        (["--device", "gpu"], r"device 'gpu' is unknown, expected auto, cpu, cuda, mps or xpu"),
+        (["--device", "cpu:0"], r"device 'cpu:0' is unknown"),
     ],
 )
 def test_devices_that_cannot_be_used_are_refused(

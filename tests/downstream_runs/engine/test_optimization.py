@@ -10,6 +10,7 @@ import torch
 
 from downstream_runs.core.records import Journal
 from downstream_runs.engine import optimization
+from downstream_runs.engine.late import LateNumbers
 from downstream_runs.engine.optimization import Optimization
 from upstream_arm.common.errors import Diverged
 
@@ -57,10 +58,10 @@ def test_a_step_is_s3prls_or_stops_the_run(
     stock(expected)
     if skipped is None:
         with pytest.raises(Diverged, match=r"the gradient is inf at step 1 \(utterances a\)"):
-            updates.step(Journal(tmp_path, ()), 1, ["a"])
+            updates.step(Journal(tmp_path, ()), LateNumbers(), 1, ["a"])
         assert not all(tensor.isfinite().all() for tensor in expected)
         return
-    updates.step(Journal(tmp_path, ()), 1, ["a"])
+    updates.step(Journal(tmp_path, ()), LateNumbers(), 1, ["a"])
     assert all(torch.equal(one, other) for one, other in zip(trained, expected, strict=True))
     assert (updates.skipped, updates.skipped_in_a_row) == (skipped, skipped)
     again = Optimization(modules, CONFIG, scaled=False)

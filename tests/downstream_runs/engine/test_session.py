@@ -428,9 +428,17 @@ def test_memory_that_is_too_small_for_accumulation_stops_the_run(
         run(plan(corpus, tmp_path, runner={"gradient_accumulate_steps": 2}))
 
 
-def test_mixed_precision_needs_a_gpu(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="precision bf16 needs a CUDA device, this run is on cpu"):
+def test_mixed_precision_is_refused_where_torch_would_stay_with_fp32(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.devices, "casts", lambda device, dtype: False)
+    with pytest.raises(UsageError, match=r"torch computes nothing in bf16 on cpu, .* leave --precision out"):
         run(plan(corpus, tmp_path, precision="bf16"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_cpu_run_takes_the_precisions_of_its_autocast(precision: str, corpus: Path, tmp_path: Path) -> None:
+    assert run(plan(corpus, tmp_path, precision=precision, device="cpu")).steps == 4
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -439,9 +447,9 @@ def test_a_gpu_run_finishes_and_resumes(
 ) -> None:
     import torch
 
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    wanted = plan(corpus, tmp_path, precision=precision, device="cuda")
+    if not torch.accelerator.is_available():
+        pytest.skip("needs an accelerator")
+    wanted = plan(corpus, tmp_path, precision=precision, device="auto")
     with monkeypatch.context() as patch:
         fail_at(patch, train.Trainer, "update", 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):

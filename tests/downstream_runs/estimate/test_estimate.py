@@ -13,13 +13,16 @@ from downstream_runs.cli import main as cli
 from downstream_runs.core.corpus import Split
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.estimate import predict
-from downstream_runs.estimate.measure import Cost, Measurement, Shape
+from downstream_runs.estimate.clock import Busy
+from downstream_runs.estimate.heads import Shape
+from downstream_runs.estimate.measure import Cost, Measurement
 
 SHAPE = Shape(layers=12, features=768, rate=320)
 
 
 def measurement(**costs: Cost) -> Measurement:
-    return Measurement("CPU", 2, 60.0, SHAPE, loading=0.001, costs=costs)
+    busy = Busy(0.1, 2, 2, 0.99)
+    return Measurement(device="CPU", seconds=60.0, busy=busy, shape=SHAPE, loading=0.001, costs=costs)
 
 
 def small(name: str) -> TaskSpec:
@@ -139,4 +142,5 @@ def test_a_measurement_of_a_toy_upstream(
     rows = [line.split() for line in said.splitlines() if line.startswith(("ks", "qbe"))]
     assert [row[0] for row in rows] == ["ks", "qbe"]
     assert all(float(row[1].replace(",", "")) > 0 for row in rows)
+    assert "the machine during it: load average" in said
     assert not list(tmp_path.iterdir()), "nothing is written"

@@ -22,7 +22,7 @@ from downstream_runs.engine import components
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.feature_setup import upstream_identity
 from downstream_runs.features import provenance
-from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
+from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
 
 @pytest.fixture(autouse=True)

@@ -119,6 +119,29 @@ def test_tasks_without_a_rate_to_choose(
         rows(command("fbank", "asr", "--lr", "1e-1,1e-2"))
 
 
+def test_a_block_that_only_others_have_does_not_touch_a_task(
+    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("runner.total_steps=2", "optimizer.lr=1", "specaug.adaptive=true")
+    asr, qbe = rows(command("fbank", "asr,qbe", *(word for one in settings for word in ("-o", one))))
+    assert asr.plan.overrides.items() >= {("runner.total_steps", 2), ("specaug.adaptive", True)}
+    assert not qbe.plan.overrides
+    said = capsys.readouterr().err
+    assert "note: qbe's recipe has no block runner or optimizer or specaug: it is run without" in said
+    assert said.count("-o runner.total_steps=2") == 1
+    _, qbe = rows(command("fbank", "asr,qbe", "--lr", "1e-2"))
+    assert qbe.rates == () and not qbe.plan.overrides
+
+
+@pytest.mark.parametrize(
+    ("names", "key"),
+    [("qbe", "runner.total_steps"), ("asr,qbe", "runer.total_steps"), ("asr,qbe", "runner.total_step")],
+)
+def test_a_setting_that_no_task_has(command: Callable[..., list[str]], names: str, key: str) -> None:
+    with pytest.raises(UsageError, match=f"the recipe has no setting '{key}'"):
+        rows(command("fbank", names, "-o", f"{key}=2"))
+
+
 def test_folds_are_units(tmp_path: Path) -> None:
     row = grid.Row(folded(noise.tiny_plan(tmp_path, tmp_path / "out")), (0.1, 0.01))
     names = [grid.name(unit) for unit in row.units()]

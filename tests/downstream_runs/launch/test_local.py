@@ -21,6 +21,7 @@ from downstream_runs.corpora import librispeech
 from downstream_runs.engine import RunPlan
 from downstream_runs.launch import batch, grid, local
 from upstream_arm import listings
+from upstream_arm.common import devices
 
 SHORT = ["total_steps=2", "eval_step=2", "save_step=1", "log_step=1"]
 OPTIONS = [argument for setting in SHORT for argument in ("-o", f"runner.{setting}")]
@@ -83,7 +84,7 @@ def _children(pid: int) -> list[int]:
         ("auto", 1, 2, 0, None, [(), ()], "2 runs at a time, all on the CPU"),
         ("cpu", 1, 3, 4, None, [(), (), ()], "3 runs at a time, all on the CPU"),
         ("cuda:1", 1, 2, 2, None, [(), ()], "2 runs at a time, all on cuda:1"),
-        ("auto", 1, 2, 2, None, [("0",), ("1",)], "2 at a time, on the CUDA devices 0 | 1"),
+        ("auto", 1, 2, 2, None, [("0",), ("1",)], "2 at a time, on the cuda devices 0 | 1"),
         (
             "auto",
             1,
@@ -91,10 +92,10 @@ def _children(pid: int) -> list[int]:
             1,
             None,
             [("0",)],
-            "1 at a time, on the CUDA devices 0 and not 2, for there are 1 in all and a run takes 1 (with "
+            "1 at a time, on the cuda devices 0 and not 2, for there are 1 in all and a run takes 1 (with "
             "--device cuda:0 all share that one)",
         ),
-        ("cuda", 1, 3, 2, "GPU-a, GPU-b,-1", [("GPU-a",), ("GPU-b",)], "on the CUDA devices GPU-a | GPU-b "),
+        ("cuda", 1, 3, 2, "GPU-a, GPU-b,-1", [("GPU-a",), ("GPU-b",)], "on the cuda devices GPU-a | GPU-b "),
         (
             "cuda",
             2,
@@ -102,9 +103,10 @@ def _children(pid: int) -> list[int]:
             5,
             None,
             [("0", "1"), ("2", "3")],
-            "2 at a time, on the CUDA devices 0,1 | 2,3 and not 4",
+            "2 at a time, on the cuda devices 0,1 | 2,3 and not 4",
         ),
-        ("cuda", 2, 2, 1, "3", [("3",)], "1 at a time, on the CUDA devices 3 and not 2"),
+        ("xpu", 1, 2, 2, "3,5", [("3",), ("5",)], "2 at a time, on the xpu devices 3 | 5"),
+        ("cuda", 2, 2, 1, "3", [("3",)], "1 at a time, on the cuda devices 3 and not 2"),
         ("auto", 1, 2, 0, "", [(), ()], "2 runs at a time, all on the CPU"),
     ],
 )
@@ -122,11 +124,14 @@ def test_no_more_jobs_than_devices(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    kind = "xpu" if device == "xpu" else "cuda"
+    there = torch.device(kind) if count else None
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: there)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+    for variable in devices.VISIBLE.values():
+        monkeypatch.delenv(variable, raising=False)
     if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setenv(devices.VISIBLE[kind], visible)
     plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path, device=device, devices=each)
     assert local._places(plan, jobs) == places
     (line,) = capsys.readouterr().err.splitlines()
@@ -193,15 +198,14 @@ def test_on_one_device_runs_follow_each_other(
         def join(self) -> None:
             pass
 
-    def start(
-        plan: RunPlan, rerun: str, demo: bool, devices: local.Devices, seen: Path | None
-    ) -> local._Active:
+    def start(plan: RunPlan, rerun: str, demo: bool, words: local.Words, seen: Path | None) -> local._Active:
         assert seen is None  # no corpus was looked at
-        assert devices == ("0",)
+        assert words == ("0",)
         running.append(1)
-        return local._Active(Process(), tmp_path / "log", devices, 0.0)
+        return local._Active(Process(), tmp_path / "log", words, 0.0)
 
-    monkeypatch.setattr(local, "_cuda_devices", lambda: ("0",))
+    monkeypatch.setattr(devices, "accelerator", lambda: "mps")  # of which there is never a second
+    monkeypatch.setattr(devices, "count", lambda kind: 1)
     monkeypatch.setattr(local, "_start", start)
     monkeypatch.setattr(local.worker, "headlines", lambda plan: "")
     plan = RunPlan(tasks.get("ks"), "demo", "fbank", tmp_path, tmp_path)

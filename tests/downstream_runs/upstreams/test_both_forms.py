@@ -15,7 +15,7 @@ from upstream_arm.peers.loading import load_peer
 @pytest.mark.parametrize(("ours", "theirs"), [("exact", "exact"), ("released", "stock")])
 def test_the_layers_are_equal(shared_dir: Path, tmp_path: Path, ours: str, theirs: str) -> None:
     pytest.importorskip("transformers")
-    from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
+    from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
     folder = shared_dir / "golden_peers" / "distilhubert" / "hf"
     encoder = TransformersEncoder(folder, batching=theirs).eval()

@@ -369,7 +369,7 @@ class TestHub:
         hub.log.clear()
         assert plan_of("hf:tiny/model", out) == plan and hub.log == []
         # Also where another program has moved the cache on.
-        from downstream_runs.upstreams import hub as client
+        from upstream_arm.encoders import hub as client
 
         assert client.resolve("tiny/model", None, renew=True) == new
         assert plan_of("hf:tiny/model", out) == plan

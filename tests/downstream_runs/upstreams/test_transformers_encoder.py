@@ -14,8 +14,8 @@ from torch import nn
 
 from downstream_runs import bridge
 from downstream_runs.upstreams.checked import CheckedUpstream
-from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
 hf = pytest.importorskip("transformers", reason="transformers is not installed (the extra `hf`)")
 import tiny_encoders as tiny  # noqa: E402 - needs transformers

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from downstream_runs.upstreams.transformers_encoder import TransformersEncoder
 from upstream_arm.common.errors import UsageError
+from upstream_arm.encoders.transformers_encoder import TransformersEncoder
 
 hf = pytest.importorskip("transformers", reason="transformers is not installed (the extra `hf`)")
 import tiny_encoders as tiny  # noqa: E402 - needs transformers
@@ -201,7 +201,7 @@ def test_transformers_is_imported_when_a_folder_is_read(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "sys.modules['transformers'] = None\n"
-        "from downstream_runs.upstreams.transformers_encoder import TransformersEncoder as E\n"
+        "from upstream_arm.encoders.transformers_encoder import TransformersEncoder as E\n"
         "try:\n"
         "    E(pathlib.Path(sys.argv[1]))\n"
         "except ValueError as error:\n"

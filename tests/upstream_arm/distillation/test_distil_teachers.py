@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pad_sequence
 
+from tests.support import tiny_encoders
+from upstream_arm.checkpoint import read
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import frames
-from upstream_arm.distillation.teachers import RANDOM_KINDS, load_teacher, random_teacher
+from upstream_arm.distillation.data import Batch
+from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
+from upstream_arm.distillation.teachers import RANDOM_KINDS, UpstreamTeacher, load_teacher, random_teacher
+from upstream_arm.distillation.training import RuntimeOptions, distil
 
 
 def batch(conv_layers: Any) -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:
@@ -170,26 +177,87 @@ def test_models_of_another_kind_are_refused() -> None:
         TransformersTeacher(torch.nn.Linear(1, 1))
 
 
-def test_s3prl_upstreams_teach_without_masks() -> None:
+def test_s3prl_upstreams_hear_silence_where_frames_are_masked() -> None:
     teacher = load_teacher("s3prl:armhubert_s_960h_random", layers=12)
-    assert (teacher.width, teacher.layers, teacher.maskable) == (768, 12, False)
+    assert (teacher.width, teacher.layers, teacher.step) == (768, 12, 320)
     assert teacher.labels == ("untrained-teacher",)
-    wavs = torch.randn(1, 4_000)
-    states = teacher(wavs, [4_000], None)
+    wavs = torch.randn(2, 4_000)
+    states = teacher(wavs, [4_000, 2_000], None)
     assert len(states.clean) == 12 and states.masked is None
+    mask = torch.zeros(2, 12, dtype=torch.bool)
+    mask[0, 3:5] = True
+    wavs[0, 960:1600] = 0
+    both = teacher(torch.cat([wavs, wavs + 1])[:2], [4_000, 2_000], mask)
+    assert both.masked is not None
+    for clean, masked in zip(both.clean, both.masked, strict=True):
+        torch.testing.assert_close(clean, masked)  # silent there already
+    wavs[0, 1200] = 5
+    both = teacher(wavs, [4_000, 2_000], mask)
+    assert both.masked is not None and not torch.allclose(both.clean[-1][0], both.masked[-1][0], atol=0.1)
     with pytest.raises(UpstreamError, match="12 hidden states, expected one for each of the 6 layers"):
         load_teacher("s3prl:armhubert_s_960h_random", layers=6)
 
 
 def test_an_upstream_that_also_returns_what_enters_its_layers_teaches_by_the_layers() -> None:
     """As s3prl's HuBERT does: one hidden state more than layers."""
-    from upstream_arm.distillation.teachers import UpstreamTeacher
 
     class Upstream(torch.nn.Module):
         def forward(self, wavs: list[torch.Tensor]) -> dict[str, Any]:
             frames = torch.stack([wav[: len(wav) // 320 * 320].unflatten(0, (-1, 320)) for wav in wavs])
             return {"hidden_states": [frames + layer for layer in range(7)]}
 
+        def get_downsample_rates(self, key: str) -> int:
+            return 320
+
     teacher = UpstreamTeacher(Upstream(), layers=6)
     states = teacher(torch.zeros(1, 3_200), [3_200], None).clean
     assert [float(state.mean()) for state in states] == [1, 2, 3, 4, 5, 6] and teacher.width == 320
+
+
+def test_whispers_encoder_teaches_a_student_of_fewer_layers(
+    tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
+    """No mask embedding, windows of fixed length, one frame more than the student."""
+    tiny_encoders.WHISPER.write(tmp_path / "whisper")
+    student = TINY_STUDENT.replace(reuse_softmax="single", reuse_pattern=(True,))
+    for objective, ratio in (("full", MaskRatio(0.4, 0.4)), ("layer_to_layer", None)):
+        made = settings(
+            teacher=str(tmp_path / "whisper"), student=student, objective=objective, ratio=ratio, epochs=1
+        )
+        run = tmp_path / objective
+        content = read(distil(made, run, RuntimeOptions(device="cpu")))
+        assert content.labels == ("shortened",) and content.config is not None
+        assert content.config.projection_dim == tiny_encoders.WIDTH
+        record = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        assert (record["masked"] > 0) == (objective == "full") and len(record["dev"]["distance"]) == 1
+    other = settings(teacher=str(tmp_path / "whisper"), student=TINY_STUDENT)
+    with pytest.raises(UpstreamError, match="the teacher has 3 layers and the student 6"):
+        distil(other, tmp_path / "other", RuntimeOptions(device="cpu"))
+
+
+def test_an_encoder_of_another_frame_rate_is_refused(
+    tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
+    tiny = next(one for one in tiny_encoders.ALL if one.kind == "speech_to_text")
+    tiny.write(tmp_path / "encoder")
+    student = TINY_STUDENT.replace(reuse_pattern=(True,) * 3)
+    with pytest.raises(UpstreamError, match=r"\(400, 640\), the student's \(400, 320\)"):
+        distil(
+            settings(teacher=str(tmp_path / "encoder"), student=student),
+            tmp_path / "run",
+            RuntimeOptions(device="cpu"),
+        )
+
+
+def test_features_are_standardised_over_the_frames_that_are_no_padding(tmp_path: Path) -> None:
+    tiny_encoders.WHISPER.write(tmp_path)
+    teacher = load_teacher(str(tmp_path), layers=1)
+    assert isinstance(teacher, UpstreamTeacher) and teacher.standardises
+    wavs, lengths, _, valid = batch(TINY_STUDENT.conv_layers)
+    before = teacher(wavs, lengths, None).clean
+    teacher.standardise([Batch(0, wavs, lengths, valid, None)])
+    for raw, state in zip(before, teacher(wavs, lengths, None).clean, strict=True):
+        own = state[:, : valid.shape[1]][valid]
+        assert own.mean(dim=0).abs().max() < 1e-4
+        torch.testing.assert_close(own.std(dim=0, correction=0), torch.ones(own.shape[1]), atol=1e-3, rtol=0)
+        assert (raw[:, : valid.shape[1]][valid].mean(dim=0).abs() > 0.1).any()

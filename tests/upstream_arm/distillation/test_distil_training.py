@@ -203,3 +203,15 @@ def test_a_checkpoint_loads_without_naming_its_shape(
 ) -> None:
     student = load_student(distil(settings(), tmp_path, CPU))
     assert student.config.reuse_pattern == (True, False) * 3
+
+
+def test_students_are_kept_on_the_way(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """They are called unfinished, and are those that a run killed there would go on from."""
+    options = RuntimeOptions(device="cpu", save_every=1, keep_every=2)
+    last = distil(settings(), tmp_path, options)
+    kept = sorted(path.name for path in tmp_path.glob("student-*"))
+    assert kept == ["student-00000002.safetensors", "student-00000004.safetensors"]
+    early, late = read(tmp_path / kept[0]), read(last)
+    assert "unfinished" in early.labels and "unfinished" not in late.labels
+    assert json.loads(str(early.metadata["final"]))["step"] == 2
+    assert not torch.equal(*(one.student_state["mask_emb"] for one in (early, late)))

@@ -57,6 +57,8 @@ def test_every_other_entry_names_the_right_one(tmp_path: Path) -> None:
     contents = {GOLDENS[name][0]: peer_files.content(name) for name in SMALL if name != "starhubert_proj"}
     contents["lighthubert_small_local"] = light()
     contents["lighthubert_base_local"] = light("base")
+    ge2e = {"lstm.weight_ih_l0": torch.ones(3), "similarity_weight": torch.ones(1)}
+    contents["ge2e_local"] = {"step": 1, "model_state": ge2e}
     own = {"mask_emb": torch.ones(3), "proj_head.0.lin_proj.weight": torch.ones(3)}
     contents["armhubert_local"] = {
         "state_dict": {f"student_model.{key}": value for key, value in own.items()}

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from downstream_runs.upstreams.tensors import SAMPLE_RATE
-from downstream_runs.upstreams.transformers_families import FAMILIES, Family, convolutions
 from upstream_arm.common.errors import UpstreamError
+from upstream_arm.encoders.transformers_families import FAMILIES, Family, convolutions
+from upstream_arm.student import SAMPLE_RATE
 from upstream_arm.torch_files import read_torch
 
 UNUSED = {"masked_spec_embed", "prenet.masked_spec_embed"}

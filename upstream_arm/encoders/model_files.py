@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from downstream_runs.core.run import file_identity
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.files import read_json
+from upstream_arm.common.files import file_identity, read_json
 
 CONFIG = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from downstream_runs.upstreams.alone import lengthened
-from downstream_runs.upstreams.checked import SAMPLE_RATE, TOLERATED_FRAMES
-from downstream_runs.upstreams.transformers_folder import load, told
 from upstream_arm.common.errors import UpstreamError
-from upstream_arm.convolutions import receptive_field
-from upstream_arm.expert import prepare
+from upstream_arm.convolutions import TOLERATED_FRAMES, receptive_field
+from upstream_arm.encoders.transformers_folder import load, told
+from upstream_arm.expert import prepare_all
+from upstream_arm.student import SAMPLE_RATE, lengthened
 
 BATCHINGS = ("exact", "stock")
 PROBE_SECONDS = 3
@@ -88,7 +87,7 @@ class TransformersEncoder(nn.Module):
         `hidden_states` is a list of [batch, frame, feature], and `last_hidden_state` the last of them.
         UpstreamError for an empty batch, or a waveform that is unusable or too short for a frame.
         """
-        checked = [prepare(wav, f"waveform {index} of the batch") for index, wav in enumerate(wavs)]
+        checked = prepare_all(wavs)
         if not checked:
             raise UpstreamError("the batch is empty, expected at least one waveform")
         for index, wav in enumerate(checked):

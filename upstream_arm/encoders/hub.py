@@ -13,15 +13,29 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.upstreams import model_files
-from downstream_runs.upstreams.model_files import ModelFiles
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 from upstream_arm.download import quiet_retries
+from upstream_arm.encoders import model_files
+from upstream_arm.encoders.model_files import ModelFiles
+
+_NAME = r"\w(?:[\w.-]{0,94}\w)?"
+HF = re.compile(
+    # What the hub allows: elsewhere its client raises errors of many kinds.
+    rf"hf:(?!.*(?:--|\.\.|\.git(?:@|$)))(?P<repository>{_NAME}(?:/{_NAME})?)(?:@(?P<revision>\w[\w./-]*))?",
+    re.ASCII,
+)
 
 
 class _Unknown(Exception):
     """The cache does not tell whether the model has a file."""
+
+
+def parse(written: str) -> tuple[str, str | None]:
+    """The repository and the revision of hf:ORG/NAME[@REVISION]; UsageError for another text."""
+    if not (found := HF.fullmatch(written)):
+        raise UsageError(f"{written!r} is no model of the Hugging Face hub, expected hf:ORG/NAME[@REVISION]")
+    return found["repository"], found["revision"]
 
 
 def resolve(repository: str, revision: str | None, renew: bool = False) -> str:
