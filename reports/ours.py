@@ -55,7 +55,7 @@ def gather(places: Sequence[Path] = (), tasks: Sequence[str] = TASKS) -> Collect
         if result.task not in TASKS and OWN_TASK not in result.config
     ]
     own = tuple(one for one in search.results if OWN_TASK in one[1].config)
-    usable = [one for one in search.results if one[1].task in tasks and OWN_TASK not in one[1].config]
+    usable = [one for one in search.results if one[1].task in tasks]
     return Collection(tuple(systems(usable)), search.problems, (*search.unfinished, *others), own)
 
 

@@ -35,10 +35,7 @@ def judged(source: Source, table: Table) -> Iterator[str]:
         unknown = _units_of(source.answer, (row.answer for row in table.of(split))) - known
         if unknown:
             shown = " ".join(sorted(unknown)[:10])
-            yield (
-                f"{len(unknown)} units of {split} are in no transcript of train, so that no head learns "
-                f"them: {shown}"
-            )
+            yield f"no transcript of train has these units of {split}, so that no head learns them: {shown}"
 
 
 def _units_of(answer: str, transcripts: Iterable[str]) -> set[str]:

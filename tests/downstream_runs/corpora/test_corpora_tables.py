@@ -188,3 +188,36 @@ def test_folds_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 def test_names_for_s3prl_are_there_once() -> None:
     paths = ("a/b.wav", "a-b.flac", "a b.wav", "é.wav", "ü.wav")
     assert list(table_view.named(paths).values()) == ["a-b", "a-b-2", "a-b-3", "audio", "audio-2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "message"),
+    [
+        ("transcription", {"transcript": "TWO  BLANKS"}, r"line 2 has two blanks in a row in its transcript"),
+        ("units", {"units": "a <unk>"}, r"line 2 has the unit <unk>, which is s3prl's own"),
+        ("units", {"units": ""}, r"line 2 has no units"),
+    ],
+)
+def test_transcripts_that_cannot_be_used(
+    kind: str, cells: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    own_corpus.make(tmp_path)
+    table = own_corpus.write(tmp_path / "tones.csv", first(**cells)(own_corpus.rows()))
+    with pytest.raises(UsageError, match=message):
+        task = own.define(kind, table)
+        task.corpus.look(tmp_path, None, {})
+
+
+def test_units_that_no_head_learns_are_said(tmp_path: Path) -> None:
+    own_corpus.make(tmp_path)
+    rows = own_corpus.rows()
+    rows[-1]["transcript"] = "NEXT"
+    table = own_corpus.write(tmp_path / "tones.csv", rows)
+    said = own.define("transcription", table).corpus.look(tmp_path, None, {}).deviations
+    assert said == ("no transcript of train has these units of test, so that no head learns them: X",)
+    folded = where(fold="1")(without("split")(own_corpus.rows()))
+    folded[0]["fold"] = "2"
+    with pytest.raises(
+        UsageError, match=r"transcription has no cross-validation: give the table a column spl"
+    ):
+        own.define("transcription", own_corpus.write(table, folded))

@@ -139,7 +139,7 @@ def test_trims_are_kept_by_size_and_time_and_survive_a_kill(
     root = tiny.make(tmp_path)
     files = voxceleb1.recordings(voxceleb1.speakers(root))
     table = tmp_path / "cache" / "trimmed-lengths.txt"
-    first = audio.measure(files, verification._trim, table, "trim")[0]
+    first = audio.measure(files, verification.trim, table, "trim")[0]
     text = table.read_text()
     lost = text.rstrip("\n").rsplit("\n", 1)[1].rsplit(" ", 1)[1]
     table.write_text(text[:-6])  # the last line without its end
@@ -149,11 +149,11 @@ def test_trims_are_kept_by_size_and_time_and_survive_a_kill(
         trimmed.append(path)
         return 7
 
-    monkeypatch.setattr(verification, "_trim", trim)
-    second = audio.measure(files, verification._trim, table, "trim")[0]
+    monkeypatch.setattr(verification, "trim", trim)
+    second = audio.measure(files, verification.trim, table, "trim")[0]
     assert [str(path).endswith(lost) for path in trimmed] == [True] and second == {**first, lost: 7}
     changed = dataclasses.replace(files[0], changed_ns=1)
-    assert audio.measure([changed], verification._trim, table, "trim")[0] == {changed.name: 7}
+    assert audio.measure([changed], verification.trim, table, "trim")[0] == {changed.name: 7}
 
 
 def test_dev_trials_are_seeded_balanced_and_of_dev_speakers() -> None:
