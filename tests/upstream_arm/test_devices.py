@@ -34,7 +34,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, kind: str | None, count: int) -> No
         ("cuda", 2, "cuda", "cuda"),
         ("cuda", 2, "cuda:1", "cuda:1"),
         ("xpu", 1, "auto", "xpu:0"),
-        ("mps", 1, "auto", "mps:0"),
+        ("mps", 1, "auto", "cpu"),
         ("mps", 1, "cpu", "cpu"),
     ],
 )

@@ -1,7 +1,8 @@
 """Devices by name, what there is of them here, and the one rule for what a kind of device cannot do.
 
-A name is `auto` (the accelerator that torch finds, else the CPU), `cpu`, or an accelerator's: `cuda` (NVIDIA,
-and AMD by ROCm), `mps` (Apple) or `xpu` (Intel), where there are several with a number as in `cuda:1`.
+A name is `auto` (the accelerator that torch finds, but not Apple's; else the CPU), `cpu`, or that of an
+accelerator: `cuda` (NVIDIA, and AMD by ROCm), `mps` (Apple) or `xpu` (Intel), where there are several with a
+number as in `cuda:1`.
 
 The rule: what torch cannot do on an accelerator is done on the CPU. An operation that it lacks on Apple's,
 such as the CTC loss (torch 2.11, testing/_internal/common_mps.py), torch itself moves there and back if the
@@ -34,6 +35,8 @@ VISIBLE: Mapping[str, str] = {"cuda": "CUDA_VISIBLE_DEVICES", "xpu": "ZE_AFFINIT
 """The variable that says which devices a process sees, read when it first uses one."""
 
 FLOAT64, PEAKS = "numbers of 64 bits", "the most memory that was taken"
+BY_NAME_ONLY = "mps"
+"""Lacks so much of torch that who wants its speed says so."""
 LACKS: Mapping[str, frozenset[str]] = {"mps": frozenset({FLOAT64, PEAKS})}
 """What torch cannot do on a kind of device."""
 
@@ -62,12 +65,12 @@ def count(kind: str | None = None) -> int:
 
 
 def pick(name: str) -> torch.device:
-    """The device of that name, `auto` as the first accelerator or the CPU; UsageError if it is not here."""
+    """The device of that name, `auto` as described above; UsageError if it is not here."""
     import torch
 
     there, number = accelerator(), count()
     if check(name) == "auto":
-        return torch.device("cpu") if there is None else torch.device(there, 0)
+        return torch.device("cpu") if there in (None, BY_NAME_ONLY) else torch.device(str(there), 0)
     device = torch.device(name)
     if device.type == "cpu" or (device.type == there and (device.index or 0) < number):
         return device
