@@ -13,10 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
     about = "QbE's corpus, whose ground truth is needed, where it has moved"
     parser.add_argument("--data", type=Path, metavar="DIR", help=about)
+    about = "the code of a task of a file, which is run"
+    parser.add_argument("--task-file", type=Path, metavar="FILE", help=about)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what agrees and what does not; 0 if all agrees, else 1."""
     from downstream_runs.runs.verify import verify
 
-    return verify(options.result, options.data)
+    return verify(options.result, options.data, options.task_file)

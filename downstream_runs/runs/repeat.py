@@ -49,7 +49,7 @@ def _plan(
     old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
     """The run that made `old`, from its command and its own record of what the command came to."""
-    task = tasks.of_result(old, options.data)
+    task = tasks.of_result(old, options.data, given.task_file)
     if old.recipe in task.recipes:
         recipe = task.recipes[old.recipe]
     else:  # of one's own: the result holds all of it

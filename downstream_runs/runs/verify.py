@@ -47,22 +47,25 @@ def printed(found: Iterable[Check]) -> list[Check]:
     return every
 
 
-def verify(place: Path, data: Path | None) -> int:
+def verify(place: Path, data: Path | None, file: Path | None = None) -> int:
     """Recompute the numbers of a result, or of a run's folder, from its files; 0 if all agree, else 1."""
     path = result_file(place)
     result = results.read(path)
     print(Check(True, f"{path}: the content has its hash"))
-    found = printed(checks(path.parent, result, data))
+    found = printed(checks(path.parent, result, data, file))
     bad = sum(check.good is False for check in found)
     recomputed = sum(check.good is True for check in found)
     print(f"{recomputed} agree, {bad} do not" + ("" if recomputed else "; no number could be recomputed"))
     return WRONG if bad else GOOD
 
 
-def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[Check]:
+def checks(
+    folder: Path, result: Result, data: Path | None = None, file: Path | None = None
+) -> Iterator[Check]:
     """Files first, then every number that can be computed again.
 
-    data: the corpus of a task that is scored against more than its own files, where it has moved.
+    data: the corpus of a task that is scored against more than its own files, where it has moved. file: that
+    of a task that is code.
     """
     for name, expected in result.artefacts.items():
         path = folder / name
@@ -77,15 +80,17 @@ def checks(folder: Path, result: Result, data: Path | None = None) -> Iterator[C
     folds = [name for name in result.artefacts if name.endswith(f"/{RESULT}")]
     if not folds:
         scored_from_searches = (folder / BENCHMARK).is_file()
-        yield from (_searches(folder, result, data) if scored_from_searches else _numbers(folder, result))
+        yield from (
+            _searches(folder, result, data) if scored_from_searches else _numbers(folder, result, file)
+        )
         return
     parts = []
     for name in folds:
         parts.append(results.read(folder / name))
-        for check in checks((folder / name).parent, parts[-1]):
+        for check in checks((folder / name).parent, parts[-1], file=file):
             yield dataclasses.replace(check, text=f"{Path(name).parent}: {check.text}")
     for metric in result.metrics:
-        if metric.role == "headline" and tasks.of_result(result).folds:
+        if metric.role == "headline" and tasks.of_result(result, file=file).folds:
             values = [part.headline(metric.name) for part in parts]
             mean = in_order(one.value for one in values if one) / len(values)
             yield _compared(metric, mean, f"mean of {len(parts)} folds")
@@ -101,8 +106,8 @@ def result_file(path: Path) -> Path:
     return path / RESULT if path.is_dir() else path
 
 
-def _numbers(folder: Path, result: Result) -> Iterator[Check]:
-    task = tasks.of_result(result)
+def _numbers(folder: Path, result: Result, file: Path | None) -> Iterator[Check]:
+    task = tasks.of_result(result, file=file)
     # Files of other splits belong to the last evaluation, not to the selected checkpoint.
     splits = {official.name(task, result.config, split): split for split in task.test_splits}
     for metric in result.metrics:

@@ -18,7 +18,7 @@ from downstream_runs.core.results import OWN_TASK, Result
 from downstream_runs.core.task import Cost, MetricSpec, Score, Selection, TaskSpec
 from downstream_runs.recipes import Recipes
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.words import near
+from upstream_arm.common.words import near, shown
 
 # SUPERB's order; a task that it does not have comes after these.
 ORDER = ("pr", "asr", "ks", "qbe", "sid", "asv", "sd", "ic", "sf", "er")
@@ -63,10 +63,11 @@ def known() -> Mapping[str, str]:
     return {alias: task for task, spec in _tasks().items() for alias in (task, *spec.aliases)}
 
 
-def of_result(result: Result, data: Path | None = None) -> TaskSpec:
-    """The task that made a result; `data`: where the table of a task of one's own has moved to.
+def of_result(result: Result, data: Path | None = None, file: Path | None = None) -> TaskSpec:
+    """The task that made a result; UsageError where it cannot be had any more.
 
-    UsageError where it cannot be had any more.
+    data: where the table of a task of one's own has moved to. file: of a task that is code; it is run only
+    if the user names it, for a result may be anybody's.
     """
     from downstream_runs.tasks import own, plugins
 
@@ -75,7 +76,14 @@ def of_result(result: Result, data: Path | None = None) -> TaskSpec:
         return get(result.task)
     if "kind" in record:
         return own.of_record(result.task, record, data)
-    return plugins.of_record(result.task, record)
+    if "file" not in record:
+        return plugins.of_record(result.task, record)
+    if file is None:
+        raise UsageError(
+            f"the task {result.task} is code, in {shown(record['file'])}, which no result has run by itself: "
+            "read it, and add --task-file FILE"
+        )
+    return plugins.of_record(result.task, {**record, "file": str(file.expanduser().absolute())})
 
 
 @functools.cache

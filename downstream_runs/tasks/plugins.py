@@ -57,14 +57,14 @@ def of_file(file: Path) -> TaskSpec:
 
 def of_record(name: str, own: Mapping[str, Any]) -> TaskSpec:
     """The task that made a result, by what the result says of it; UsageError if its code is another now."""
-    task = of_file(Path(own["file"])) if "file" in own else _installed_again(name)
-    found = (task.own or {})["code_sha256"]
-    if found != own["code_sha256"]:
+    task = None if "file" in own else _installed_again(name)
+    found = own_code.sha256_of_file(Path(own["file"])) if task is None else (task.own or {})["code_sha256"]
+    if found != own["code_sha256"]:  # before a file is run
         raise UsageError(
             f"the code of the task {name} has changed: its SHA-256 is {found[:12]}, the result has "
             f"{own['code_sha256'][:12]}; restore it, or make a new result"
         )
-    return task
+    return of_file(Path(own["file"])) if task is None else task
 
 
 def _installed_again(name: str) -> TaskSpec:

@@ -63,15 +63,20 @@ def test_a_task_of_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     }
     assert "own-corpus" in found.labels and not any(metric.official for metric in found.metrics)
     assert found.corpus.counts == {"dev": 6, "test": 12, "train": 12}
-    assert main(["verify", str(path)]) == 0
-    task = tasks.of_result(found)
+    assert main(["verify", str(path), "--task-file", str(file)]) == 0
+    task = tasks.of_result(found, file=file)
     pickled = pickle.dumps(task)
     sys.modules.pop("superb_upstream_my_task")  # another process does not have it
     again = pickle.loads(pickled)  # noqa: S301
     assert (again.name, again.own, again.recipes) == (task.name, task.own, task.recipes)
     file.write_text(file.read_text() + "\n# another\n")
-    assert main(["verify", str(path)]) == 2
+    marked = tmp_path / "run"
+    file.write_text(file.read_text() + f"\nopen({str(marked)!r}, 'w')\n")
+    assert main(["verify", str(path), "--task-file", str(file)]) == 2
     assert "the code of the task recall has changed" in capsys.readouterr().err
+    assert main(["verify", str(path)]) == 2
+    assert f"the task recall is code, in '{file}', which no result has run" in capsys.readouterr().err
+    assert not marked.exists()
 
 
 def test_a_task_of_a_package(
