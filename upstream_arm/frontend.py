@@ -51,7 +51,8 @@ def valid_frames(counts: Sequence[int] | Tensor, total: int, device: torch.devic
 
 def widened(x: Tensor) -> Tensor:
     """What a norm is given: fp32 under autocast, where torch itself widens it on accelerators alone."""
-    return x.float() if torch.is_autocast_enabled(x.device.type) else x
+    # The type first: torch knows no autocast on `meta`, where sizes alone are computed.
+    return x.float() if x.dtype != torch.float32 and torch.is_autocast_enabled(x.device.type) else x
 
 
 class FrontEnd(nn.Module):

@@ -89,7 +89,7 @@ def test_train_continue_and_evaluate(tmp_path: Path, data_dir: Path) -> None:
         "-o", "config.optimizer.lr=0.5,,args.seed=7",
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
-    assert "running on the CPU" in first.stderr
+    assert "running on --device cpu" in first.stderr
     assert "cuda.amp" not in first.stderr
     experiment = tmp_path / "result" / "downstream" / "tiny"
     assert {path.name for path in experiment.glob("*.ckpt")} >= {"states-1.ckpt", "states-2.ckpt"}
