@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream_runs.bridge import s3prl_folder
+from downstream_runs.bridge.corrections import after_import
 from downstream_runs.bridge.stand_ins import supply_module
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from upstream_arm.common.errors import UsageError
@@ -213,9 +214,22 @@ def install() -> None:
     for name, dataset in (("libriphone", LibriPhoneDataset), ("snips", SnipsDataset)):
         if not (s3prl / "downstream" / "ctc" / "corpus" / f"{name}.py").is_file():
             supply_module(f"{PACKAGE}.{name}", {dataset.__name__: dataset})
-    # Also where a checkout of s3prl has one: nothing else here uses it.
-    supply_module(f"{PACKAGE}.common_voice", {CommonVoiceDataset.__name__: CommonVoiceDataset})
+    if (s3prl / "downstream" / "ctc" / "corpus" / "common_voice.py").is_file():
+        after_import(f"{PACKAGE}.common_voice", _read_tables_too)
+    else:
+        supply_module(f"{PACKAGE}.common_voice", {CommonVoiceDataset.__name__: CommonVoiceDataset})
     _keep(importlib.import_module(DATA))
+
+
+def _read_tables_too(module: Any) -> None:
+    """Leave a checkout's module as it is for its own lists, which it names by their paths, not by splits."""
+    stock = module.CommonVoiceDataset
+
+    def chosen(split: Sequence[str], tokenizer: Any, bucket_size: int, path: str, **others: Any) -> Any:
+        of_table = all(Path(path, f"{part}.tsv").is_file() for part in split)
+        return (CommonVoiceDataset if of_table else stock)(split, tokenizer, bucket_size, path, **others)
+
+    module.CommonVoiceDataset = chosen
 
 
 def _keep(data: Any) -> None:

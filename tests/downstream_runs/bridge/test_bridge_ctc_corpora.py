@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,14 @@ def test_given_waveforms_make_the_batch_that_reading_makes(libri: dict[str, Any]
             sizes.append(len(read[0]))
     assert sizes == [2, 1, 2, 2, 2, *[1] * 5]
     assert not data.torchaudio.given
+
+
+def test_a_checkouts_own_lists_stay_its_own(tmp_path: Path) -> None:
+    module = types.SimpleNamespace(CommonVoiceDataset=lambda *given, **others: ("s3prl's own", *given))
+    ctc_corpora._read_tables_too(module)
+    (tmp_path / "train.tsv").write_text(f"{tmp_path}/a.wav\tab\n")
+    tokenizer = types.SimpleNamespace(encode=list)
+    mine = module.CommonVoiceDataset(["train"], tokenizer, 1, str(tmp_path), ratio=1.0)
+    assert (mine[0], len(mine)) == ((tmp_path / "a.wav", ["a", "b"]), 1)
+    listed = [str(tmp_path / "train.tsv")]
+    assert module.CommonVoiceDataset(listed, tokenizer, 1, str(tmp_path))[:2] == ("s3prl's own", listed)
