@@ -219,6 +219,11 @@ def _without_sources(table: Table) -> Table:
     return dataclasses.replace(table, heads=cut(table.heads), blocks=blocks, notes=(*table.notes, *notes))
 
 
+def _capped(text: str, length: int) -> str:
+    """A row's name for the page: no word of it longer than `length`; labels, which are short, stay whole."""
+    return " ".join(short(word, length) for word in text.split(" "))
+
+
 @functools.cache
 def _template(name: str) -> jinja2.Template:
     """A template; those of LaTeX have << >>, <% %> and <# #>, as LaTeX's own text is full of braces."""
@@ -236,6 +241,6 @@ def _template(name: str) -> jinja2.Template:
         environment.block_start_string, environment.block_end_string = "<%", "%>"
         environment.variable_start_string, environment.variable_end_string = "<<", ">>"
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
-    environment.filters.update(tex=escape, tex_cell=_latex_cell, short=short)
+    environment.filters.update(tex=escape, tex_cell=_latex_cell, capped=_capped)
     environment.globals["MISSING"] = MISSING
     return environment.get_template(name)

@@ -87,6 +87,16 @@ def test_differences_name_the_nearest_row_and_the_teacher_and_tests_where_they_a
     assert by_kind[(pair, "ours")][3 + 1] == "–", "the other has no QbE"
 
 
+def test_a_long_name_is_cut_and_its_labels_are_not() -> None:
+    labels = "[demo, untrained, shortened]"
+    name = f"{'a_student' * 8} {labels} – other {labels}"
+    rows = Block("B", ((Cell(name), Cell("1")),))
+    page = render.to_page([Table("mine", "Ours", (Head("Ours"), Head("x")), (rows,))], [], [], [])
+    cell = page[page.index(f'title="{name}"') :]
+    shown = cell[cell.index(">") + 1 : cell.index("</th>")].replace("<wbr>", "")
+    assert "…" in shown and shown.endswith(f"{labels} – other {labels}")
+
+
 def test_the_page_has_ours_first_then_figures_then_published_tables_folded(place: Path) -> None:
     ours = gather([place]).systems
     first = mine.table(ours)
