@@ -182,7 +182,8 @@ def test_the_lines_of_the_documentation(
         short = SHORT if "--table" in line or "--task-file" in line else ()
         assert main([*line.split(), *short]) == 0, line
     assert (
-        "| tones | fbank [shortened, own-corpus] | acc ↑ |" in (place / "reports/out/report.md").read_text()
+        "| tones | fbank_no_cmvn [shortened, own-corpus] | acc ↑ |"
+        in (place / "reports/out/report.md").read_text()
     )
 
 
