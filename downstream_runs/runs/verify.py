@@ -106,7 +106,7 @@ def result_file(path: Path) -> Path:
     return path / RESULT if path.is_dir() else path
 
 
-def _numbers(folder: Path, result: Result, file: Path | None) -> Iterator[Check]:
+def _numbers(folder: Path, result: Result, file: Path | None = None) -> Iterator[Check]:
     task = tasks.of_result(result, file=file)
     # Files of other splits belong to the last evaluation, not to the selected checkpoint.
     splits = {official.name(task, result.config, split): split for split in task.test_splits}
