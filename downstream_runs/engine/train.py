@@ -35,8 +35,7 @@ from upstream_arm.common.stages import stage
 def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     """Train to the last step, from the newest good checkpoint if there is one; `run` has what came of it.
 
-    At whatever moment it is killed, the next call goes on to the same weights and numbers. Raises RunFailed,
-    Diverged or UsageError.
+    Killed at any moment, it goes on to the same weights and numbers. RunFailed, Diverged or UsageError.
     """
     checkpoints = Checkpoints(RunFolder(run.folder), functools.partial(_note_damage, run))
     # The state to go on from, with checkpoints and journals cut back to it.
