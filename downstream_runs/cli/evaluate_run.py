@@ -55,6 +55,11 @@ def run(options: argparse.Namespace) -> int:
     }
     rows = {step: rows_of(one) for step, one in asked.items()}
     every = [row for some in rows.values() for row in some]
+    if any(row.plan.task.own is not None for row in every):
+        raise UsageError(
+            f"evaluate-run shows scores of SUPERB's tasks, and {options.task} is none of them: name one or "
+            f"more of these, as `{PROGRAM} list` shows them"
+        )
     skipped = {} if options.demo else batch.unusable(every)
     usable = [row for row in every if row.plan.task.name not in skipped]
     if not usable:

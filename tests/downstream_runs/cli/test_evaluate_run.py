@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import own_corpus
 import pytest
 import torch
 
@@ -59,3 +60,14 @@ def test_every_student_runs_with_the_same_options(folder: Path, monkeypatch: pyt
     assert told == [(name, task, seed) for name in names for task in ("ks", "sid") for seed in (1, 2)]
     assert {row.plan.upstream for row in asked} == {"armhubert_local"}
     assert main.main([*words, "--ckpt", "other.ckpt"]) == 2
+
+
+def test_a_task_of_ones_own_is_refused_before_anything_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_corpus.in_folders(folder / "tones")
+    table = str(folder / "tones" / "flat" / "tones.csv")
+    words = ["evaluate-run", str(folder), "classification", "--table", table, "--out", str(folder / "runs")]
+    assert main.main(words) == 2
+    assert "classification is none of them: name one or more of these" in capsys.readouterr().err
+    assert not (folder / "runs").exists()
