@@ -97,6 +97,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Whether it is done again, what it is called, and the settings of the recipe."""
+    add = parser.add_argument
     add(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -104,6 +110,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
         "default), or discard it and start anew",
     )
+    about = "what tables and status call the row of these runs; may be given or changed later"
+    add("--name", default="", metavar="NAME", help=about)
     add(
         "-o",
         dest="overrides",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli import overrides
 from downstream_runs.core.run_folder import DEMO_DATA
+from downstream_runs.core.settings import RATE
 from downstream_runs.corpora import data_root
 from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
@@ -37,7 +38,7 @@ these the upper five, which hold every recipe's own."""
 
 def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     """Every upstream with every task and seed that the options name; UsageError for what cannot be used."""
-    from downstream_runs.launch.grid import RATE, Row
+    from downstream_runs.launch.grid import Row
 
     if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
         raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
@@ -139,6 +140,7 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         features=features_of(options),
         partial=options.partial,
         efficiency=options.efficiency,
+        name=options.name,
         **upstream_fields(options, upstream),
     )
     resolve_config(plan)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from downstream_runs.runs.status import Status, find
+from downstream_runs.runs.status import Status, find, table, told_apart
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
@@ -23,7 +23,6 @@ BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
-COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
 STATES = ("done", "running", "waiting", "failed", "stopped")
 
 
@@ -66,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
     """Print the table, or write the page; returns whether something may still change."""
-    runs = list(find(out))
+    runs = told_apart(list(find(out)))
     active = any(run.state in ("running", "waiting") for run in runs)
     if page is not None:
         try:
@@ -90,10 +89,9 @@ def _text(runs: Sequence[Status], out: Path) -> str:
     """The table of the runs, what is to be said of single ones, and the totals."""
     if not runs:
         return f"there is no run in {out}"
-    rows = [COLUMNS, *(run.cells(out) for run in runs)]
     partial, full, failed = _below(runs, out)
     failed = [f"failed: {sentence}" for sentence in failed]
-    return "\n".join([*columns(rows, right=()), "", *partial, *full, *failed, _totals(runs)])
+    return "\n".join([*columns(table(runs, out), right=()), "", *partial, *full, *failed, _totals(runs)])
 
 
 def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
@@ -102,12 +100,13 @@ def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
 
     page = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
     partial, full, failed = _below(runs, out)
+    heads, *cells = table(runs, out)
     return jinja2.Template(page, autoescape=True).render(
-        runs=runs,
+        rows=list(zip(runs, cells, strict=True)),
         out=out,
         now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         totals=_totals(runs),
-        columns=COLUMNS,
+        columns=heads,
         lists={"On a part of the corpus": partial, "Store of features full": full, "Failed": failed},
         seconds=None if seconds is None else max(round(seconds), 1),
     )

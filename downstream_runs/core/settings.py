@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from upstream_arm.common.errors import UsageError
@@ -15,6 +15,13 @@ MOST = 2**31 - 1
 OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
 """Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added."""
 
+STEPS, RATE = "runner.total_steps", "optimizer.lr"
+BATCH_SIZES = (".batch_size", ".train_batch_size", ".train_batchsize")
+"""How the key of the training's batch ends, which no two of s3prl's experts call alike."""
+WORDS = {STEPS: "steps", RATE: "lr"}
+"""Keys that people change most, as they call them."""
+MOST_WORDS = 4
+
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting as (dotted key, value)."""
@@ -23,6 +30,33 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def steady(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that can decide a number, by its dotted key: not how many processes load the data."""
+    return {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
+
+
+def differing(many: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each of some mappings the entries in which not all are alike; what one lacks is None."""
+    keys = dict.fromkeys(key for one in many for key in one)
+    told = [key for key in keys if any(one.get(key) != many[0].get(key) for one in many)]
+    return [{key: one.get(key) for key in told} for one in many]
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Some settings for a person who knows the others: `lr 0.01, steps 200`; of many the first."""
+    words = [f"{_word(key)} {_value(value)}" for key, value in settings.items()]
+    more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
+    return ", ".join(words[:MOST_WORDS]) + more
+
+
+def _word(key: str) -> str:
+    return "batch size" if key.endswith(BATCH_SIZES) else WORDS.get(key, key)
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else shown(value, 40)
 
 
 def override(config: dict[str, Any], key: str, value: Any) -> None:

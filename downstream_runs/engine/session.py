@@ -103,7 +103,9 @@ def _run(plan: RunPlan, rerun: str) -> Result:
                     distributed.train(_train_and_test, plan, config, data, folder)
                 else:
                     _train_and_test(plan, config, data, folder)
-            return results.read(folder / RESULT)
+            # A fold's result is pinned by that of all folds, a rate's by its sweep's.
+            part = plan.fold is not None or plan.group
+            return results.named(folder / RESULT, None if part else plan.name or None)
 
 
 def _train_and_test(
@@ -183,8 +185,10 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
         if stored is None:
             raise UsageError(f"{path} is no JSON; use --rerun always to discard the run, or another --out")
         check_same(stored, as_begun(stored, wanted), folder)
-    else:
-        atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
+        if not plan.name or stored.get("name") == plan.name:
+            return
+        wanted = {**stored, "name": plan.name}
+    atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
 
 
 @contextlib.contextmanager
