@@ -53,10 +53,12 @@ def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports import compare, render
+    from reports import compare, render, store
     from reports.ours import gather
 
-    collection = gather(options.runs or ())
+    given = [path for name in options.system if (path := Path(name).expanduser()).exists()]
+    usual = [store.RUNS] if store.RUNS.is_dir() else []
+    collection = gather([*(options.runs or usual), *given])
     systems, problems = compare.with_items(compare.find(options.system, collection))
     if len(systems) < 2:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
@@ -117,7 +119,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
         _compare,
         "any systems side by side, with differences and tests",
         "Print systems side by side, each with its difference to the first, and paired tests between runs of "
-        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+        "ours on the same test items. A system is a published model or a row of ours, by its name, its "
+        "upstream, or the folder, or first digits of the hash, of one of its runs.",
     ),
     "paper": (
         _report,

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate-run": "every student that a distillation keeps through tasks, a proxy",
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
+    "compare": "systems or runs side by side, with differences and tests",
     "submit": "the leaderboard's predict.zip",
     "report": "all tables, figures and a page of results",
     "version": "versions of this project, s3prl, torch and Python",
@@ -54,7 +55,7 @@ MODULES: Mapping[str, str] = {
 }
 """Commands that are not a file of this folder."""
 
-REPORTS: Mapping[str, str] = {"table": "table", "report": "build"}
+REPORTS: Mapping[str, str] = {"table": "table", "compare": "compare", "report": "build"}
 """Commands of `python -m reports` -> their names there."""
 
 EPILOG = f"""\
