@@ -280,7 +280,7 @@ def test_names_that_say_nothing_or_too_much(
 
 
 def test_a_row_is_named_by_its_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    runs, names = tmp_path / "runs", ("superb-1a2b3c4d", "superb-1a2b9999", "superb-5e6f0000-sweep")
+    runs, names = tmp_path / "elsewhere", ("superb-1a2b3c4d", "superb-1a2b9999", "superb-5e6f0000-sweep")
     (runs / "x/asr").mkdir(parents=True)
     for folder, upstream in zip(names, ("one", "two", "three"), strict=True):
         synthetic.make(tmp_path / folder, upstream, tasks=("asr",), journals=False)
