@@ -14,10 +14,10 @@ from upstream_arm.common.errors import UsageError, say, tell
 # What a command needs is imported by it: `--help` and `table` need no numpy.
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 2 and one sentence for each input that cannot be used."""
+def main(argv: Sequence[str] | None = None, prog: str = "") -> int:
+    """Run one command, `prog` in its help; 2 and one sentence for each input that cannot be used."""
     try:
-        options = _parser().parse_args(argv)
+        options = _parser(prog).parse_args(argv)
         code: int = options.run(options)
         return code
     except UsageError as error:
@@ -135,12 +135,13 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
 }
 
 
-def _parser() -> Parser:
+def _parser(prog: str) -> Parser:
     parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = {}
     for name, (run, about, text) in _COMMANDS.items():
-        made[name] = commands.add_parser(name, help=about, description=text)
+        called = prog or f"{parser.prog} {name}"
+        made[name] = commands.add_parser(name, prog=called, help=about, description=text)
         made[name].set_defaults(run=run, whole=name == "build")
     for name in ("table", "paper", "build"):
         places = "a result.json, or a folder to search for them (default: runs/)"

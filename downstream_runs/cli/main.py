@@ -114,7 +114,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name in REPORTS:
         from reports.__main__ import main as reports
 
-        return reports([REPORTS[name], *arguments])
+        return reports([REPORTS[name], *arguments], f"{PROGRAM} {name}")
     if name == "distill":
         arguments = _distill_words(arguments)
     if name:
@@ -126,14 +126,19 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return WRONG_USE
+    first = arguments[0]
+    hint = near(first, [*COMMANDS, "--version"])
     try:
         options = parser.parse(arguments)
+        if hint and first.isidentifier():
+            from downstream_runs.upstreams.names import check_upstream
+
+            check_upstream(first)
     except UsageError:
-        hint = near(arguments[0], COMMANDS)
-        if not hint or arguments[0].startswith("-"):
+        if not hint:
             raise
         raise UsageError(
-            f"{arguments[0]} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
+            f"{first} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
         ) from None
     return run.run(options)
 

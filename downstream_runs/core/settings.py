@@ -51,6 +51,11 @@ def in_words(settings: Mapping[str, Any]) -> str:
     return ", ".join(words[:MOST_WORDS]) + more
 
 
+def batch_size_key(config: Mapping[str, Any]) -> str | None:
+    """The setting with the size of the training's batch."""
+    return next((key for key, _ in leaves(config) if key.endswith(BATCH_SIZES)), None)
+
+
 def _word(key: str) -> str:
     return "batch size" if key.endswith(BATCH_SIZES) else WORDS.get(key, key)
 
@@ -70,9 +75,7 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
     opened = (parents or [last])[0] in OPEN_BLOCKS and "optimizer" in config
     if not isinstance(block, dict) or (last not in block and not opened):
         known = [name for name, _ in leaves(config)]
-        ending = [name for name in known if name.endswith(f".{key}")]
-        hint = f", did you mean {ending[0]!r}?" if ending else near(key[:200], known)
-        raise UsageError(f"the recipe has no setting {shown(key)}{hint}")
+        raise UsageError(f"the recipe has no setting {shown(key)}{_meant(key[:200], known)}")
     old = block.get(last)
     if isinstance(old, dict) and not (opened and not parents):
         raise UsageError(
@@ -83,6 +86,18 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
             f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
         )
     block[last] = fitted(key, value, old)
+
+
+def _meant(key: str, known: Sequence[str]) -> str:
+    """`, did you mean 'x'?` for the setting that is called so, or nearly so, in whole or by its last word."""
+    by_word = {word: name for name, word in WORDS.items() if name in known}
+    by_last = {name.rpartition(".")[2]: name for name in reversed(known)} | by_word
+    if key in by_last:
+        return f", did you mean {by_last[key]!r}?"
+    if hint := near(key, known):
+        return hint
+    last = next((last for last in by_last if f"{last!r}" in near(key, by_last)), None)
+    return "" if last is None else f", did you mean {by_last[last]!r}?"
 
 
 def fitted(key: str, value: Any, old: Any) -> Any:
