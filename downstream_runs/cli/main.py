@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "cancel": "stop runs, or take them from the queue",
     "clean": "delete runs",
     "repeat": "run a result again and compare",
+    "test-only": "the head of a finished run on another test set",
     "verify": "recompute a result's scores",
     "fetch": "download a released checkpoint, or a model of the Hugging Face hub",
     "distill": "make a student from a teacher (--demo for its speech)",
@@ -52,6 +53,7 @@ COMMANDS: Mapping[str, str] = {
 MODULES: Mapping[str, str] = {
     "distill": "upstream_arm.distillation.command",
     "evaluate-run": "downstream_runs.cli.evaluate_run",
+    "test-only": "downstream_runs.cli.test_only",
 }
 """Commands that are not a file of this folder."""
 

@@ -43,6 +43,9 @@ INT8 = "int8"
 #: what the task is: its kind, its table and that one's SHA-256.
 OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
 
+#: The label of a trained head's numbers on another test set than its task's.
+TEST_ONLY = "test-only"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -55,6 +58,7 @@ LABELS: dict[str, str] = {
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     OWN_CORPUS: "a task of one's own, on a corpus of one's own, and none of SUPERB's",
+    TEST_ONLY: "a trained head on another test set than its task's",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
 

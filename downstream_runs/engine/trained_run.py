@@ -141,7 +141,7 @@ class TrainedRun:
         read = batches.readable(
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
-        shown = self.bar(read, desc=split, total=total - done)
+        shown = self.bar(read, desc=self.name(split), total=total - done)
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(shown, start=done):
                 watch.names = batches.utterance_names(others)
