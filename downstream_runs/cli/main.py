@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "cancel": "stop runs, or take them from the queue",
     "clean": "delete runs",
     "repeat": "run a result again and compare",
+    "extend": "a finished run to more steps",
     "test-only": "the head of a finished run on another test set",
     "verify": "recompute a result's scores",
     "fetch": "download a released checkpoint, or a model of the Hugging Face hub",

@@ -39,9 +39,7 @@ def run(options: argparse.Namespace) -> int:
     file = result_file(options.result).absolute()
     head, folder = results.read(file), file.parent
     command = command_of(head)
-    # A run lies in OUT/UPSTREAM/TASK/RUN, a fold one deeper.
-    out = next((place.parent.parent for place in folder.parents if place.name == head.task), folder.parent)
-    plan = repeat.plan_of(head, command, features_of(command), options, out)
+    plan = repeat.plan_of(head, command, features_of(command), options, repeat.out_of(head, folder))
     plan = dataclasses.replace(plan, command=(PROGRAM, "test-only", *options.words))
     path = test_only.test_only(plan, head, folder, options.on)
     for metric in results.read(path).metrics:

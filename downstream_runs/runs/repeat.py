@@ -94,6 +94,11 @@ def plan_of(
     )
 
 
+def out_of(result: Result, folder: Path) -> Path:
+    """The folder of runs that a result's folder lies in: OUT/UPSTREAM/TASK/RUN, a fold's one deeper."""
+    return next((place.parent.parent for place in folder.parents if place.name == result.task), folder.parent)
+
+
 def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:
     """The weights of the result; UsageError if there are no such ones at their place."""
     if given.ckpt is None and old.upstream not in names.names():
