@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from downstream_runs.core import queue, records, results, settings
 from downstream_runs.core.corpus import shortfall
-from downstream_runs.core.results import Result
+from downstream_runs.core.results import Metric, Result
+from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import (
     EVENTS,
     LOCK,
@@ -45,8 +47,9 @@ class Status:
     command continues. left: minutes to the end of training, if known. number: of the result; before there is
     one, the newest that the run's journal has. log: where to read on. labels: of the numbers. partial: of a
     part of a corpus, how much of it there is. full: of a run whose store of features takes no more, its size.
-    name: what the user calls it. settings: what decides its numbers. differs: in which of these it is not as
-    the others of the same upstream, task and recipe, in words.
+    name: what the user calls it. metrics: of the result, which for a task with folds are their means.
+    settings: what decides its numbers. differs: in which of these it is not as the others of the same
+    upstream, task and recipe, in words. source: the folder of the upstream's runs.
     """
 
     folder: Path
@@ -66,6 +69,8 @@ class Status:
     recipe: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     differs: str = ""
+    metrics: tuple[Metric, ...] = ()
+    source: str = ""
 
     def cells(self, out: Path) -> tuple[str, ...]:
         """A cell for each of COLUMNS."""
@@ -75,6 +80,26 @@ class Status:
         number = " ".join(filter(None, (self.number, f"[{', '.join(self.labels)}]" if self.labels else "")))
         who = (self.name, self.upstream, self.task, str(run), self.differs)
         return (*who, self.state, step, left, number, str(self.log))
+
+
+def chosen(
+    runs: Iterable[Status], upstreams: Sequence[str], tasks: Sequence[str], states: Sequence[str]
+) -> list[Status]:
+    """The runs of these upstreams (or of this name), tasks and states; of any where none is given."""
+    folders = [upstream_folder(name.removeprefix("hf:")) for name in upstreams]
+    return [
+        run
+        for run in runs
+        if (not upstreams or run.name in upstreams or run.source in folders)
+        and (not tasks or run.task in tasks)
+        and (not states or run.state in states)
+    ]
+
+
+def as_json(runs: Sequence[Status], out: Path) -> str:
+    """The runs with all that is known of them, keys as the fields of `Status`."""
+    content = {"out": str(out), "runs": [dataclasses.asdict(run) for run in runs]}
+    return json.dumps(content, indent=1, default=str)
 
 
 def table(runs: Sequence[Status], out: Path) -> list[tuple[str, ...]]:
@@ -131,6 +156,7 @@ def find(out: Path) -> Iterator[Status]:
             continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
+        one = dataclasses.replace(one, source=parts[0])
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
 
 
@@ -172,6 +198,7 @@ def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str]
         partial=partial or ("" if result is None else result.shortfall),
         full=_full(events),
         recipe=str(plan.get("recipe", "")),
+        metrics=() if result is None else result.metrics,
         settings={key: plan[key] for key in TOLD if key in plan} | about,
     )
 
