@@ -16,6 +16,7 @@ from typing import IO, TypeVar
 from downstream_runs.audio import RESTORE, AudioProblem
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
+from upstream_arm.common import stages
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
@@ -192,9 +193,6 @@ def in_threads(
     function: Callable[[Path], int], files: Sequence[AudioFile], what: str
 ) -> Iterator[tuple[AudioFile, int | Problem]]:
     """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
-    from tqdm import tqdm
-
-    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
 
     def one(file: AudioFile) -> int | Problem:
         try:
@@ -205,15 +203,7 @@ def in_threads(
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
-        shown = tqdm(
-            pool.map(one, files),
-            total=len(files),
-            desc=what,
-            unit="file",
-            leave=False,
-            delay=2,
-            mininterval=pause,
-        )
+        shown = stages.bar(pool.map(one, files), what, len(files), unit="file", delay=stages.SECONDS)
         yield from zip(files, shown, strict=True)
     finally:
         # What is interrupted ends now, not after the files that are still queued.
