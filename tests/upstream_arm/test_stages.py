@@ -38,6 +38,15 @@ def test_a_bar_in_a_log_is_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     rate = float(last.split(", ")[3].removesuffix("it/s"))
     assert last.startswith("train: 1000 of 1000, 00:00 gone, 00:00 left") and 5 < rate < 260
     assert "\r" not in place.getvalue() and "\n\n" not in place.getvalue()
+    inner = io.StringIO()
+    with stages.bar(None, "outer", 2, stream=inner):
+        assert list(stages.bar([1], "inner", 1, stream=inner)) == [1]
+    assert [line.split(":")[0] for line in inner.getvalue().splitlines()] == [
+        "outer",
+        "inner",
+        "inner",
+        "outer",
+    ]
     # What is over at once is not spoken of.
     quick = io.StringIO()
     assert list(stages.bar([1, 2], "files", 2, stream=quick, delay=5.0)) == [1, 2]

@@ -1,4 +1,4 @@
-"""What takes a while says so: lines for each part of a start; a bar, or lines of a log, for what is counted."""
+"""What takes a while says so: lines for each part of a start; for what is counted a bar, or lines of a log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ SECONDS = 2.0
 
 REDRAWN, LOGGED = 0.1, 30.0
 """Seconds from one showing of a bar to the next: on a terminal, and as lines of a log."""
+
+UP = "\x1b[A"
+"""How tqdm comes back from a bar below another one."""
 
 LINE = "{desc}: {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}"
 """A bar in a log, in tqdm's words. What is left is reckoned from the newest rates, not from the mean."""
@@ -51,7 +54,7 @@ class _Lines:
 
     def write(self, text: str) -> None:
         """Write what is more than the way back to the beginning of the line."""
-        if line := text.strip():
+        if line := text.replace(UP, "").strip():
             self._stream.write(f"{line}\n")
 
     def flush(self) -> None:
