@@ -121,9 +121,9 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         "--table",
         type=Path,
         metavar="FILE",
-        help="CSV or TSV with a row an utterance, for TASK classification, transcription or units: columns "
-        "path (from the table's folder), label (or transcript, or units), split (train, dev, test) or fold, "
-        "and speaker where known",
+        help="CSV or TSV with a row an utterance, for TASK classification, transcription, units or "
+        "diarization: columns path (from the table's folder), label (or transcript, units, rttm), split "
+        "(train, dev, test) or fold, and speaker where known",
     )
     add(
         "--task-file",
