@@ -84,7 +84,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
-    _add_own(parser)
+    add_table(parser).add_argument(
+        "--task-file",
+        type=Path,
+        metavar="FILE.py",
+        help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
+    )
     add(
         "--recipe",
         metavar="NAME",
@@ -114,9 +119,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_own(parser: argparse.ArgumentParser) -> None:
-    """A task on a corpus of one's own."""
-    add = parser.add_argument_group("a corpus of your own, see docs/own-task.md").add_argument
+def add_table(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """A table of one's own and how it is divided; returns the group of these options."""
+    group = parser.add_argument_group("a corpus of your own, see docs/own-task.md")
+    add = group.add_argument
     add(
         "--table",
         type=Path,
@@ -124,12 +130,6 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         help="CSV or TSV with a row an utterance, for TASK classification, transcription, units or "
         "diarization: columns path (from the table's folder), label (or transcript, units, rttm), split "
         "(train, dev, test) or fold, and speaker where known",
-    )
-    add(
-        "--task-file",
-        type=Path,
-        metavar="FILE.py",
-        help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
     )
     add(
         "--trials",
@@ -152,6 +152,7 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
+    return group
 
 
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:

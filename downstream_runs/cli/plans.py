@@ -75,6 +75,22 @@ def _departures(row: Row) -> Iterator[str]:
             yield doubt
 
 
+def require_table_options(options: argparse.Namespace) -> None:
+    """UsageError for options of a table without one, and for those of SUPERB's corpora beside it."""
+    if options.table is None:
+        for option in ("task_name", "split_by", "split_seed", "trials"):
+            if getattr(options, option):
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
+                )
+        return
+    for option in ("data", "demo", "partial"):
+        if getattr(options, option, None):
+            raise UsageError(
+                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
+            )
+
+
 def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
     from downstream_runs import tasks
@@ -90,18 +106,9 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
                 f"{options.task_file} has the task {task.name}, and not {options.task}: name that"
             )
         return (task,)
+    require_table_options(options)
     if options.table is None:
-        for option in ("task_name", "split_by", "split_seed", "trials"):
-            if getattr(options, option):
-                raise UsageError(
-                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
-                )
         return tuple(tasks.get(name) for name in task_names(options.task))
-    for option in ("data", "demo", "partial"):
-        if getattr(options, option):
-            raise UsageError(
-                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
-            )
     from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed

@@ -100,24 +100,9 @@ def parsed(source: Source) -> tuple[Table, list[Problem]]:
 
     UsageError for a file that is no table.
     """
+    sha256, names, lines = _contents(source)
     path = source.path
-    try:
-        content = read_bytes(path, TABLE_BYTES)
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(
-            f"the table {path} cannot be read ({reason}); name a CSV file with --table"
-        ) from None
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header, *lines = ((reader.line_num, cells) for cells in reader if any(cells))
-    except (ValueError, csv.Error) as error:
-        reason = str(error) if isinstance(error, csv.Error) else "it is empty"
-        raise UsageError(f"{path} is no table ({reason}); {source.again}") from None
-    names = [name.strip() for name in header[1]]
-    table = Table(path, (), hashlib.sha256(content).hexdigest())
+    table = Table(path, (), sha256)
     faults = list(_of_columns(source, names))
     if faults:
         return table, faults
@@ -137,6 +122,32 @@ def parsed(source: Source) -> tuple[Table, list[Problem]]:
     rows = [_row(source, place, one, folds, drawn) for place, one in cells]
     faults += _of_rows(source, rows)
     return dataclasses.replace(table, rows=tuple(rows), folds=folds), faults
+
+
+def columns(source: Source) -> list[str]:
+    """The names of a table's columns; UsageError for a file that is no table."""
+    return _contents(source)[1]
+
+
+def _contents(source: Source) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
+    """A table's SHA-256, the names of its columns, and the number and cells of each line below these."""
+    path = source.path
+    try:
+        content = read_bytes(path, TABLE_BYTES)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(
+            f"the table {path} cannot be read ({reason}); name a CSV file with --table"
+        ) from None
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header, *lines = ((reader.line_num, cells) for cells in reader if any(cells))
+    except (ValueError, csv.Error) as error:
+        reason = str(error) if isinstance(error, csv.Error) else "it is empty"
+        raise UsageError(f"{path} is no table ({reason}); {source.again}") from None
+    return hashlib.sha256(content).hexdigest(), [name.strip() for name in header[1]], lines
 
 
 def _of_columns(source: Source, names: Sequence[str]) -> Iterator[Problem]:

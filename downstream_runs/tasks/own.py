@@ -129,6 +129,20 @@ def named(kind: str) -> Kind:
     return KINDS[kind]
 
 
+def kind_of(table: Path, trials: Path | None = None) -> str:
+    """The one kind of task that reads a table of these columns; UsageError where there is not one."""
+    names = tables.columns(Source(table.expanduser().absolute(), ""))
+    if trials is not None:
+        return "verification"
+    fit = [kind for kind, how in KINDS.items() if how.answer in names and kind != "verification"]
+    if len(fit) != 1:
+        raise UsageError(
+            f"{table} has the columns {', '.join(names)}, which are of {' and '.join(fit) or 'no kind'}: "
+            f"name the kind of task before --table, one of {', '.join(KINDS)}"
+        )
+    return fit[0]
+
+
 def define(
     kind: str,
     table: Path,
