@@ -84,12 +84,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "with how many of the official utterances there are; a whole corpus gets none (default: refuse)",
     )
     add("--demo", action="store_true", help="use a small synthetic corpus, made on first use")
-    add_table(parser).add_argument(
-        "--task-file",
-        type=Path,
-        metavar="FILE.py",
-        help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
-    )
+    _add_own(parser)
     add(
         "--recipe",
         metavar="NAME",
@@ -116,6 +111,16 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change a setting of the recipe, e.g. -o optimizer.lr=5e-4; may be repeated",
+    )
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    """A task on a corpus of one's own, by a table or by code."""
+    add_table(parser).add_argument(
+        "--task-file",
+        type=Path,
+        metavar="FILE.py",
+        help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
     )
 
 
