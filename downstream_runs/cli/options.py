@@ -92,6 +92,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
+    _add_noise(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     _add_arithmetic(parser)
     _add_several(parser)
@@ -158,6 +159,19 @@ def add_table(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
     return group
+
+
+def _add_noise(parser: argparse.ArgumentParser) -> None:
+    """Noise at the time of the test."""
+    add = parser.add_argument
+    add(
+        "--noise",
+        type=float,
+        metavar="DB",
+        help="add noise to the recordings of the test alone, at this signal-to-noise ratio: a run of its "
+        "own, labelled noise-..., with what the same command trains without noise (now, if it has not)",
+    )
+    add("--noise-dir", type=Path, metavar="DIR", help="the noise: audio files of 16 kHz and one channel")
 
 
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:

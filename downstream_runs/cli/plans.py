@@ -22,7 +22,7 @@ from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.run import Noise, RunPlan
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.launch.grid import Row
     from downstream_runs.upstreams.weights import Upstream
@@ -146,10 +146,24 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         features=features_of(options),
         partial=options.partial,
         efficiency=options.efficiency,
+        noise=_noise(options),
         **upstream_fields(options, upstream),
     )
     resolve_config(plan)
     return plan
+
+
+def _noise(options: argparse.Namespace) -> Noise | None:
+    """What is added to the recordings of the test; UsageError for half of it, and with several rates."""
+    if options.noise is None and options.noise_dir is None:
+        return None
+    if options.noise is None or options.noise_dir is None:
+        raise UsageError("--noise DB and --noise-dir DIR belong together: give both, or none")
+    if options.lr is not None and (options.lr == SWEEP or "," in options.lr):
+        raise UsageError("--noise is for one learning rate: name the one that was chosen without it")
+    from downstream_runs.corpora import noise
+
+    return noise.in_folder(options.noise_dir, options.noise)
 
 
 def upstream_fields(options: argparse.Namespace, upstream: Upstream) -> dict[str, Any]:
