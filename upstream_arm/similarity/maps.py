@@ -90,7 +90,7 @@ def _of_teacher(teacher: Teacher, wav: Tensor) -> list[Tensor]:
             "model of transformers"
         )
     if isinstance(teacher.model, TransformersEncoder) and teacher.model.family.windows:
-        # The window is longer than the utterance: what is attended to of it alone.
+        # Of the first window, which may be longer than the utterance: what is attended to of that alone.
         frames = min(-(-len(wav) // teacher.step), maps[0].shape[-1])
         maps = [one[..., :frames, :frames] for one in maps]
         maps = [one / one.sum(-1, keepdim=True) for one in maps]
