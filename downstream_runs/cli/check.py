@@ -1,4 +1,4 @@
-"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded."""
+"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded; or a table of your own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+from downstream_runs.cli import plans
 from downstream_runs.cli.findings import Finding, show
+from downstream_runs.cli.options import add_table
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
@@ -16,6 +18,9 @@ from downstream_runs.corpora import data_root
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
 
+SHOWN = 100
+"""Faults of a table that are printed; the number of others is."""
+
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""
 
@@ -23,7 +28,12 @@ DECODED = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The tasks, and where their corpora are."""
     add = parser.add_argument
-    add("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    add(
+        "task",
+        nargs="*",
+        metavar="TASK",
+        help="e.g. asr (default: every task), or of a --table its kind (default: what its columns say)",
+    )
     add("--data", type=Path, metavar="DIR", help="folder of the corpora")
     add(
         "--partial",
@@ -31,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take a part of a corpus as a run with --partial does",
     )
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
+    add_table(parser)
 
 
 @listings.remembering()
@@ -38,6 +49,9 @@ def run(options: argparse.Namespace) -> int:
     """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
     from downstream_runs import tasks
 
+    plans.require_table_options(options)
+    if options.table is not None:
+        return DONE if show(own_table(options)) else WRONG_USE
     asked = [tasks.get(name) for name in options.task or tasks.names()]
     root = data_root.data_root(options.data)
     if root is None:
@@ -75,6 +89,32 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
     yield decoded(prepared)
+
+
+def own_table(options: argparse.Namespace) -> Iterator[Finding]:
+    """All that is wrong with a table of one's own and its audio, or else what a run has of it."""
+    from downstream_runs.tasks import own
+
+    if len(options.task) > 1:
+        raise UsageError(f"--table is of one kind of task, {' and '.join(options.task)} were given: name one")
+    kind = options.task[0] if options.task else own.kind_of(options.table, options.trials)
+    divided = {"split_by": options.split_by, "split_seed": options.split_seed, "trials": options.trials}
+    faults = own.faults(kind, options.table, options.out / CACHE, **divided)
+    yield from (Finding(one, False, one.remedy) for one in faults[:SHOWN])
+    if len(faults) > SHOWN:
+        yield Finding(f"{len(faults) - SHOWN:,} more of {len(faults):,} faults", False, "correct these first")
+    if faults:
+        return
+    try:
+        task = own.define(kind, options.table, options.task_name, **divided)
+        config = task.recipes["superb"].copy_config()
+        prepared = task.corpus.prepare(options.table.parent, options.out / CACHE, config)
+    except UsageError as error:
+        yield Finding(str(error), False)
+        return
+    counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
+    yield Finding(f"{prepared.root}: {kind}, {counts} utterances, every file decoded to its end")
+    yield from (Finding(f"every result will say: {deviation}") for deviation in prepared.deviations)
 
 
 def decoded(prepared: PreparedData) -> Finding:

@@ -43,6 +43,9 @@ INT8 = "int8"
 #: what the task is: its kind, its table and that one's SHA-256.
 OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
 
+#: How the label of results begins whose test recordings had noise added to them.
+NOISE = "noise-"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -57,6 +60,14 @@ LABELS: dict[str, str] = {
     OWN_CORPUS: "a task of one's own, on a corpus of one's own, and none of SUPERB's",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
+
+
+def reason(label: str) -> str:
+    """Why results of this label cannot be compared with published rows."""
+    if label.startswith(NOISE):
+        return "noise was added to the recordings of the test"
+    return LABELS.get(label, "labelled so by its run")
+
 
 #: Keys that files of earlier versions have not.
 ADDED = (
