@@ -31,6 +31,7 @@ from upstream_arm.common.files import atomic_write_bytes, csv_text
 SPARE = 50_000_000
 """Bytes for the tables, and for what the file system needs beside the mixtures."""
 
+_TABLES = Path("wav16k", "max", "metadata")
 _FIELDS = ("mixture_path", "source_1_path", "source_2_path", "noise_path", "length")
 _GAINS = ("source_1_gain", "source_2_gain", "noise_gain")
 _PARTS = {gain: gain.replace("gain", "path") for gain in _GAINS}
@@ -85,6 +86,8 @@ def make(
             _require_no_files(root, planned, todo)
             todo = {}
         _require_room(root, planned, todo)
+        # From here on it is found, and refused as long as a table is missing.
+        (root / _TABLES).mkdir(parents=True, exist_ok=True)
         _mix(todo, jobs)
         for split, found in planned.items():
             _finish(root, split, found, on_the_fly)
@@ -243,8 +246,7 @@ def _finish(root: Path, split: str, found: Mapping[str, Mixture], on_the_fly: bo
         (name, (folder / f"{name}.wav").relative_to(root.parent), "", "", "", mixture.samples)
         for name, mixture in found.items()
     ]
-    metadata = root / "wav16k" / "max" / "metadata"
-    table = metadata / f"mixture_{SPLITS[split].mixtures}_mix_both.csv"
+    table = root / _TABLES / f"mixture_{SPLITS[split].mixtures}_mix_both.csv"
     texts.write(table, csv_text([("mixture_ID", *_FIELDS), *rows]))
     if not on_the_fly:
         (folder / mixtures.TABLE).unlink(missing_ok=True)
