@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -139,8 +140,35 @@ def test_what_is_not_whole_is_made_again(few: Path, tmp_path: Path) -> None:
     cut, gone = path_of(root, FEW[0]), path_of(root, FEW[3])
     cut.write_bytes(cut.read_bytes()[:-2])
     gone.unlink()
+    left = gone.with_name(f".{gone.name}.abc.tmp")  # as a kill leaves it
+    left.write_bytes(b"RIFF")
     assert make(few, tmp_path / "data").written == 2
     assert (sha256(cut), sha256(gone)) == (FEW[0]["sha256_of_noise"], FEW[3]["sha256_of_noise"])
+    assert not left.exists()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_made(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, written = mixing.atomic_write_bytes, list[Path]()
+
+    def until_full(path: Path, data: bytes) -> None:
+        written.append(path)
+        with monkeypatch.context() as patched:
+            if len(written) >= 3:
+                patched.setattr(os, "fsync", full)
+            real(path, data)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(mixing, "atomic_write_bytes", until_full)
+    with pytest.raises(UsageError, match=r"cannot write .*\.wav \(no space left on device"):
+        make(few, tmp_path / "data", jobs=1)
+    assert sorted((tmp_path / "data").rglob("*.wav")) == sorted(written[:2])
+    assert list(tmp_path.rglob("*.tmp")) == [] and tables(tmp_path / "data") == []
+    monkeypatch.undo()
+    assert make(few, tmp_path / "data").written == 4
 
 
 def test_from_tables_to_files_and_not_back(few: Path, tmp_path: Path) -> None:
