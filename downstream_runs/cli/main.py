@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
     "check": "check the corpora of tasks",
+    "mix": "make Libri2Mix for sd from LibriSpeech and WHAM! noise",
     "status": "what the runs are doing",
     "logs": "the ends of runs' logs",
     "cancel": "stop runs, or take them from the queue",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from downstream_runs.audio import RESTORE, AudioProblem
+from downstream_runs.audio import RESTORE, AudioProblem, mixtures
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
 from upstream_arm.common.errors import UsageError
@@ -74,6 +74,9 @@ def form(path: Path, *, decoded: bool = False) -> Form:
     """
     from downstream_runs.audio.files import FLOATS, open_audio, read_frames
 
+    mixture = mixtures.at(path)
+    if mixture is not None:
+        return Form(len(mixture.mixed()) if decoded else mixture.samples, mixtures.RATE, 1)
     with open_audio(path) as audio:
         if not 0 < audio.frames < _UNKNOWN_LENGTH:
             raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
@@ -164,7 +167,7 @@ def sample_hash(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in spread(files, SAMPLED):
         try:
-            with path.open("rb") as file:
+            with mixtures.opened(path) as file:
                 digest.update(hashlib.sha256(file.read(SAMPLED_BYTES)).digest())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -189,9 +192,12 @@ def problems(
 
 
 def in_threads(
-    function: Callable[[Path], int], files: Sequence[AudioFile], what: str
+    function: Callable[[Path], int], files: Sequence[AudioFile], what: str, jobs: int | None = None
 ) -> Iterator[tuple[AudioFile, int | Problem]]:
-    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
+    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem.
+
+    jobs: how many at a time (default: as many as there are cores).
+    """
     from tqdm import tqdm
 
     pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
@@ -203,7 +209,7 @@ def in_threads(
             return Problem(problem.what, RESTORE)
 
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
-    pool = ThreadPoolExecutor(max_workers=cores())
+    pool = ThreadPoolExecutor(max_workers=jobs or cores())
     try:
         shown = tqdm(
             pool.map(one, files),
