@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "list": "upstreams, tasks and the recipes of each task",
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
+    "data": "fetch the corpora of tasks, link or verify them",
     "check": "check the corpora of tasks",
     "status": "what the runs are doing",
     "logs": "the ends of runs' logs",

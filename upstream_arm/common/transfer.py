@@ -29,13 +29,16 @@ def is_safe(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
 
 
-def fetch(url: str, part: Path, name: str, *, resume: bool = False, expected: int = 0) -> None:
+def fetch(
+    url: str, part: Path, name: str, *, resume: bool = False, hashed: bool = False, expected: int = 0
+) -> None:
     """Bring the whole file at `url` to `part`; a bar called `name` shows it.
 
     resume: go on after the bytes that `part` holds, and again after each broken connection. A file that has
-    changed at its address in between (its ETag or date, kept beside `part`) is begun anew. expected: bytes,
-    0 where they are not known. OSError or HTTPException if it cannot be had, which leaves what arrived in
-    `part`; UsageError where the disk is full. What arrived is not checked here: hash it.
+    changed at its address in between (its ETag or date, kept beside `part`) is begun anew, unless its hash is
+    known (`hashed`) and will tell: then it goes on at any mirror. expected: bytes, 0 where they are not
+    known. OSError or HTTPException if it cannot be had, which leaves what arrived in `part`; UsageError where
+    the disk is full. What arrived is not checked here: hash it.
     """
     if not is_safe(url):
         raise OSError(f"{url} is not an https address")
@@ -45,9 +48,9 @@ def fetch(url: str, part: Path, name: str, *, resume: bool = False, expected: in
     while not expected or _size(part) != expected:
         before = _size(part)
         try:
-            with _answer(url, part, resume) as answer:
+            with _answer(url, part, hashed) as answer:
                 answered = True
-                _copy(answer, part, name, expected)
+                _copy(answer, part, name, _begin(answer, part, expected, resume))
             return
         except (OSError, HTTPException) as error:
             if isinstance(error, HTTPError) and error.code == 416 and before:
@@ -94,49 +97,55 @@ def _version_of(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
-@contextlib.contextmanager
-def _answer(url: str, part: Path, resume: bool) -> Iterator[HTTPResponse]:
-    """The server's answer for what `part` lacks; `part` is emptied where the server begins at the start."""
+def _answer(url: str, part: Path, hashed: bool) -> HTTPResponse:
+    """The server's answer for what `part` lacks, or for all of the file."""
     kept, version = _size(part), _version_of(part)
     request = urllib.request.Request(url)
-    if kept and version.is_file():
+    if kept and (hashed or version.is_file()):
         request.add_header("Range", f"bytes={kept}-")
-        request.add_header("If-Range", version.read_text("utf-8"))
+        if not hashed:
+            request.add_header("If-Range", version.read_text("utf-8"))
     opener = urllib.request.build_opener(_CheckedRedirects)
-    with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-        begins = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-        if answer.status == 206 and begins != str(kept):
-            raise OSError(f"the server began at byte {begins or '?'}, {kept} was asked for")
-        if answer.status != 206:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            with _room(part):
-                part.write_bytes(b"")
-            tag = answer.headers.get("ETag") or ""
-            tag = answer.headers.get("Last-Modified") or "" if tag.startswith("W/") or not tag else tag
-            version.unlink(missing_ok=True)
-            if tag and resume:
-                version.write_text(tag, "utf-8")
-        yield answer
+    answer: HTTPResponse = opener.open(request, timeout=TIMEOUT_SECONDS)
+    return answer
 
 
-def _copy(answer: HTTPResponse, part: Path, name: str, expected: int) -> None:
-    """Add the answer to `part`; OSError where less or more arrives than was announced."""
-    from tqdm import tqdm
-
-    kept, announced = _size(part), answer.headers.get("Content-Length") or ""
+def _begin(answer: HTTPResponse, part: Path, expected: int, resume: bool) -> int:
+    """Empty `part` where the server sends the file from its start; the file's bytes, 0 if it does not say."""
+    kept = _size(part) if answer.status == 206 else 0
+    begins = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    if answer.status == 206 and begins != str(kept):
+        raise OSError(f"the server began at byte {begins or '?'}, {kept} was asked for")
+    announced = answer.headers.get("Content-Length") or ""
     total = kept + int(announced) if announced.isdigit() else 0
     if expected and total and total != expected:
         raise OSError(f"the server's file has {total:,} bytes, {expected:,} were expected")
+    if answer.status != 206:
+        tag = answer.headers.get("ETag") or "W/"
+        tag = answer.headers.get("Last-Modified") or "" if tag.startswith("W/") else tag
+        with _room(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            _version_of(part).unlink(missing_ok=True)
+            part.write_bytes(b"")
+            if tag and resume:
+                _version_of(part).write_text(tag, "utf-8")
+    return total or expected
+
+
+def _copy(answer: HTTPResponse, part: Path, name: str, total: int) -> None:
+    """Add the answer to `part`; OSError where less or more arrives than `total`, unless that is 0."""
+    from tqdm import tqdm
+
+    kept = _size(part)
     bar = tqdm(total=total or None, initial=kept, desc=name, unit="B", unit_scale=True, disable=None)
     with bar, part.open("ab", buffering=0) as file:
         while block := answer.read(BLOCK):
             _write(file, block, part)
             bar.update(len(block))
-            if expected and file.tell() > expected:
-                raise OSError(f"more than the {expected:,} bytes arrived that were expected")
-    arrived = _size(part)
-    if (total and arrived != total) or (expected and arrived != expected):
-        raise OSError(f"{arrived:,} of {total or expected:,} bytes arrived")
+            if 0 < total < file.tell():
+                raise OSError(f"more than the {total:,} bytes arrived that were expected")
+    if total and _size(part) != total:
+        raise OSError(f"{_size(part):,} of {total:,} bytes arrived")
 
 
 def _write(file: IO[bytes], block: bytes, part: Path) -> None:
