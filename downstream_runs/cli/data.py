@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return DONE
     plan.require_room(every, data)
-    failed = _do(every, data, [task.name for task in asked], options.agree)
+    came, failed = _do(every, data, [task.name for task in asked], options.agree)
     listings.forget()
-    code = WRONG_USE if len(failed) > sum(step.is_done for step in every) else _check(asked, data, out, options)
+    code = _check(asked, data, out, options) if came or not failed else WRONG_USE
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise UsageError(f"{failed[0]}{others}")
@@ -110,9 +110,9 @@ def _tell_spoilt(every: Sequence[Step], problems: Mapping[str, str]) -> None:
             print(f"{task}: {problem}", flush=True)
 
 
-def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> list[str]:
-    """Do the steps and fetch the lists; a sentence on each that failed, while the others are done."""
-    work, failed = data / WORK, list[str]()
+def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> tuple[int, list[str]]:
+    """Do the steps and fetch the lists: how many came, and a sentence on each that did not."""
+    work, came, failed = data / WORK, 0, list[str]()
     with texts.writing(work):
         work.mkdir(parents=True, exist_ok=True)
     with lock.hold(work):
@@ -120,7 +120,9 @@ def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> 
         bring.clean(data, every)
         for step in (step for step in every if step.is_done):
             try:
-                print(f"{step.archive.place.to}: in {bring.bring(step, data)}", flush=True)
+                bring.bring(step, data)
+                print(f"{step.archive.place.to}: there", flush=True)
+                came += 1
             except UsageError as error:
                 failed.append(str(error))
         try:
@@ -128,7 +130,9 @@ def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> 
                 print(f"s3prl's lists: {path}", flush=True)
         except UsageError as error:
             failed.append(str(error))
-    return failed
+    if any(step.state == "given" for step in every) and not failed:
+        print(f"the archives in {data / plan.SHELF} are unpacked, and may be deleted")
+    return came, failed
 
 
 def _agree(every: Sequence[Step], work: Path, agree: str) -> None:

@@ -1,4 +1,4 @@
-"""Corpora as they are published, on a server of this machine: archives, a sources.json, and faults to order."""
+"""Corpora as they are published, on a server of this machine: archives, a sources.json, faults to order."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def sources_of(place: Path, url: str, file: Path, mirrors: Sequence[str] = ()) -
 class Publisher(ThreadingHTTPServer):
     """Serves the files of `place`; `faults` are used up one a request, by the file's name.
 
-    A fault: `cut N` ends the connection after N bytes, `500`, `404`, `redirect URL`, `other` sends other bytes
-    of that length, `longer` and `shorter` another length, `slow` a block each 20 ms, `all` ignores ranges,
-    `nothing` answers with an empty body and no length.
+    A fault: `cut N` ends the connection after N bytes, `500`, `404`, `redirect URL`, `other` sends other
+    bytes of that length, `longer` and `shorter` another length, `slow` a block each 20 ms, `all` ignores
+    ranges, `nothing` answers with an empty body and no length.
     """
 
     daemon_threads = True
@@ -164,5 +164,6 @@ def tree(folder: Path, hidden: bool = False) -> Mapping[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and (hidden or not any(part.startswith(".") for part in path.relative_to(folder).parts))
+        if path.is_file()
+        and (hidden or not any(part.startswith(".") for part in path.relative_to(folder).parts))
     }

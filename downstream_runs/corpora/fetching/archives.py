@@ -247,7 +247,8 @@ def _of_tar(stream: io.BufferedIOBase, most_bytes: int) -> Iterator[Entry]:
             if member.isdir():
                 yield Entry(member.name, is_folder=True)
             elif member.issym():
-                yield Entry(member.name, link=os.path.normpath(f"{member.name}/../{member.linkname}"))
+                leads = os.path.join(os.path.dirname(member.name), member.linkname)
+                yield Entry(member.name, link=os.path.normpath(leads))
             elif member.islnk():
                 yield Entry(member.name, link=member.linkname)
             elif member.isreg() and (content := archive.extractfile(member)) is not None:

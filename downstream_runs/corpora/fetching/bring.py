@@ -42,14 +42,20 @@ def clean(data: Path, every: Sequence[Step]) -> None:
         transfer.forget(work / f"{file.name}.part")
 
 
-def bring(step: Step, data: Path) -> Path:
-    """Do one step; returns the corpus' folder. UsageError if the archive cannot be had or is another one.
+def bring(step: Step, data: Path) -> None:
+    """Do one step; UsageError if the archive cannot be had or is another one.
 
     An archive that was downloaded is removed when its content is in its place; one that a person has put
     there stays.
     """
     work, paths = data / WORK, step.paths
-    require_own(data / step.archive.place.to, data)
+    place = data / step.archive.place.to
+    require_own(place, data)
+    if place.is_symlink():
+        raise UsageError(
+            f"{place} is a link to {place.readlink()}, which is not there: mount it, or "
+            "remove the link to fetch the corpus"
+        )
     if step.state == "to fetch":
         paths = [fetched(file, work) for file in step.archive.files]
     else:
@@ -59,11 +65,10 @@ def bring(step: Step, data: Path) -> Path:
                 found = sha256_file(path)
             _require_hash(known.get(path.name, File(path.name)), found, path, work)
     with texts.writing(data):
-        place = _unpacked(step.archive, paths, data)
+        _unpack(step.archive, paths, data)
         if step.state == "to fetch":
             for path in paths:
                 path.unlink()
-    return place
 
 
 def fetched(file: File, work: Path) -> Path:
@@ -111,7 +116,7 @@ def _require_hash(file: File, found: str, path: Path, work: Path) -> None:
         atomic_write_text(sums, "".join(f"{line}\n" for line in (*listed, f"{found}  {file.name}")))
 
 
-def _unpacked(archive: Archive, paths: Sequence[Path], data: Path) -> Path:
+def _unpack(archive: Archive, paths: Sequence[Path], data: Path) -> None:
     """Unpack the archive and move the corpus' folder, and files that lie beside it, to their places."""
     target, place = data / WORK / f"{_UNPACKED}{archive.name}", data / archive.place.to
     try:
@@ -135,4 +140,3 @@ def _unpacked(archive: Archive, paths: Sequence[Path], data: Path) -> Path:
         taken.rename(place)
     finally:
         shutil.rmtree(target, ignore_errors=True)
-    return place

@@ -119,9 +119,9 @@ class Source:
     links: Sequence[Place] = ()
 
 
-def load(file: Path | None = None) -> Iterator[Source]:
+def load() -> Iterator[Source]:
     """All sources, in the order of the file; title, licence and page are those of corpora.json."""
-    listed: Mapping[str, Mapping[str, Any]] = json.loads((file or FILE).read_text("utf-8"))
+    listed: Mapping[str, Mapping[str, Any]] = json.loads(FILE.read_text("utf-8"))
     for name, said in listed.items():
         if name:
             known = checks.facts(said.get("like", name))
