@@ -61,11 +61,12 @@ def run(options: argparse.Namespace) -> int:
         return _verify(asked, data, out, options.partial)
     if options.link is not None:
         return _link(asked, data, options)
-    problems = {task.name: _problem(task, data, options.partial) for task in asked}
+    problems = {task.name: _problem(task, data) for task in asked}
     needed = [source for source in sources.load() if any(problems.get(task) for task in source.tasks)]
     every = plan.steps(needed, data)
     print("\n".join(plan.lines(every, data)) or f"nothing is to be fetched: all is in {data}", flush=True)
-    _tell_spoilt(every, problems)
+    if not options.partial:
+        _tell_spoilt(every, problems)
     if options.plan:
         return DONE
     plan.require_room(every, data)
@@ -91,12 +92,12 @@ def _folder(options: argparse.Namespace) -> Path:
     return root.path
 
 
-def _problem(task: TaskSpec, data: Path, partial: bool) -> str:
-    """What keeps a task's corpus from being used; empty if nothing does."""
+def _problem(task: TaskSpec, data: Path) -> str:
+    """What keeps a task's corpus from being whole; empty if nothing does."""
     if not data.is_dir():
         return "no folder"
     try:
-        task.corpus.look(data, None, task.recipes["superb"].copy_config(), partial)
+        task.corpus.look(data, None, task.recipes["superb"].copy_config())
     except UsageError as error:
         return str(error)
     return ""

@@ -19,6 +19,7 @@ import loopback
 from downstream_runs.corpora.fetching import sources
 
 AGREE = "quesst14,wham"
+PROJECTS = Path(sources.__file__).with_name("sources.json")
 
 
 def tar_gz(path: Path, folder: Path, top: str, names: Sequence[str] = ("",)) -> Path:
@@ -57,12 +58,14 @@ def publish(data: Path, place: Path) -> None:
     tar_gz(place / "IEMOCAP_full_release.tar.gz", data / "IEMOCAP_full_release", "IEMOCAP_full_release")
 
 
-def sources_of(place: Path, url: str, file: Path, mirrors: Sequence[str] = ()) -> Path:
+def sources_of(
+    place: Path, url: str, file: Path, mirrors: Sequence[str] = (), unpacked_gb: float = 0.05
+) -> Path:
     """The project's sources.json with the bytes, hashes and addresses of the archives in `place`."""
-    listed: dict[str, Any] = json.loads(sources.FILE.read_text("utf-8"))
+    listed: dict[str, Any] = json.loads(PROJECTS.read_text("utf-8"))
     for source in listed.values():
         for archive in source["archives"] if isinstance(source, dict) else ():
-            archive["unpacked_gb"] = 0.05
+            archive["unpacked_gb"] = unpacked_gb
             for one in archive["files"]:
                 if (place / one["name"]).is_file():
                     content = (place / one["name"]).read_bytes()

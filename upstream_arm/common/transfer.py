@@ -16,7 +16,7 @@ from upstream_arm.common.errors import UsageError, reason
 
 BLOCK = 1 << 20
 TIMEOUT_SECONDS = 30
-PAUSES = (1.0, 2.0, 4.0, 8.0)
+PAUSES: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries that bring nothing; whatever arrives begins them anew."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

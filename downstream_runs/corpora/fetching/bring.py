@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from downstream_runs.corpora import texts
 from downstream_runs.corpora.fetching import archives
+from downstream_runs.corpora.fetching.archives import BadArchive
 from downstream_runs.corpora.fetching.linking import require_own
 from downstream_runs.corpora.fetching.plan import SHELF, WORK, Step
 from downstream_runs.corpora.fetching.sources import Archive, File
@@ -37,6 +38,8 @@ def clean(data: Path, every: Sequence[Step]) -> None:
     work = data / WORK
     for left in work.glob(f"{_UNPACKED}*"):
         shutil.rmtree(left)
+    for left in work.glob(".*.tmp"):
+        left.unlink()
     for file in (file for step in every if step.state == "there" for file in step.archive.files):
         (work / file.name).unlink(missing_ok=True)
         transfer.forget(work / f"{file.name}.part")
@@ -45,8 +48,8 @@ def clean(data: Path, every: Sequence[Step]) -> None:
 def bring(step: Step, data: Path) -> None:
     """Do one step; UsageError if the archive cannot be had or is another one.
 
-    An archive that was downloaded is removed when its content is in its place; one that a person has put
-    there stays.
+    An archive that was downloaded is removed when its content is in its place, or cannot be; one that a
+    person has put there stays.
     """
     work, paths = data / WORK, step.paths
     place = data / step.archive.place.to
@@ -65,7 +68,14 @@ def bring(step: Step, data: Path) -> None:
                 found = sha256_file(path)
             _require_hash(known.get(path.name, File(path.name)), found, path, work)
     with texts.writing(data):
-        _unpack(step.archive, paths, data)
+        try:
+            _unpack(step.archive, paths, data)
+        except BadArchive:
+            _forget_hashes([path.name for path in paths], work)
+            if step.state == "to fetch":
+                for path in paths:
+                    path.unlink()
+            raise
         if step.state == "to fetch":
             for path in paths:
                 path.unlink()
@@ -105,15 +115,25 @@ class WrongHash(UsageError):
 
 def _require_hash(file: File, found: str, path: Path, work: Path) -> None:
     """WrongHash unless the file has its published SHA-256, or else the one that it had when it came first."""
-    sums = work / SUMS
-    listed = sums.read_text("utf-8").splitlines() if sums.is_file() else []
-    before = next((line.split()[0] for line in listed if line.endswith(f"  {file.name}")), "")
-    expected = file.sha256 or before
-    if expected and found != expected:
-        what = "is published" if file.sha256 else f"it had when it came first ({sums})"
+    listed = _hashes(work)
+    expected = file.sha256 or listed.get(file.name, found)
+    if found != expected:
+        what = "is published" if file.sha256 else f"it had when it came first ({work / SUMS})"
         raise WrongHash(f"{path} has the SHA-256 {found}, {expected} {what}: get it again")
-    if not before:
-        atomic_write_text(sums, "".join(f"{line}\n" for line in (*listed, f"{found}  {file.name}")))
+    _write_hashes({**listed, file.name: found}, work)
+
+
+def _hashes(work: Path) -> dict[str, str]:
+    lines = (work / SUMS).read_text("utf-8").splitlines() if (work / SUMS).is_file() else []
+    return {name: found for found, _, name in (line.partition("  ") for line in lines)}
+
+
+def _write_hashes(hashes: Mapping[str, str], work: Path) -> None:
+    atomic_write_text(work / SUMS, "".join(f"{found}  {name}\n" for name, found in hashes.items()))
+
+
+def _forget_hashes(names: Sequence[str], work: Path) -> None:
+    _write_hashes({name: found for name, found in _hashes(work).items() if name not in names}, work)
 
 
 def _unpack(archive: Archive, paths: Sequence[Path], data: Path) -> None:
@@ -124,7 +144,7 @@ def _unpack(archive: Archive, paths: Sequence[Path], data: Path) -> None:
         taken = archive.place.found(target, _DEPTH)
         if taken is None:
             there = ", ".join(sorted(path.name for path in target.iterdir())[:5]) or "nothing"
-            raise UsageError(
+            raise BadArchive(
                 f"{paths[0]} holds {there}, a folder with {' or '.join(archive.place.holds)} was expected: "
                 "it is another archive, or not a whole one"
             )
