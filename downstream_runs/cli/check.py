@@ -14,8 +14,10 @@ from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import data_root, verified
+from downstream_runs.corpora.fetching import sources
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
 
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""
@@ -64,7 +66,10 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
         prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
     except UsageError as error:
         about = task.corpus
-        yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
+        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
+        if any(task.name in source.tasks for source in sources.load()):
+            remedy += f", or run {PROGRAM} data {task.name} --data {data}, which says or does what is left"
+        yield Finding(str(error), False, remedy)
         return
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(f"{prepared.root}: {counts} utterances")

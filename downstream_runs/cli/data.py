@@ -55,6 +55,11 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs import tasks
 
     asked = [tasks.get(name) for name in options.task or tasks.names()]
+    served = {task for source in sources.load() for task in source.tasks}
+    if others := [task.name for task in asked if task.name not in served]:
+        raise UsageError(
+            f"of {others[0]} no published corpus is known: name tasks of {', '.join(tasks.names())}"
+        )
     data = _folder(options)
     out = data_root.out_folder(options.out)
     if options.verify:

@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -168,7 +169,7 @@ def _unpack(source: Joined, target: Path, most_bytes: int, name: str) -> None:
 def _place(name: str, what: str = "") -> PurePosixPath:
     """The path of a member below the target; BadArchive where it leads out of it, or cannot be written."""
     place = PurePosixPath(name.replace("\\", "/"))
-    if place.is_absolute() or ".." in place.parts or ":" in name.partition("/")[0]:
+    if place.is_absolute() or ".." in place.parts or re.match("[A-Za-z]:", name):
         raise BadArchive(f"{what or f'holds {name!a}, which leads'} out of its folder")
     if not is_writable(name):
         raise BadArchive(f"holds {name!a}, a name that is not UTF-8 or has control characters")
