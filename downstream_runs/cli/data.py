@@ -56,16 +56,20 @@ def run(options: argparse.Namespace) -> int:
 
     asked = [tasks.get(name) for name in options.task or tasks.names()]
     served = {task for source in sources.load() for task in source.tasks}
-    if others := [task.name for task in asked if task.name not in served]:
+    if unknown := [task.name for task in asked if task.name not in served]:
         raise UsageError(
-            f"of {others[0]} no published corpus is known: name tasks of {', '.join(tasks.names())}"
+            f"of {unknown[0]} no published corpus is known, expected of {', '.join(tasks.names())}"
         )
-    data = _folder(options)
-    out = data_root.out_folder(options.out)
+    data, out = _folder(options), data_root.out_folder(options.out)
     if options.verify:
         return _verify(asked, data, out, options.partial)
     if options.link is not None:
-        return _link(asked, data, options)
+        return _link(asked, data, out, options)
+    return _bring(asked, data, out, options)
+
+
+def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace) -> int:
+    """Print the plan, do it, and check; UsageError with the first thing that could not be done."""
     problems = {task.name: _problem(task, data) for task in asked}
     needed = [source for source in sources.load() if any(problems.get(task) for task in source.tasks)]
     every = plan.steps(needed, data)
@@ -75,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return DONE
     plan.require_room(every, data)
-    came, failed = _do(every, data, [task.name for task in asked], options.agree)
+    came, failed = _do(every, data, list(problems), options.agree)
     listings.forget()
     code = _check(asked, data, out, options) if came or not failed else WRONG_USE
     if failed:
@@ -168,7 +172,7 @@ def _asks(source: Source) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _link(asked: Sequence[TaskSpec], data: Path, options: argparse.Namespace) -> int:
+def _link(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace) -> int:
     kept = folders.place(options.link)
     if not kept.is_dir():
         raise UsageError(f"{kept}, named by --link, is no folder: name the one that the corpora lie in")
@@ -176,7 +180,7 @@ def _link(asked: Sequence[TaskSpec], data: Path, options: argparse.Namespace) ->
     for line in linking.link([one for one in sources.load() if names & set(one.tasks)], kept, data):
         print(line, flush=True)
     listings.forget()
-    return _check(asked, data, data_root.out_folder(options.out), options)
+    return _check(asked, data, out, options)
 
 
 def _verify(asked: Sequence[TaskSpec], data: Path, out: Path, partial: bool) -> int:
