@@ -6,6 +6,7 @@ import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from downstream_runs.cli import plans
 from downstream_runs.cli.findings import Finding, show
@@ -14,9 +15,11 @@ from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import data_root
+from downstream_runs.corpora import data_root, verified
+from downstream_runs.corpora.fetching import sources
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
 
 SHOWN = 100
 """Faults of a table that are printed; the number of others is."""
@@ -73,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
 
 def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iterator[Finding]:
     """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault."""
-    config = task.recipes["superb"].copy_config()
-    if partial and task.folds_of is not None:
-        override(config, task.fold_key, task.folds_of(data)[0])
     try:
-        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
     except UsageError as error:
         about = task.corpus
-        yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
+        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
+        if any(task.name in source.tasks for source in sources.load()):
+            remedy += f", or run {PROGRAM} data {task.name} --data {data}, which says or does what is left"
+        yield Finding(str(error), False, remedy)
         return
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(f"{prepared.root}: {counts} utterances")
@@ -88,7 +91,19 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
         yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
-    yield decoded(prepared)
+    if verified.is_verified(prepared, out / CACHE):
+        number = len(set(prepared.audio))
+        yield Finding(f"all {number:,} audio files were decoded by data --verify, and are as they were then")
+    else:
+        yield decoded(prepared)
+
+
+def config_of(task: TaskSpec, data: Path, partial: bool) -> dict[str, Any]:
+    """The configuration that a corpus is looked at with; of a part of it, the first fold that there is."""
+    config = task.recipes["superb"].copy_config()
+    if partial and task.folds_of is not None:
+        override(config, task.fold_key, task.folds_of(data)[0])
+    return config
 
 
 def own_table(options: argparse.Namespace) -> Iterator[Finding]:

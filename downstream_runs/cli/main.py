@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "list": "upstreams, tasks and the recipes of each task",
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
+    "data": "fetch the corpora of tasks, link or verify them",
     "check": "check the corpora of tasks",
     "mix": "make Libri2Mix for sd from LibriSpeech and WHAM! noise",
     "status": "what the runs are doing",
