@@ -43,6 +43,8 @@ COMMANDS: Mapping[str, str] = {
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
     "submit": "the leaderboard's predict.zip",
+    "publish": "share runs in a repository of results",
+    "pull": "take others' results from one, checked",
     "report": "all tables, figures and a page of results",
     "version": "versions of this project, s3prl, torch and Python",
 }
