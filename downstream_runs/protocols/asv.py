@@ -82,6 +82,12 @@ def _keep(run: TrainedRun, step: int) -> None:
     _write_trials(run.folder / TRIALS, read_scored(chosen, "test"), run.data.groups)
 
 
+def halves(trial: str) -> tuple[str, str]:
+    """The two utterances of a trial; both begin with idNNNNN-, and a video's name may hold an underscore."""
+    cut = trial.index("_id", 8)
+    return trial[:cut], trial[cut + 1 :]
+
+
 def read_scored(folder: Path, split: str) -> list[Scored]:
     """The trials of `split` that s3prl scored, from the two files that it wrote to `folder`."""
     rows = []
@@ -170,9 +176,7 @@ def _write_trials(path: Path, trials: Sequence[Scored], speakers: Mapping[str, s
     speakers: what they are called in a table of one's own, by their numbers."""
     rows: list[tuple[object, ...]] = [("split", "item", "group", "label", "score")]
     for trial in trials:
-        # Both halves begin with idNNNNN-; a video's name may hold an underscore.
-        cut = trial.name.index("_id", 8)
-        enrol, test = trial.name[:cut], trial.name[cut + 1 :]
+        enrol, test = halves(trial.name)
         speaker = speakers.get(enrol[:7], enrol[:7])
         rows.append(("test", f"{enrol} {test}", speaker, trial.label, repr(trial.score)))
     atomic_write_csv(path, rows)

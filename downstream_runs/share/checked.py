@@ -150,6 +150,9 @@ def _numbers(folder: Path, result: Result, task: TaskSpec) -> Iterator[Check]:
     for skipped in (metric for metric in result.metrics if metric.name == SKIPPED):
         if skipped.role != "information" or skipped.official:
             yield Check(False, f"{SKIPPED} stands as a number of the task")
+    for split, number in again.counts.items():
+        if result.corpus.counts.get(split) != number:
+            yield Check(False, f"the corpus has not {number:,} in {split}, which its files name")
     for name, rows in again.tables.items():
         yield _table(folder / name, rows, grouped=task.own is None and task.name not in ("ic", "er"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import Quesst14, Recording
 from downstream_runs.protocols import asv, qbe, sd
 from downstream_runs.protocols.activity import SETTINGS, Setting
+from downstream_runs.runs.verify import ROUNDING
 from downstream_runs.scoring import der, groundtruth, rttm, stdlist
 from downstream_runs.scoring.sums import in_order
 from downstream_runs.share.bundle import REFERENCES
@@ -32,10 +34,12 @@ class Rebuilt:
     """What the files of a bundle give.
 
     metrics: all of the result, in its order, but for those of SKIPPED steps.
+    counts: utterances of the corpus's splits, of those that the files tell.
     tables: name of a CSV file -> the rows that it must have, the head first.
     """
 
     metrics: tuple[Metric, ...]
+    counts: Mapping[str, int]
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
 
@@ -64,7 +68,7 @@ def rebuild(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
 def _plain(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
     """The test splits with the checkpoint that is best on dev, and what that had on dev."""
     how, on_dev = _chosen(folder, result, task)
-    metrics, rows = [], [_ITEM_HEAD]
+    metrics, rows, sizes = [], [_ITEM_HEAD], {}
     for split in task.test_splits:
         name = official.name(task, result.config, split)
         scores = task.score(folder, split, {})
@@ -73,7 +77,9 @@ def _plain(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
             counts = spec.official and split == task.test_splits[0]
             metrics.append(spec.measured(score, name, how, official=counts))
             rows += _item_rows(score, name)
-    return Rebuilt((*metrics, *on_dev), {ITEMS: rows})
+            sizes[name] = score.counts["utterances"]
+    sizes |= {one.split: one.counts["utterances"] for one in on_dev if "utterances" in one.counts}
+    return Rebuilt((*metrics, *on_dev), sizes, {ITEMS: rows})
 
 
 def _chosen(folder: Path, result: Result, task: TaskSpec) -> tuple[str, tuple[Metric, ...]]:
@@ -129,7 +135,12 @@ def _of_folds(folder: Path, folds: Sequence[str]) -> Rebuilt:
             dataclasses.replace(one, split=f"{one.split} of {name}", official=False, role="information")
             for name, one in pairs
         ]
-    return Rebuilt(tuple(metrics))
+    sizes = {
+        f"{fold} {split}": count
+        for fold, one in zip(names, found, strict=True)
+        for split, count in one.corpus.counts.items()
+    }
+    return Rebuilt(tuple(metrics), sizes)
 
 
 def _diarisation(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
@@ -146,29 +157,35 @@ def _diarisation(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
             scored[split][way] = {name: der.score_file(spoken, turns.get(name, [])) for name, spoken in files}
     how, on_dev = _chosen(folder, result, task)
     items = _item_rows(sd.official_score(scored["test"]), "test")
-    return Rebuilt((*sd.metrics(task, scored, how), *on_dev), {ITEMS: [_ITEM_HEAD, *items]})
+    sizes = {split: len(next(iter(ways.values()))) for split, ways in scored.items()}
+    return Rebuilt((*sd.metrics(task, scored, how), *on_dev), sizes, {ITEMS: [_ITEM_HEAD, *items]})
 
 
 def _verification(folder: Path, result: Result, task: TaskSpec) -> Rebuilt:
     """EER of the chosen checkpoints from their trials; that of the others as the run's report has it."""
-    scores = _reported(folder)
+    scores, sizes = _reported(folder), dict[str, int]()
+    each = max(result.steps // max(task.kept_checkpoints, 1), 1)
+    if list(scores) != list(range(each, result.steps + 1, each)):
+        raise UsageError(f"{folder / 'report.txt'} does not have a line for each checkpoint that was kept")
     for step in asv_choices(folder, task):
         for split in scores[step]:
             trials = asv.read_scored(folder / f"states-{step}", split)
             wrong = [] if task.own else [one for one in trials if one.label != _same_speaker(one.name)]
             if wrong:
                 raise UsageError(f"the label of {wrong[0].name} is not what its speakers' names say")
-            scores[step][split] = asv.equal_error_rate(trials)
+            told, scores[step][split] = scores[step][split], asv.equal_error_rate(trials)
+            if not math.isclose(told.value, scores[step][split].value, abs_tol=ROUNDING):
+                raise UsageError(f"{folder / 'report.txt'} has another EER of checkpoint {step} on {split}")
+            sizes[split] = len({name for trial in trials for name in asv.halves(trial.name)})
     best = asv.lowest(scores, "test" if task.own is None else "dev")
     chosen = f"states-{best}/test_predict.txt"
     if read_text(folder / "test_predict.txt") != read_text(folder / chosen):
         raise UsageError(f"{folder / 'test_predict.txt'} is not {chosen}, of the checkpoint that is reported")
     rows: list[Row] = [("split", "item", "group", "label", "score")]
     for trial in asv.read_scored(folder / f"states-{best}", "test"):
-        cut = trial.name.index("_id", 8)
-        enrol, test = trial.name[:cut], trial.name[cut + 1 :]
+        enrol, test = asv.halves(trial.name)
         rows.append(("test", f"{enrol} {test}", enrol[:7], str(trial.label), repr(trial.score)))
-    return Rebuilt(asv.metrics(task, scores, result.steps), {TRIALS: rows})
+    return Rebuilt(asv.metrics(task, scores, result.steps), sizes if task.own is None else {}, {TRIALS: rows})
 
 
 def asv_choices(folder: Path, task: TaskSpec) -> list[int]:
@@ -186,6 +203,8 @@ def _reported(folder: Path) -> dict[int, dict[str, Score]]:
         for line in read_text(path).splitlines():
             step, *fields = line.removeprefix("states-").split()
             pairs = zip(fields[::2], fields[1::2], strict=True)
+            if int(step) in found:
+                raise ValueError
             found[int(step)] = {
                 name.removesuffix("-EER"): Score("eer", float(value), {}) for name, value in pairs
             }
@@ -198,8 +217,8 @@ def _reported(folder: Path) -> dict[int, dict[str, Score]]:
 
 def _same_speaker(name: str) -> int:
     """Whether both utterances of a trial `idNNNNN-…_idNNNNN-…` are of one speaker, as 1 or 0."""
-    cut = name.index("_id", 8)
-    return int(name[:7] == name[cut + 1 : cut + 8])
+    enrol, test = asv.halves(name)
+    return int(enrol[:7] == test[:7])
 
 
 def _searches(folder: Path, result: Result) -> Rebuilt:
@@ -216,7 +235,8 @@ def _searches(folder: Path, result: Result) -> Rebuilt:
     with tempfile.TemporaryDirectory() as place:
         metrics = qbe.again(corpus, folder, result.layer, Path(place))
         tables = {name: _rows(Path(place) / name) for name in (TRIALS, LAYERS)}
-    return Rebuilt(metrics, tables)
+    sizes = {split: len(found) for split, found in scores.items()} | {"documents": len(documents)}
+    return Rebuilt(metrics, sizes, tables)
 
 
 def _rows(path: Path) -> list[Row]:
