@@ -15,7 +15,7 @@ from reports.item_files import items_of
 from reports.ours import Collection, gather
 from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
-from reports.systems import System
+from reports.systems import OURS, THEIRS, System
 from reports.table import Table
 from reports.tables import mine, overview, own, paper
 from upstream_arm.common.errors import ReportError
@@ -129,8 +129,11 @@ def _tests(groups: Sequence[mine.Group]) -> Table | None:
 
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     """What was made and where, in a few lines."""
-    read = sum(len(system.runs) for system in collection.systems)
-    lines = [f"{read} results of ours in {len(collection.systems)} rows"]
+    lines = []
+    for source in (OURS, THEIRS):
+        some = [system for system in collection.systems if system.source == source]
+        if some:
+            lines.append(f"{sum(len(one.runs) for one in some)} results of {source} in {len(some)} rows")
     if not collection.systems:
         lines = ["no results of ours: published rows only"]
     counts = Counter(path.suffix for path in paths)

@@ -84,7 +84,9 @@ def _mean(same: Sequence[System]) -> System:
             shown += f" (n = {len(values)})" if len(values) < len(same) else ""
             cells[key], means[key] = Cell(shown, mean, competes=False), mean
     name = f"{_without_seed(first.name)}, {len(same)} seeds"
-    return System(name, first.source, first.params_m, cells, means, labels=first.labels, runs=first.runs)
+    return System(
+        name, first.source, first.params_m, cells, means, by=first.by, labels=first.labels, runs=first.runs
+    )
 
 
 def _without_seed(name: str) -> str:
@@ -98,11 +100,11 @@ def differences(ours: Sequence[System], tested: Sequence[Group], shown: int) -> 
     that it was tested against. Labelled rows meet only rows of ours.
     """
     pairs: list[Difference] = []
-    for system in sorted(ours, key=lambda one: bool(one.labels))[:shown]:
+    for system in sorted((one for one in ours if not one.by), key=lambda one: bool(one.labels))[:shown]:
         others = [] if system.labels else [_nearest(system), _teacher(system)]
         pairs += [Difference(system, other, why, {}) for other, why in filter(None, others)]
         pairs += [
-            Difference(system, group.first, "ours", outcomes)
+            Difference(system, group.first, group.first.source, outcomes)
             for group in tested
             for other, outcomes in group.others
             if other.name == system.name and not isinstance(outcomes, str)
