@@ -54,6 +54,11 @@ def blocks(
     return made
 
 
+def titled(title: str, systems: Iterable[System]) -> str:
+    """The title of a table of ours, which says so where rows of others are in it."""
+    return f"{title}, and theirs" if any(system.by for system in systems) else title
+
+
 def warning(systems: Iterable[System]) -> str:
     """The sentence above ours where one of them cannot be compared with published systems, else nothing."""
     systems = list(systems)

@@ -52,7 +52,7 @@ def table(ours: Sequence[System]) -> Table | None:
     if not ours:
         return None
     columns: list[TableColumn] = [
-        (Head("Ours"), lambda system: text(system.name)),
+        (Head(blocks.titled(blocks.TITLE, ours)), lambda system: text(system.name)),
         (Head("Params (M)"), lambda system: printed(system.params_m)),
         (Head("Overall ↑", better="higher"), lambda system: system.cells.get("overall", EMPTY)),
         *blocks.metric_columns(COLUMNS),
@@ -65,7 +65,8 @@ def table(ours: Sequence[System]) -> Table | None:
         parts += blocks.blocks(means, ranked=False, title=SEEDS)
         parts.sort(key=lambda block: bool(block.warning))
         notes.append("Means over seeds: mean ± standard deviation (n - 1) of the rows above.")
-    return made("mine", "Our results", columns, parts, [*notes, *blocks.notes(ours, COLUMNS)])
+    title = blocks.titled("Our results", ours)
+    return made("mine", title, columns, parts, [*notes, *blocks.notes(ours, COLUMNS)])
 
 
 def _mean(same: Sequence[System]) -> System:

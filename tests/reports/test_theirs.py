@@ -52,7 +52,14 @@ def test_the_same_model_of_two_people_is_two_rows(place: Path) -> None:
 
 def test_every_table_marks_them_and_keeps_them_out_of_our_blocks(place: Path) -> None:
     systems = ours.gather([place]).systems
-    tables = [mine.table(systems), *paper.tables(systems), overview.systems(systems, {})]
+    tables = [
+        mine.table(systems),
+        *paper.tables(systems),
+        overview.systems(systems, {}),
+        overview.runs(systems, {}),
+    ]
+    assert tables[0] is not None
+    assert (tables[0].title, tables[0].heads[0].text) == ("Our results, and theirs", "Ours, and theirs")
     seen = 0
     for table in filter(None, tables):
         for block in table.blocks:
