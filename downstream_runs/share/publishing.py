@@ -146,6 +146,7 @@ def _pull_one(folder: Path, place: Path, target: Path, mine: set[str], done: Don
 def _beside(place: Path) -> Iterator[Path]:
     """A hidden folder on the disk of a place, removed unless it is moved there."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    repository.remove_left(place.parent)
     copy = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
     try:
         yield copy

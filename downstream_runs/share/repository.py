@@ -152,11 +152,16 @@ def staging(repository: Path) -> Iterator[Path]:
             f"{repository} holds {sorted(names)[0]} and no {BUNDLES}/: it is no repository of results; name "
             "a new or empty folder"
         )
-    for old in repository.glob(".new-*"):
-        if time.time() - old.stat().st_mtime > LEFT:
-            shutil.rmtree(old, ignore_errors=True)
+    remove_left(repository)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=repository) as folder:
         yield Path(folder)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what processes left in a folder that were killed long ago."""
+    for old in folder.glob(".new-*"):
+        if time.time() - old.stat().st_mtime > LEFT:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -247,6 +247,7 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
     "a link in place of a file": _link,
     "a recording in it": _audio,
     "a hidden file": _hidden,
+    "a file that nothing lists": lambda folder: (folder / "notes.csv").write_text("x\n"),
     "a file missing": _missing,
     "a file missing, and not listed": _missing_and_sealed,
     "no result": lambda folder: (folder / RESULT).unlink(),
