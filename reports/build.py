@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reports import compare, figures, render
 from reports.item_files import items_of
-from reports.ours import Collection, gather
+from reports.ours import Collection, gather, sharer
 from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
 from reports.systems import OURS, THEIRS, System
@@ -48,10 +48,15 @@ def write(
     if chosen:
         rows = {system.name: system for system in compare.find(chosen, collection, others=())}
         collection = dataclasses.replace(collection, systems=tuple(rows[name] for name in sorted(rows)))
+    others = MINE not in only
+    if not others:
+        own_runs = tuple(one for one in collection.own if not sharer(one[0]))
+        collection = dataclasses.replace(
+            collection, systems=tuple(one for one in collection.systems if not one.by), own=own_runs
+        )
     ours = collection.systems
     around, groups, problems = _measured(ours, whole)
     collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
-    others = MINE not in only
     tables = paper.tables(ours, costs) if others else []
     pictures: list[Picture] = []
     if whole:

@@ -38,7 +38,7 @@ def checks(folder: Path) -> Iterator[Check]:
     try:
         yield from _checks(folder)
     # Anybody's files: whatever a parser or scorer says of them, they are refused.
-    except (SuperbError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except Exception as error:
         yield Check(
             False, f"{type(error).__name__}: {error}" if not isinstance(error, SuperbError) else str(error)
         )

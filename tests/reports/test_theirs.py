@@ -88,6 +88,12 @@ def test_a_report_counts_them_apart(place: Path, tmp_path: Path) -> None:
     assert "10 results of ours in 1 rows" in said and "10 results of theirs in 1 rows" in said
 
 
+def test_a_report_of_mine_alone_has_none(place: Path, tmp_path: Path) -> None:
+    _, collection = build.write([place], tmp_path / "report", whole=True, only=[build.MINE])
+    assert [system.by for system in collection.systems] == [""]
+    assert "Bob" not in (tmp_path / "report" / "report.md").read_text()
+
+
 def test_a_damaged_manifest_makes_nothing_ours(place: Path) -> None:
     for path in place.glob("theirs/*/bundle.json"):
         path.write_text("{")

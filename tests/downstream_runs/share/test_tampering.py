@@ -86,3 +86,14 @@ def test_every_change_is_refused(copy: Path, request: pytest.FixtureRequest) -> 
     print(f"refused {tried - len(passed)} of {tried} changes")
     assert not passed
     assert tried >= LEAST
+
+
+def test_a_trials_label_follows_from_its_speakers_names(tmp_path: Path) -> None:
+    """Whatever numbers stand beside it: here they would be made from the changed labels."""
+    copy = Path(shutil.copytree(FOUND["fbank asv"], tmp_path / "bundle"))
+    for path in copy.glob("states-*/test_truth.txt"):
+        name, label = path.read_text().splitlines()[0].split()
+        path.write_text(path.read_text().replace(f"{name} {label}", f"{name} {1 - int(label)}", 1))
+    tampering.reseal(copy)
+    told = [check.text for check in checked.checks(copy) if check.good is False]
+    assert any("is not what its speakers' names say" in text for text in told)
