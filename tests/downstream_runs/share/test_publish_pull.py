@@ -137,7 +137,7 @@ def test_branches_with_other_bundles_merge_without_a_conflict(runs: Path, tmp_pa
 
     work.mkdir()
     git("init", "--initial-branch=main")
-    for branch, task in (("main", "er"), ("one", "asr"), ("two", "ks")):
+    for branch, task in (("main", "asr"), ("one", "er"), ("two", "ks")):
         git("checkout", "-B", branch, *(["main"] if branch != "main" else []))
         publishing.publish([runs / "fbank" / task], str(work), Maker("Jane"))
         git("add", "--all")
