@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from downstream_runs.core.results import LABELS, OWN_TASK, Metric, Result
+from downstream_runs.core.run_folder import BUNDLE
 from reports import published, scores, store
 from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
-from reports.systems import OURS, Profile, System
+from reports.systems import OURS, THEIRS, Profile, System
 from reports.table import Cell, number
+from upstream_arm.common.files import read_json
 from upstream_arm.published_states import in_words
 
 SHORTENED = "shortened"
@@ -69,15 +71,16 @@ def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
     alike: dict[tuple[object, ...], list[list[tuple[Path, Result]]]] = {}
     # A task without training is never shortened and joins tasks that are, so it comes last.
     for path, result in sorted(results, key=lambda item: (item[1].steps == 0, item[1].created, item[0])):
-        same = alike.setdefault(_identity(result), [])
-        fitting = [*same, *(alike.get(_identity(result, SHORTENED), []) if result.steps == 0 else [])]
+        by = sharer(path)
+        same = alike.setdefault((by, *_identity(result)), [])
+        fitting = [*same, *(alike.get((by, *_identity(result, SHORTENED)), []) if result.steps == 0 else [])]
         line = next((line for line in fitting if all(other.task != result.task for _, other in line)), None)
         if line is None:
             lines.append([(path, result)])
             same.append(lines[-1])
         else:
             line.append((path, result))
-    names = _names([line[0][1] for line in lines])
+    names = _names([line[0] for line in lines])
     made = (_system(name, line) for name, line in zip(names, lines, strict=True))
     return sorted(made, key=lambda system: system.name)
 
@@ -87,9 +90,17 @@ def seeds(systems: Sequence[System]) -> list[list[System]]:
     groups: dict[tuple[object, ...], dict[int, System]] = {}
     for system in systems:
         result = system.runs[0][1]
-        same = groups.setdefault(_identity(dataclasses.replace(result, seed=0)), {})
+        same = groups.setdefault((system.by, *_identity(dataclasses.replace(result, seed=0))), {})
         same.setdefault(result.seed, system)
     return [list(group.values()) for group in groups.values() if len(group) > 1]
+
+
+def sharer(path: Path) -> str:
+    """Who shared the bundle that a result is in, as they call themselves; empty for a run of ours."""
+    if not (path.parent / BUNDLE).is_file():
+        return ""
+    by = (read_json(path.parent / BUNDLE) or {}).get("by")
+    return by if isinstance(by, str) and by.strip() else "unknown"
 
 
 def headlines(result: Result) -> dict[str, Metric]:
@@ -150,14 +161,16 @@ def _system(name: str, line: list[tuple[Path, Result]]) -> System:
     # What an earlier version called by a released name is no such one.
     bare = first.upstream == "arm_hubert" or first.upstream in published.profiles()
     upstream = f"{first.upstream}_local" if bare and not released(first) else first.upstream
+    by = sharer(line[0][0])
     return System(
         name,
-        OURS,
+        THEIRS if by else OURS,
         params,
         cells,
         values,
         profile=_profile(upstream, params),
         upstream=upstream,
+        by=by,
         labels=_labels(first),
         runs=runs,
     )
@@ -199,24 +212,27 @@ def _details(result: Result) -> dict[str, str]:
     }
 
 
-def _names(results: list[Result]) -> list[str]:
-    plain = [
-        result.upstream
-        + (f" ({file})" if (file := weights(result)) else "")
-        + (f" [{', '.join(_labels(result))}]" if result.labels else "")
-        for result in results
-    ]
-    identities = Counter(map(_identity, results))
+def _names(firsts: Sequence[tuple[Path, Result]]) -> list[str]:
+    results = [result for _, result in firsts]
+    owners = [sharer(path) for path, _ in firsts]
+    plain = []
+    for by, result in zip(owners, results, strict=True):
+        marks = [*([f"theirs: {by}"] if by else []), *_labels(result)]
+        file = weights(result)
+        plain.append(
+            result.upstream + (f" ({file})" if file else "") + (f" [{', '.join(marks)}]" if marks else "")
+        )
+    identities = Counter((by, *_identity(result)) for by, result in zip(owners, results, strict=True))
     seen: Counter[str] = Counter()
     names = []
-    for name, result in zip(plain, results, strict=True):
+    for name, by, result in zip(plain, owners, results, strict=True):
         same = [_details(other) for other, called in zip(results, plain, strict=True) if called == name]
         telling = {
             key: value
             for key, value in _details(result).items()
             if any(other[key] != value for other in same)
         }
-        if identities[_identity(result)] > 1:
+        if identities[(by, *_identity(result))] > 1:
             telling["made"] = result.created
         name += "".join(f", {key} {value}" for key, value in telling.items())
         # Runs that nothing tells apart, not even the second they ended in.

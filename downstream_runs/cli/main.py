@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, str] = {
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
     "submit": "the leaderboard's predict.zip",
+    "publish": "share runs in a repository of results",
+    "pull": "take others' results from one, checked",
+    "site": "a leaderboard of a repository of results, for any web server",
+    "card": "the evaluation block of a model card, and BibTeX",
     "report": "all tables, figures and a page of results",
     "version": "versions of this project, s3prl, torch and Python",
 }

@@ -49,6 +49,8 @@ LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = lock.NAME, "plan.json", "events.jsonl",
 CHECKPOINTS, PARTIAL_EVALUATION = "checkpoints", "evaluation-{split}.pt"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
+BUNDLE = "bundle.json"
+"""In a folder with what somebody shared of a run (`share.bundle`); of no run of ours."""
 
 
 def kept_checkpoint(step: int) -> str:

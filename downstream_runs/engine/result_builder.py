@@ -79,9 +79,7 @@ def on_dev(run: TrainedRun) -> tuple[Metric, ...]:
 def selection(run: TrainedRun) -> str:
     """How the checkpoint was chosen, in words."""
     rule, best = _chosen(run)
-    metric = run.plan.task.metric(rule.metric)
-    how = "lowest" if metric.better == "lower" else "highest"
-    return f"{how} {metric.name} on {run.name(rule.split)}: step {best['step']} of {run.steps}"
+    return run.plan.task.selected(run.name(rule.split), best["step"], run.steps)
 
 
 def _chosen(run: TrainedRun) -> tuple[Selection, Mapping[str, Any]]:
