@@ -12,12 +12,13 @@ from typing import Any
 
 from downstream_runs.core import settings
 from downstream_runs.core.results import LABELS, OWN_TASK, Metric, Result
-from downstream_runs.core.run_folder import SWEEP
+from downstream_runs.core.run_folder import BUNDLE, SWEEP
 from downstream_runs.core.settings import RATE
 from reports import published, scores, store
 from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
-from reports.systems import OURS, Profile, System
+from reports.systems import OURS, THEIRS, Profile, System
 from reports.table import Cell, number
+from upstream_arm.common.files import read_json
 from upstream_arm.published_states import in_words
 
 SHORTENED = "shortened"
@@ -73,15 +74,16 @@ def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
     alike: dict[tuple[object, ...], list[list[tuple[Path, Result]]]] = {}
     # A task without training is never shortened and joins tasks that are, so it comes last.
     for path, result in sorted(results, key=lambda item: (item[1].steps == 0, item[1].created, item[0])):
-        same = alike.setdefault(_identity(result), [])
-        fitting = [*same, *(alike.get(_identity(result, SHORTENED), []) if result.steps == 0 else [])]
+        by = sharer(path)
+        same = alike.setdefault((by, *_identity(result)), [])
+        fitting = [*same, *(alike.get((by, *_identity(result, SHORTENED)), []) if result.steps == 0 else [])]
         line = next((line for line in fitting if all(other.task != result.task for _, other in line)), None)
         if line is None:
             lines.append([(path, result)])
             same.append(lines[-1])
         else:
             line.append((path, result))
-    names = _names([[result for _, result in line] for line in lines])
+    names = _names(lines)
     made = (_system(name, line) for name, line in zip(names, lines, strict=True))
     return sorted(made, key=lambda system: system.name)
 
@@ -91,7 +93,7 @@ def seeds(systems: Sequence[System]) -> list[list[System]]:
     groups: list[tuple[tuple[object, ...], dict[str, dict[str, Any]], dict[int, System]]] = []
     for system in systems:
         result = system.runs[0][1]
-        identity = _identity(dataclasses.replace(result, seed=0))
+        identity = (system.by, *_identity(dataclasses.replace(result, seed=0)))
         own = {one.task: _settings(one) for _, one in system.runs}
         for other, tasks, group in groups:
             alike = all(own[task] == tasks[task] for task in own.keys() & tasks.keys())
@@ -102,6 +104,14 @@ def seeds(systems: Sequence[System]) -> list[list[System]]:
         else:
             groups.append((identity, own, {result.seed: system}))
     return [list(group.values()) for *_, group in groups if len(group) > 1]
+
+
+def sharer(path: Path) -> str:
+    """Who shared the bundle that a result is in, as they call themselves; empty for a run of ours."""
+    if not (path.parent / BUNDLE).is_file():
+        return ""
+    by = (read_json(path.parent / BUNDLE) or {}).get("by")
+    return by if isinstance(by, str) and by.strip() else "unknown"
 
 
 def headlines(result: Result) -> dict[str, Metric]:
@@ -162,14 +172,16 @@ def _system(name: str, line: list[tuple[Path, Result]]) -> System:
     # What an earlier version called by a released name is no such one.
     bare = first.upstream == "arm_hubert" or first.upstream in published.profiles()
     upstream = f"{first.upstream}_local" if bare and not released(first) else first.upstream
+    by = sharer(line[0][0])
     return System(
         name,
-        OURS,
+        THEIRS if by else OURS,
         params,
         cells,
         values,
         profile=_profile(upstream, params),
         upstream=upstream,
+        by=by,
         labels=_labels(first),
         runs=runs,
     )
@@ -217,15 +229,9 @@ def _details(result: Result) -> dict[str, str]:
     }
 
 
-def _names(lines: Sequence[Sequence[Result]]) -> list[str]:
-    firsts = [line[0] for line in lines]
-    plain = [
-        (f"{result.name}: " if result.name else "")
-        + result.upstream
-        + (f" ({file})" if (file := weights(result)) else "")
-        + (f" [{', '.join(_labels(result))}]" if result.labels else "")
-        for result in firsts
-    ]
+def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
+    firsts = [line[0][1] for line in lines]
+    plain = [_plain(*line[0]) for line in lines]
     groups: dict[str, list[int]] = {}
     for place, name in enumerate(plain):
         groups.setdefault(name, []).append(place)
@@ -247,11 +253,19 @@ def _names(lines: Sequence[Sequence[Result]]) -> list[str]:
     return names
 
 
-def _set_apart(lines: Sequence[Sequence[Result]]) -> list[str]:
+def _plain(path: Path, result: Result) -> str:
+    """A row's name where nothing else is called so: what the user calls it, upstream, weights, and labels."""
+    by, file = sharer(path), weights(result)
+    marks = [*([f"theirs: {by}"] if by else []), *_labels(result)]
+    named = f"{result.name}: {result.upstream}" if result.name else result.upstream
+    return named + (f" ({file})" if file else "") + (f" [{', '.join(marks)}]" if marks else "")
+
+
+def _set_apart(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
     """In words, which settings of each line are not as those of others for the same task and recipe."""
     by_task: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for place, line in enumerate(lines):
-        for one in line:
+        for _, one in line:
             by_task.setdefault((one.task, one.recipe), []).append((place, settings.steady(one.config)))
     told: dict[tuple[int, str], str] = {}
     for (task, _), having in by_task.items():

@@ -1,4 +1,4 @@
-"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded."""
+"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded; or a table of your own."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from downstream_runs.cli import plans
 from downstream_runs.cli.findings import Finding, show
-from downstream_runs.core.corpus import PreparedData, Problem
+from downstream_runs.cli.options import add_table
+from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import audio, data_root
-from downstream_runs.corpora.audio import Form
+from downstream_runs.corpora import data_root, verified
+from downstream_runs.corpora.fetching import sources
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
 
-Seen = dict[Path, tuple[bool, str]]
-"""Of files that were decoded, whether they are good, and their form or what is wrong with them, in words."""
+SHOWN = 100
+"""Faults of a table that are printed; the number of others is."""
 
-SHOWN = 5
+SHOWN_FILES = 5
 """Files that are named, of those with which something is wrong."""
 
 DECODED = 20
@@ -30,7 +34,12 @@ DECODED = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The tasks, and where their corpora are."""
     add = parser.add_argument
-    add("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    add(
+        "task",
+        nargs="*",
+        metavar="TASK",
+        help="e.g. asr (default: every task), or of a --table its kind (default: what its columns say)",
+    )
     add("--data", type=Path, metavar="DIR", help="folder of the corpora")
     add(
         "--partial",
@@ -39,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--full", action="store_true", help="decode every file to its end (default: a sample of them)")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
+    add_table(parser)
 
 
 @listings.remembering()
@@ -46,15 +56,17 @@ def run(options: argparse.Namespace) -> int:
     """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
     from downstream_runs import tasks
 
+    plans.require_table_options(options)
+    if options.table is not None:
+        return DONE if show(own_table(options)) else WRONG_USE
     asked = [tasks.get(name) for name in options.task or tasks.names()]
     root = data_root.data_root(options.data)
     if root is None:
         raise data_root.no_data("check", "the corpora of the tasks")
     good = True
-    seen: Seen | None = {} if options.full else None
     for task in asked:
         print(f"{task.name}: {task.title} on {task.corpus.name}")
-        good = show(corpus(task, root.path, options.out, options.partial, seen)) and good
+        good = show(corpus(task, root.path, options.out, options.partial, options.full)) and good
         steps = task.recipes["superb"].config.get("runner", {}).get("total_steps")
         trained = f"{steps:,} steps" if steps else "no training"
         hours = f"about {task.cost.hours} h on one H100 with stock s3prl (published by a user)"
@@ -67,20 +79,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def corpus(
-    task: TaskSpec, data: Path, out: Path, partial: bool = False, seen: Seen | None = None
+    task: TaskSpec, data: Path, out: Path, partial: bool = False, full: bool = False
 ) -> Iterator[Finding]:
     """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault.
 
-    seen: of every file that was decoded already, where all are; None decodes a sample.
+    full: whether every file is decoded to its end, but for those that were before and are as they were.
     """
-    config = task.recipes["superb"].copy_config()
-    if partial and task.folds_of is not None:
-        override(config, task.fold_key, task.folds_of(data)[0])
     try:
-        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
     except UsageError as error:
         about = task.corpus
-        yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
+        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
+        if any(task.name in source.tasks for source in sources.load()):
+            remedy += f", or run {PROGRAM} data {task.name} --data {data}, which says or does what is left"
+        yield Finding(str(error), False, remedy)
         return
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(f"{prepared.root}: {counts} utterances")
@@ -88,48 +100,72 @@ def corpus(
         yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
-    yield decoded(prepared) if seen is None else decoded_in_full(prepared, seen)
+    if full:
+        yield decoded_in_full(prepared, out / CACHE)
+    elif verified.is_verified(prepared, out / CACHE):
+        number = len(set(prepared.audio))
+        yield Finding(f"all {number:,} audio files were decoded by data --verify, and are as they were then")
+    else:
+        yield decoded(prepared)
+
+
+def config_of(task: TaskSpec, data: Path, partial: bool) -> dict[str, Any]:
+    """The configuration that a corpus is looked at with; of a part of it, the first fold that there is."""
+    config = task.recipes["superb"].copy_config()
+    if partial and task.folds_of is not None:
+        override(config, task.fold_key, task.folds_of(data)[0])
+    return config
+
+
+def own_table(options: argparse.Namespace) -> Iterator[Finding]:
+    """All that is wrong with a table of one's own and its audio, or else what a run has of it."""
+    from downstream_runs.tasks import own
+
+    if len(options.task) > 1:
+        raise UsageError(f"--table is of one kind of task, {' and '.join(options.task)} were given: name one")
+    kind = options.task[0] if options.task else own.kind_of(options.table, options.trials)
+    divided = {"split_by": options.split_by, "split_seed": options.split_seed, "trials": options.trials}
+    faults = own.faults(kind, options.table, options.out / CACHE, **divided)
+    yield from (Finding(one, False, one.remedy) for one in faults[:SHOWN])
+    if len(faults) > SHOWN:
+        yield Finding(f"{len(faults) - SHOWN:,} more of {len(faults):,} faults", False, "correct these first")
+    if faults:
+        return
+    try:
+        task = own.define(kind, options.table, options.task_name, **divided)
+        config = task.recipes["superb"].copy_config()
+        prepared = task.corpus.prepare(options.table.parent, options.out / CACHE, config)
+    except UsageError as error:
+        yield Finding(str(error), False)
+        return
+    counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
+    yield Finding(f"{prepared.root}: {kind}, {counts} utterances, every file decoded to its end")
+    yield from (Finding(f"every result will say: {deviation}") for deviation in prepared.deviations)
 
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
     from downstream_runs.audio import AudioProblem
+    from downstream_runs.corpora.audio import form
 
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            found = audio.form(path, decoded=True)
+            found = form(path, decoded=True)
         except AudioProblem as problem:
             return Finding(problem.what, False, "get that file again")
-        forms.add(_in_words(found))
+        forms.add(f"{found.rate:,} Hz with {found.channels} channel{'s'[: found.channels - 1]}")
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")
 
 
-def decoded_in_full(prepared: PreparedData, seen: Seen) -> Finding:
-    """Every audio file of the corpus, read to its end on all cores; those that another task had only once."""
-    files = sorted(set(prepared.audio))
-    forms: dict[Path, str] = {}
-
-    def decode(path: Path) -> int:
-        found = audio.form(path, decoded=True)
-        forms[path] = _in_words(found)
-        return found.samples
-
-    new = [audio.AudioFile.at(path) for path in files if path not in seen]
-    for file, result in audio.in_threads(decode, new, f"decode {prepared.root.name}"):
-        bad = isinstance(result, Problem)
-        seen[file.path] = (not bad, str(result) if bad else forms[file.path])
-    wrong = [text for good, text in (seen[path] for path in files) if not good]
-    if wrong:
-        more = f" and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
-        said = f"{len(wrong):,} of {len(files):,} audio files: {'; '.join(wrong[:SHOWN])}{more}"
-        return Finding(said, False, "get these files again")
-    kinds = " and ".join(sorted({seen[path][1] for path in files}))
-    return Finding(f"all {len(files):,} audio files decoded to their ends: {kinds}")
-
-
-def _in_words(form: Form) -> str:
-    return f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}"
+def decoded_in_full(prepared: PreparedData, cache: Path) -> Finding:
+    """Every audio file of the corpus, read to its end once, on all cores; it is remembered in the cache."""
+    found = verified.verify(prepared, cache)
+    if not found.problems:
+        return Finding(f"all {found.files:,} audio files decoded to their ends")
+    wrong, shown = len(found.problems), "; ".join(found.problems[:SHOWN_FILES])
+    more = f" and {wrong - SHOWN_FILES:,} more" if wrong > SHOWN_FILES else ""
+    return Finding(f"{wrong:,} audio files cannot be used: {shown}{more}", False, "get these files again")

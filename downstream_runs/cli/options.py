@@ -93,6 +93,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
+    _add_noise(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     _add_arithmetic(parser)
     _add_several(parser)
@@ -138,21 +139,26 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_own(parser: argparse.ArgumentParser) -> None:
-    """A task on a corpus of one's own."""
-    add = parser.add_argument_group("a corpus of your own, see docs/own-task.md").add_argument
-    add(
-        "--table",
-        type=Path,
-        metavar="FILE",
-        help="CSV or TSV with a row an utterance, for TASK classification, transcription or units: columns "
-        "path (from the table's folder), label (or transcript, or units), split (train, dev, test) or fold, "
-        "and speaker where known",
-    )
-    add(
+    """A task on a corpus of one's own, by a table or by code."""
+    add_table(parser).add_argument(
         "--task-file",
         type=Path,
         metavar="FILE.py",
         help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
+    )
+
+
+def add_table(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """A table of one's own and how it is divided; returns the group of these options."""
+    group = parser.add_argument_group("a corpus of your own, see docs/own-task.md")
+    add = group.add_argument
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="CSV or TSV with a row an utterance, for TASK classification, transcription, units or "
+        "diarization: columns path (from the table's folder), label (or transcript, units, rttm), split "
+        "(train, dev, test) or fold, and speaker where known",
     )
     add(
         "--trials",
@@ -175,6 +181,20 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
+    return group
+
+
+def _add_noise(parser: argparse.ArgumentParser) -> None:
+    """Noise at the time of the test."""
+    add = parser.add_argument
+    add(
+        "--noise",
+        type=float,
+        metavar="DB",
+        help="add noise to the recordings of the test alone, at this signal-to-noise ratio: a run of its "
+        "own, labelled noise-..., with what the same command trains without noise (now, if it has not)",
+    )
+    add("--noise-dir", type=Path, metavar="DIR", help="the noise: audio files of 16 kHz and one channel")
 
 
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.run import Noise, RunPlan
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.launch.grid import Row
     from downstream_runs.upstreams.weights import Upstream
@@ -75,6 +75,22 @@ def _departures(row: Row) -> Iterator[str]:
             yield doubt
 
 
+def require_table_options(options: argparse.Namespace) -> None:
+    """UsageError for options of a table without one, and for those of SUPERB's corpora beside it."""
+    if options.table is None:
+        for option in ("task_name", "split_by", "split_seed", "trials"):
+            if getattr(options, option):
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
+                )
+        return
+    for option in ("data", "demo", "partial"):
+        if getattr(options, option, None):
+            raise UsageError(
+                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
+            )
+
+
 def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
     from downstream_runs import tasks
@@ -94,18 +110,9 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
                 f"{options.task_file} has the task {task.name}, and not {options.task}: name that"
             )
         return (task,)
+    require_table_options(options)
     if options.table is None:
-        for option in ("task_name", "split_by", "split_seed", "trials"):
-            if getattr(options, option):
-                raise UsageError(
-                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
-                )
         return tuple(tasks.get(name) for name in task_names(options.task))
-    for option in ("data", "demo", "partial"):
-        if getattr(options, option):
-            raise UsageError(
-                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
-            )
     from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed
@@ -144,10 +151,24 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         partial=options.partial,
         efficiency=options.efficiency,
         name=options.name,
+        noise=_noise(options),
         **upstream_fields(options, upstream),
     )
     resolve_config(plan)
     return plan
+
+
+def _noise(options: argparse.Namespace) -> Noise | None:
+    """What is added to the recordings of the test; UsageError for half of it, and with several rates."""
+    if options.noise is None and options.noise_dir is None:
+        return None
+    if options.noise is None or options.noise_dir is None:
+        raise UsageError("--noise DB and --noise-dir DIR belong together: give both, or none")
+    if options.lr is not None and (options.lr == SWEEP or "," in options.lr):
+        raise UsageError("--noise is for one learning rate: name the one that was chosen without it")
+    from downstream_runs.corpora import noise
+
+    return noise.in_folder(options.noise_dir, options.noise)
 
 
 def upstream_fields(options: argparse.Namespace, upstream: Upstream) -> dict[str, Any]:

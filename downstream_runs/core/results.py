@@ -46,6 +46,9 @@ OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
 #: The label of a trained head's numbers on another test set than its task's.
 TEST_ONLY = "test-only"
 
+#: How the label of results begins whose test recordings had noise added to them.
+NOISE = "noise-"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -61,6 +64,14 @@ LABELS: dict[str, str] = {
     TEST_ONLY: "a trained head on another test set than its task's",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
+
+
+def reason(label: str) -> str:
+    """Why results of this label cannot be compared with published rows."""
+    if label.startswith(NOISE):
+        return "noise was added to the recordings of the test"
+    return LABELS.get(label, "labelled so by its run")
+
 
 #: Keys that files of earlier versions have not.
 ADDED = (

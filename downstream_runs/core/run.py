@@ -14,7 +14,7 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.core.results import INT8
+from downstream_runs.core.results import INT8, NOISE
 from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
 from downstream_runs.core.settings import leaves, override, steady
 from downstream_runs.core.task import TaskSpec
@@ -31,6 +31,34 @@ SOURCE_KEYS = ("source", "revision", "trust_remote_code")
 UNPINNED = ("settings", "weights", "source", "name")
 """Keys of `plan.json` that tell of others, each pinned by a hash, and the name, which may change."""
 LONGEST_NAME = 60
+QUIETEST, LOUDEST = -30.0, 100.0  # signal-to-noise ratios in dB
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise for the recordings of a test. snr: speech to noise, dB; folder: of its files; sha256: of them."""
+
+    snr: float
+    folder: Path
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not QUIETEST <= self.snr <= LOUDEST:
+            raise UsageError(
+                f"--noise {self.snr:g} cannot be used, expected a signal-to-noise ratio of {QUIETEST:g} to "
+                f"{LOUDEST:g} dB"
+            )
+
+    @property
+    def label(self) -> str:
+        """Of every number that is measured with it: a word such as `noise-7p5db-0c2d4e`."""
+        ratio = f"{self.snr:g}".replace("-", "minus").replace(".", "p")
+        return f"{NOISE}{ratio}db-{self.sha256[:6]}"
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """What decides a number: all but the place of the files."""
+        return {"snr": self.snr, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -59,6 +87,7 @@ class RunPlan:
     revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
     trust_remote_code: whether code that came with the weights is run.
     name: what the user calls the row of tables that the run is in; no part of the run's identity.
+    noise: what is added to the recordings of the test; the training is that of the plan without it.
     """
 
     task: TaskSpec
@@ -87,6 +116,7 @@ class RunPlan:
     revision: str | None = None
     trust_remote_code: bool = False
     name: str = ""
+    noise: Noise | None = None
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -153,7 +183,15 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     pinned = {} if plan.source is None else {"revision": plan.revision}
-    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan), **plan.task.pinned}
+    parts = {
+        **files,
+        **plan.switches,
+        **stored,
+        **pinned,
+        **taken_of(plan),
+        **plan.task.pinned,
+        **_noise_of(plan),
+    }
     digest = _hash_json({"config": config_hash(plan, config), **parts})
     upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
@@ -215,6 +253,7 @@ def identity(
         "features": _stored(plan.features),
         **taken_of(plan),
         **plan.task.pinned,
+        **_noise_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
         **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
         **({"name": plan.name} if plan.name else {}),
@@ -231,6 +270,10 @@ def taken_of(plan: RunPlan) -> dict[str, Any]:
     """What of the upstream's output is taken, and how it is quantized, where it is not as s3prl has it."""
     chosen = {"states": plan.states, "layer": plan.layer, "quantize": plan.quantize}
     return {key: value for key, value in chosen.items() if value not in (STATES, None)}
+
+
+def _noise_of(plan: RunPlan) -> dict[str, Any]:
+    return {} if plan.noise is None else {"noise": plan.noise.pinned}
 
 
 def _stored(features: FeatureOptions) -> str:
@@ -255,7 +298,7 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     """UsageError that names what differs if the run in `folder` was started with another plan."""
     # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
     # are the same.
-    optional = ("labels", "partial", "states", "layer", "quantize")
+    optional = ("labels", "partial", "states", "layer", "quantize", "noise")
     named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
     differ = [key for key in named if key not in UNPINNED and stored.get(key) != wanted.get(key)]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):

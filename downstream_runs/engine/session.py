@@ -31,7 +31,7 @@ from downstream_runs.core.run import (
 )
 from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
-from downstream_runs.corpora import audio
+from downstream_runs.corpora import audio, noise
 from downstream_runs.engine import (
     components,
     distributed,
@@ -86,6 +86,7 @@ def _run(plan: RunPlan, rerun: str) -> Result:
     # A finished run is handed back also where its devices are not.
     if rerun == "always" or not files.is_finished:
         distributed.check(plan)
+    clean = _trained_without_noise(plan, files, rerun)
     with sigterm_as_exit(), plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
@@ -99,13 +100,24 @@ def _run(plan: RunPlan, rerun: str) -> Result:
             if not files.is_finished:
                 if rerun == "never" and records.begun(folder):
                     raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
-                if plan.devices > 1:
+                if clean is not None:
+                    RunFolder(folder).begin_as(clean)
+                if plan.devices > 1 and clean is None:
                     distributed.train(_train_and_test, plan, config, data, folder)
                 else:
                     _train_and_test(plan, config, data, folder)
             # A fold's result is pinned by that of all folds, a rate's by its sweep's.
             part = plan.fold is not None or plan.group
             return results.named(folder / RESULT, None if part else plan.name or None)
+
+
+def _trained_without_noise(plan: RunPlan, files: RunFolder, rerun: str) -> Path | None:
+    """The folder of the same run without noise, after it was done; None where it has no part in this one."""
+    if plan.noise is None or plan.task.train_split is None or (files.is_finished and rerun != "always"):
+        return None
+    plain = dataclasses.replace(plan, noise=None)
+    run(plain, rerun="missing" if rerun == "always" else rerun)
+    return run_dir(plain)
 
 
 def _train_and_test(
@@ -155,7 +167,10 @@ def build(
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
     spare = max(processes.cores() - plan.devices, 0) // plan.devices
     reading = Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
-    trained_run = TrainedRun(plan, config, data, folder, built, terminal, journal, reading, labels)
+    mixer = None if plan.noise is None else noise.Mixer(plan.noise)
+    trained_run = TrainedRun(
+        plan, config, data, folder, built, terminal, journal, reading, labels, mixer=mixer
+    )
     feature_setup.set_up(trained_run)
     return trained_run
 

@@ -60,6 +60,8 @@ def name(plan: RunPlan) -> str:
         words.append(in_words(plan.states, plan.layer))
     if plan.quantize is not None:
         words.append(plan.quantize)
+    if plan.noise is not None:
+        words.append(plan.noise.label)
     if RATE in plan.overrides:
         words.append(f"lr {plan.overrides[RATE]:g}")
     if plan.fold is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from downstream_runs import recipes, tasks
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.results import OWN_TASK, Result
-from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run import Noise, RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe
@@ -60,7 +60,8 @@ def plan_of(
         task, recipe = recipes.added(task, own, f"of the result {options.result}")
     whole = not task.folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts)
     plain = json.loads(json.dumps(dict(leaves(recipe.config))))
-    ours = ("features.", "runner.devices", f"{OWN_TASK}.")  # of the command, not of the recipe
+    noise = old.config.get("noise")
+    ours = ("features.", "runner.devices", "noise.", f"{OWN_TASK}.")  # of the command, not of the recipe
     return RunPlan(
         task=task,
         recipe=recipe.name,
@@ -91,6 +92,7 @@ def plan_of(
         source=old.upstream_source,
         revision=old.upstream_revision,
         trust_remote_code=old.upstream_remote_code,
+        noise=None if noise is None else Noise(noise["snr"], Path(noise["folder"]), noise["sha256"]),
     )
 
 

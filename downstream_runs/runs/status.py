@@ -35,7 +35,7 @@ from upstream_arm.common.files import read_json
 COLUMNS = ("name", "upstream", "task", "run", "differs", "state", "step", "left", "number", "log")
 OPTIONAL = ("name", "differs")
 """Columns that are left out where no run has anything in them."""
-TOLD = ("seed", "precision", "features", "states", "layer", "quantize")
+TOLD = ("seed", "precision", "features", "states", "layer", "quantize", "noise")
 """Keys of a plan, beside its settings, in which runs can differ."""
 
 

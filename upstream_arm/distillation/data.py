@@ -177,7 +177,7 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
         status = path.stat()
         entry, version = known.get(str(path)), [status.st_size, status.st_mtime_ns]
         usable = isinstance(entry, list) and len(entry) == 3 and entry[:2] == version
-        current[str(path)] = entry if usable else [*version, _samples(path)]
+        current[str(path)] = entry if usable else [*version, samples(path)]
     if known != {**known, **current}:
         atomic_write_text(cache, json.dumps({**known, **current}))
     return [Utterance(path, current[str(path)][2]) for path in paths]
@@ -195,7 +195,8 @@ def _recordings(root: Path, split: str) -> list[Path]:
     return files
 
 
-def _samples(path: Path) -> int:
+def samples(path: Path) -> int:
+    """The length of a recording, from its header; UpstreamError if it cannot be used."""
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError) as error:
