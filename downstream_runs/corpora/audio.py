@@ -17,6 +17,7 @@ from typing import IO, TypeVar
 from downstream_runs.audio import RESTORE, AudioProblem, mixtures
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
+from upstream_arm.common import stages
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
@@ -207,9 +208,6 @@ def in_threads(
 
     jobs: how many at a time (default: as many as there are cores).
     """
-    from tqdm import tqdm
-
-    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
 
     def one(file: AudioFile) -> Item | Problem:
         try:
@@ -220,15 +218,7 @@ def in_threads(
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
     pool = ThreadPoolExecutor(max_workers=jobs or cores())
     try:
-        shown = tqdm(
-            pool.map(one, files),
-            total=len(files),
-            desc=what,
-            unit="file",
-            leave=False,
-            delay=2,
-            mininterval=pause,
-        )
+        shown = stages.bar(pool.map(one, files), what, len(files), unit="file", delay=stages.SECONDS)
         yield from zip(files, shown, strict=True)
     finally:
         # What is interrupted ends now, not after the files that are still queued.
