@@ -231,7 +231,17 @@ def _details(result: Result) -> dict[str, str]:
 
 def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
     firsts = [line[0][1] for line in lines]
-    plain = [_plain(*line[0]) for line in lines]
+    owners = [sharer(line[0][0]) for line in lines]
+    plain = []
+    for by, result in zip(owners, firsts, strict=True):
+        marks = [*([f"theirs: {by}"] if by else []), *_labels(result)]
+        file = weights(result)
+        plain.append(
+            (f"{result.name}: " if result.name else "")
+            + result.upstream
+            + (f" ({file})" if file else "")
+            + (f" [{', '.join(marks)}]" if marks else "")
+        )
     groups: dict[str, list[int]] = {}
     for place, name in enumerate(plain):
         groups.setdefault(name, []).append(place)
@@ -239,7 +249,8 @@ def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
     for places in groups.values():
         details = settings.differing([_details(firsts[place]) for place in places])
         told = [[f"{key} {value}" for key, value in one.items()] for one in details]
-        for words, own in zip(told, _set_apart([lines[place] for place in places]), strict=True):
+        apart = _set_apart([[result for _, result in lines[place]] for place in places])
+        for words, own in zip(told, apart, strict=True):
             words += [own] if own else []
         common = Counter(map(tuple, told))
         for place, words in zip(places, told, strict=True):

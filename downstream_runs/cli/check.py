@@ -15,7 +15,8 @@ from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import data_root, verified
+from downstream_runs.corpora import audio, data_root, verified
+from downstream_runs.corpora.audio import Form
 from downstream_runs.corpora.fetching import sources
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
@@ -24,7 +25,7 @@ from upstream_arm.common.program import PROGRAM
 SHOWN = 100
 """Faults of a table that are printed; the number of others is."""
 
-SHOWN_FILES = 5
+FILES_SHOWN = 5
 """Files that are named, of those with which something is wrong."""
 
 DECODED = 20
@@ -83,7 +84,7 @@ def corpus(
 ) -> Iterator[Finding]:
     """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault.
 
-    full: whether every file is decoded to its end, but for those that were before and are as they were.
+    full: decode every file that the manifest of the corpus does not know (default: a sample).
     """
     try:
         prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
@@ -100,11 +101,8 @@ def corpus(
         yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
-    if full:
+    if full or verified.is_verified(prepared, out / CACHE):
         yield decoded_in_full(prepared, out / CACHE)
-    elif verified.is_verified(prepared, out / CACHE):
-        number = len(set(prepared.audio))
-        yield Finding(f"all {number:,} audio files were decoded by data --verify, and are as they were then")
     else:
         yield decoded(prepared)
 
@@ -162,10 +160,15 @@ def decoded(prepared: PreparedData) -> Finding:
 
 
 def decoded_in_full(prepared: PreparedData, cache: Path) -> Finding:
-    """Every audio file of the corpus, read to its end once, on all cores; it is remembered in the cache."""
-    found = verified.verify(prepared, cache)
-    if not found.problems:
-        return Finding(f"all {found.files:,} audio files decoded to their ends")
-    wrong, shown = len(found.problems), "; ".join(found.problems[:SHOWN_FILES])
-    more = f" and {wrong - SHOWN_FILES:,} more" if wrong > SHOWN_FILES else ""
-    return Finding(f"{wrong:,} audio files cannot be used: {shown}{more}", False, "get these files again")
+    """Every audio file of the corpus, read to its end on all cores, or once and not changed since."""
+    found, number = verified.verify(prepared, cache), len(set(prepared.audio))
+    if found.problems:
+        wrong = [str(problem) for problem in found.problems]
+        more = f" and {len(wrong) - FILES_SHOWN:,} more" if len(wrong) > FILES_SHOWN else ""
+        said = f"{len(wrong):,} of {number:,} audio files: {'; '.join(wrong[:FILES_SHOWN])}{more}"
+        return Finding(said, False, "get these files again")
+    return Finding(f"all {number:,} audio files were decoded to their ends, and are as they were then")
+
+
+def _in_words(form: Form) -> str:
+    return f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}"

@@ -150,8 +150,8 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         features=features_of(options),
         partial=options.partial,
         efficiency=options.efficiency,
-        name=options.name,
         noise=_noise(options),
+        name=options.name,
         **upstream_fields(options, upstream),
     )
     resolve_config(plan)

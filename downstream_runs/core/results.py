@@ -43,11 +43,10 @@ INT8 = "int8"
 #: what the task is: its kind, its table and that one's SHA-256.
 OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
 
-#: The label of a trained head's numbers on another test set than its task's.
-TEST_ONLY = "test-only"
-
 #: How the label of results begins whose test recordings had noise added to them.
 NOISE = "noise-"
+#: The label of a trained head's numbers on another test set than its task's.
+TEST_ONLY = "test-only"
 
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.

@@ -28,10 +28,10 @@ from upstream_arm.published_states import STATES
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 SOURCE_KEYS = ("source", "revision", "trust_remote_code")
+QUIETEST, LOUDEST = -30.0, 100.0  # signal-to-noise ratios in dB
 UNPINNED = ("settings", "weights", "source", "name")
 """Keys of `plan.json` that tell of others, each pinned by a hash, and the name, which may change."""
 LONGEST_NAME = 60
-QUIETEST, LOUDEST = -30.0, 100.0  # signal-to-noise ratios in dB
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class RunPlan:
     source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
     revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
     trust_remote_code: whether code that came with the weights is run.
-    name: what the user calls the row of tables that the run is in; no part of the run's identity.
     noise: what is added to the recordings of the test; the training is that of the plan without it.
+    name: what the user calls the row of tables that the run is in; no part of the run's identity.
     """
 
     task: TaskSpec
@@ -115,8 +115,8 @@ class RunPlan:
     source: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
-    name: str = ""
     noise: Noise | None = None
+    name: str = ""
 
     @property
     def folds(self) -> tuple[str, ...]:

@@ -50,10 +50,10 @@ LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = lock.NAME, "plan.json", "events.jsonl",
 CHECKPOINTS, PARTIAL_EVALUATION = "checkpoints", "evaluation-{split}.pt"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
-TESTED, TEST_ONLY = "test-only-{name}", "test-only.json"
-"""A folder and the result in it; it is called otherwise than a run's, so that nothing takes it for one."""
 BUNDLE = "bundle.json"
 """In a folder with what somebody shared of a run (`share.bundle`); of no run of ours."""
+TESTED, TEST_ONLY = "test-only-{name}", "test-only.json"
+"""A folder and the result in it; it is called otherwise than a run's, so that nothing takes it for one."""
 
 
 def kept_checkpoint(step: int) -> str:

@@ -1,4 +1,4 @@
-"""What takes a while says so: lines for each part of a start; for what is counted a bar, or a log's lines."""
+"""What takes a while says so: lines for each part of a start; for what is counted bars, or lines of a log."""
 
 from __future__ import annotations
 
