@@ -264,19 +264,11 @@ def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
     return names
 
 
-def _plain(path: Path, result: Result) -> str:
-    """A row's name where nothing else is called so: what the user calls it, upstream, weights, and labels."""
-    by, file = sharer(path), weights(result)
-    marks = [*([f"theirs: {by}"] if by else []), *_labels(result)]
-    named = f"{result.name}: {result.upstream}" if result.name else result.upstream
-    return named + (f" ({file})" if file else "") + (f" [{', '.join(marks)}]" if marks else "")
-
-
-def _set_apart(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
+def _set_apart(lines: Sequence[Sequence[Result]]) -> list[str]:
     """In words, which settings of each line are not as those of others for the same task and recipe."""
     by_task: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for place, line in enumerate(lines):
-        for _, one in line:
+        for one in line:
             by_task.setdefault((one.task, one.recipe), []).append((place, settings.steady(one.config)))
     told: dict[tuple[int, str], str] = {}
     for (task, _), having in by_task.items():

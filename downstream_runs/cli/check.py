@@ -144,17 +144,16 @@ def own_table(options: argparse.Namespace) -> Iterator[Finding]:
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
     from downstream_runs.audio import AudioProblem
-    from downstream_runs.corpora.audio import form
 
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            found = form(path, decoded=True)
+            found = audio.form(path, decoded=True)
         except AudioProblem as problem:
             return Finding(problem.what, False, "get that file again")
-        forms.add(f"{found.rate:,} Hz with {found.channels} channel{'s'[: found.channels - 1]}")
+        forms.add(_in_words(found))
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")
 
