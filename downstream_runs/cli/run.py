@@ -17,6 +17,7 @@ from upstream_arm import listings
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 from upstream_arm.common.program import PROGRAM
+from upstream_arm.common.stages import stage
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
@@ -73,7 +74,8 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
     recipe, corpus = plan.task.recipes[plan.recipe], "synthetic speech (demo)" if options.demo else plan.data
     print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
-    from downstream_runs import engine
+    with stage("loading torch and s3prl"):
+        from downstream_runs import engine
 
     engine.run(plan, rerun=options.rerun, with_demo=options.demo)
     folder = engine.run_dir(plan)
