@@ -117,6 +117,7 @@ def test_wrong_names_are_named_with_near_ones(capsys: pytest.CaptureFixture[str]
         (["fbank", "asr", "--out", "/dev/null"], "/dev/null is no folder, so --out /dev/null cannot be one"),
         (["fbank", "asr", "--out", "/dev/null/x"], "/dev/null is no folder"),
         (["lgos", "RUN"], "lgos is no command, and a run is UPSTREAM TASK, did you mean 'logs'?"),
+        (["help", "statsu"], "there is no command statsu, did you mean 'status'?"),
         (["--verson"], "did you mean '--version'?"),
         (["compare"], "(./run_superb.sh compare --help shows what there is)"),
         (["asr", "fbank"], "asr is a task, and the upstream comes first"),
