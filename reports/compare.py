@@ -50,7 +50,7 @@ def _called(system: System) -> tuple[str, ...]:
 def _runs_of(system: System, name: str) -> list[Path]:
     """The runs of a system that `name` stands for.
 
-    It is a folder, or a file in one; how a run's folder begins, some of its hash among it; or the first
+    It is a folder, or a file in one; how a run's folder begins, RECIPE- among it; or the first
     digits, four or more, of that hash or of the SHA-256 of weights or result.
     """
     wanted = Path(name).expanduser()
@@ -62,7 +62,7 @@ def _runs_of(system: System, name: str) -> list[Path]:
         weights = (result.upstream_checkpoint_sha256, result.upstream_weights_sha256)
         hashes = [one for one in (digits, *weights, result.content_sha256) if one]
         by_hash = len(name) >= FEWEST_DIGITS and any(one.startswith(name.lower()) for one in hashes)
-        by_folder = len(name) > len(recipe) + 1 and begin.startswith(name)
+        by_folder = len(name) > len(recipe) and begin.startswith(name)
         if by_hash or by_folder or (place is not None and place in (path.resolve(), *path.resolve().parents)):
             found.append(path.parent)
     return found

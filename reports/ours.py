@@ -243,8 +243,8 @@ def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
             + (f" [{', '.join(marks)}]" if marks else "")
         )
     groups: dict[str, list[int]] = {}
-    for place, name in enumerate(plain):
-        groups.setdefault(name, []).append(place)
+    for place, name in enumerate(plain):  # also of what the user calls otherwise
+        groups.setdefault(name.removeprefix(f"{firsts[place].name}: "), []).append(place)
     names = list(plain)
     for places in groups.values():
         details = settings.differing([_details(firsts[place]) for place in places])
@@ -252,9 +252,9 @@ def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
         apart = _set_apart([[result for _, result in lines[place]] for place in places])
         for words, own in zip(told, apart, strict=True):
             words += [own] if own else []
-        common = Counter(map(tuple, told))
-        for place, words in zip(places, told, strict=True):
-            made = [f"made {firsts[place].created}"] if common[tuple(words)] > 1 else []
+        called = [(plain[place], *words) for place, words in zip(places, told, strict=True)]
+        for place, words, own_name in zip(places, told, called, strict=True):
+            made = [f"made {firsts[place].created}"] if called.count(own_name) > 1 else []
             names[place] = ", ".join([plain[place], *words, *made])
     # Runs that nothing tells apart, not even the second they ended in.
     seen: Counter[str] = Counter()

@@ -117,6 +117,14 @@ def test_rows_that_differ_say_in_what(capsys: pytest.CaptureFixture[str], make: 
     assert rows[-1][1] == "–"
 
 
+def test_named_rows_say_in_what_they_differ_too(capsys: pytest.CaptureFixture[str], make: Make) -> None:
+    slow = {"optimizer": {"lr": 1e-5}, "steps": 200, "parts": ["train-clean-100"]}
+    save(make(**COMPARABLE), make(**COMPARABLE, name="slow", config=slow), make(**COMPARABLE, name="again"))
+    _, ours = blocks(show(capsys)[0])
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in ours.splitlines() if row.startswith("| ")]
+    assert rows[2:] == ["again: armhubert, lr 0.0001", "armhubert, lr 0.0001", "slow: armhubert, lr 1e-05"]
+
+
 def test_an_unofficial_number_is_marked_and_the_others_are_said(
     capsys: pytest.CaptureFixture[str], make: Make, metric: MakeMetric
 ) -> None:
