@@ -120,9 +120,6 @@ def test_a_table_of_ones_own_through_a_whole_distillation(
     short = ["--device", "cpu", "-o", "runner.total_steps=4", "-o", "runner.eval_step=2"]
     assert main.main([*words, "--out", str(folder / "runs"), *short]) == 0
     lines = (folder / "proxy.md").read_text().splitlines()
-    assert lines[0] == "| step | tones acc ↑ |" and [line.split()[1] for line in lines[2:5]] == [
-        "20",
-        "40",
-        "75",
-    ]
+    assert lines[0] == "| step | tones acc ↑ |"
+    assert [line.split()[1] for line in lines[2:4]] == ["20", "75"]
     assert "own-corpus" in lines[-1]
