@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from downstream_runs.core.settings import MOST
 from upstream_arm import names
 from upstream_arm.common import devices
 from upstream_arm.common.arguments import between, whole
@@ -98,6 +99,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Whether it is done again, what it is called, and the settings of the recipe."""
+    add = parser.add_argument
     add(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -105,6 +112,21 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
         "default), or discard it and start anew",
     )
+    add("--steps", type=between(1, MOST), metavar="N", help="of the training (default: the recipe's)")
+    add(
+        "--batch-size",
+        type=between(1, MOST),
+        metavar="N",
+        help="utterances of a batch; a step may have several, as runner.gradient_accumulate_steps says",
+    )
+    add(
+        "--lr",
+        metavar="RATES",
+        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
+        "1e-1 to 1e-5",
+    )
+    about = "what tables and status call the row of these runs; may be given or changed later"
+    add("--name", default="", metavar="NAME", help=about)
     add(
         "-o",
         dest="overrides",
@@ -202,12 +224,6 @@ def _add_several(parser: argparse.ArgumentParser) -> None:
         default=(1337,),
         metavar="N[,N]",
         help="several make a run each (default: 1337, s3prl's)",
-    )
-    add(
-        "--lr",
-        metavar="RATES",
-        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
-        "1e-1 to 1e-5",
     )
     add(
         "--devices",

@@ -16,7 +16,7 @@ from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.results import INT8, NOISE
 from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
-from downstream_runs.core.settings import leaves, override
+from downstream_runs.core.settings import leaves, override, steady
 from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common import devices
@@ -29,8 +29,9 @@ DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 SOURCE_KEYS = ("source", "revision", "trust_remote_code")
 QUIETEST, LOUDEST = -30.0, 100.0  # signal-to-noise ratios in dB
-UNPINNED = ("settings", "weights", "source")
-"""Keys of `plan.json` that tell of others: each is pinned by a hash."""
+UNPINNED = ("settings", "weights", "source", "name")
+"""Keys of `plan.json` that tell of others, each pinned by a hash, and the name, which may change."""
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class RunPlan:
     revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
     trust_remote_code: whether code that came with the weights is run.
     noise: what is added to the recordings of the test; the training is that of the plan without it.
+    name: what the user calls the row of tables that the run is in; no part of the run's identity.
     """
 
     task: TaskSpec
@@ -114,6 +116,7 @@ class RunPlan:
     revision: str | None = None
     trust_remote_code: bool = False
     noise: Noise | None = None
+    name: str = ""
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -128,6 +131,8 @@ class RunPlan:
             raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
         if self.quantize not in (None, INT8):
             raise UsageError(f"--quantize {shown(self.quantize)} is unknown, expected {INT8}")
+        if len(self.name) > LONGEST_NAME:
+            raise UsageError(f"--name has {len(self.name)} characters, expected at most {LONGEST_NAME}")
         if self.devices < 1:
             raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
@@ -156,13 +161,11 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
 
 def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
     """SHA-256 over all that decides a run's numbers apart from corpus and upstream."""
-    # The number of loading processes decides nothing, and machines differ in it.
-    settings = {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
     return _hash_json(
         {
             "task": plan.task.name,
             "recipe": plan.recipe,
-            "settings": settings,
+            "settings": steady(config),
             "seed": plan.seed,
             "precision": plan.precision,
         }
@@ -253,7 +256,14 @@ def identity(
         **_noise_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
         **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
+        **({"name": plan.name} if plan.name else {}),
     }
+
+
+def name_of(plan: RunPlan, folder: Path) -> str | None:
+    """What the run in `folder` is called: by its plan, or by the one that it was begun with."""
+    name = plan.name or (read_json(folder / PLAN) or {}).get("name")
+    return name if isinstance(name, str) else None
 
 
 def taken_of(plan: RunPlan) -> dict[str, Any]:

@@ -18,6 +18,7 @@
         │   ├── dev-best.ckpt, …     the selected checkpoint, s3prl's predictions: `TaskSpec.artefacts`
         │   ├── items.csv            each test item's share of the numbers
         │   ├── trials.csv, …        trials of ASV and QbE, QbE's layers.csv and benchmark.stdlist.xml
+        │   ├── test-only-SET/       the head on another test set: predictions, items.csv, test-only.json
         │   ├── outcome.json         why the last attempt failed
         │   ├── result.json          of a finished run (`core.results`)
         │   └── foldN/               of a task with folds: the runs, whose mean is in result.json
@@ -49,6 +50,10 @@ LOCK, PLAN, EVENTS, METRICS, S3PRL_LOG = lock.NAME, "plan.json", "events.jsonl",
 CHECKPOINTS, PARTIAL_EVALUATION = "checkpoints", "evaluation-{split}.pt"
 ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "benchmark.stdlist.xml"
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
+BUNDLE = "bundle.json"
+"""In a folder with what somebody shared of a run (`share.bundle`); of no run of ours."""
+TESTED, TEST_ONLY = "test-only-{name}", "test-only.json"
+"""A folder and the result in it; it is called otherwise than a run's, so that nothing takes it for one."""
 
 
 def kept_checkpoint(step: int) -> str:

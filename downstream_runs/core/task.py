@@ -261,6 +261,14 @@ class TaskSpec:
         ]
         return Split(sum(split.utterances for split in kept), sum(split.hours for split in kept))
 
+    def selected(self, split: str, step: int, steps: int) -> str:
+        """How the reported checkpoint was chosen, in words; split: what the selection's is called."""
+        if self.selection is None:
+            raise KeyError(f"task {self.name} has no rule of selection")
+        metric = self.metric(self.selection.metric)
+        how = "lowest" if metric.better == "lower" else "highest"
+        return f"{how} {metric.name} on {split}: step {step} of {steps}"
+
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name (KeyError if the task has none such)."""
         for metric in self.metrics:

@@ -14,7 +14,7 @@ from typing import Any
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.results import OWN_CORPUS, OWN_TASK, Corpus, Metric, Result
-from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run import RunPlan, name_of
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score, Selection
@@ -79,9 +79,7 @@ def on_dev(run: TrainedRun) -> tuple[Metric, ...]:
 def selection(run: TrainedRun) -> str:
     """How the checkpoint was chosen, in words."""
     rule, best = _chosen(run)
-    metric = run.plan.task.metric(rule.metric)
-    how = "lowest" if metric.better == "lower" else "highest"
-    return f"{how} {metric.name} on {run.name(rule.split)}: step {best['step']} of {run.steps}"
+    return run.plan.task.selected(run.name(rule.split), best["step"], run.steps)
 
 
 def _chosen(run: TrainedRun) -> tuple[Selection, Mapping[str, Any]]:
@@ -118,6 +116,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         packages=packages,
         git_commit=_git_commit(),
         **upstream,
+        name=None if plan.fold else name_of(plan, run.folder),
         device=devices.name(device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(

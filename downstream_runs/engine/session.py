@@ -87,7 +87,7 @@ def _run(plan: RunPlan, rerun: str) -> Result:
     if rerun == "always" or not files.is_finished:
         distributed.check(plan)
     clean = _trained_without_noise(plan, files, rerun)
-    with sigterm_as_exit(), _plain_errors(folder):
+    with sigterm_as_exit(), plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
@@ -106,7 +106,9 @@ def _run(plan: RunPlan, rerun: str) -> Result:
                     distributed.train(_train_and_test, plan, config, data, folder)
                 else:
                     _train_and_test(plan, config, data, folder)
-            return results.read(folder / RESULT)
+            # A fold's result is pinned by that of all folds, a rate's by its sweep's.
+            part = plan.fold is not None or plan.group
+            return results.named(folder / RESULT, None if part else plan.name or None)
 
 
 def _trained_without_noise(plan: RunPlan, files: RunFolder, rerun: str) -> Path | None:
@@ -127,11 +129,11 @@ def _train_and_test(
 ) -> None:
     """Write the result; of several workers only the leader does, the others are done when training is."""
     terminal = sys.stderr
-    with _logged(folder):
+    with logged(folder):
         if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
         with context.leader_first(), stage("loading the upstream and s3prl's lists", terminal):
-            trained_run = _build(plan, config, data, folder, terminal)
+            trained_run = build(plan, config, data, folder, terminal)
         if context.leader:
             upstream_card.introduce(trained_run)
         if plan.task.train_split is None:
@@ -150,7 +152,7 @@ def _train_and_test(
         trained_run.journal.event("end", trained_run.steps, wall_seconds=result.wall_seconds)
 
 
-def _build(
+def build(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, terminal: IO[str]
 ) -> TrainedRun:
     """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
@@ -174,7 +176,7 @@ def _build(
 
 
 @contextlib.contextmanager
-def _logged(folder: Path) -> Iterator[None]:
+def logged(folder: Path) -> Iterator[None]:
     """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
@@ -198,12 +200,14 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
         if stored is None:
             raise UsageError(f"{path} is no JSON; use --rerun always to discard the run, or another --out")
         check_same(stored, as_begun(stored, wanted), folder)
-    else:
-        atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
+        if not plan.name or stored.get("name") == plan.name:
+            return
+        wanted = {**stored, "name": plan.name}
+    atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
 
 
 @contextlib.contextmanager
-def _plain_errors(folder: Path) -> Iterator[None]:
+def plain_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -28,6 +28,7 @@ from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.partial_evaluation import PartialEvaluation
 from downstream_runs.upstreams.checked import weights_sha256
+from upstream_arm.common import stages
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
 from upstream_arm.common.program import PROGRAM
@@ -84,19 +85,10 @@ class TrainedRun:
     mixer: Mixer | None = None
     _items: list[tuple[str, Score]] = field(default_factory=list)
 
-    def bar(self, items: Any, *, desc: str, total: int) -> Any:
+    def bar(self, items: Any, *, desc: str, total: int, initial: int = 0) -> Any:
         """A progress bar on the terminal around batches, which shows the run's labels."""
-        from tqdm import tqdm
-
-        return tqdm(
-            items,
-            desc=f"[{', '.join(self.labels)}] {desc}" if self.labels else desc,
-            total=total,
-            file=self.terminal,
-            dynamic_ncols=True,
-            mininterval=0.1 if self.terminal.isatty() else 30.0,
-            leave=items is None,
-        )
+        shown = f"[{', '.join(self.labels)}] {desc}" if self.labels else desc
+        return stages.bar(items, shown, total, initial=initial, stream=self.terminal, leave=items is None)
 
     def load(self, artefact: str) -> None:
         """Put a kept checkpoint's featurizer and downstream in place; RunFailed if it cannot be read."""
@@ -155,7 +147,7 @@ class TrainedRun:
         read = batches.readable(
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
-        shown = self.bar(read, desc=split, total=total - done)
+        shown = self.bar(read, desc=self.name(split), total=total, initial=done)
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(shown, start=done):
                 watch.names = batches.utterance_names(others)

@@ -234,7 +234,7 @@ class FeatureExtractor:
             ((_, (item,)),) = self.encoder.items([wav], device, on_host=True)
             return item
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
-        with torch.no_grad():
+        with torch.no_grad(), devices.whole_fp32():
             states = self._select(self.upstream([wave]))
         states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from upstream_arm import folders
-from upstream_arm.common import devices
+from upstream_arm.common import devices, stages
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.program import PROGRAM
@@ -174,7 +173,7 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     paths = [path for split in splits for path in _recordings(root, split)]
     known: dict[str, Any] = read_json(cache) or {}
     current: dict[str, Any] = {}
-    for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
+    for path in stages.bar(paths, "reading lengths", len(paths), unit="file", delay=stages.SECONDS):
         status = path.stat()
         entry, version = known.get(str(path)), [status.st_size, status.st_mtime_ns]
         usable = isinstance(entry, list) and len(entry) == 3 and entry[:2] == version
