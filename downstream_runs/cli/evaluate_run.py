@@ -34,6 +34,8 @@ KEPT = re.compile(r"student-(\d+)\.safetensors")
 TABLE, FIGURE = "proxy.md", "proxy.svg"
 NOTE = "A proxy: the same cheap runs for every student of one training, no numbers of SUPERB's."
 FULL = "--full"
+CHEAP = ("--steps", "--batch-size")
+"""Beside -o, what changes a recipe's settings and the whole runs are without."""
 
 Rows = Mapping[int, "Sequence[Row]"]
 """By the step of a student."""
@@ -62,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         FULL,
         action="store_true",
-        help="also do every run without its -o, and print how well the proxy's order of the students agrees",
+        help="also do every run by the whole recipe, without -o, --steps and --batch-size, and print "
+        "how well the proxy's order of the students agrees",
     )
 
 
@@ -74,16 +77,16 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "evaluate-run names each --ckpt itself and runs on this machine: leave out --ckpt and --launcher"
         )
-    if options.full and not options.overrides:
+    if options.full and not (options.overrides or options.steps or options.batch_size):
         raise UsageError(
-            f"{FULL} holds the proxy against runs without -o, and it has none: make it cheap with -o, such "
-            "as -o runner.total_steps=20"
+            f"{FULL} holds the proxy against runs by the whole recipe, which these are: make the proxy "
+            "cheap, such as with --steps 20"
         )
     for word in (options.upstream, options.task, *([FULL] if options.full else [])):
         words.remove(word)
     asked = [_rows(folder, options.task, words)]
     if options.full:
-        asked.append(_rows(folder, options.task, list(_without_overrides(words))))
+        asked.append(_rows(folder, options.task, list(_whole(words))))
     code = max(_done(rows, options) for rows in asked)
     proxy, *full = map(scores, asked)
     if proxy.values:
@@ -99,12 +102,12 @@ def _rows(folder: Path, task: str, words: Sequence[str]) -> Rows:
     }
 
 
-def _without_overrides(words: Sequence[str]) -> Iterator[str]:
-    """The words of a command but for `-o KEY=VALUE`, in one word or two."""
+def _whole(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command but for the settings that make its runs cheap, each in one word or two."""
     value = False
     for word in words:
-        if value or word.startswith("-o"):
-            value = word == "-o"
+        if value or word.startswith("-o") or word.partition("=")[0] in CHEAP:
+            value = not value and word in ("-o", *CHEAP)
             continue
         yield word
 
@@ -162,12 +165,12 @@ def scores(rows: Rows) -> Scores:
 
 
 def show(folder: Path, proxy: Scores, full: Scores | None = None) -> None:
-    """Print the table, and write it and the figure into the folder; full: of the runs without -o."""
+    """Print the table, and write it and the figure into the folder; full: of the runs by the whole recipe."""
     labels = [f"Labels: {', '.join(proxy.labels)}."] if proxy.labels else []
     parts = ["\n".join(_table(proxy)), " ".join([NOTE, *labels])]
     if full is not None:
         whole = f"labels: {', '.join(full.labels) or 'none'}"
-        parts += [f"The same students by the whole recipe, without -o ({whole}):", "\n".join(_table(full))]
+        parts += [f"The same students by the whole recipe ({whole}):", "\n".join(_table(full))]
         parts.append("\n".join(_agreement(proxy, full)))
     text = "\n\n".join(parts)
     atomic_write_text(folder / TABLE, text + "\n")

@@ -59,7 +59,7 @@ def test_agreement_with_whole_runs(folder: Path) -> None:
     full = made(*((s, "sid acc ↑", v) for s, v in zip(steps, (10.0, 30, 20, 40), strict=True)))
     evaluate_run.show(folder, proxy, full)
     text = (folder / "proxy.md").read_text()
-    assert "The same students by the whole recipe, without -o (labels: demo):" in text
+    assert "The same students by the whole recipe (labels: demo):" in text
     assert re.search(r"- sid acc ↑: \+0\.67 \[[+-]\d\.\d\d, \+1\.00\] over 4 models", text)
     assert "- ks acc ↑: none: 0 students in both, at least 3 were expected" in text
 
@@ -70,10 +70,11 @@ def test_agreement_with_whole_runs(folder: Path) -> None:
         (["a", "-o", "x=1", "--demo"], ["a", "--demo"]),
         (["-ox=1", "a", "--out", "runs"], ["a", "--out", "runs"]),
         (["-o", "x=1", "-o", "y=2"], []),
+        (["--steps", "20", "a", "--batch-size=4", "--lr", "1e-3"], ["a", "--lr", "1e-3"]),
     ],
 )
 def test_words_of_the_whole_recipe(words: list[str], left: list[str]) -> None:
-    assert list(evaluate_run._without_overrides(words)) == left
+    assert list(evaluate_run._whole(words)) == left
 
 
 def test_every_student_runs_with_the_same_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
