@@ -21,6 +21,7 @@ from downstream_runs.cli.run import run_parser
 from downstream_runs.core import results
 from downstream_runs.core.run_folder import RESULT
 from upstream_arm import listings
+from upstream_arm.common.arguments import without
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
@@ -34,8 +35,8 @@ KEPT = re.compile(r"student-(\d+)\.safetensors")
 TABLE, FIGURE = "proxy.md", "proxy.svg"
 NOTE = "A proxy: the same cheap runs for every student of one training, no numbers of SUPERB's."
 FULL = "--full"
-CHEAP = ("--steps", "--batch-size")
-"""Beside -o, what changes a recipe's settings and the whole runs are without."""
+CHEAP = ("-o", "--steps", "--batch-size")
+"""What changes a recipe's settings, and the whole runs are without."""
 
 Rows = Mapping[int, "Sequence[Row]"]
 """By the step of a student."""
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         words.remove(word)
     asked = [_rows(folder, options.task, words)]
     if options.full:
-        asked.append(_rows(folder, options.task, list(_whole(words))))
+        asked.append(_rows(folder, options.task, without(words, CHEAP)))
     code = max(_done(rows, options) for rows in asked)
     proxy, *full = map(scores, asked)
     if proxy.values:
@@ -100,16 +101,6 @@ def _rows(folder: Path, task: str, words: Sequence[str]) -> Rows:
         step: plans.rows_of(run_parser().parse([UPSTREAM, task, "--ckpt", str(path), *words]))
         for step, path in students(folder).items()
     }
-
-
-def _whole(words: Sequence[str]) -> Iterator[str]:
-    """The words of a command but for the settings that make its runs cheap, each in one word or two."""
-    value = False
-    for word in words:
-        if value or word.startswith("-o") or word.partition("=")[0] in CHEAP:
-            value = not value and word in ("-o", *CHEAP)
-            continue
-        yield word
 
 
 def _done(rows: Rows, options: argparse.Namespace) -> int:

@@ -64,19 +64,6 @@ def test_agreement_with_whole_runs(folder: Path) -> None:
     assert "- ks acc ↑: none: 0 students in both, at least 3 were expected" in text
 
 
-@pytest.mark.parametrize(
-    ("words", "left"),
-    [
-        (["a", "-o", "x=1", "--demo"], ["a", "--demo"]),
-        (["-ox=1", "a", "--out", "runs"], ["a", "--out", "runs"]),
-        (["-o", "x=1", "-o", "y=2"], []),
-        (["--steps", "20", "a", "--batch-size=4", "--lr", "1e-3"], ["a", "--lr", "1e-3"]),
-    ],
-)
-def test_words_of_the_whole_recipe(words: list[str], left: list[str]) -> None:
-    assert list(evaluate_run._whole(words)) == left
-
-
 def test_every_student_runs_with_the_same_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
