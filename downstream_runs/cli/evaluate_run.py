@@ -20,6 +20,7 @@ from downstream_runs.cli.options import add_run
 from downstream_runs.cli.run import run_parser
 from downstream_runs.core import results
 from downstream_runs.core.run_folder import RESULT
+from reports.columns import in_percent
 from upstream_arm import listings
 from upstream_arm.common.arguments import without
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
@@ -138,8 +139,6 @@ def students(folder: Path) -> dict[int, Path]:
 
 def scores(rows: Rows) -> Scores:
     """The first headline of each task in percent, where its unit is that."""
-    from reports.columns import in_percent
-
     made, found = Scores(), dict[tuple[int, str], list[float]]()
     for step, row in ((step, row) for step, some in rows.items() for row in some):
         path = row.folder() / RESULT
