@@ -26,6 +26,12 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs.tasks import own
 
     task = own.bare(options.task) if options.task in own.KINDS else tasks.get(options.task)
+    superb = tasks.known().get(options.task)
+    if superb is not None and superb != task.name:
+        print(
+            f"note: these are of a --table of your own, those of SUPERB's task are of {superb}",
+            file=sys.stderr,
+        )
     if options.recipe is None:
         for name, recipe in task.recipes.items():
             print(f"{name:<8} {recipe.note} ({recipe.source})")
