@@ -27,11 +27,8 @@ def run(options: argparse.Namespace) -> int:
 
     task = own.bare(options.task) if options.task in own.KINDS else tasks.get(options.task)
     superb = tasks.known().get(options.task)
-    if superb is not None and superb != task.name:
-        print(
-            f"note: these are of a --table of your own, those of SUPERB's task are of {superb}",
-            file=sys.stderr,
-        )
+    if superb not in (None, task.name):
+        print(f"note: of a --table of your own; SUPERB's task is `recipe {superb}`", file=sys.stderr)
     if options.recipe is None:
         for name, recipe in task.recipes.items():
             print(f"{name:<8} {recipe.note} ({recipe.source})")
