@@ -80,7 +80,7 @@ def make(
     with lock.hold(root, "--data"):
         _place_tables(root, root.parent / "LibriMix" if metadata is None else metadata, metadata is not None)
         rows = {split: _rows(root, split, speech, noise, partial) for split in SPLITS}
-        planned = _measured(rows)
+        planned = _measured(rows, jobs)
         todo = _missing(root, planned)
         if on_the_fly:
             _require_no_files(root, planned, todo)
@@ -159,13 +159,13 @@ def _parts(row: Mapping[Any, Any], place: str, speech: Path, noise: Path) -> tup
         raise UsageError(f"{place} has a gain that is no number; {_AGAIN}") from None
 
 
-def _measured(rows: Mapping[str, Mapping[str, tuple[Part, ...]]]) -> Planned:
+def _measured(rows: Mapping[str, Mapping[str, tuple[Part, ...]]], jobs: int | None) -> Planned:
     """The mixtures with their lengths, from the headers of the sources."""
     sources = {part.path: None for found in rows.values() for parts in found.values() for part in parts[:-1]}
     files = [AudioFile(path, str(path), None, 0) for path in sources]
     lengths: dict[Path, int] = {}
     problems = []
-    for file, found in audio.in_threads(audio.length, files, "lengths of LibriSpeech"):
+    for file, found in audio.in_threads(audio.length, files, "lengths of LibriSpeech", jobs):
         if isinstance(found, Problem):
             problems.append(found)
         else:
