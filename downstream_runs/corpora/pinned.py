@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from downstream_runs.corpora import texts
+from upstream_arm.common import transfer
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 
 VARIABLE = "SUPERB_S3PRL"
 """Names a clone of s3prl's git repository, for machines that reach no network."""
-
-_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -111,32 +110,20 @@ def obtain(file: PinnedFile, cache: Path, base: str = "") -> Path:
 
 
 def _download(file: PinnedFile, url: str, path: Path) -> None:
-    import http.client
-    from urllib.error import HTTPError
-    from urllib.request import urlopen
-
-    from tqdm import tqdm
-
     of = file.repository
     with texts.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(path) as temporary:
-            with urlopen(url, timeout=_SECONDS) as answer, temporary.open("wb") as out:
-                announced = answer.headers.get("Content-Length", "")
-                total = int(announced) if announced.isdigit() else None
-                with tqdm.wrapattr(out, "write", total=total, desc=file.name, disable=None) as counted:
-                    shutil.copyfileobj(answer, counted)
+            transfer.fetch(url, temporary, file.name)
             found = blob_id(temporary)
-            if found != file.blob:  # also where the connection ended too soon
+            if found != file.blob:
                 raise UsageError(
                     f"{url} gave a file with the git blob id {found}, {file.blob} was expected: nothing "
                     f"was kept; run the same command again, or run `{of.clone}` and {of.given}"
                 )
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # HTTPError's own words leave out the reason phrase of some servers.
-        reason = f"HTTP {error.code}" if isinstance(error, HTTPError) else str(error) or type(error).__name__
+    except (OSError, HTTPException) as error:
         raise UsageError(
-            f"cannot download {url} ({reason}); run again with a network, or elsewhere run `{of.clone}`, "
-            f"check out its commit {of.commit[:8]} and {of.given}"
+            f"cannot download {url} ({transfer.why(error)}); run again with a network, or elsewhere run "
+            f"`{of.clone}`, check out its commit {of.commit[:8]} and {of.given}"
         ) from None
