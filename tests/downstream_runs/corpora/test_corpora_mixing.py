@@ -23,7 +23,7 @@ import soundfile
 from downstream_runs import bridge, tasks
 from downstream_runs.audio import mixtures
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import audio, librimix, mixing, pinned
+from downstream_runs.corpora import audio, librimix, mixing, pinned, verified
 from upstream_arm.common.errors import UsageError
 
 SHORT = sorted(
@@ -98,15 +98,22 @@ def test_runs_see_no_difference_between_files_and_mixtures(few: Path, tmp_path: 
     bridge.apply()
     from s3prl.downstream.diarization.dataset import DiarizationDataset
 
-    found = {}
+    found, manifests = {}, {}
     for name in ("files", "read"):
         made = make(few, tmp_path / name, on_the_fly=name == "read")
-        prepared = audio.sampled(prepare(tmp_path / name, tmp_path / f"out {name}"))
+        once = prepare(tmp_path / name, tmp_path / f"out {name}")
+        prepared = audio.sampled(once)
         folder = prepared.settings["loaderrc.dev_dir"]
         # Pieces of 1 s, as s3prl cuts long recordings, each read by itself.
         dataset = DiarizationDataset("dev", folder, chunk_size=100, frame_shift=160, num_speakers=2)
+        assert not verified.is_verified(once, tmp_path / name)
+        manifests[name] = verified.verify(once, tmp_path / name)
+        assert verified.is_verified(once, tmp_path / name)
         found[name] = (prepared, [dataset[number] for number in range(len(dataset))])
         assert audio.form(path_of(made.root, FEW[0]), decoded=True).rate == 16_000
+    assert manifests["files"].sha256 == manifests["read"].sha256 != ""
+    os.utime(few / "wham_noise" / FEW[0]["noise_path"], ns=(1, 1))
+    assert not verified.is_verified(once, tmp_path / "read")
     assert found["files"][0].sha256 == found["read"][0].sha256
     assert found["files"][0].labels == found["read"][0].labels == ("partial", "other-data")
     assert len(found["files"][1]) == len(found["read"][1]) > 6
