@@ -78,6 +78,8 @@ def make(
     with texts.writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with lock.hold(root, "--data"):
+        for left in root.rglob(".*.tmp"):  # of a kill
+            left.unlink()
         _place_tables(root, root.parent / "LibriMix" if metadata is None else metadata, metadata is not None)
         rows = {split: _rows(root, split, speech, noise, partial) for split in SPLITS}
         planned = _measured(rows, jobs)
@@ -235,10 +237,8 @@ def _mix(todo: Mapping[Path, Mixture], jobs: int | None) -> None:
 
 
 def _finish(root: Path, split: str, found: Mapping[str, Mixture], on_the_fly: bool) -> None:
-    """The split's tables, now that its mixtures are there; what a kill left half written is removed."""
+    """The split's tables, now that its mixtures are there."""
     folder = folder_of(root, split)
-    for left in folder.glob(".*.tmp"):
-        left.unlink()
     if on_the_fly:
         texts.write(folder / mixtures.TABLE, mixtures.table(found))
     # The columns are those of LibriMix's own script; the sources are not kept, and nothing reads them.
