@@ -9,6 +9,7 @@ does not pass for a whole corpus.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import sys
@@ -152,13 +153,21 @@ def _rows(root: Path, split: str, speech: Path, noise: Path, partial: bool) -> d
 
 
 def _parts(row: Mapping[Any, Any], place: str, speech: Path, noise: Path) -> tuple[Part, ...]:
+    parts = []
+    for column, path in _PARTS.items():
+        gain = _gain(row[column])
+        if not math.isfinite(gain):
+            raise UsageError(f"{place} has the {column} {row[column]!r}, a number was expected; {_AGAIN}")
+        parts.append(Part((noise if column == "noise_gain" else speech) / row[path], gain))
+    return tuple(parts)
+
+
+def _gain(text: str) -> float:
+    """NaN for what is no number."""
     try:
-        return tuple(
-            Part((noise if gain == "noise_gain" else speech) / row[path], float(row[gain]))
-            for gain, path in _PARTS.items()
-        )
+        return float(text)
     except ValueError:
-        raise UsageError(f"{place} has a gain that is no number; {_AGAIN}") from None
+        return math.nan
 
 
 def _measured(rows: Mapping[str, Mapping[str, tuple[Part, ...]]], jobs: int | None) -> Planned:

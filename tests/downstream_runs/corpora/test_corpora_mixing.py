@@ -249,6 +249,10 @@ def no_gain(laid: Path, _: pytest.MonkeyPatch) -> None:
     edit(laid, FEW[2]["noise_gain"], "loud")
 
 
+def infinite_gain(laid: Path, _: pytest.MonkeyPatch) -> None:
+    edit(laid, FEW[2]["noise_gain"], "inf")
+
+
 def bad_id(laid: Path, _: pytest.MonkeyPatch) -> None:
     edit(laid, FEW[2]["mixture_ID"], "../../outside")
 
@@ -279,7 +283,8 @@ def demo(laid: Path, _: pytest.MonkeyPatch) -> None:
         (cut_source, r"\.flac .*(cut short|damaged).*same command again"),
         (slow_noise, r"/cv/.* is sampled at 8,000 Hz, 16,000 Hz was expected"),
         (short_noise, r"/cv/.* has 8,001 samples, more than 8,001 were expected"),
-        (no_gain, r"libri2mix_dev-clean.csv line 2 has a gain that is no number"),
+        (no_gain, r"libri2mix_dev-clean.csv line 2 has the noise_gain 'loud', a number was expected"),
+        (infinite_gain, r"libri2mix_dev-clean.csv line 2 has the noise_gain 'inf', a number was expected"),
         (bad_id, r"libri2mix_dev-clean.csv line 2 has the id '../../outside'"),
         (full_disk, r"needs 0.00 GB, and its disk has 0.05 GB free.*--mix-on-the-fly"),
         (demo, r"Libri2Mix is a demo corpus"),
