@@ -74,6 +74,10 @@ def make(
     root = folders.place(target) / "Libri2Mix"
     if labels := markers.labels(root):
         raise UsageError(f"{root} is a {labels[0]} corpus; name another folder with --data")
+    if root.is_symlink():
+        raise UsageError(
+            f"{root} is a link to {root.readlink()}, which is left as it is; remove the link first"
+        )
     speech = _folder(librispeech, "LibriSpeech", [names.part for names in SPLITS.values()], "--librispeech")
     noise = _folder(wham, "wham_noise", ["tr", "cv", "tt"], "--wham")
     with texts.writing(root):

@@ -272,6 +272,12 @@ def demo(laid: Path, _: pytest.MonkeyPatch) -> None:
     (laid.parent / "data" / "Libri2Mix" / "DEMO.txt").write_text("synthetic")
 
 
+def link(laid: Path, _: pytest.MonkeyPatch) -> None:
+    (laid.parent / "lab").mkdir()
+    (laid.parent / "data").mkdir()
+    (laid.parent / "data" / "Libri2Mix").symlink_to(laid.parent / "lab")
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -288,6 +294,7 @@ def demo(laid: Path, _: pytest.MonkeyPatch) -> None:
         (bad_id, r"libri2mix_dev-clean.csv line 2 has the id '../../outside'"),
         (full_disk, r"needs 0.00 GB, and its disk has 0.05 GB free.*--mix-on-the-fly"),
         (demo, r"Libri2Mix is a demo corpus"),
+        (link, r"Libri2Mix is a link to .*lab, which is left as it is"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
