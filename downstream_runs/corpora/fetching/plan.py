@@ -83,7 +83,7 @@ def lines(every: Sequence[Step], data: Path) -> Iterator[str]:
 def require_room(every: Sequence[Step], data: Path) -> None:
     """UsageError where the disk has no room for what is to be done."""
     peak, free = _peak(every, data / WORK), _free(data)
-    if peak + SPARE_BYTES > free:
+    if peak and peak + SPARE_BYTES > free:
         raise UsageError(
             f"{data} has {_gb(free)} free, about {_gb(peak)} are needed (archives are removed one by one as "
             "they are unpacked); make room, name another folder with --data, or fewer tasks"
