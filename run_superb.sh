@@ -233,7 +233,7 @@ install_own() {
 choose_python() {
     local wanted=(s3prl torch torchaudio) extras=demo active
     if [[ $1 == small ]]; then wanted=("${small_packages[@]}"); fi
-    if [[ $1 == 'test' ]]; then wanted+=(pytest xdist hypothesis) extras=demo,dev; fi
+    if [[ $1 == 'test' ]]; then wanted+=(pytest pytest-xdist pytest-timeout hypothesis) extras=demo,dev; fi
     if [[ $1 == distill ]]; then wanted+=(transformers) extras=demo,distill; fi
     if [[ $1 == hf ]]; then wanted+=(transformers) extras=demo,hf; fi
     if [[ -n ${SUPERB_PYTHON:-} ]]; then

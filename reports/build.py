@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from reports import compare, figures, render
 from reports.item_files import items_of
-from reports.ours import Collection, gather
+from reports.ours import Collection, gather, sharer
 from reports.statistics.resample import Interval
 from reports.statistics.systems import intervals
-from reports.systems import System
+from reports.systems import OURS, THEIRS, System
 from reports.table import Table
 from reports.tables import mine, overview, own, paper
 from upstream_arm.common.errors import ReportError
@@ -48,10 +48,15 @@ def write(
     if chosen:
         rows = {system.name: system for system in compare.find(chosen, collection, others=())}
         collection = dataclasses.replace(collection, systems=tuple(rows[name] for name in sorted(rows)))
+    others = MINE not in only
+    if not others:
+        own_runs = tuple(one for one in collection.own if not sharer(one[0]))
+        collection = dataclasses.replace(
+            collection, systems=tuple(one for one in collection.systems if not one.by), own=own_runs
+        )
     ours = collection.systems
     around, groups, problems = _measured(ours, whole)
     collection = dataclasses.replace(collection, problems=(*collection.problems, *problems))
-    others = MINE not in only
     tables = paper.tables(ours, costs) if others else []
     pictures: list[Picture] = []
     if whole:
@@ -129,8 +134,11 @@ def _tests(groups: Sequence[mine.Group]) -> Table | None:
 
 def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     """What was made and where, in a few lines."""
-    read = sum(len(system.runs) for system in collection.systems)
-    lines = [f"{read} results of ours in {len(collection.systems)} rows"]
+    lines = []
+    for source in (OURS, THEIRS):
+        some = [system for system in collection.systems if system.source == source]
+        if some:
+            lines.append(f"{sum(len(one.runs) for one in some)} results of {source} in {len(some)} rows")
     if not collection.systems:
         lines = ["no results of ours: published rows only"]
     counts = Counter(path.suffix for path in paths)

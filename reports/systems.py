@@ -13,7 +13,7 @@ from reports.table import Cell
 if TYPE_CHECKING:
     from reports.items import ScoredItems
 
-OURS = "ours"
+OURS, THEIRS = "ours", "theirs"
 
 
 class Profile(NamedTuple):
@@ -30,13 +30,14 @@ class System:
     name: of a published student with the hours of speech that it was distilled on ("ARMHuBERT (960h)"); of
         ours with the file of its weights, unless the upstream's name stands for them, and its labels
         ("arm_hubert_random [demo, untrained]"). No two of ours share it.
-    source: "published: ..." with the publication and its table, or "ours".
+    source: "published: ..." with the publication and its table, "ours", or "theirs" of bundles of others.
     params_m, macs_g: millions of parameters and SUPERB's giga-MACs as printed; empty when not known.
     cells: column key, or "overall", -> the printed number; a column without a value is absent.
     values: column key -> the value in percent.
     printed: the published line, column of its file -> text; empty for ours.
     profile: recomputed, where the shape is a known preset's.
     upstream: of ours.
+    by: who made it, of one whose bundles were pulled; empty for ours and published ones.
     labels: what forbids a comparison of ours with published systems.
     runs: the results behind a system of ours, with their files; empty for a published one.
     items: column key -> its test items, only where they were read: they are by far the largest part of a run.
@@ -51,6 +52,7 @@ class System:
     printed: Mapping[str, str] = field(default_factory=dict)
     profile: Profile | None = None
     upstream: str = ""
+    by: str = ""
     labels: tuple[str, ...] = ()
     runs: tuple[tuple[Path, Result], ...] = ()
     items: Mapping[str, ScoredItems] = field(default_factory=dict)

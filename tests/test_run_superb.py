@@ -487,6 +487,18 @@ def test_no_room(shell: Shell) -> None:
     assert shell.installs() == []
 
 
+def test_the_tests_of_the_script_start_with_a_real_python() -> None:
+    """A stand-in has every package that it is asked for, under whatever name."""
+    run = subprocess.run(
+        [CHECKOUT / "run_superb.sh", "test", "--version"],
+        env={**os.environ, "SUPERB_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stdout[:7]) == (0, "pytest "), run.stderr
+
+
 def test_the_real_command_line_through_the_script(tmp_path: Path) -> None:
     script = CHECKOUT / "run_superb.sh"
     environment = {**os.environ, "SUPERB_PYTHON": sys.executable}

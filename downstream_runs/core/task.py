@@ -85,8 +85,8 @@ class Recipe:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is meant for a whole corpus, as `demo`, `sample` and `small` are not."""
-        return self.name not in ("demo", "sample", "small")
+        """Whether it is meant for a whole corpus, as `demo` and `small` are not."""
+        return self.name not in ("demo", "small")
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,14 @@ class TaskSpec:
             if most or name != "train" or self.crop_seconds is None
         ]
         return Split(sum(split.utterances for split in kept), sum(split.hours for split in kept))
+
+    def selected(self, split: str, step: int, steps: int) -> str:
+        """How the reported checkpoint was chosen, in words; split: what the selection's is called."""
+        if self.selection is None:
+            raise KeyError(f"task {self.name} has no rule of selection")
+        metric = self.metric(self.selection.metric)
+        how = "lowest" if metric.better == "lower" else "highest"
+        return f"{how} {metric.name} on {split}: step {step} of {steps}"
 
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name (KeyError if the task has none such)."""

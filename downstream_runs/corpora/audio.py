@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from downstream_runs.audio import RESTORE, AudioProblem
+from downstream_runs.audio import RESTORE, AudioProblem, mixtures
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
+from upstream_arm.common import stages
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
@@ -78,6 +79,9 @@ def form(path: Path, *, decoded: bool = False) -> Form:
     """
     from downstream_runs.audio.files import FLOATS, open_audio, read_frames
 
+    mixture = mixtures.at(path)
+    if mixture is not None:
+        return Form(len(mixture.mixed()) if decoded else mixture.samples, mixtures.RATE, 1)
     with open_audio(path) as audio:
         if not 0 < audio.frames < _UNKNOWN_LENGTH:
             raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
@@ -173,7 +177,7 @@ def sample_hash(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in spread(files, SAMPLED):
         try:
-            with path.open("rb") as file:
+            with mixtures.opened(path) as file:
                 digest.update(hashlib.sha256(file.read(SAMPLED_BYTES)).digest())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -198,12 +202,12 @@ def problems(
 
 
 def in_threads(
-    function: Callable[[Path], Item], files: Sequence[AudioFile], what: str
+    function: Callable[[Path], Item], files: Sequence[AudioFile], what: str, jobs: int | None = None
 ) -> Iterator[tuple[AudioFile, Item | Problem]]:
-    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
-    from tqdm import tqdm
+    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem.
 
-    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
+    jobs: how many at a time (default: as many as there are cores).
+    """
 
     def one(file: AudioFile) -> Item | Problem:
         try:
@@ -212,17 +216,9 @@ def in_threads(
             return Problem(problem.what, RESTORE)
 
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
-    pool = ThreadPoolExecutor(max_workers=cores())
+    pool = ThreadPoolExecutor(max_workers=jobs or cores())
     try:
-        shown = tqdm(
-            pool.map(one, files),
-            total=len(files),
-            desc=what,
-            unit="file",
-            leave=False,
-            delay=2,
-            mininterval=pause,
-        )
+        shown = stages.bar(pool.map(one, files), what, len(files), unit="file", delay=stages.SECONDS)
         yield from zip(files, shown, strict=True)
     finally:
         # What is interrupted ends now, not after the files that are still queued.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.core.run_folder import TRIALS, kept_checkpoint
-from downstream_runs.core.task import Score
+from downstream_runs.core.task import Score, TaskSpec
 from downstream_runs.corpora import voxceleb1
 from downstream_runs.corpora.voxceleb1_verification import read_trials
 from downstream_runs.scoring import eer
@@ -47,28 +47,32 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     A checkpoint's scores stay in `states-STEP/`, so a killed run goes on at the next one. Raises RunFailed
     if no checkpoint was kept, or if one was scored on other trials than those of the lists.
     """
-    spec, has_dev = run.plan.task.metric("eer"), "dev" in run.data.utterances
-    splits = ["test", "dev"] if has_dev else ["test"]
+    splits = ["test", "dev"] if "dev" in run.data.utterances else ["test"]
     steps = _kept_steps(run.folder)
     scores: dict[int, dict[str, Score]] = {}
     for step in run.bar(steps, desc="checkpoints", total=len(steps)):
         _evaluate(run, step, splits)
         scores[step] = {split: _score(run, step, split) for split in splits}
     _write_report(run.folder, scores)
-    if run.plan.task.own is not None:
-        best = _lowest(scores, "dev")
-        _keep(run, best)
-        rule = f"lowest EER on the dev trials of {len(steps)} checkpoints: step {best} of {run.steps}"
+    _keep(run, lowest(scores, "test" if run.plan.task.own is None else "dev"))
+    return metrics(run.plan.task, scores, run.steps)
+
+
+def metrics(task: TaskSpec, scores: Mapping[int, Mapping[str, Score]], steps: int) -> tuple[Metric, ...]:
+    """All metrics of the kept checkpoints' scores, by step and split, of a training of `steps`."""
+    spec, splits = task.metric("eer"), list(next(iter(scores.values())))
+    if task.own is not None:
+        best = lowest(scores, "dev")
+        rule = f"lowest EER on the dev trials of {len(scores)} checkpoints: step {best} of {steps}"
         return tuple(spec.measured(scores[best][s], s, rule, official=s == "test") for s in splits)
-    best = _lowest(scores, "test")
-    _keep(run, best)
-    rule = f"lowest EER on the test trials of {len(steps)} checkpoints: step {best} of {run.steps}"
-    metrics = [spec.measured(scores[best]["test"], "test", rule, official=True)]
-    if has_dev:
-        best = _lowest(scores, "dev")
-        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {best} of {run.steps}"
-        metrics += [spec.measured(scores[best][split], split, rule, official=False) for split in splits]
-    return tuple(metrics)
+    best = lowest(scores, "test")
+    rule = f"lowest EER on the test trials of {len(scores)} checkpoints: step {best} of {steps}"
+    found = [spec.measured(scores[best]["test"], "test", rule, official=True)]
+    if "dev" in splits:
+        best = lowest(scores, "dev")
+        rule = f"lowest EER on the dev trials, whose speakers s3prl trains on: step {best} of {steps}"
+        found += [spec.measured(scores[best][split], split, rule, official=False) for split in splits]
+    return tuple(found)
 
 
 def _keep(run: TrainedRun, step: int) -> None:
@@ -76,6 +80,12 @@ def _keep(run: TrainedRun, step: int) -> None:
     chosen = run.folder / f"states-{step}"
     atomic_write_text(run.folder / "test_predict.txt", (chosen / "test_predict.txt").read_text("utf-8"))
     _write_trials(run.folder / TRIALS, read_scored(chosen, "test"), run.data.groups)
+
+
+def halves(trial: str) -> tuple[str, str]:
+    """The two utterances of a trial; both begin with idNNNNN-, and a video's name may hold an underscore."""
+    cut = trial.index("_id", 8)
+    return trial[:cut], trial[cut + 1 :]
 
 
 def read_scored(folder: Path, split: str) -> list[Scored]:
@@ -146,7 +156,7 @@ def _name(path: str) -> str:
     return "-".join(path.split("/")[-3:]).split(".")[0]
 
 
-def _lowest(scores: Mapping[int, Mapping[str, Score]], split: str) -> int:
+def lowest(scores: Mapping[int, Mapping[str, Score]], split: str) -> int:
     """The step with the lowest EER; of equal ones the earliest."""
     return min(scores, key=lambda step: (scores[step][split].value, step))
 
@@ -166,9 +176,7 @@ def _write_trials(path: Path, trials: Sequence[Scored], speakers: Mapping[str, s
     speakers: what they are called in a table of one's own, by their numbers."""
     rows: list[tuple[object, ...]] = [("split", "item", "group", "label", "score")]
     for trial in trials:
-        # Both halves begin with idNNNNN-; a video's name may hold an underscore.
-        cut = trial.name.index("_id", 8)
-        enrol, test = trial.name[:cut], trial.name[cut + 1 :]
+        enrol, test = halves(trial.name)
         speaker = speakers.get(enrol[:7], enrol[:7])
         rows.append(("test", f"{enrol} {test}", speaker, trial.label, repr(trial.score)))
     atomic_write_csv(path, rows)

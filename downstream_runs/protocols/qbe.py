@@ -75,13 +75,14 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     return _metrics(dev, chosen, run.plan.layer)
 
 
-def again(root: Path, folder: Path, partial: bool = False, only: int | None = None) -> tuple[Metric, ...]:
+def again(
+    corpus: Quesst14, folder: Path, only: int | None = None, tables: Path | None = None
+) -> tuple[Metric, ...]:
     """All metrics once more, from the scores that a run kept in `folder` and the corpus's ground truth.
 
-    root: of the corpus, or a folder that holds it; `partial` as of `quesst14.load`; only: the layer of a run
-    with `--layer`. UsageError if the corpus, or a file of scores, is absent or damaged.
+    only: the layer of a run with `--layer`. tables: a folder that `layers.csv` and `trials.csv` are written
+    to. UsageError if a file of scores is absent or damaged.
     """
-    corpus = quesst14.load(root, partial)
     files = sorted((folder / "layers").glob(f"{DEV}-*.stdlist.xml.gz"))
     names = [f"{DEV}-{layer:02d}.stdlist.xml.gz" for layer in range(len(files))]
     if not files or [path.name for path in files] != names or not (folder / BENCHMARK).is_file():
@@ -90,7 +91,11 @@ def again(root: Path, folder: Path, partial: bool = False, only: int | None = No
             "--rerun always"
         )
     dev = [_values(corpus, DEV, path) for path in files]
-    return _metrics(dev, _values(corpus, EVAL, folder / BENCHMARK), only)
+    chosen = _values(corpus, EVAL, folder / BENCHMARK)
+    if tables is not None:
+        _write_layers(tables / LAYERS, dev, chosen, only)
+        _write_trials(tables / TRIALS, corpus, folder / BENCHMARK)
+    return _metrics(dev, chosen, only)
 
 
 class _Searches:
@@ -173,6 +178,8 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
         own = copy.copy(dataset)  # other threads read other recordings
         own.data = [recording.path]
         wave = own[0][0]
+        if run.mixer is not None:
+            wave = torch.from_numpy(run.mixer(wave))
         try:
             return extractor.compute(wave, device)[FRAMES][:, : extractor.wanted(len(wave))]
         except (AssertionError, RuntimeError) as error:

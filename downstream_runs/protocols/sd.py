@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from downstream_runs.core.task import Item, Score
+from downstream_runs.core.task import Item, Score, TaskSpec
 from downstream_runs.protocols.activity import SETTINGS, Setting, turns
 from downstream_runs.scoring import der, names, rttm
 from downstream_runs.scoring.der import DiarizationCounts
@@ -43,13 +43,20 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
     run.load(CHECKPOINT)
     shift = frame_shift(run.folder, run.components.downstream.datarc[FRAME_SHIFT])
     scored = {split: _score_split(run, split, shift) for split in FOLDERS}
-    on_test, chosen = _lowest(scored["test"]), _lowest(scored["dev"])
     run.artefacts += [f"{FOLDERS['test']}/{setting.file}" for setting in SETTINGS]
-    run.keep_items("test", [_score(scored["test"][on_test])])
+    run.keep_items("test", [official_score(scored["test"])])
+    return (*metrics(run.plan.task, scored, selection(run)), *on_dev(run))
+
+
+def metrics(
+    task: TaskSpec, scored: Mapping[str, Mapping[Setting, PerFile]], checkpoint: str
+) -> tuple[Metric, ...]:
+    """The DER of all ways, from each recording's errors by split and way; checkpoint: how it was chosen."""
+    on_test, chosen = _lowest(scored["test"]), _lowest(scored["dev"])
 
     def metric(split: str, way: Setting, rule: str, official: bool = False) -> Metric:
-        how = f"{rule}; checkpoint: {selection(run)}"
-        return run.plan.task.metric("der").measured(_score(scored[split][way]), split, how, official=official)
+        how = f"{rule}; checkpoint: {checkpoint}"
+        return task.metric("der").measured(_score(scored[split][way]), split, how, official=official)
 
     ten = "the lowest of 2 medians x 5 thresholds on"
     return (
@@ -57,8 +64,12 @@ def test(run: TrainedRun) -> tuple[Metric, ...]:
         metric("test", chosen, f"{ten} dev ({chosen})"),
         metric("dev", chosen, f"{ten} dev ({chosen})"),
         *(metric("test", way, str(way)) for way in SETTINGS),
-        *on_dev(run),
     )
+
+
+def official_score(scored: Mapping[Setting, PerFile]) -> Score:
+    """Of the way with the lowest DER."""
+    return _score(scored[_lowest(scored)])
 
 
 def frame_shift(folder: Path, trained: int) -> int:
@@ -124,7 +135,7 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
     expert.score_dir, expert.save_predictions = str(partial), True
     records: dict[str, list[Any]] = {"loss": [], "acc": [], "der": []}
     try:
-        with torch.no_grad(), finite.watched(expert, split, run.steps) as watch:
+        with torch.no_grad(), run.noisy(split), finite.watched(expert, split, run.steps) as watch:
             for wavs, labels, lengths, name in run.bar(loader, desc=f"predict {split}", total=len(left)):
                 watch.names = [name]
                 features = components.features(wavs)

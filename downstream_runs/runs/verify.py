@@ -15,6 +15,7 @@ from downstream_runs.core import official, results
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import BENCHMARK, ITEMS, RESULT, TRIALS
 from downstream_runs.core.task import TaskSpec
+from downstream_runs.corpora import quesst14
 from downstream_runs.protocols import qbe
 from downstream_runs.scoring import eer, trials
 from downstream_runs.scoring.names import ScoringError
@@ -124,7 +125,7 @@ def _searches(folder: Path, result: Result, data: Path | None) -> Iterator[Check
     """QbE: MTWV of every layer on dev and of the best on eval, from the scores that the run kept."""
     try:
         root = data or Path(result.corpus.root)
-        again = qbe.again(root, folder, bool(result.shortfall), result.layer)
+        again = qbe.again(quesst14.load(root, bool(result.shortfall)), folder, result.layer)
         found = {(one.name, one.split): one for one in again}
     except (UsageError, OSError) as error:  # the corpus is elsewhere, or not on this machine
         yield Check(None, f"MTWV is not computed again: {error}")

@@ -14,12 +14,13 @@ from reports.figures import labels, style
 from reports.figures.style import Picture
 from reports.systems import System
 
-NOT_DISTILLED, DISTILLED, PAPER, OURS, PARTIAL = KINDS = (
+NOT_DISTILLED, DISTILLED, PAPER, OURS, PARTIAL, THEIRS = KINDS = (
     "Not distilled",
     "Distilled, other papers",
     "Recycle-and-Distill (the paper)",
     "Ours",
     "Ours, partial mean",
+    "Theirs, pulled from others",
 )
 _PAPER_MODELS = ("MaskHuBERT", "ARMHuBERT", "ARMwavLM")
 #: How many of ours are named, the best ones.
@@ -65,7 +66,7 @@ def macs(ours: Sequence[System]) -> Picture:
 
 def _kind(system: System) -> str:
     if system.runs:
-        return OURS
+        return THEIRS if system.by else OURS
     if system.name.startswith(_PAPER_MODELS):
         return PAPER
     return DISTILLED if system.name.endswith("h)") or "12-L" in system.name else NOT_DISTILLED
@@ -84,7 +85,7 @@ def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: 
     # Of ours those that may stand beside published numbers.
     usable = [(system, cost) for system, cost in costs if cost > least and not system.labels]
     points = [point for system, cost in usable if (point := _point(system, cost)) is not None]
-    best = front([point for point in points if point.kind not in (OURS, PARTIAL)])
+    best = front([point for point in points if point.kind not in (OURS, PARTIAL, THEIRS)])
     if any(point.kind == PARTIAL for point in points):
         caption += (
             " Hollow: the partial mean, over those metrics that a row of ours has; it is no overall score."
@@ -94,7 +95,7 @@ def _draw(costs: Sequence[tuple[System, float]], least: float, key: str, label: 
         for number, kind in enumerate(KINDS):
             some = [(point.cost, point.overall) for point in points if point.kind == kind]
             if some:
-                size = 4.5 if kind not in (OURS, PARTIAL) else 6.5
+                size = 4.5 if kind not in (OURS, PARTIAL, THEIRS) else 6.5
                 axes.plot(*zip(*some, strict=True), label=kind, markersize=size, **_look(number))
         steps = ([point.cost for point in best], [point.overall for point in best])
         axes.plot(*steps, color="#444444", linewidth=0.8, zorder=1, drawstyle="steps-post")
@@ -117,7 +118,7 @@ def _point(system: System, cost: float) -> Point | None:
     if overall is not None:
         return Point(system.name, cost, overall, _kind(system))
     keys = scores.shared(system.values)
-    if not system.runs or len(keys) < ENOUGH:
+    if not system.runs or system.by or len(keys) < ENOUGH:
         return None
     name = f"{style.short(system.name, 18)} ({len(keys)} of 11)"
     return Point(name, cost, scores.partial_mean(system.values, keys), PARTIAL)
@@ -125,7 +126,7 @@ def _point(system: System, cost: float) -> Point | None:
 
 def _look(number: int) -> dict[str, Any]:
     """The colour and the marker of a kind; partial means are hollow ones of ours."""
-    own = min(number, KINDS.index(OURS))
+    own = KINDS.index(OURS) if KINDS[number] == PARTIAL else min(number, KINDS.index(OURS) + 1)
     colour, marker = (style.GREY, *style.COLOURS)[own], style.MARKERS[own]
     if KINDS[number] == PARTIAL:
         hollow = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.0}
@@ -145,7 +146,7 @@ def _along(best: Sequence[Point]) -> list[tuple[float, float]]:
 def _names(points: Sequence[Point], best: Sequence[Point]) -> list[tuple[str, float, float]]:
     """What is named, most important first: ours, the front, then the paper's models of 960h."""
     mine = sorted(
-        (point for point in points if point.kind in (OURS, PARTIAL)),
+        (point for point in points if point.kind in (OURS, PARTIAL, THEIRS)),
         key=lambda point: (point.kind, -point.overall),
     )
     paper = [point for point in points if point.kind == PAPER and point.name.endswith("(960h)")]

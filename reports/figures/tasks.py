@@ -21,7 +21,7 @@ def draw(ours: Sequence[System]) -> Picture:
     by_name = {one.name: one for one in published.known()}
     usable = [system for system in ours if not system.labels]
     systems = [(name, by_name[name]) for name in SHOWN]
-    systems += [(f"{system.name} (ours)", system) for system in usable[:OURS]]
+    systems += [(f"{system.name} ({system.source})", system) for system in usable[:OURS]]
     reference = published.reference_points()
     caption = (
         "Per-task comparison: every metric between FBANK (0) and the leaderboard's reference system (1000), "

@@ -38,6 +38,8 @@ def _figure(key: str, systems: Sequence[System], intervals: Intervals, left_out:
         "runs). A number without a line has no interval. Intervals that overlap do not settle which is "
         "better; the paired tests do."
     )
+    if any(system.by for system in systems):
+        caption += " Rows marked theirs were pulled from others."
     if any(system.labels for system in systems):
         caption += f" These rows are not comparable to published numbers.{partial_counts(systems)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result, reason
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
@@ -15,8 +15,8 @@ from upstream_arm import published_states
 
 #: The metric of steps without a gradient.
 SKIPPED = "skipped_steps"
-TITLE = "Ours"
-LABELLED = "Ours, not comparable to published rows"
+TITLE, THEIRS = "Ours", "Theirs, pulled from others"
+LABELLED, LABELLED_THEIRS = (f"{title}, not comparable to published rows" for title in (TITLE, THEIRS))
 
 
 def metric_columns(columns: Sequence[Column], grouped: bool = False) -> list[TableColumn]:
@@ -35,15 +35,28 @@ def blocks(
     ranked: bool = True,
     title: str = TITLE,
 ) -> list[Block]:
-    """Ours without labels, then ours with them under their warning; a block without entries is left out."""
-    plain = tuple(entry for system in systems if not system.labels for entry in entries(system))
-    labelled = [(system, some) for system in systems if system.labels and (some := entries(system))]
-    made = [Block(title, plain, ranked=ranked)] if plain else []
-    if labelled:
-        rows = tuple(entry for _, some in labelled for entry in some)
-        # Never ranked: such a number beats nothing.
-        made.append(Block(LABELLED, rows, warning=warning([system for system, _ in labelled])))
+    """Ours without labels, then ours with them under their warning, then the same of theirs.
+
+    A block without entries is left out.
+    """
+    made: list[Block] = []
+    for some, name, limited in (
+        ([system for system in systems if not system.by], title, LABELLED),
+        ([system for system in systems if system.by], title.replace(TITLE, THEIRS), LABELLED_THEIRS),
+    ):
+        plain = tuple(entry for system in some if not system.labels for entry in entries(system))
+        labelled = [(system, found) for system in some if system.labels and (found := entries(system))]
+        made += [Block(name, plain, ranked=ranked)] if plain else []
+        if labelled:
+            rows = tuple(entry for _, found in labelled for entry in found)
+            # Never ranked: such a number beats nothing.
+            made.append(Block(limited, rows, warning=warning([system for system, _ in labelled])))
     return made
+
+
+def titled(title: str, systems: Iterable[System]) -> str:
+    """The title of a table of ours, which says so where rows of others are in it."""
+    return f"{title}, and theirs" if any(system.by for system in systems) else title
 
 
 def warning(systems: Iterable[System]) -> str:
@@ -57,7 +70,7 @@ def warning(systems: Iterable[System]) -> str:
     )
     if not labels:
         return ""
-    reasons = "; ".join(f"{label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels)
+    reasons = "; ".join(f"{label}: {reason(label)}" for label in labels)
     return (
         f"Warning: rows labelled {', '.join(labels)} are not comparable to the published rows ({reasons})."
         + partial_counts(systems)

@@ -52,7 +52,7 @@ def table(ours: Sequence[System]) -> Table | None:
     if not ours:
         return None
     columns: list[TableColumn] = [
-        (Head("Ours"), lambda system: text(system.name)),
+        (Head(blocks.titled(blocks.TITLE, ours)), lambda system: text(system.name)),
         (Head("Params (M)"), lambda system: printed(system.params_m)),
         (Head("Overall ↑", better="higher"), lambda system: system.cells.get("overall", EMPTY)),
         *blocks.metric_columns(COLUMNS),
@@ -65,7 +65,8 @@ def table(ours: Sequence[System]) -> Table | None:
         parts += blocks.blocks(means, ranked=False, title=SEEDS)
         parts.sort(key=lambda block: bool(block.warning))
         notes.append("Means over seeds: mean ± standard deviation (n - 1) of the rows above.")
-    return made("mine", "Our results", columns, parts, [*notes, *blocks.notes(ours, COLUMNS)])
+    title = blocks.titled("Our results", ours)
+    return made("mine", title, columns, parts, [*notes, *blocks.notes(ours, COLUMNS)])
 
 
 def _mean(same: Sequence[System]) -> System:
@@ -84,7 +85,9 @@ def _mean(same: Sequence[System]) -> System:
             shown += f" (n = {len(values)})" if len(values) < len(same) else ""
             cells[key], means[key] = Cell(shown, mean, competes=False), mean
     name = f"{_without_seed(first.name)}, {len(same)} seeds"
-    return System(name, first.source, first.params_m, cells, means, labels=first.labels, runs=first.runs)
+    return System(
+        name, first.source, first.params_m, cells, means, by=first.by, labels=first.labels, runs=first.runs
+    )
 
 
 def _without_seed(name: str) -> str:
@@ -98,11 +101,11 @@ def differences(ours: Sequence[System], tested: Sequence[Group], shown: int) -> 
     that it was tested against. Labelled rows meet only rows of ours.
     """
     pairs: list[Difference] = []
-    for system in sorted(ours, key=lambda one: bool(one.labels))[:shown]:
+    for system in sorted((one for one in ours if not one.by), key=lambda one: bool(one.labels))[:shown]:
         others = [] if system.labels else [_nearest(system), _teacher(system)]
         pairs += [Difference(system, other, why, {}) for other, why in filter(None, others)]
         pairs += [
-            Difference(system, group.first, "ours", outcomes)
+            Difference(system, group.first, group.first.source, outcomes)
             for group in tested
             for other, outcomes in group.others
             if other.name == system.name and not isinstance(outcomes, str)

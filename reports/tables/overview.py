@@ -175,4 +175,5 @@ def runs(ours: Sequence[System], intervals: Intervals) -> Table | None:
         "the same rate."
     )
     parts = blocks.blocks(ours, _numbers, ranked=False)
-    return made("runs", "Our runs", columns, parts, [note]) if parts else None
+    title = blocks.titled("Our runs", ours)
+    return made("runs", title, columns, parts, [note]) if parts else None

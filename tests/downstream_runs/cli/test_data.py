@@ -275,7 +275,7 @@ def test_verify(server: Publisher, data: Path, label_demos: Path, capsys: pytest
     assert "112 files decoded to their ends, together SHA-256 " in first
     out = ["--data", str(data), "--out", str(data.parent / "out")]
     assert cli.main(["check", "ic", *out]) == 0
-    assert "all 112 audio files were decoded by data --verify" in capsys.readouterr().out
+    assert "all 112 audio files were decoded to their ends" in capsys.readouterr().out
     path = next((data / FLUENT).rglob("*.wav"))
     content = path.read_bytes()
     path.write_bytes(content[:-2] + b"\x01\x02")

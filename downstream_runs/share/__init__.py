@@ -1,0 +1,1 @@
+"""Results that are shared: bundles of runs, repositories of bundles, their site, and model cards."""

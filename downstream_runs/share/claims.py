@@ -1,0 +1,142 @@
+"""What a result says of itself, held against what else it says: labels, recipe, sizes, deviations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from downstream_runs.core import official
+from downstream_runs.core.results import (
+    INT8,
+    LABELS,
+    OWN_CORPUS,
+    OWN_TASK,
+    PARTIAL,
+    PARTIAL_TEXT,
+    Metric,
+    Result,
+)
+from downstream_runs.core.settings import leaves
+from downstream_runs.core.task import TaskSpec
+from downstream_runs.corpora.checks import CheckedCorpus
+from downstream_runs.recipes import OWN as OWN_RECIPE
+from upstream_arm.common.words import shown
+
+MADE = " corpus in the layout of "
+#: The part of the official corpus that a task's test is, where it is called otherwise than the split.
+TESTS = {
+    "pr": "test-clean",
+    "asr": "test-clean",
+    "ks": "speech_commands_test_set_v0.01",
+    "asv": "the list",
+}
+#: What counts the test's items, in the order in which a headline's counts are asked for one.
+ITEMS = ("utterances", "files", "trials")
+
+
+def contradictions(result: Result, task: TaskSpec) -> Iterator[str]:
+    """A sentence for each thing that a run could not have said of itself."""
+    for label, why in needed(result, task).items():
+        if label not in result.labels:
+            yield f"the label {label!r} is missing: {why}"
+    for label in result.labels:
+        if label not in LABELS:
+            yield f"the label {shown(label)} is none of {', '.join(LABELS)}"
+    if result.recipe not in task.recipes and OWN_RECIPE not in result.labels:
+        yield f"{task.name} has no recipe {shown(result.recipe)}, and the label {OWN_RECIPE} is missing"
+    yield from _settings(result, task)
+    yield from _corpus(result, task)
+    yield from _sizes(result)
+
+
+def needed(result: Result, task: TaskSpec) -> Mapping[str, str]:
+    """Labels that a result must have, and why."""
+    found: dict[str, str] = {}
+    made, layout, _ = result.corpus.name.partition(MADE)
+    if layout:
+        found |= {label: f"the corpus is a {result.corpus.name}" for label in made.split(" and ")}
+    partial = result.corpus.name.startswith("part of ") or any(
+        text.startswith(PARTIAL_TEXT) for text in result.deviations
+    )
+    found |= {PARTIAL: "a part of the corpus was used"} if partial else {}
+    found |= {OWN_CORPUS: "the task is on a table of one's own"} if OWN_TASK in result.config else {}
+    found |= dict.fromkeys(official.labels(task, result.config), "the data settings are not the task's own")
+    if result.recipe in task.recipes:
+        found |= dict.fromkeys(task.recipes[result.recipe].labels, f"the recipe {result.recipe} has it")
+    if task.train_split is not None:
+        full = task.recipes["superb"].config["runner"]["total_steps"]
+        if min(int(result.config["runner"]["total_steps"]), result.steps) < full:
+            found["shortened"] = f"{result.steps:,} steps were trained, SUPERB's recipe has {full:,}"
+    if result.upstream.endswith("_random"):
+        found["untrained"] = f"{result.upstream} has random weights"
+    found |= {INT8: "the upstream was quantized"} if result.quantize is not None else {}
+    return found
+
+
+def _settings(result: Result, task: TaskSpec) -> Iterator[str]:
+    """Settings that differ from the recipe's, of which no deviation tells."""
+    total = result.config["runner"]["total_steps"] if task.train_split is not None else 0
+    if result.steps != total:
+        yield f"{result.steps} steps were trained, the configuration has {total}"
+    if result.recipe not in task.recipes:
+        return
+    recipe, own = dict(leaves(task.recipes[result.recipe].config)), dict(leaves(result.config))
+    for key in sorted(recipe.keys() | own.keys()):
+        free = key.startswith(("features.", f"{OWN_TASK}.")) or key.endswith(".num_workers")
+        free = free or (task.fold_key != "" and key == task.fold_key)
+        if free or recipe.get(key) == own.get(key):
+            continue
+        told = [f"{key} is {own.get(key)!r}, the recipe has {recipe.get(key)!r}"]
+        told += ["the learning rate "] if key == "optimizer.lr" else []
+        if not any(text.startswith(tuple(told)) for text in result.deviations):
+            yield f"{told[0]}, and no deviation tells of it"
+
+
+def _corpus(result: Result, task: TaskSpec) -> Iterator[str]:
+    """Whether the corpus is called by what it is, and has its official size where no label says otherwise."""
+    name, corpus = result.corpus.name, task.corpus.name
+    own = OWN_TASK in result.config
+    called = name.removeprefix("part of ").rpartition(MADE)[2]
+    if not own and called != corpus:
+        yield f"the corpus is called {shown(name)}, {corpus!r} was expected"
+    if own or name != corpus or not isinstance(task.corpus, CheckedCorpus):
+        return
+    parts = task.corpus.official
+    wanted = sum(parts.values()) if task.folds else parts.get(TESTS.get(task.name, task.test_splits[0]), 0)
+    for metric in result.metrics:
+        if metric.role == "headline" and task.name != "qbe" and PARTIAL not in result.labels:
+            items = _items(metric)
+            if wanted and items != wanted and official.OTHER_DATA not in result.labels:
+                yield f"{metric.name} is of {items:,} test items, the official corpus has {wanted:,}"
+    if task.name == "qbe" and dict(result.corpus.counts) != dict(parts):
+        yield "the corpus has not the counts of the official one"
+
+
+def _items(metric: Metric) -> int:
+    """How many test items a metric was computed from, over all folds."""
+    for kind in ITEMS:
+        found = [count for name, count in metric.counts.items() if re.fullmatch(rf"(fold\d+_)?{kind}", name)]
+        if found:
+            return sum(found)
+    return 0
+
+
+def _sizes(result: Result) -> Iterator[str]:
+    """The upstream's size, which up to three measurements tell."""
+    card, costs = result.card or {}, result.efficiency
+    measured = (None, None) if costs is None else (costs.parameters, costs.macs)
+    for what, told in (
+        ("parameters", (result.upstream_parameters, card.get("parameters"), measured[0])),
+        ("MACs", (card.get("macs"), measured[1])),
+    ):
+        sizes = [str(one) for one in dict.fromkeys(told) if one is not None]
+        if len(sizes) > 1:
+            yield f"the upstream has {' and '.join(sizes)} {what}, one number was expected"
+    for name in ("upstream_source", "upstream_revision"):
+        other = card.get(name.removeprefix("upstream_"))
+        if other is not None and getattr(result, name) not in (None, other):
+            yield f"{name} is {shown(getattr(result, name))}, the card of the upstream has {shown(other)}"
+    if card and card.get("upstream") not in (None, result.upstream) and result.upstream_source is None:
+        stem = str(card.get("upstream"))
+        if result.upstream != f"{stem}_local":
+            yield f"the upstream is {result.upstream}, the card is of {shown(stem)}"
