@@ -17,7 +17,7 @@ from downstream_runs.cli import check
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import data_root, folders, texts, verified
+from downstream_runs.corpora import data_root, folders, mixing, texts, verified
 from downstream_runs.corpora.fetching import bring, linking, lists, plan, sources
 from downstream_runs.corpora.fetching.plan import WORK, Step
 from downstream_runs.corpora.fetching.sources import Source
@@ -81,6 +81,12 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
     plan.require_room(every, data)
     came, failed = _do(every, data, list(problems), options.agree)
     listings.forget()
+    if problems.get("sd") and not failed:
+        try:
+            print(f"{mixing.make(data, data, None, data, partial=options.partial).root}: made", flush=True)
+            came += 1
+        except UsageError as error:
+            failed.append(str(error))
     code = _check(asked, data, out, options) if came or not failed else WRONG_USE
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
@@ -125,7 +131,7 @@ def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> 
     work, came, failed = data / WORK, 0, list[str]()
     with texts.writing(work):
         work.mkdir(parents=True, exist_ok=True)
-    with lock.hold(work):
+    with lock.hold(work, "--data"):
         _agree(every, work, agree)
         bring.clean(data, every)
         for step in (step for step in every if step.is_done):

@@ -74,6 +74,8 @@ def lines(every: Sequence[Step], data: Path) -> Iterator[str]:
         yield f"{about.title} ({', '.join(about.tasks)}), {about.licence}"
         for step in listed:
             yield f"  {step.archive.place.to}: {_state(step, work)}"
+        if about.makes:
+            yield f"  {about.makes}: made of this and LibriSpeech (about {_gb(about.makes_gb * 1e9)})"
         if any(step.state == "to request" for step in listed):
             yield f"  {about.page}: {about.request}"
             yield f"  put it into {data / SHELF} and run the same command again"
@@ -113,18 +115,14 @@ def _state(step: Step, work: Path) -> str:
 
 
 def _disk(every: Sequence[Step], data: Path) -> Iterator[str]:
-    done = [step for step in every if step.is_done]
-    if not done:
-        return
-    kept, free, fetched = (
-        sum(map(_unpacked, done)),
-        _free(data),
-        sum(step.fetched(data / WORK) for step in done),
-    )
-    yield (
-        f"{_gb(fetched)} to fetch; {_gb(free)} of the disk are free at {data}, about "
-        f"{_gb(_peak(every, data / WORK))} are taken at most, {_gb(max(0, free - kept))} are free afterwards"
-    )
+    work, free = data / WORK, _free(data)
+    kept = sum(_unpacked(step) for step in every if step.is_done) + _made(every)
+    if kept:
+        yield (
+            f"{_gb(sum(step.fetched(work) for step in every))} to fetch; {_gb(free)} of the disk are free at "
+            f"{data}, about {_gb(_peak(every, work))} are taken at most, {_gb(max(0, free - kept))} are free "
+            "afterwards"
+        )
 
 
 def _peak(every: Sequence[Step], work: Path) -> int:
@@ -134,7 +132,12 @@ def _peak(every: Sequence[Step], work: Path) -> int:
         if step.is_done:
             kept += _unpacked(step)
             peak = max(peak, kept + step.fetched(work))
-    return peak
+    return max(peak, kept + _made(every))
+
+
+def _made(every: Sequence[Step]) -> int:
+    """Bytes of what is made of the archives."""
+    return round(1e9 * sum({step.source.makes: step.source.makes_gb for step in every}.values()))
 
 
 def _unpacked(step: Step) -> int:

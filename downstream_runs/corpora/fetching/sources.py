@@ -113,7 +113,7 @@ class Source:
     """A corpus: the tasks that read it, its terms, and its archives.
 
     agree: whether its terms must be agreed to first. request: how to come by it, where it is not served.
-    links: further places that a lab may have, none of which must be.
+    links: further places that a lab may have, none of which must be. makes: the corpus that is made of it.
     """
 
     name: str
@@ -125,6 +125,8 @@ class Source:
     agree: bool = False
     request: str = ""
     links: Sequence[Place] = ()
+    makes: str = ""
+    makes_gb: float = 0.0
 
 
 def load() -> Iterator[Source]:

@@ -17,6 +17,7 @@ from published import Publisher, tree
 
 from downstream_runs.cli import data as data_command
 from downstream_runs.cli import main as cli
+from downstream_runs.corpora import mixing
 from downstream_runs.corpora.fetching import bring, plan, sources
 from upstream_arm.common import transfer
 
@@ -227,6 +228,31 @@ def test_a_corpus_that_is_there_is_left_alone(
     assert server.asked == [TEST] and tree(data / KS[0]) == before
     run(data, "ks", "--plan")
     assert "ks: " in capsys.readouterr().out
+
+
+def test_libri2mix_is_made_of_what_came(
+    server: Publisher, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.place = tmp_path / "sd"
+    server.place.mkdir()
+    for part in ("train-clean-100", "dev-clean", "test-clean"):
+        text = tmp_path / "LibriSpeech" / part / "84" / "1" / "84-1.trans.txt"
+        text.parent.mkdir(parents=True)
+        text.write_text("84-1-0000 ONE\n")
+        published.tar_gz(server.place / f"{part}.tar.gz", tmp_path / "LibriSpeech", "LibriSpeech", (part,))
+    (tmp_path / "wham" / "tt").mkdir(parents=True)
+    (tmp_path / "wham" / "tt" / "n.wav").write_bytes(b"noise")
+    (server.place / "wham_noise.zip").write_bytes(published.zipped(tmp_path / "wham", "wham_noise"))
+    monkeypatch.setattr(
+        sources, "FILE", published.sources_of(server.place, server.url, tmp_path / "sources.json")
+    )
+    made = []
+    monkeypatch.setattr(
+        data_command.mixing, "make", lambda *places, **_: made.append(places) or mixing.Made(data, {}, 0)
+    )
+    run(data, "sd", "--agree", "wham", code=2)
+    assert made == [(data, data, None, data)]
+    assert (data / "wham_noise" / "tt" / "n.wav").is_file() and left(data) == []
 
 
 def test_no_room(
