@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
             came += 1
         except UsageError as error:
             failed.append(str(error))
-    code = _check(asked, data, out, options) if came or not failed else WRONG_USE
+    unhashed = {task for step in every if step.is_done and not step.is_hashed for task in step.source.tasks}
+    code = _check(asked, data, out, options, unhashed) if came or not failed else WRONG_USE
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise UsageError(f"{failed[0]}{others}")
@@ -213,10 +214,12 @@ def _verify(asked: Sequence[TaskSpec], data: Path, out: Path, partial: bool) -> 
     return DONE if good else WRONG_USE
 
 
-def _check(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace) -> int:
-    """`check` of each task; then the one command to run next."""
+def _check(
+    asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace, full: Collection[str] = ()
+) -> int:
+    """`check` of each task, of those in `full` with every file decoded; then the one command to run next."""
     good: Mapping[str, bool] = {
-        task.name: show(check.corpus(task, data, out, options.partial)) for task in asked
+        task.name: show(check.corpus(task, data, out, options.partial, task.name in full)) for task in asked
     }
     ready = [name for name, is_good in good.items() if is_good]
     if ready:

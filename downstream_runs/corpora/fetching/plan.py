@@ -46,6 +46,12 @@ class Step:
         return self.state in ("given", "to fetch")
 
     @property
+    def is_hashed(self) -> bool:
+        """Whether there is a published checksum to hold it against."""
+        names = {path.name for path in self.paths} or {file.name for file in self.archive.files}
+        return names <= {file.name for file in self.archive.files if file.sha256}
+
+    @property
     def missing(self) -> str:
         """The files of an archive in parts that are not there yet, where some are."""
         there = {path.name for path in self.paths}
@@ -101,12 +107,9 @@ def _state(step: Step, work: Path) -> str:
     if step.state == "to request":
         names = ", ".join(file.name for file in archive.files)
         return f"to request: {names} ({size}){step.missing}"
-    known = sum(
-        bool(file.sha256) for file in archive.files if not step.paths or file.name == step.paths[0].name
-    )
-    checked = (
-        "published SHA-256" if known else "no published checksum known: its size and every file's checksum"
-    )
+    checked = "published SHA-256"
+    if not step.is_hashed:
+        checked = "no published checksum known: its own are checked, and every file is decoded"
     if step.state == "given":
         return f"unpacked from {step.paths[0]} ({checked})"
     left = step.fetched(work)

@@ -195,7 +195,11 @@ def test_archives_that_were_asked_for(
     shutil.copy(
         server.place / f"{IEMOCAP}.tar.gz", data / plan.SHELF / "IEMOCAP_full_release_withoutVideos.tar.gz"
     )
+    capsys.readouterr()
     run(data, "ic", "er")
+    said = capsys.readouterr().out
+    assert "20 of 112 audio files decoded" in said  # with a checksum
+    assert "150 " in said and "20 of 150" not in said  # without one
     for name in (FLUENT, IEMOCAP):
         assert tree(data / name) == tree(label_demos / name)
     assert (data / f"{FLUENT}.tar.gz").is_file() and not server.asked
