@@ -152,9 +152,8 @@ def _unpack(archive: Archive, paths: Sequence[Path], data: Path) -> None:
             os.sync()
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.parent != data and taken != target:
-            for file in (
-                path for path in taken.parent.iterdir() if path.is_file()
-            ):  # terms, lists of speakers
+            beside = [path for path in taken.parent.iterdir() if path.is_file()]  # terms, lists of speakers
+            for file in beside:
                 if not (place.parent / file.name).exists():
                     file.rename(place.parent / file.name)
         taken.rename(place)

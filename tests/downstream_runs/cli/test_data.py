@@ -183,6 +183,22 @@ def test_terms_are_agreed_to_once(
     assert list(json.loads((data / plan.WORK / data_command.AGREED).read_text())) == ["quesst14"]
 
 
+@pytest.mark.parametrize(("answer", "agreed"), [("y", True), ("Yes ", True), ("", False), (EOFError, False)])
+def test_terms_are_asked_for_on_a_terminal(
+    answer: str | type[EOFError], agreed: bool, server: Publisher, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(question: str) -> str:
+        assert "QUESST 2014: free for research" in question
+        if not isinstance(answer, str):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("builtins.input", say)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    run(data, "qbe", code=2)
+    assert bool(server.asked) == agreed
+
+
 def test_archives_that_were_asked_for(
     server: Publisher, data: Path, label_demos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
