@@ -42,8 +42,6 @@ def fetch(
     """
     if not is_safe(url):
         raise OSError(f"{url} is not an https address")
-    if not resume:
-        part.unlink(missing_ok=True)
     pauses, answered = iter(PAUSES if resume else ()), False
     while not expected or _size(part) != expected:
         before = _size(part)
