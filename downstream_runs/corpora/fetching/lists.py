@@ -16,7 +16,8 @@ from upstream_arm.common.files import atomic_write_bytes
 def bring(tasks: Collection[str], data: Path, work: Path) -> Iterator[Path]:
     """Obtain those of the tasks that `data` lacks, and put them there; UsageError where one cannot be had."""
     lexicon = data / libriphone.FOLDER
-    if "pr" in tasks and not lexicon.is_dir():
+    own = data / "LibriSpeech" / libriphone.FOLDER
+    if "pr" in tasks and not lexicon.is_dir() and not own.is_dir():
         whole = work / libriphone.FOLDER
         shutil.rmtree(whole, ignore_errors=True)
         for file in libriphone.FILES:
