@@ -7,6 +7,7 @@ the folder where to put them. Nothing is ever written into a corpus that is ther
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -79,7 +80,13 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
     if options.plan:
         return DONE
     plan.require_room(every, data)
-    came, failed = _do(every, data, list(problems), options.agree)
+    if any(step.state == "to request" for step in every):
+        with contextlib.suppress(OSError):  # only for convenience
+            (data / plan.SHELF).mkdir(parents=True, exist_ok=True)
+    absent = lists.missing(problems, data)
+    came, failed = 0, list[str]()
+    if absent or any(step.is_done for step in every):
+        came, failed = _do(every, data, absent, options.agree)
     listings.forget()
     if problems.get("sd") and not failed:
         try:
@@ -127,7 +134,7 @@ def _tell_spoilt(every: Sequence[Step], problems: Mapping[str, str]) -> None:
             print(f"{task}: {problem}", flush=True)
 
 
-def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> tuple[int, list[str]]:
+def _do(every: Sequence[Step], data: Path, absent: Sequence[Path], agree: str) -> tuple[int, list[str]]:
     """Do the steps and fetch the lists: how many came, and a sentence on each that did not."""
     work, came, failed = data / WORK, 0, list[str]()
     with texts.writing(work):
@@ -143,7 +150,7 @@ def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> 
             except UsageError as error:
                 failed.append(str(error))
         try:
-            for path in lists.bring(tasks, data, work):
+            for path in lists.bring(absent, work):
                 print(f"s3prl's lists: {path}", flush=True)
         except UsageError as error:
             failed.append(str(error))
