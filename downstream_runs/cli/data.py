@@ -85,7 +85,7 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
             (data / plan.SHELF).mkdir(parents=True, exist_ok=True)
     absent = lists.missing(problems, data)
     came, failed = 0, list[str]()
-    if absent or any(step.is_done for step in every):
+    if absent or any(step.is_done for step in every) or bring.left(data, _every(data)):
         came, failed = _do(every, data, absent, options.agree)
     listings.forget()
     if problems.get("sd") and not failed:
@@ -100,6 +100,11 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise UsageError(f"{failed[0]}{others}")
     return code
+
+
+def _every(data: Path) -> list[Step]:
+    """The state of all archives, of whatever tasks."""
+    return plan.steps(list(sources.load()), data)
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -141,7 +146,7 @@ def _do(every: Sequence[Step], data: Path, absent: Sequence[Path], agree: str) -
         work.mkdir(parents=True, exist_ok=True)
     with lock.hold(work, "--data"):
         _agree(every, work, agree)
-        bring.clean(data, every)
+        bring.remove(bring.left(data, _every(data)))
         for step in (step for step in every if step.is_done):
             try:
                 bring.bring(step, data)

@@ -95,6 +95,11 @@ def test_a_served_corpus(
     run(data, "ks")
     assert "nothing is to be fetched" in capsys.readouterr().out and len(server.asked) == 2
     assert not (data / plan.WORK).exists()  # a folder that cannot be written to will do
+    (data / plan.WORK / f"unpacked-{WORDS}").mkdir(parents=True)
+    for name in (WORDS, f"{TEST}.part", f"{TEST}.part.version"):  # of a kill between the last two steps
+        (data / plan.WORK / name).touch()
+    run(data, "ks")
+    assert left(data) == []
 
 
 @pytest.mark.parametrize(
