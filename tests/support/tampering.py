@@ -120,7 +120,9 @@ RESULTS: dict[str, Callable[[Content], object]] = {
         counts={name: number + 1 for name, number in content["corpus"]["counts"].items()}
     ),
     "the recipe": lambda content: content.update(recipe="superb"),
-    "a recipe that there is not": lambda content: content.update(recipe="best"),
+    "a recipe that there is not": lambda content: content.update(
+        recipe="best", config={**content["config"], "optimizer": {"lr": 3}}
+    ),
     "the steps": lambda content: content.update(steps=content["steps"] + 1),
     "the learning rate": lambda content: content["config"]["optimizer"].update(lr=1.0),
     "the steps of the configuration": lambda content: content["config"]["runner"].update(total_steps=10**6),

@@ -98,7 +98,10 @@ CLAIMS: dict[str, tuple[Callable[[Result], dict[str, Any]], str]] = {
         },
         "the official corpus has 3,081",
     ),
-    "no such recipe": (lambda r: {"recipe": "mine"}, "own-recipe is missing"),
+    "settings of no recipe": (
+        lambda r: {"recipe": "mine", **_config("optimizer.lr", 0.5)(r)},
+        "'own-recipe' is missing",
+    ),
     "another size": (lambda r: {"upstream_parameters": 5}, "parameters, one number was expected"),
     "a label of one's own": (lambda r: {"labels": ("best",)}, "is none of"),
 }
@@ -110,6 +113,11 @@ def test_what_a_run_could_not_say_is_told(claim: str) -> None:
     result = official("ks")
     found = list(contradictions(dataclasses.replace(result, **change(result)), tasks.get("ks")))
     assert any(told in text for text in found), found
+
+
+def test_a_recipe_file_with_the_official_settings_needs_no_label() -> None:
+    result = dataclasses.replace(official("ks"), recipe="mine", deviations=("the recipe is of a file, ...",))
+    assert list(contradictions(result, tasks.get("ks"))) == []
 
 
 def test_a_deviation_that_is_told_is_none() -> None:
