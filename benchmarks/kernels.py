@@ -3,6 +3,8 @@
     python benchmarks/kernels.py                         # the student, then all tasks: some minutes
     python benchmarks/kernels.py --preset maskhubert --tasks ks,asr
 
+    python benchmarks/kernels.py --cuda                  # on a real device, as torch's profiler counts
+
 The device is the pretend one of `tests/support/rehearsal.py`: fused attention and LSTMs count as one kernel,
 views as none. Counts do not depend on weights, which are random. A training step is one of the demo recipe on
 three linear layers for an upstream: by stock s3prl as its runner does it, and by ours, where the tasks of one
@@ -96,10 +98,10 @@ def stock_step(name: str, folder: Path) -> tuple[int, Row]:
 
 def our_step(name: str, folder: Path) -> Row:
     """Counts of a step of a run."""
-    rehearsed_runs = importlib.import_module("rehearsed_runs")
+    rehearsed_runs, short_runs = map(importlib.import_module, ("rehearsed_runs", "short_runs"))
     mode = "memory" if tasks.get(name).pooled else "off"
     with rehearsed_runs.on_device() as costs:
-        rehearsed_runs.outcome(rehearsed_runs.plan(name, folder / "data", folder / "out", mode, STEPS))
+        short_runs.outcome(short_runs.plan(name, folder / "data", folder / "out", mode, STEPS))
     row: Row = costs.steps[-1].row()
     return row
 
@@ -123,7 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="armhubert")
     parser.add_argument("--tasks", default=",".join(trained), help="whose steps are counted")
+    parser.add_argument("--cuda", action="store_true", help="count on a CUDA device instead, by its profiler")
     options = parser.parse_args()
+    if options.cuda:  # in the place of the pretend device, which must not be imported beside it
+        sys.modules["rehearsal"] = importlib.import_module("_on_device")
     columns = "kernels | copies in | copies out | waits"
     print(f"| {options.preset} | {columns} |\n| --- | --: | --: | --: | --: |")
     for name, counts in student_rows(options.preset):

@@ -14,10 +14,10 @@ from upstream_arm.common.errors import UsageError, say, tell
 # What a command needs is imported by it: `--help` and `table` need no numpy.
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 2 and one sentence for each input that cannot be used."""
+def main(argv: Sequence[str] | None = None, prog: str = "") -> int:
+    """Run one command, `prog` in its help; 2 and one sentence for each input that cannot be used."""
     try:
-        options = _parser().parse_args(argv)
+        options = _parser(prog).parse_args(argv)
         code: int = options.run(options)
         return code
     except UsageError as error:
@@ -53,10 +53,12 @@ def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports import compare, render
+    from reports import compare, render, store
     from reports.ours import gather
 
-    collection = gather(options.runs or ())
+    given = [path for name in options.system if (path := Path(name).expanduser()).exists()]
+    usual = [store.RUNS] if store.RUNS.is_dir() else []
+    collection = gather([*(options.runs or usual), *given])
     systems, problems = compare.with_items(compare.find(options.system, collection))
     if len(systems) < 2:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
@@ -117,7 +119,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
         _compare,
         "any systems side by side, with differences and tests",
         "Print systems side by side, each with its difference to the first, and paired tests between runs of "
-        "ours on the same test items. A system is an upstream or a row's name of ours, or a published model.",
+        "ours on the same test items. A system is a published model or a row of ours, by its name, its "
+        "upstream, or the folder, or first digits of the hash, of one of its runs.",
     ),
     "paper": (
         _report,
@@ -132,12 +135,13 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
 }
 
 
-def _parser() -> Parser:
+def _parser(prog: str) -> Parser:
     parser = Parser(prog="python -m reports", description="Tables of SUPERB results.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = {}
     for name, (run, about, text) in _COMMANDS.items():
-        made[name] = commands.add_parser(name, help=about, description=text)
+        called = prog or f"{parser.prog} {name}"
+        made[name] = commands.add_parser(name, prog=called, help=about, description=text)
         made[name].set_defaults(run=run, whole=name == "build")
     for name in ("table", "paper", "build"):
         places = "a result.json, or a folder to search for them (default: runs/)"

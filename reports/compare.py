@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from downstream_runs.core.results import PARTIAL
+from downstream_runs.core.run_folder import SWEEP_SUFFIX
 from reports import published, scores
 from reports.columns import BY_KEY
 from reports.item_files import items_of
@@ -20,6 +22,7 @@ from upstream_arm.common.errors import ReportError
 from upstream_arm.common.words import near
 
 OVERALL = "Overall ↑"
+FEWEST_DIGITS = 4
 #: Column key -> its test; or why a pair is not tested.
 Outcomes: TypeAlias = dict[str, Comparison | str] | str
 
@@ -27,18 +30,45 @@ Outcomes: TypeAlias = dict[str, Comparison | str] | str
 def find(
     names: Sequence[str], collection: Collection, others: Sequence[System] | None = None
 ) -> list[System]:
-    """The systems of these names: a name or the upstream of ours, or one of `others`, the published models.
+    """The systems of these names: the row's name or the upstream of ours, or one of `others`, the published
+    models; where none is called so, the row of ours with a run that `_runs_of` finds.
 
     A name is taken as it is written, and without regard to case only if nothing is written so. Raises
     ReportError for a name that nothing, or more than one system, has.
     """
     known = published.known() if others is None else others
-    offered = [((one.name, one.upstream), one) for one in collection.systems]
+    offered = [(_called(one), one) for one in collection.systems]
     offered += [((one.name, one.name.split(" (")[0]), one) for one in known]
     return [_one(name, offered) for name in names]
 
 
-def _one(name: str, offered: Sequence[tuple[tuple[str, str], System]]) -> System:
+def _called(system: System) -> tuple[str, ...]:
+    """What a row of ours may be called."""
+    return (system.name, system.upstream, *({own for _, result in system.runs if (own := result.name)}))
+
+
+def _runs_of(system: System, name: str) -> list[Path]:
+    """The runs of a system that `name` stands for.
+
+    It is a folder, or a file in one; how a run's folder begins, some of its hash among it; or the first
+    digits, four or more, of that hash or of the SHA-256 of weights or result.
+    """
+    wanted = Path(name).expanduser()
+    place = wanted.resolve() if wanted.exists() else None
+    found = []
+    for path, result in system.runs:
+        begin = path.parent.name
+        recipe, _, digits = begin.removesuffix(SWEEP_SUFFIX).rpartition("-")
+        weights = (result.upstream_checkpoint_sha256, result.upstream_weights_sha256)
+        hashes = [one for one in (digits, *weights, result.content_sha256) if one]
+        by_hash = len(name) >= FEWEST_DIGITS and any(one.startswith(name.lower()) for one in hashes)
+        by_folder = len(name) > len(recipe) + 1 and begin.startswith(name)
+        if by_hash or by_folder or (place is not None and place in (path.resolve(), *path.resolve().parents)):
+            found.append(path.parent)
+    return found
+
+
+def _one(name: str, offered: Sequence[tuple[tuple[str, ...], System]]) -> System:
     whole = [system for names, system in offered if names[0] == name]
     exact = [system for names, system in offered if name in names]
     folded = [system for names, system in offered if name.casefold() in map(str.casefold, names)]
@@ -48,10 +78,16 @@ def _one(name: str, offered: Sequence[tuple[tuple[str, str], System]]) -> System
     if matching:
         several = "; ".join(f"{system.name!r} ({system.source})" for system in matching[:8])
         raise ReportError(f"{name!r} is the name of {len(matching)} systems: {several}; give one in full")
+    running = [(system, runs) for _, system in offered if (runs := _runs_of(system, name))]
+    if len(running) == 1:
+        return running[0][0]
+    if running:
+        several = "; ".join(f"{runs[0]} of {system.name!r}" for system, runs in running[:8])
+        raise ReportError(f"{name!r} stands for runs of {len(running)} rows: {several}; give more of it")
     meant = near(name, [other for names, _ in offered for other in names])
     raise ReportError(
         f"there is no system {name!r} among the results and the published rows, which "
-        f"`python -m reports table` lists{meant}"
+        f"`python -m reports table` lists, and no run of that folder or hash{meant}"
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-#: What a group is called, by task; a task that is not here has speakers.
+from reports.columns import BY_KEY
+
+#: What a group is called, by the task of the column; a task that is not here has speakers.
 GROUPS = {"asv": "enrolled speaker", "qbe": "query"}
 #: What a single item is called, by task; for every other an utterance.
 ITEM_NAMES = {"sd": "recording", "asv": "trial", "qbe": "trial"}
@@ -43,8 +45,8 @@ class ScoredItems:
         """What is resampled: "speaker", "query", or "utterance" where no group has two items."""
         groups = set().union(*(stratum["names"] for stratum in self.strata))
         if len(groups) == sum(len(stratum["group"]) for stratum in self.strata):
-            return ITEM_NAMES.get(self.task, "utterance")
-        return GROUPS.get(self.task, "speaker")
+            return ITEM_NAMES.get(BY_KEY[self.key].task, "utterance")
+        return GROUPS.get(BY_KEY[self.key].task, "speaker")
 
 
 def same_items(first: ScoredItems, second: ScoredItems) -> bool:

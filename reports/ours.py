@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from downstream_runs.core import settings
 from downstream_runs.core.results import LABELS, OWN_TASK, Metric, Result
-from downstream_runs.core.run_folder import BUNDLE
+from downstream_runs.core.run_folder import BUNDLE, SWEEP
+from downstream_runs.core.settings import RATE
 from reports import published, scores, store
 from reports.columns import BY_KEY, COLUMNS, TASKS, in_percent
 from reports.systems import OURS, THEIRS, Profile, System
@@ -80,19 +83,27 @@ def systems(results: Sequence[tuple[Path, Result]]) -> list[System]:
             same.append(lines[-1])
         else:
             line.append((path, result))
-    names = _names([line[0] for line in lines])
+    names = _names(lines)
     made = (_system(name, line) for name, line in zip(names, lines, strict=True))
     return sorted(made, key=lambda system: system.name)
 
 
 def seeds(systems: Sequence[System]) -> list[list[System]]:
     """The systems that differ in nothing but their seed, where there are several."""
-    groups: dict[tuple[object, ...], dict[int, System]] = {}
+    groups: list[tuple[tuple[object, ...], dict[str, dict[str, Any]], dict[int, System]]] = []
     for system in systems:
         result = system.runs[0][1]
-        same = groups.setdefault((system.by, *_identity(dataclasses.replace(result, seed=0))), {})
-        same.setdefault(result.seed, system)
-    return [list(group.values()) for group in groups.values() if len(group) > 1]
+        identity = (system.by, *_identity(dataclasses.replace(result, seed=0)))
+        own = {one.task: _settings(one) for _, one in system.runs}
+        for other, tasks, group in groups:
+            alike = all(own[task] == tasks[task] for task in own.keys() & tasks.keys())
+            if identity == other and alike and result.seed not in group:
+                tasks |= own
+                group[result.seed] = system
+                break
+        else:
+            groups.append((identity, own, {result.seed: system}))
+    return [list(group.values()) for *_, group in groups if len(group) > 1]
 
 
 def sharer(path: Path) -> str:
@@ -198,7 +209,13 @@ def _labels(result: Result) -> tuple[str, ...]:
 def _identity(result: Result, *more: str) -> tuple[object, ...]:
     """What the results of one system have in common; `more`: labels that count as if the result had them."""
     labels = frozenset({*result.labels, *more})
-    return (result.upstream, labels, *_details(result).values())
+    return (result.upstream, result.name, labels, *_details(result).values())
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    """What was set of the training; of a sweep not the learning rate, which was chosen on dev."""
+    chosen = {RATE} if SWEEP in result.artefacts else set()
+    return {key: value for key, value in settings.steady(result.config).items() if key not in chosen}
 
 
 def _details(result: Result) -> dict[str, str]:
@@ -212,30 +229,53 @@ def _details(result: Result) -> dict[str, str]:
     }
 
 
-def _names(firsts: Sequence[tuple[Path, Result]]) -> list[str]:
-    results = [result for _, result in firsts]
-    owners = [sharer(path) for path, _ in firsts]
+def _names(lines: Sequence[Sequence[tuple[Path, Result]]]) -> list[str]:
+    firsts = [line[0][1] for line in lines]
+    owners = [sharer(line[0][0]) for line in lines]
     plain = []
-    for by, result in zip(owners, results, strict=True):
+    for by, result in zip(owners, firsts, strict=True):
         marks = [*([f"theirs: {by}"] if by else []), *_labels(result)]
         file = weights(result)
         plain.append(
-            result.upstream + (f" ({file})" if file else "") + (f" [{', '.join(marks)}]" if marks else "")
+            (f"{result.name}: " if result.name else "")
+            + result.upstream
+            + (f" ({file})" if file else "")
+            + (f" [{', '.join(marks)}]" if marks else "")
         )
-    identities = Counter((by, *_identity(result)) for by, result in zip(owners, results, strict=True))
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(plain):
+        groups.setdefault(name, []).append(place)
+    names = list(plain)
+    for places in groups.values():
+        details = settings.differing([_details(firsts[place]) for place in places])
+        told = [[f"{key} {value}" for key, value in one.items()] for one in details]
+        apart = _set_apart([[result for _, result in lines[place]] for place in places])
+        for words, own in zip(told, apart, strict=True):
+            words += [own] if own else []
+        common = Counter(map(tuple, told))
+        for place, words in zip(places, told, strict=True):
+            made = [f"made {firsts[place].created}"] if common[tuple(words)] > 1 else []
+            names[place] = ", ".join([plain[place], *words, *made])
+    # Runs that nothing tells apart, not even the second they ended in.
     seen: Counter[str] = Counter()
-    names = []
-    for name, by, result in zip(plain, owners, results, strict=True):
-        same = [_details(other) for other, called in zip(results, plain, strict=True) if called == name]
-        telling = {
-            key: value
-            for key, value in _details(result).items()
-            if any(other[key] != value for other in same)
-        }
-        if identities[(by, *_identity(result))] > 1:
-            telling["made"] = result.created
-        name += "".join(f", {key} {value}" for key, value in telling.items())
-        # Runs that nothing tells apart, not even the second they ended in.
+    for place, name in enumerate(names):
         seen[name] += 1
-        names.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+        names[place] = f"{name} ({seen[name]})" if seen[name] > 1 else name
     return names
+
+
+def _set_apart(lines: Sequence[Sequence[Result]]) -> list[str]:
+    """In words, which settings of each line are not as those of others for the same task and recipe."""
+    by_task: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
+    for place, line in enumerate(lines):
+        for one in line:
+            by_task.setdefault((one.task, one.recipe), []).append((place, settings.steady(one.config)))
+    told: dict[tuple[int, str], str] = {}
+    for (task, _), having in by_task.items():
+        for (place, _), own in zip(having, settings.differing([one for _, one in having]), strict=True):
+            told |= {(place, task): settings.in_words(own)} if own else {}
+    several = len({task for _, task in told}) > 1
+    return [
+        ", ".join(f"{task} {text}" if several else text for (of, task), text in told.items() if of == place)
+        for place in range(len(lines))
+    ]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 DOWNLOADS = {
-    "upstream_arm/download.py",
-    "downstream_runs/corpora/pinned.py",
+    "upstream_arm/common/transfer.py",
+    "upstream_arm/download.py",  # by huggingface_hub, which checks both; other addresses by transfer
     "upstream_arm/encoders/hub.py",  # by huggingface_hub, which checks both
 }
 

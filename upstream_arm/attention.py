@@ -135,12 +135,17 @@ def double_softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, vali
     """
     batch, heads, frames, _ = values.shape
     on_cpu = values.device.type == "cpu"
-    block = CPU_BLOCK if on_cpu else (devices.memory(values.device) or UNKNOWN) // (4 * SHARE)
+    block = CPU_BLOCK if on_cpu else device_block(values.device)
     rows = max(1, min(frames, block // (batch * heads * frames)))
     plain = on_cpu and queries.dtype == torch.float32 == values.dtype and not torch.is_grad_enabled()
     if plain and rows < frames:
         return _double_softmax_by_head(queries, keys, values, valid, max(1, min(frames, block // frames)))
     return _double_softmax_by_rows(queries, keys, values, valid, rows)
+
+
+def device_block(device: torch.device) -> int:
+    """How many scores an accelerator may hold at once."""
+    return (devices.memory(device) or UNKNOWN) // (4 * SHARE)
 
 
 def _double_softmax_by_head(

@@ -18,6 +18,7 @@ COMMANDS = MappingProxyType(
         "distill": ("distillation.command", "make a student: distil it from a frozen teacher"),
         "fetch": ("download", "download a released checkpoint into the Hugging Face cache"),
         "profile": ("profiling.command", "size and cost of a student"),
+        "similarity": ("similarity.command", "how alike a model's attention maps are, and what they suggest"),
         "register": ("register", "make your own s3prl clone find these upstreams"),
     }
 )
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             module, _ = COMMANDS[arguments[0]]
             return run_command(f"upstream_arm.{module}", f"{PROGRAM} {arguments[0]}", arguments[1:])
-        commands = "\n".join(f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items())
+        commands = "\n".join(f"  {name:<10} {about}" for name, (_, about) in COMMANDS.items())
         parser = Parser(
             prog=PROGRAM,
             description="ARMHuBERT students as s3prl upstreams.",

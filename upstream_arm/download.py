@@ -8,23 +8,17 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import sys
-import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from upstream_arm.common import transfer
 from upstream_arm.common.errors import UpstreamError, reason
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.words import near
 from upstream_arm.names import ALIASES, RELEASED, REPOSITORY, canonical, is_released_name
-
-_BLOCK = 1 << 20
-_TIMEOUT_S = 30
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,11 +97,11 @@ def fetch_url(url: str) -> Path:
         return target
     try:
         with atomic_path(target) as part:
-            _download(url, part, name)
+            transfer.fetch(url, part, name)
     except (OSError, HTTPException) as error:
         raise UpstreamError(
-            f"{url} cannot be downloaded ({reason(error)}); get the file by other means and name it with "
-            "--ckpt FILE"
+            f"{url} cannot be downloaded ({transfer.why(error)}); get the file by other means and name it "
+            "with --ckpt FILE"
         ) from None
     return target
 
@@ -124,28 +118,7 @@ def check_credentials(url: str) -> None:
 
 def _check_address(url: str) -> None:
     check_credentials(url)
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if not transfer.is_safe(url):
         raise UpstreamError(
             f"{url} is not an https address; give one, or download the file and name it with --ckpt"
         )
-
-
-class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Redirections must not leave https either."""
-
-    def redirect_request(self, *request: Any) -> urllib.request.Request | None:
-        _check_address(request[-1])
-        return super().redirect_request(*request)
-
-
-def _download(url: str, target: Path, name: str) -> None:
-    from tqdm import tqdm
-
-    opener = urllib.request.build_opener(_CheckedRedirects)
-    with opener.open(url, timeout=_TIMEOUT_S) as response, target.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        with tqdm.wrapattr(response, "read", total, desc=name) as source:
-            shutil.copyfileobj(source, file, _BLOCK)
-        if total and file.tell() != total:
-            raise OSError(f"{file.tell()} of {total} bytes arrived")

@@ -6,7 +6,8 @@ s3prl's task modules take seconds to import, and a run needs one of them: a corr
   `.wav_lengths/...`, both without a word about the corpus: a second corpus was then trained on the list of
   the first. Here each data set is built with a fresh, empty place for them, and nothing is left behind.
 - Speaker verification is wrong about the device, the dev trials and the labels of the trials.
-- Diarisation reads files by soundfile itself, also samples that are no numbers.
+- Diarisation reads files by soundfile itself, also samples that are no numbers, and knows no mixtures that
+  are mixed when they are read (`audio.mixtures`).
 - Speech recognition searches a list for each utterance and fills its labels one number at a time: half a
   minute at each start with LibriSpeech's 28,539 utterances, and growing with their square.
 - Emotion recognition holds the audio of its whole corpus in memory twice over, 1.6 GB a run.
@@ -29,6 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from downstream_runs.audio import mixtures
 from downstream_runs.audio.files import require_finite
 from downstream_runs.bridge import heads
 from downstream_runs.corpora import folders
@@ -199,12 +201,16 @@ def _own_device(device: Any) -> Any:
 
 
 def correct_diarization(module: ModuleType) -> None:
-    """Check every stretch of audio that is read; UsageError names the file."""
+    """Check every stretch of audio that is read, and mix what is not stored; UsageError names the file."""
     read = module.KaldiData._load_wav
 
     @functools.wraps(read)
-    def read_finite(self: Any, wav_rxfilename: str, *limits: Any, **named: Any) -> Any:
-        samples, rate = read(self, wav_rxfilename, *limits, **named)
+    def read_finite(self: Any, wav_rxfilename: str, start: int = 0, end: int | None = None) -> Any:
+        path = Path(wav_rxfilename)
+        if mixtures.at(path) is None:
+            samples, rate = read(self, wav_rxfilename, start, end)
+        else:
+            samples, rate = module.sf.read(mixtures.opened(path), start=start, stop=end)
         require_finite(wav_rxfilename, samples)
         return samples, rate
 

@@ -1,4 +1,4 @@
-"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded."""
+"""Check the corpora of the tasks: files, counts, sample rate, a sample decoded; or a table of your own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from downstream_runs.cli import plans
 from downstream_runs.cli.findings import Finding, show
+from downstream_runs.cli.options import add_table
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.settings import override
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import data_root
+from downstream_runs.corpora import audio, data_root, verified
+from downstream_runs.corpora.audio import Form
+from downstream_runs.corpora.fetching import sources
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
+from upstream_arm.common.program import PROGRAM
+
+SHOWN = 100
+"""Faults of a table that are printed; the number of others is."""
+
+FILES_SHOWN = 5
+"""Files that are named, of those with which something is wrong."""
 
 DECODED = 20
 """Audio files that are decoded as a sample of the corpus."""
@@ -23,14 +35,21 @@ DECODED = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The tasks, and where their corpora are."""
     add = parser.add_argument
-    add("task", nargs="*", metavar="TASK", help="e.g. asr (default: every task)")
+    add(
+        "task",
+        nargs="*",
+        metavar="TASK",
+        help="e.g. asr (default: every task), or of a --table its kind (default: what its columns say)",
+    )
     add("--data", type=Path, metavar="DIR", help="folder of the corpora")
     add(
         "--partial",
         action="store_true",
         help="take a part of a corpus as a run with --partial does",
     )
+    add("--full", action="store_true", help="decode every file to its end (default: a sample of them)")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
+    add_table(parser)
 
 
 @listings.remembering()
@@ -38,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
     from downstream_runs import tasks
 
+    plans.require_table_options(options)
+    if options.table is not None:
+        return DONE if show(own_table(options)) else WRONG_USE
     asked = [tasks.get(name) for name in options.task or tasks.names()]
     root = data_root.data_root(options.data)
     if root is None:
@@ -45,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     good = True
     for task in asked:
         print(f"{task.name}: {task.title} on {task.corpus.name}")
-        good = show(corpus(task, root.path, options.out, options.partial)) and good
+        good = show(corpus(task, root.path, options.out, options.partial, options.full)) and good
         steps = task.recipes["superb"].config.get("runner", {}).get("total_steps")
         trained = f"{steps:,} steps" if steps else "no training"
         hours = f"about {task.cost.hours} h on one H100 with stock s3prl (published by a user)"
@@ -57,16 +79,21 @@ def run(options: argparse.Namespace) -> int:
     return DONE if good else WRONG_USE
 
 
-def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iterator[Finding]:
-    """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault."""
-    config = task.recipes["superb"].copy_config()
-    if partial and task.folds_of is not None:
-        override(config, task.fold_key, task.folds_of(data)[0])
+def corpus(
+    task: TaskSpec, data: Path, out: Path, partial: bool = False, full: bool = False
+) -> Iterator[Finding]:
+    """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault.
+
+    full: decode every file that the manifest of the corpus does not know (default: a sample).
+    """
     try:
-        prepared = task.corpus.prepare(data, out / CACHE, config, partial)
+        prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
     except UsageError as error:
         about = task.corpus
-        yield Finding(str(error), False, f"get {about.name} ({about.size}, {about.licence}) from {about.url}")
+        remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
+        if any(task.name in source.tasks for source in sources.load()):
+            remedy += f", or run {PROGRAM} data {task.name} --data {data}, which says or does what is left"
+        yield Finding(str(error), False, remedy)
         return
     counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
     yield Finding(f"{prepared.root}: {counts} utterances")
@@ -74,22 +101,73 @@ def corpus(task: TaskSpec, data: Path, out: Path, partial: bool = False) -> Iter
         yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
-    yield decoded(prepared)
+    if full or verified.is_verified(prepared, out / CACHE):
+        yield decoded_in_full(prepared, out / CACHE)
+    else:
+        yield decoded(prepared)
+
+
+def config_of(task: TaskSpec, data: Path, partial: bool) -> dict[str, Any]:
+    """The configuration that a corpus is looked at with; of a part of it, the first fold that there is."""
+    config = task.recipes["superb"].copy_config()
+    if partial and task.folds_of is not None:
+        override(config, task.fold_key, task.folds_of(data)[0])
+    return config
+
+
+def own_table(options: argparse.Namespace) -> Iterator[Finding]:
+    """All that is wrong with a table of one's own and its audio, or else what a run has of it."""
+    from downstream_runs.tasks import own
+
+    if len(options.task) > 1:
+        raise UsageError(f"--table is of one kind of task, {' and '.join(options.task)} were given: name one")
+    kind = options.task[0] if options.task else own.kind_of(options.table, options.trials)
+    divided = {"split_by": options.split_by, "split_seed": options.split_seed, "trials": options.trials}
+    faults = own.faults(kind, options.table, options.out / CACHE, **divided)
+    yield from (Finding(one, False, one.remedy) for one in faults[:SHOWN])
+    if len(faults) > SHOWN:
+        yield Finding(f"{len(faults) - SHOWN:,} more of {len(faults):,} faults", False, "correct these first")
+    if faults:
+        return
+    try:
+        task = own.define(kind, options.table, options.task_name, **divided)
+        config = task.recipes["superb"].copy_config()
+        prepared = task.corpus.prepare(options.table.parent, options.out / CACHE, config)
+    except UsageError as error:
+        yield Finding(str(error), False)
+        return
+    counts = ", ".join(f"{split} {number:,}" for split, number in prepared.utterances.items())
+    yield Finding(f"{prepared.root}: {kind}, {counts} utterances, every file decoded to its end")
+    yield from (Finding(f"every result will say: {deviation}") for deviation in prepared.deviations)
 
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
     from downstream_runs.audio import AudioProblem
-    from downstream_runs.corpora.audio import form
 
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
     for path in chosen:
         try:
-            found = form(path, decoded=True)
+            found = audio.form(path, decoded=True)
         except AudioProblem as problem:
             return Finding(problem.what, False, "get that file again")
-        forms.add(f"{found.rate:,} Hz with {found.channels} channel{'s'[: found.channels - 1]}")
+        forms.add(_in_words(found))
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")
+
+
+def decoded_in_full(prepared: PreparedData, cache: Path) -> Finding:
+    """Every audio file of the corpus, read to its end on all cores, or once and not changed since."""
+    found, number = verified.verify(prepared, cache), len(set(prepared.audio))
+    if found.problems:
+        wrong = [str(problem) for problem in found.problems]
+        more = f" and {len(wrong) - FILES_SHOWN:,} more" if len(wrong) > FILES_SHOWN else ""
+        said = f"{len(wrong):,} of {number:,} audio files: {'; '.join(wrong[:FILES_SHOWN])}{more}"
+        return Finding(said, False, "get these files again")
+    return Finding(f"all {number:,} audio files were decoded to their ends, and are as they were then")
+
+
+def _in_words(form: Form) -> str:
+    return f"{form.rate:,} Hz with {form.channels} channel{'s'[: form.channels - 1]}"

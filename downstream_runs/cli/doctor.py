@@ -39,13 +39,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every finding; 0 if the demo has all that it needs, else 1."""
-    good = show(for_demo(data_root.out_folder(options.out)))
+    """Print every finding, and the one command to run next; 0 if the demo has all that it needs, else 1."""
+    seen: list[Finding] = []
+    good = show(_noted(for_demo(data_root.out_folder(options.out)), seen))
     print("and beside the demo:", flush=True)
-    show(for_corpora(options.data))
-    can = f"The demo can run: {PROGRAM} armhubert asr --demo"
-    print(can if good else "The demo cannot run yet: see above.")
+    show(_noted(for_corpora(options.data), seen))
+    print("The demo can run." if good else "The demo cannot run yet.")
+    if good:
+        then = next((finding.then for finding in seen if finding.then), f"{PROGRAM} armhubert asr --demo")
+    else:
+        then = next(finding.remedy for finding in seen if not finding.good)
+    print(f"next: {then}")
     return DONE if good else FAILED
+
+
+def _noted(findings: Iterator[Finding], seen: list[Finding]) -> Iterator[Finding]:
+    """The findings one by one, also in `seen`."""
+    for finding in findings:
+        seen.append(finding)
+        yield finding
 
 
 def for_demo(out: Path) -> Iterator[Finding]:
@@ -133,20 +145,25 @@ def librispeech(option: Path | None) -> Finding:
     """Whether the corpus of three tasks is there and complete; `check` looks at all corpora."""
     from downstream_runs import tasks
 
-    remedy = f"unpack {', '.join(SPLITS)} of openslr.org/12, and name their folder with --data DIR"
+    remedy, then = (
+        f"{PROGRAM} data pr asr --data DIR fetches {', '.join(SPLITS)} of openslr.org/12 into DIR",
+        "",
+    )
     try:
         data = data_root.data_root(option)
         if data is None:
             where = f"no folder is named by --data, {data_root.VARIABLE} or {data_root.FILE_NAME}"
             raise UsageError(where)
+        then = f"{PROGRAM} data pr asr --data {data.path}"
         asr = tasks.get("asr")
         corpus = asr.corpus.look(data.path, None, asr.recipes["superb"].config)
     except UsageError as error:
-        return Finding(f"LibriSpeech: {error}", False, remedy)
+        return Finding(f"LibriSpeech: {error}", False, remedy, then)
     labels = f", labelled {', '.join(corpus.labels)}" if corpus.labels else ""
     others = f"{PROGRAM} check looks at the other tasks' corpora"
     return Finding(
-        f"LibriSpeech: {data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}"
+        f"LibriSpeech: {data.path} by {data.source}: {', '.join(SPLITS)} are whole{labels}; {others}",
+        then=f"{PROGRAM} armhubert asr --data {data.path}",
     )
 
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is, whether it is good, and the next command where it is not."""
+    """One thing that was looked at: what it is, whether it is good, and the next command where it is not.
+
+    then: the command that whoever has seen all findings should run next, if this one decides it.
+    """
 
     what: str
     good: bool = True
     remedy: str = ""
+    then: str = ""
 
 
 def show(findings: Iterable[Finding]) -> bool:

@@ -30,18 +30,23 @@ COMMANDS: Mapping[str, str] = {
     "list": "upstreams, tasks and the recipes of each task",
     "recipe": "show a task's recipes, or print one",
     "doctor": "check packages, GPU, data, checkpoint and disk",
+    "data": "fetch the corpora of tasks, link or verify them",
     "check": "check the corpora of tasks",
+    "mix": "make Libri2Mix for sd from LibriSpeech and WHAM! noise",
     "status": "what the runs are doing",
     "logs": "the ends of runs' logs",
     "cancel": "stop runs, or take them from the queue",
     "clean": "delete runs",
     "repeat": "run a result again and compare",
+    "extend": "a finished run to more steps",
+    "test-only": "the head of a finished run on another test set",
     "verify": "recompute a result's scores",
     "fetch": "download a released checkpoint, or a model of the Hugging Face hub",
     "distill": "make a student from a teacher (--demo for its speech)",
     "evaluate-run": "every student that a distillation keeps through tasks, a proxy",
     "score": "score hypotheses against references",
     "table": "a table of results, published and ours",
+    "compare": "systems or runs side by side, with differences and tests",
     "submit": "the leaderboard's predict.zip",
     "publish": "share runs in a repository of results",
     "pull": "take others' results from one, checked",
@@ -55,10 +60,11 @@ COMMANDS: Mapping[str, str] = {
 MODULES: Mapping[str, str] = {
     "distill": "upstream_arm.distillation.command",
     "evaluate-run": "downstream_runs.cli.evaluate_run",
+    "test-only": "downstream_runs.cli.test_only",
 }
 """Commands that are not a file of this folder."""
 
-REPORTS: Mapping[str, str] = {"table": "table", "report": "build"}
+REPORTS: Mapping[str, str] = {"table": "table", "compare": "compare", "report": "build"}
 """Commands of `python -m reports` -> their names there."""
 
 EPILOG = f"""\
@@ -117,7 +123,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name in REPORTS:
         from reports.__main__ import main as reports
 
-        return reports([REPORTS[name], *arguments])
+        return reports([REPORTS[name], *arguments], f"{PROGRAM} {name}")
     if name == "distill":
         arguments = _distill_words(arguments)
     if name:
@@ -129,14 +135,19 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return WRONG_USE
+    first = arguments[0]
+    hint = near(first, [*COMMANDS, "--version"])
     try:
         options = parser.parse(arguments)
+        if hint and first.isidentifier():
+            from downstream_runs.upstreams.names import check_upstream
+
+            check_upstream(first)
     except UsageError:
-        hint = near(arguments[0], COMMANDS)
-        if not hint or arguments[0].startswith("-"):
+        if not hint:
             raise
         raise UsageError(
-            f"{arguments[0]} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
+            f"{first} is no command, and a run is UPSTREAM TASK{hint} ({PROGRAM} --help shows both)"
         ) from None
     return run.run(options)
 

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from downstream_runs.core.settings import MOST
 from upstream_arm import names
 from upstream_arm.common import devices
 from upstream_arm.common.arguments import between, whole
@@ -92,11 +93,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "FILE.yaml of your own, which `recipe` prints a beginning of",
     )
     add_upstream(parser)
+    _add_noise(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     _add_arithmetic(parser)
     _add_several(parser)
     _add_features(parser)
     _add_launcher(parser)
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Whether it is done again, what it is called, and the settings of the recipe."""
+    add = parser.add_argument
     add(
         "--rerun",
         choices=("never", "missing", "always"),
@@ -104,6 +112,21 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="what to do with an earlier run of the same plan: never touch it, do what is missing of it (the "
         "default), or discard it and start anew",
     )
+    add("--steps", type=between(1, MOST), metavar="N", help="of the training (default: the recipe's)")
+    add(
+        "--batch-size",
+        type=between(1, MOST),
+        metavar="N",
+        help="utterances of a batch; a step may have several, as runner.gradient_accumulate_steps says",
+    )
+    add(
+        "--lr",
+        metavar="RATES",
+        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
+        "1e-1 to 1e-5",
+    )
+    about = "what tables and status call the row of these runs; may be given or changed later"
+    add("--name", default="", metavar="NAME", help=about)
     add(
         "-o",
         dest="overrides",
@@ -115,21 +138,26 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_own(parser: argparse.ArgumentParser) -> None:
-    """A task on a corpus of one's own."""
-    add = parser.add_argument_group("a corpus of your own, see docs/own-task.md").add_argument
-    add(
-        "--table",
-        type=Path,
-        metavar="FILE",
-        help="CSV or TSV with a row an utterance, for TASK classification, transcription or units: columns "
-        "path (from the table's folder), label (or transcript, or units), split (train, dev, test) or fold, "
-        "and speaker where known",
-    )
-    add(
+    """A task on a corpus of one's own, by a table or by code."""
+    add_table(parser).add_argument(
         "--task-file",
         type=Path,
         metavar="FILE.py",
         help="a Python file whose TASK is the task that is run, such as examples/my_task.py",
+    )
+
+
+def add_table(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """A table of one's own and how it is divided; returns the group of these options."""
+    group = parser.add_argument_group("a corpus of your own, see docs/own-task.md")
+    add = group.add_argument
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="CSV or TSV with a row an utterance, for TASK classification, transcription, units or "
+        "diarization: columns path (from the table's folder), label (or transcript, units, rttm), split "
+        "(train, dev, test) or fold, and speaker where known",
     )
     add(
         "--trials",
@@ -152,6 +180,20 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draws that division (default: 0); --seed does not, so that several seeds share a test set",
     )
+    return group
+
+
+def _add_noise(parser: argparse.ArgumentParser) -> None:
+    """Noise at the time of the test."""
+    add = parser.add_argument
+    add(
+        "--noise",
+        type=float,
+        metavar="DB",
+        help="add noise to the recordings of the test alone, at this signal-to-noise ratio: a run of its "
+        "own, labelled noise-..., with what the same command trains without noise (now, if it has not)",
+    )
+    add("--noise-dir", type=Path, metavar="DIR", help="the noise: audio files of 16 kHz and one channel")
 
 
 def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
@@ -182,12 +224,6 @@ def _add_several(parser: argparse.ArgumentParser) -> None:
         default=(1337,),
         metavar="N[,N]",
         help="several make a run each (default: 1337, s3prl's)",
-    )
-    add(
-        "--lr",
-        metavar="RATES",
-        help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
-        "1e-1 to 1e-5",
     )
     add(
         "--devices",

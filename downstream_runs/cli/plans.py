@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from downstream_runs.cli import overrides
 from downstream_runs.core.run_folder import DEMO_DATA
+from downstream_runs.core.settings import RATE, STEPS, batch_size_key
 from downstream_runs.corpora import data_root
 from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
@@ -22,7 +23,7 @@ from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.feature_options import FeatureOptions
-    from downstream_runs.core.run import RunPlan
+    from downstream_runs.core.run import Noise, RunPlan
     from downstream_runs.core.task import TaskSpec
     from downstream_runs.launch.grid import Row
     from downstream_runs.upstreams.weights import Upstream
@@ -37,19 +38,18 @@ these the upper five, which hold every recipe's own."""
 
 def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     """Every upstream with every task and seed that the options name; UsageError for what cannot be used."""
-    from downstream_runs.launch.grid import RATE, Row
+    from downstream_runs.launch.grid import Row
 
-    if options.lr is not None and any(text.partition("=")[0] == RATE for text in options.overrides):
-        raise UsageError(f"--lr and -o {RATE} both set the learning rate: give one of the two")
     rows: list[Row] = []
     notes: list[str] = []
     chosen = _tasks(options)
     for upstream in split(options.upstream, "upstream"):
         for task in chosen:
-            rates = _rates(task, options, notes, alone=len(chosen) == 1)
+            words = _in_words(task, options, notes, alone=len(chosen) == 1)
+            rates = _rates(task, options)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "seed": (seed,)}
-                given["overrides"] = _overrides(task, chosen, options, notes)
+                given["overrides"] = [*_overrides(task, chosen, options, notes), *words]
                 if len(rates) == 1:
                     given["overrides"] += [f"{RATE}={rates[0]!r}"]
                 plan = _plan(task, argparse.Namespace(**given), notes)
@@ -75,10 +75,30 @@ def _departures(row: Row) -> Iterator[str]:
             yield doubt
 
 
+def require_table_options(options: argparse.Namespace) -> None:
+    """UsageError for options of a table without one, and for those of SUPERB's corpora beside it."""
+    if options.table is None:
+        for option in ("task_name", "split_by", "split_seed", "trials"):
+            if getattr(options, option):
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
+                )
+        return
+    for option in ("data", "demo", "partial"):
+        if getattr(options, option, None):
+            raise UsageError(
+                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
+            )
+
+
 def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
     from downstream_runs import tasks
 
+    if options.upstream in tasks.known() and options.task not in tasks.known():
+        raise UsageError(
+            f"{options.upstream} is a task, and the upstream comes first: type it before the task"
+        )
     if options.task_file is not None:
         from downstream_runs.tasks import plugins
 
@@ -90,18 +110,9 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
                 f"{options.task_file} has the task {task.name}, and not {options.task}: name that"
             )
         return (task,)
+    require_table_options(options)
     if options.table is None:
-        for option in ("task_name", "split_by", "split_seed", "trials"):
-            if getattr(options, option):
-                raise UsageError(
-                    f"--{option.replace('_', '-')} is for a table: give --table FILE, or leave it out"
-                )
         return tuple(tasks.get(name) for name in task_names(options.task))
-    for option in ("data", "demo", "partial"):
-        if getattr(options, option):
-            raise UsageError(
-                f"--{option} is for the corpora of SUPERB's tasks, and --table is data: leave it out"
-            )
     from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed
@@ -139,10 +150,25 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
         features=features_of(options),
         partial=options.partial,
         efficiency=options.efficiency,
+        noise=_noise(options),
+        name=options.name,
         **upstream_fields(options, upstream),
     )
     resolve_config(plan)
     return plan
+
+
+def _noise(options: argparse.Namespace) -> Noise | None:
+    """What is added to the recordings of the test; UsageError for half of it, and with several rates."""
+    if options.noise is None and options.noise_dir is None:
+        return None
+    if options.noise is None or options.noise_dir is None:
+        raise UsageError("--noise DB and --noise-dir DIR belong together: give both, or none")
+    if options.lr is not None and (options.lr == SWEEP or "," in options.lr):
+        raise UsageError("--noise is for one learning rate: name the one that was chosen without it")
+    from downstream_runs.corpora import noise
+
+    return noise.in_folder(options.noise_dir, options.noise)
 
 
 def upstream_fields(options: argparse.Namespace, upstream: Upstream) -> dict[str, Any]:
@@ -270,16 +296,34 @@ def _blocks(task: TaskSpec, recipe: str) -> set[str]:
     return found.union(OPEN_BLOCKS) if "optimizer" in found else found
 
 
-def _rates(
-    task: TaskSpec, options: argparse.Namespace, notes: list[str], *, alone: bool
-) -> tuple[float, ...]:
-    """The learning rates that --lr gives a task; empty for the recipe's own. alone: it is the only task."""
-    if options.lr is None:
-        return ()
-    if task.train_split is None:
+def _in_words(task: TaskSpec, options: argparse.Namespace, notes: list[str], *, alone: bool) -> list[str]:
+    """The settings KEY=VALUE that --steps and --batch-size stand for, whatever this task's recipe calls
+    them.
+
+    A task that trains nothing has none, which is an error where it is `alone`, the only task. UsageError
+    where one of these, or --lr, is set by -o too.
+    """
+    from downstream_runs import recipes
+
+    given = [name for name in ("lr", "steps", "batch_size") if getattr(options, name) is not None]
+    shown = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    if task.train_split is None and given:
         if alone:
-            raise UsageError(f"--lr: {task.name} trains nothing, so it has no learning rate: leave --lr out")
-        notes.append(f"{task.name} trains nothing: --lr does not touch it")
+            raise UsageError(f"{shown}: {task.name} trains nothing, so it has no such setting: leave it out")
+        notes.append(f"{task.name} trains nothing: {shown} does not touch it")
+        return []
+    config = recipes.chosen(task, _recipe(options))[1].config if given else {}
+    keys = {"lr": RATE, "steps": STEPS, "batch_size": batch_size_key(config)}
+    for name in given:
+        if any(text.partition("=")[0].strip() == keys[name] for text in options.overrides):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} and -o {keys[name]} are the same setting: give one of the two")
+    return [f"{keys[name]}={getattr(options, name)}" for name in given if name != "lr"]
+
+
+def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:
+    """The learning rates that --lr gives a task that trains; empty for the recipe's own."""
+    if options.lr is None or task.train_split is None:
         return ()
     several = options.lr == SWEEP or "," in options.lr
     if several and task.selection is None and not task.dev_splits:

@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The result, where it is run again, and what has moved since."""
     parser.add_argument("result", type=Path, metavar="RESULT.json", help="or the folder of its run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    add_moved(parser)
+
+
+def add_moved(parser: argparse.ArgumentParser) -> None:
+    """What of a finished run may be elsewhere by now."""
     parser.add_argument("--data", type=Path, metavar="DIR", help="the corpora, where they have moved")
     parser.add_argument("--ckpt", metavar="FILE", help="the checkpoint, where it has moved")
     parser.add_argument("--model-config", metavar="FILE", help="the model's yaml, where it has moved")

@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from downstream_runs.runs.status import Status, find
+from downstream_runs.runs.status import Status, as_json, chosen, find, table, told_apart
 from upstream_arm.common.errors import DONE, UsageError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
-from upstream_arm.common.words import columns
+from upstream_arm.common.words import columns, near
 
 WATCH_SECONDS, LEAST_SECONDS, MOST_SECONDS = 5.0, 0.2, 86_400.0
 BETWEEN_SECONDS = 30.0
 """How long one run of a command may take to begin after another has ended, with all its imports."""
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """To the corner, and the terminal empty (ECMA-48 CUP and ED)."""
-COLUMNS = ("upstream", "task", "run", "state", "step", "left", "number", "log")
 STATES = ("done", "running", "waiting", "failed", "stopped")
 
 
@@ -31,7 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the runs are, and how they are shown."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (default: runs)")
+    add("--upstream", type=_names, default=(), metavar="NAMES", help="only these, or runs of these --name's")
+    add("--task", type=_names, default=(), metavar="TASKS", help="only these, as asr,ks")
+    add("--state", type=_names, default=(), metavar="STATES", help=f"only these: {', '.join(STATES)}")
     add("--html", type=Path, metavar="FILE", help="write it as a page into FILE")
+    add(
+        "--json",
+        action="store_true",
+        help="print all that is known, for programs: results, settings, reasons",
+    )
     add(
         "--watch",
         type=float,
@@ -42,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
 def run(options: argparse.Namespace) -> int:
     """Print a line for each run, or write a page of them, once or until nothing changes any more."""
     out, seconds = options.out.absolute(), options.watch
@@ -49,6 +60,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"--watch is {seconds:g}, expected at least {LEAST_SECONDS:g} seconds and at most a day"
         )
+    for word in options.state:
+        if word not in STATES:
+            raise UsageError(f"--state {word} is unknown{near(word, STATES)}; there are {', '.join(STATES)}")
+    if options.json and (seconds is not None or options.html is not None):
+        raise UsageError("--json is printed once: leave out --watch and --html")
     if not out.is_dir():
         raise UsageError(
             f"{options.out} is no folder, so there are no runs; {PROGRAM} UPSTREAM TASK makes one"
@@ -56,7 +72,11 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.suppress(KeyboardInterrupt) if seconds is not None else contextlib.nullcontext():
         last = -math.inf
         while True:
-            active, now = _show(out, options.html, seconds), time.monotonic()
+            runs = chosen(told_apart(list(find(out))), options.upstream, options.task, options.state)
+            if options.json:
+                print(as_json(runs, out))
+                break
+            active, now = _show(runs, out, options.html, seconds), time.monotonic()
             last = now if active else last
             if seconds is None or (not active and now - last > BETWEEN_SECONDS):
                 break
@@ -64,9 +84,8 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
+def _show(runs: Sequence[Status], out: Path, page: Path | None, seconds: float | None) -> bool:
     """Print the table, or write the page; returns whether something may still change."""
-    runs = list(find(out))
     active = any(run.state in ("running", "waiting") for run in runs)
     if page is not None:
         try:
@@ -89,11 +108,10 @@ def _show(out: Path, page: Path | None, seconds: float | None) -> bool:
 def _text(runs: Sequence[Status], out: Path) -> str:
     """The table of the runs, what is to be said of single ones, and the totals."""
     if not runs:
-        return f"there is no run in {out}"
-    rows = [COLUMNS, *(run.cells(out) for run in runs)]
+        return f"there is no run in {out}, or none that was asked for"
     partial, full, failed = _below(runs, out)
     failed = [f"failed: {sentence}" for sentence in failed]
-    return "\n".join([*columns(rows, right=()), "", *partial, *full, *failed, _totals(runs)])
+    return "\n".join([*columns(table(runs, out), right=()), "", *partial, *full, *failed, _totals(runs)])
 
 
 def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
@@ -102,12 +120,13 @@ def _html(runs: Sequence[Status], out: Path, seconds: float | None) -> str:
 
     page = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
     partial, full, failed = _below(runs, out)
+    heads, *cells = table(runs, out)
     return jinja2.Template(page, autoescape=True).render(
-        runs=runs,
+        rows=list(zip(runs, cells, strict=True)),
         out=out,
         now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         totals=_totals(runs),
-        columns=COLUMNS,
+        columns=heads,
         lists={"On a part of the corpus": partial, "Store of features full": full, "Failed": failed},
         seconds=None if seconds is None else max(round(seconds), 1),
     )

@@ -43,6 +43,11 @@ INT8 = "int8"
 #: what the task is: its kind, its table and that one's SHA-256.
 OWN_CORPUS, OWN_TASK = "own-corpus", "own_task"
 
+#: How the label of results begins whose test recordings had noise added to them.
+NOISE = "noise-"
+#: The label of a trained head's numbers on another test set than its task's.
+TEST_ONLY = "test-only"
+
 #: Labels of results that no published row can be compared with, and why. A label that is not listed here is
 #: possible and has the same effect.
 LABELS: dict[str, str] = {
@@ -55,8 +60,17 @@ LABELS: dict[str, str] = {
     "other-data": "trained, chosen or scored on other splits, recordings or references than the task's own",
     "own-recipe": "trained by a recipe of one's own, with other settings than each of the task's recipes",
     OWN_CORPUS: "a task of one's own, on a corpus of one's own, and none of SUPERB's",
+    TEST_ONLY: "a trained head on another test set than its task's",
     "sample": "trained and scored on a small sample of the task's corpus",
 }
+
+
+def reason(label: str) -> str:
+    """Why results of this label cannot be compared with published rows."""
+    if label.startswith(NOISE):
+        return "noise was added to the recordings of the test"
+    return LABELS.get(label, "labelled so by its run")
+
 
 #: Keys that files of earlier versions have not.
 ADDED = (
@@ -69,6 +83,7 @@ ADDED = (
     "quantize",
     "efficiency",
     "card",
+    "name",
 )
 
 #: Metrics whose value must follow from the counts `errors` and `length`.
@@ -185,6 +200,8 @@ class Result:
     card: what was measured of the upstream before the run, `upstreams.card.Card` without what is not known:
         its shape, how it was batched, and whether an utterance's features depend on its batch; null where
         that could not be measured.
+    name: what the user calls the row that the result is in (`--name`); null, and then not in the file, where
+        it has none.
     device: what it ran on, in words (`cpu`, `NVIDIA A100`).
     wall_seconds: duration of training and evaluation, summed over interrupted parts.
     corpus: see Corpus.
@@ -221,6 +238,7 @@ class Result:
     quantize: Quantized | None = None
     efficiency: Efficiency | None = None
     card: Mapping[str, Any] | None = None
+    name: str | None = None
     device: str
     wall_seconds: float
     corpus: Corpus
@@ -305,6 +323,8 @@ def write(path: Path, result: Result) -> Result:
     Checks it once more before, because its mappings could have been changed since (ReportError).
     """
     content = dataclasses.asdict(dataclasses.replace(result, content_sha256=""))
+    if result.name is None:
+        del content["name"]
     content["content_sha256"] = _content_hash(content)
     atomic_write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return dataclasses.replace(result, content_sha256=content["content_sha256"])
@@ -313,10 +333,15 @@ def write(path: Path, result: Result) -> Result:
 def write_unless_same(path: Path, result: Result) -> Result:
     """`write`, unless a result is there that was made from the same files: it keeps its date and its hash."""
     with contextlib.suppress(ReportError):
-        written = read(path)
-        if written.artefacts == result.artefacts:
-            return written
+        if read(path).artefacts == result.artefacts:
+            return named(path, result.name)
     return write(path, result)
+
+
+def named(path: Path, name: str | None) -> Result:
+    """The result at `path`, written again where it has another name than the one that is given."""
+    result = read(path)
+    return result if name in (None, result.name) else write(path, dataclasses.replace(result, name=name))
 
 
 def read(path: Path) -> Result:

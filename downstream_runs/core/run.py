@@ -14,9 +14,9 @@ from typing import Any
 from downstream_runs.core import official, ranges
 from downstream_runs.core.corpus import PreparedData, shortfall
 from downstream_runs.core.feature_options import FeatureOptions
-from downstream_runs.core.results import INT8
+from downstream_runs.core.results import INT8, NOISE
 from downstream_runs.core.run_folder import PLAN, SWEEP_SUFFIX
-from downstream_runs.core.settings import leaves, override
+from downstream_runs.core.settings import leaves, override, steady
 from downstream_runs.core.task import TaskSpec
 from upstream_arm import names
 from upstream_arm.common import devices
@@ -28,8 +28,37 @@ from upstream_arm.published_states import STATES
 DEFAULT_SEED = 1337  # s3prl's
 LARGEST_SEED = 2**32 - 1  # numpy's
 SOURCE_KEYS = ("source", "revision", "trust_remote_code")
-UNPINNED = ("settings", "weights", "source")
-"""Keys of `plan.json` that tell of others: each is pinned by a hash."""
+QUIETEST, LOUDEST = -30.0, 100.0  # signal-to-noise ratios in dB
+UNPINNED = ("settings", "weights", "source", "name")
+"""Keys of `plan.json` that tell of others, each pinned by a hash, and the name, which may change."""
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise for the recordings of a test. snr: speech to noise, dB; folder: of its files; sha256: of them."""
+
+    snr: float
+    folder: Path
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not QUIETEST <= self.snr <= LOUDEST:
+            raise UsageError(
+                f"--noise {self.snr:g} cannot be used, expected a signal-to-noise ratio of {QUIETEST:g} to "
+                f"{LOUDEST:g} dB"
+            )
+
+    @property
+    def label(self) -> str:
+        """Of every number that is measured with it: a word such as `noise-7p5db-0c2d4e`."""
+        ratio = f"{self.snr:g}".replace("-", "minus").replace(".", "p")
+        return f"{NOISE}{ratio}db-{self.sha256[:6]}"
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """What decides a number: all but the place of the files."""
+        return {"snr": self.snr, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -57,6 +86,8 @@ class RunPlan:
     source: where an upstream is from that is no name of s3prl's hub (`upstreams.sources`).
     revision: what a source is pinned to: the commit of a repository, the SHA-256 of files or of code.
     trust_remote_code: whether code that came with the weights is run.
+    noise: what is added to the recordings of the test; the training is that of the plan without it.
+    name: what the user calls the row of tables that the run is in; no part of the run's identity.
     """
 
     task: TaskSpec
@@ -84,6 +115,8 @@ class RunPlan:
     source: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
+    noise: Noise | None = None
+    name: str = ""
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -98,6 +131,8 @@ class RunPlan:
             raise UsageError(f"--seed {shown(self.seed)} cannot be used, expected 0 to {LARGEST_SEED:,}")
         if self.quantize not in (None, INT8):
             raise UsageError(f"--quantize {shown(self.quantize)} is unknown, expected {INT8}")
+        if len(self.name) > LONGEST_NAME:
+            raise UsageError(f"--name has {len(self.name)} characters, expected at most {LONGEST_NAME}")
         if self.devices < 1:
             raise UsageError(f"--devices {self.devices} is too few, expected at least 1")
         for name, value in (("--ckpt", self.ckpt), ("--model-config", self.model_config)):
@@ -126,13 +161,11 @@ def resolve_config(plan: RunPlan) -> dict[str, Any]:
 
 def config_hash(plan: RunPlan, config: Mapping[str, Any]) -> str:
     """SHA-256 over all that decides a run's numbers apart from corpus and upstream."""
-    # The number of loading processes decides nothing, and machines differ in it.
-    settings = {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
     return _hash_json(
         {
             "task": plan.task.name,
             "recipe": plan.recipe,
-            "settings": settings,
+            "settings": steady(config),
             "seed": plan.seed,
             "precision": plan.precision,
         }
@@ -150,7 +183,15 @@ def run_dir(plan: RunPlan, config: Mapping[str, Any] | None = None) -> Path:
     files = {"ckpt": file_identity(plan.ckpt), "model_config": file_identity(plan.model_config)}
     stored = {} if plan.features.mode == "off" else {"features": _stored(plan.features)}
     pinned = {} if plan.source is None else {"revision": plan.revision}
-    parts = {**files, **plan.switches, **stored, **pinned, **taken_of(plan), **plan.task.pinned}
+    parts = {
+        **files,
+        **plan.switches,
+        **stored,
+        **pinned,
+        **taken_of(plan),
+        **plan.task.pinned,
+        **_noise_of(plan),
+    }
     digest = _hash_json({"config": config_hash(plan, config), **parts})
     upstream = upstream_folder(plan.upstream)
     below = Path(plan.task.name, plan.group, f"{plan.recipe}-{digest[:8]}")
@@ -212,15 +253,27 @@ def identity(
         "features": _stored(plan.features),
         **taken_of(plan),
         **plan.task.pinned,
+        **_noise_of(plan),
         **({"labels": list(data.labels), "partial": dict(data.partial)} if data.partial else {}),
         **({key: getattr(plan, key) for key in SOURCE_KEYS} if plan.source is not None else {}),
+        **({"name": plan.name} if plan.name else {}),
     }
+
+
+def name_of(plan: RunPlan, folder: Path) -> str | None:
+    """What the run in `folder` is called: by its plan, or by the one that it was begun with."""
+    name = plan.name or (read_json(folder / PLAN) or {}).get("name")
+    return name if isinstance(name, str) else None
 
 
 def taken_of(plan: RunPlan) -> dict[str, Any]:
     """What of the upstream's output is taken, and how it is quantized, where it is not as s3prl has it."""
     chosen = {"states": plan.states, "layer": plan.layer, "quantize": plan.quantize}
     return {key: value for key, value in chosen.items() if value not in (STATES, None)}
+
+
+def _noise_of(plan: RunPlan) -> dict[str, Any]:
+    return {} if plan.noise is None else {"noise": plan.noise.pinned}
 
 
 def _stored(features: FeatureOptions) -> str:
@@ -245,7 +298,7 @@ def check_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     """UsageError that names what differs if the run in `folder` was started with another plan."""
     # A run on a part of a corpus says so, and then the corpus was completed: also where the data that it used
     # are the same.
-    optional = ("labels", "partial", "states", "layer", "quantize")
+    optional = ("labels", "partial", "states", "layer", "quantize", "noise")
     named = dict.fromkeys([*wanted, *(key for key in optional if key in stored)])
     differ = [key for key in named if key not in UNPINNED and stored.get(key) != wanted.get(key)]
     if "upstream" in differ and stored.get("upstream") == _before(wanted["upstream"]):

@@ -18,6 +18,7 @@
         │   ├── dev-best.ckpt, …     the selected checkpoint, s3prl's predictions: `TaskSpec.artefacts`
         │   ├── items.csv            each test item's share of the numbers
         │   ├── trials.csv, …        trials of ASV and QbE, QbE's layers.csv and benchmark.stdlist.xml
+        │   ├── test-only-SET/       the head on another test set: predictions, items.csv, test-only.json
         │   ├── outcome.json         why the last attempt failed
         │   ├── result.json          of a finished run (`core.results`)
         │   └── foldN/               of a task with folds: the runs, whose mean is in result.json
@@ -41,7 +42,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from upstream_arm.common import lock
-from upstream_arm.common.files import atomic_write_text, read_json
+from upstream_arm.common.files import atomic_path, atomic_write_text, read_json
 
 CACHE, DEMO_DATA, LOGS, JOBS = "cache", "demo-data", "logs", "slurm/jobs.jsonl"
 RATES, SWEEP_SUFFIX = "rates", "-sweep"
@@ -51,6 +52,8 @@ ITEMS, TRIALS, LAYERS, BENCHMARK = "items.csv", "trials.csv", "layers.csv", "ben
 OUTCOME, RESULT, SWEEP = "outcome.json", "result.json", "sweep.json"
 BUNDLE = "bundle.json"
 """In a folder with what somebody shared of a run (`share.bundle`); of no run of ours."""
+TESTED, TEST_ONLY = "test-only-{name}", "test-only.json"
+"""A folder and the result in it; it is called otherwise than a run's, so that nothing takes it for one."""
 
 
 def kept_checkpoint(step: int) -> str:
@@ -106,6 +109,16 @@ class RunFolder:
         """The states that there are, by their step, the newest first."""
         found = sorted((self.path / CHECKPOINTS).glob("step-*.pt"), reverse=True)
         return {int(path.stem.split("-")[1]): path for path in found}
+
+    def begin_as(self, other: Path) -> None:
+        """Take over what another run trained, as far as it is not here: its checkpoints and their numbers."""
+        found = [path for pattern in (f"{CHECKPOINTS}/*", "*.ckpt*", METRICS) for path in other.glob(pattern)]
+        for path in found:
+            place = self.path / path.relative_to(other)
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(place) as temporary:
+                    shutil.copyfile(path, temporary)
 
     def forget_evaluations(self) -> None:
         """Remove what is kept of evaluations whose numbers are written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from upstream_arm.common.errors import UsageError
@@ -15,6 +15,13 @@ MOST = 2**31 - 1
 OPEN_BLOCKS = ("optimizer", "scheduler", "specaug")
 """Blocks whose keys are arguments of torch's optimizers and s3prl's schedulers, so new ones may be added."""
 
+STEPS, RATE = "runner.total_steps", "optimizer.lr"
+BATCH_SIZES = (".batch_size", ".train_batch_size", ".train_batchsize")
+"""How the key of the training's batch ends, which no two of s3prl's experts call alike."""
+WORDS = {STEPS: "steps", RATE: "lr"}
+"""Keys that people change most, as they call them."""
+MOST_WORDS = 4
+
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting as (dotted key, value)."""
@@ -23,6 +30,38 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def steady(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that can decide a number, by its dotted key: not how many processes load the data."""
+    return {key: value for key, value in leaves(config) if not key.endswith(".num_workers")}
+
+
+def differing(many: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each of some mappings the entries in which not all are alike; what one lacks is None."""
+    keys = dict.fromkeys(key for one in many for key in one)
+    told = [key for key in keys if any(one.get(key) != many[0].get(key) for one in many)]
+    return [{key: one.get(key) for key in told} for one in many]
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Some settings for a person who knows the others: `lr 0.01, steps 200`; of many the first."""
+    words = [f"{_word(key)} {_value(value)}" for key, value in settings.items()]
+    more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
+    return ", ".join(words[:MOST_WORDS]) + more
+
+
+def batch_size_key(config: Mapping[str, Any]) -> str | None:
+    """The setting with the size of the training's batch."""
+    return next((key for key, _ in leaves(config) if key.endswith(BATCH_SIZES)), None)
+
+
+def _word(key: str) -> str:
+    return "batch size" if key.endswith(BATCH_SIZES) else WORDS.get(key, key)
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else shown(value, 40)
 
 
 def override(config: dict[str, Any], key: str, value: Any) -> None:
@@ -36,9 +75,7 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
     opened = (parents or [last])[0] in OPEN_BLOCKS and "optimizer" in config
     if not isinstance(block, dict) or (last not in block and not opened):
         known = [name for name, _ in leaves(config)]
-        ending = [name for name in known if name.endswith(f".{key}")]
-        hint = f", did you mean {ending[0]!r}?" if ending else near(key[:200], known)
-        raise UsageError(f"the recipe has no setting {shown(key)}{hint}")
+        raise UsageError(f"the recipe has no setting {shown(key)}{_meant(key[:200], known)}")
     old = block.get(last)
     if isinstance(old, dict) and not (opened and not parents):
         raise UsageError(
@@ -49,6 +86,18 @@ def override(config: dict[str, Any], key: str, value: Any) -> None:
             f"{key} is {shown(value)}, expected {{...}} for a whole block and a value within one"
         )
     block[last] = fitted(key, value, old)
+
+
+def _meant(key: str, known: Sequence[str]) -> str:
+    """`, did you mean 'x'?` for the setting that is called so, or nearly so, in whole or by its last word."""
+    by_word = {word: name for name, word in WORDS.items() if name in known}
+    by_last = {name.rpartition(".")[2]: name for name in reversed(known)} | by_word
+    if key in by_last:
+        return f", did you mean {by_last[key]!r}?"
+    if hint := near(key, known):
+        return hint
+    last = next((last for last in by_last if f"{last!r}" in near(key, by_last)), None)
+    return "" if last is None else f", did you mean {by_last[last]!r}?"
 
 
 def fitted(key: str, value: Any, old: Any) -> Any:

@@ -85,8 +85,8 @@ class Recipe:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is meant for a whole corpus, as `demo`, `sample` and `small` are not."""
-        return self.name not in ("demo", "sample", "small")
+        """Whether it is meant for a whole corpus, as `demo` and `small` are not."""
+        return self.name not in ("demo", "small")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from downstream_runs.audio import RESTORE, AudioProblem
+from downstream_runs.audio import RESTORE, AudioProblem, mixtures
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import texts
+from upstream_arm.common import stages
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import atomic_path
 from upstream_arm.common.processes import cores
@@ -37,6 +39,9 @@ SMALL = 8192
 
 SAMPLED, SAMPLED_BYTES = 256, 1 << 16
 """Files of which a run remembers the first bytes, and how many of them, see `sampled`."""
+
+_WORD = re.compile(r"[0-9]+(?:-[0-9a-f]{64})?")
+"""What `remember` keeps of a file: a number, and perhaps a SHA-256."""
 
 _UNKNOWN_LENGTH = 1 << 40
 """libsndfile gives the largest integer there is for a flac whose header leaves the length open."""
@@ -74,6 +79,9 @@ def form(path: Path, *, decoded: bool = False) -> Form:
     """
     from downstream_runs.audio.files import FLOATS, open_audio, read_frames
 
+    mixture = mixtures.at(path)
+    if mixture is not None:
+        return Form(len(mixture.mixed()) if decoded else mixture.samples, mixtures.RATE, 1)
     with open_audio(path) as audio:
         if not 0 < audio.frames < _UNKNOWN_LENGTH:
             raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
@@ -121,6 +129,11 @@ class AudioFile:
         return cls(path, name or str(path), found.size, found.changed_ns)
 
     @property
+    def key(self) -> str:
+        """What must be the same for the same content to be expected."""
+        return f"{self.size} {self.changed_ns} {self.name}"
+
+    @property
     def line(self) -> str:
         """Its name and size, as hashes of listings have them."""
         return f"{self.name}\t{self.size}\n"
@@ -164,7 +177,7 @@ def sample_hash(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in spread(files, SAMPLED):
         try:
-            with path.open("rb") as file:
+            with mixtures.opened(path) as file:
                 digest.update(hashlib.sha256(file.read(SAMPLED_BYTES)).digest())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -189,31 +202,23 @@ def problems(
 
 
 def in_threads(
-    function: Callable[[Path], int], files: Sequence[AudioFile], what: str
-) -> Iterator[tuple[AudioFile, int | Problem]]:
-    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem."""
-    from tqdm import tqdm
+    function: Callable[[Path], Item], files: Sequence[AudioFile], what: str, jobs: int | None = None
+) -> Iterator[tuple[AudioFile, Item | Problem]]:
+    """Each file with what `function` gives for its path, in order; a Problem where that is AudioProblem.
 
-    pause = 0.1 if sys.stderr.isatty() else 30.0  # seconds; it is a line in a log
+    jobs: how many at a time (default: as many as there are cores).
+    """
 
-    def one(file: AudioFile) -> int | Problem:
+    def one(file: AudioFile) -> Item | Problem:
         try:
             return function(file.path)
         except AudioProblem as problem:
             return Problem(problem.what, RESTORE)
 
     # Threads suffice: decoding and numpy's sums run outside the interpreter's lock.
-    pool = ThreadPoolExecutor(max_workers=cores())
+    pool = ThreadPoolExecutor(max_workers=jobs or cores())
     try:
-        shown = tqdm(
-            pool.map(one, files),
-            total=len(files),
-            desc=what,
-            unit="file",
-            leave=False,
-            delay=2,
-            mininterval=pause,
-        )
+        shown = stages.bar(pool.map(one, files), what, len(files), unit="file", delay=stages.SECONDS)
         yield from zip(files, shown, strict=True)
     finally:
         # What is interrupted ends now, not after the files that are still queued.
@@ -225,31 +230,42 @@ def measure(
 ) -> tuple[dict[str, int], list[Problem]]:
     """`number_of` each file by the file's name, and what is wrong with those that give AudioProblem.
 
-    `table` keeps the numbers, a line `NUMBER SIZE CHANGED_NS NAME` a file, and only grows: a file that has
+    `table` keeps the numbers, see `remember`.
+    """
+    words, problems = remember(files, number_of, table, what)
+    return {name: int(word) for name, word in words.items()}, problems
+
+
+def remember(
+    files: Sequence[AudioFile], word_of: Callable[[Path], object], table: Path, what: str
+) -> tuple[dict[str, str], list[Problem]]:
+    """A number (or another `_WORD`) of each file by its name, and what is wrong with those of AudioProblem.
+
+    `table` keeps the words, a line `WORD SIZE CHANGED_NS NAME` a file, and only grows: a file that has
     changed since gets another line, and what was killed goes on where it stopped. UsageError where it cannot
     be written.
     """
     with texts.writing(table):
-        known = _measured(table)
-        numbers = {file.name: known[_key(file)] for file in files if _key(file) in known}
-        missing = [file for file in files if file.name not in numbers]
+        known = remembered(table)
+        words = {file.name: known[file.key] for file in files if file.key in known}
+        missing = [file for file in files if file.name not in words]
         problems = []
         if missing:
             table.parent.mkdir(parents=True, exist_ok=True)
             with table.open("ab", buffering=0) as save:
                 _await_others(save, what)
-                known = _measured(table)
-                numbers |= {file.name: known[_key(file)] for file in missing if _key(file) in known}
-                missing = [file for file in missing if file.name not in numbers]
-                for file, result in in_threads(number_of, missing, what):
+                known = remembered(table)
+                words |= {file.name: known[file.key] for file in missing if file.key in known}
+                missing = [file for file in missing if file.name not in words]
+                for file, result in in_threads(word_of, missing, what):
                     if isinstance(result, Problem):
                         problems.append(result)
                         continue
-                    numbers[file.name] = result
+                    words[file.name] = str(result)
                     # At once, so that two runs cannot mix their lines; the first newline ends a line that a
                     # kill left unfinished.
-                    save.write(f"\n{result} {_key(file)}\n".encode("utf-8", "surrogateescape"))
-    return numbers, problems
+                    save.write(f"\n{result} {file.key}\n".encode("utf-8", "surrogateescape"))
+    return words, problems
 
 
 def _await_others(table: IO[bytes], what: str) -> None:
@@ -262,20 +278,19 @@ def _await_others(table: IO[bytes], what: str) -> None:
             fcntl.flock(table, fcntl.LOCK_EX)
 
 
-def _key(file: AudioFile) -> str:
-    return f"{file.size} {file.changed_ns} {file.name}"
+def remembered(table: Path) -> dict[str, str]:
+    """What `remember` saved, by the files' keys, the latest last.
 
-
-def _measured(table: Path) -> dict[str, int]:
-    """What earlier runs saved. The last line may be one that a kill cut off: it has no newline."""
+    The last line may be one that a kill cut off: it has no newline.
+    """
     if not table.is_file():
         return {}
-    known: dict[str, int] = {}
+    known: dict[str, str] = {}
     *lines, _ = table.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     for line in lines:
-        number, _, key = line.partition(" ")
-        if number.isascii() and number.isdigit() and key.count(" ") >= 2:
-            known[key] = int(number)
+        word, _, key = line.partition(" ")
+        if _WORD.fullmatch(word) and key.count(" ") >= 2:
+            known[key] = word
     return known
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from downstream_runs.audio.mixtures import at
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import audio, checks, folders, kaldi, texts
@@ -20,25 +21,54 @@ from downstream_runs.corpora.audio import SAMPLE_RATE, AudioFile
 from downstream_runs.corpora.checks import CheckedCorpus, Listing, Request
 from downstream_runs.corpora.kaldi import Recording, Segment
 from downstream_runs.corpora.markers import labels
-from downstream_runs.corpora.pinned import blob_id
+from downstream_runs.corpora.pinned import LIBRIMIX, PinnedFile, blob_id
 from downstream_runs.scoring import rttm
 from upstream_arm.common.errors import UsageError
 
 
 @dataclass(frozen=True)
 class _Names:
-    """What LibriMix calls a split's folder, the RTTM file of its sources, and git's name of that file at
-    commit d569d35c of the fork."""
+    """What LibriMix calls a split's folder and its part of LibriSpeech, and git's names of two tables at
+    commit d569d35c of the fork: the RTTM file of the sources, and what is mixed of them."""
 
     mixtures: str
-    speech: str
+    part: str
     blob: str
+    mixed_blob: str
+
+    @property
+    def speech(self) -> str:
+        """The name of the RTTM file, without its ending."""
+        return self.part.replace("-", "_")
+
+    @property
+    def tables(self) -> tuple[PinnedFile, PinnedFile]:
+        """The RTTM file, and the table of sources, noises and gains."""
+        return (
+            PinnedFile(f"metadata/LibriSpeech/{self.speech}.rttm", self.blob, LIBRIMIX),
+            PinnedFile(f"metadata/Libri2Mix/libri2mix_{self.part}.csv", self.mixed_blob, LIBRIMIX),
+        )
 
 
 SPLITS: Mapping[str, _Names] = {
-    "train": _Names("train-100", "train_clean_100", "692dea67bc3493dd2f63f76aa2009ceaa72469f2"),
-    "dev": _Names("dev", "dev_clean", "07747cfdd2cea707f80a34f9c9b8e646701ef9e4"),
-    "test": _Names("test", "test_clean", "b5ed6f28b6028c98dce05a643641f4b84ebea385"),
+    "train": _Names(
+        "train-100",
+        "train-clean-100",
+        "692dea67bc3493dd2f63f76aa2009ceaa72469f2",
+        "393234e6c9035dac4b83cd973fbb92da06ad0999",
+    ),
+    "dev": _Names(
+        "dev",
+        "dev-clean",
+        "07747cfdd2cea707f80a34f9c9b8e646701ef9e4",
+        "6d8f1058b9235f4606f591ad8dc7632b7e71a390",
+    ),
+    "test": _Names(
+        "test",
+        "test-clean",
+        "b5ed6f28b6028c98dce05a643641f4b84ebea385",
+        "ea28bb09d4f64e48bccb3649eec25091bd3d49ce",
+    ),
 }
 
 COLUMNS: tuple[str, ...] = ("mixture_ID", "mixture_path", "length")
@@ -68,30 +98,50 @@ def _other_versions(data: Path) -> str:
 
 
 def _listed(request: Request) -> Listing[Recordings]:
-    root, other = request.root, list[str]()
+    root, other, lacking = request.root, list[str](), list[str]()
     found: dict[str, list[Recording]] = {}
-    for split, names in SPLITS.items():
+    for split in SPLITS:
         if not _is_generated(root):
             speakers = int(request.config["downstream_expert"]["datarc"]["num_speakers"])
             found[split] = _own(root / split, speakers)
             continue
-        found[split] = [
-            one for one in mixtures(root, split) if not request.partial or folders.is_file(one.audio)
-        ]
-        blob = blob_id(_speech_file(root, split))
-        if blob != names.blob and not labels(root):
-            other.append(
-                f"the speech times in {names.speech}.rttm are not those of SUPERB's recipe "
-                f"(git blob {names.blob[:8]})"
-            )
+        listed = mixtures(root, split)
+        absent = [_absent(one, request.partial) for one in listed]
+        if request.partial:
+            found[split] = [one for one, path in zip(listed, absent, strict=True) if path is None]
+        else:
+            found[split] = listed
+            lacking += [f"{path} is not there, of which {split} is mixed" for path in absent if path]
+        if not labels(root):
+            other += _other_tables(root, split)
     return Listing(
         root,
         {split: [AudioFile.at(one.audio) for one in recordings] for split, recordings in found.items()},
         found,
-        [f"{split} of {root} has no recording" for split, listed in found.items() if not listed],
+        [*lacking, *(f"{split} of {root} has no recording" for split, listed in found.items() if not listed)],
         labels=(OTHER_DATA,) if other else (),
         deviations=other,
     )
+
+
+def _absent(recording: Recording, partial: bool) -> Path | None:
+    """A file of which the recording is mixed when it is read and that is not there, or in part its own."""
+    mixture = at(recording.audio)
+    files = [part.path for part in mixture.parts] if mixture else [recording.audio] if partial else []
+    return next((path for path in files if not folders.is_file(path)), None)
+
+
+def _other_tables(root: Path, split: str) -> list[str]:
+    """What is said of the tables of a split that are not those of SUPERB's recipe."""
+    speech, mixed = SPLITS[split].tables
+    tables = {"the speech times": (_speech_file(root, split), speech)}
+    if (root / mixed.path).is_file():  # where it was made here
+        tables["the sources"] = (root / mixed.path, mixed)
+    return [
+        f"{what} in {file.name} are not those of SUPERB's recipe (git blob {file.blob[:8]})"
+        for what, (path, file) in tables.items()
+        if blob_id(path) != file.blob
+    ]
 
 
 def _own(folder: Path, speakers: int) -> list[Recording]:

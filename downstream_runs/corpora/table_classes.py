@@ -8,43 +8,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import tables, texts
+from downstream_runs.core.corpus import Problem
+from downstream_runs.corpora import table_corpus, tables, texts
 from downstream_runs.corpora.tables import Row, Source, Table
-from upstream_arm.common.errors import UsageError
 
 RARE = 3
 """Classes are called unbalanced where one has so many times as many utterances to train on as another."""
 
 
 def judged(source: Source, table: Table) -> Iterator[str]:
-    """UsageError for a single class, or one that is tested and not trained; yields what is unbalanced."""
+    """See `Judged`: a single class, or one that is tested and not trained; which are unbalanced."""
     classes = sorted({row.answer for row in table.rows})
     if len(classes) < 2:
-        raise UsageError(
-            f"{table.path} has the {source.answer} {classes[0]!r} only, at least two were expected; "
-            f"{source.again}"
-        )
+        yield Problem(f"{table.path} has the {source.answer} {classes[0]!r} only, at least two were expected")
+        return
     for part in table.folds and tables.parts(table):
-        _require_trained(source, [r for r in table.rows if r.fold != part], table, part)
+        yield from _not_trained(source, [r for r in table.rows if r.fold != part], table, part)
     train = table.of("train") or list(table.rows)
-    _require_trained(source, train, table, "")
+    yield from _not_trained(source, train, table, "")
     counts = Counter(row.answer for row in train).most_common()
     (most, many), (least, few) = counts[0], counts[-1]
     if many >= RARE * few:
         yield (
             f"the classes are unbalanced: {many:,} utterances to train on are {most!r}, {few:,} are {least!r}"
         )
+    if any(row.speaker != row.answer for row in table.rows):  # else the speakers are the classes
+        yield from table_corpus.leaks(source, table)
 
 
-def _require_trained(source: Source, train: Sequence[Row], table: Table, part: str) -> None:
+def _not_trained(source: Source, train: Sequence[Row], table: Table, part: str) -> Iterator[Problem]:
     known = {row.answer for row in train}
+    where = f"outside {part}" if part else "of train"
     for row in table.rows:
         if row.answer not in known and (not part or row.fold == part):
-            where = f"outside {part}" if part else "of train"
-            raise UsageError(
+            yield Problem(
                 f"{row.place} has the {source.answer} {row.answer!r}, which no row {where} has, so that no "
-                f"head can learn it; {source.again}"
-                + (", or take another --split-seed" * bool(source.split_by))
+                "head can learn it",
+                "take another --split-seed" * bool(source.split_by),
             )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import tables, texts
+from downstream_runs.core.corpus import Problem
+from downstream_runs.corpora import table_corpus, tables, texts
 from downstream_runs.corpora.tables import Source, Table
-from upstream_arm.common.errors import UsageError
 
 UNITS = "units"
 """The column of units of one's own, such as phones; any other column is read by its characters."""
@@ -23,19 +23,20 @@ def units(answer: str, text: str) -> list[str]:
 
 
 def judged(source: Source, table: Table) -> Iterator[str]:
-    """UsageError for a transcript with an empty or reserved unit; yields which units no head can learn."""
+    """See `Judged`: a transcript with an empty or reserved unit; which units no head can learn."""
     for row in table.rows:
         if "  " in row.answer:
-            raise UsageError(f"{row.place} has two blanks in a row in its {source.answer}; {source.again}")
+            yield Problem(f"{row.place} has two blanks in a row in its {source.answer}")
         for unit in RESERVED if source.answer == UNITS else ():
             if unit in row.answer.split(" "):
-                raise UsageError(f"{row.place} has the unit {unit}, which is s3prl's own; {source.again}")
+                yield Problem(f"{row.place} has the unit {unit}, which is s3prl's own")
     known = _units_of(source.answer, (row.answer for row in table.of("train")))
     for split in tables.SPLITS[1:]:
         unknown = _units_of(source.answer, (row.answer for row in table.of(split))) - known
         if unknown:
             shown = " ".join(sorted(unknown)[:10])
             yield f"no transcript of train has these units of {split}, so that no head learns them: {shown}"
+    yield from table_corpus.leaks(source, table)
 
 
 def _units_of(answer: str, transcripts: Iterable[str]) -> set[str]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.corpora import audio, checks, table_view, texts
+from downstream_runs.core.corpus import Problem
+from downstream_runs.corpora import audio, checks, table_corpus, table_view, texts
 from downstream_runs.corpora import voxceleb1_verification as verification
 from downstream_runs.corpora.audio import AudioFile
 from downstream_runs.corpora.tables import Row, Source, Table
@@ -23,57 +24,67 @@ from upstream_arm.common.files import sha256_file
 
 def read(source: Source, table: Table) -> list[Trial]:
     """The trials by paths of the table's test rows; UsageError, which names the line, for a wrong one."""
+    found = list(_read(source, table))
+    checks.require_none([one for one in found if isinstance(one, Problem)], source.again)
+    return [one for one in found if isinstance(one, Trial)]
+
+
+def _read(source: Source, table: Table) -> Iterator[Trial | Problem]:
+    """The trials, and what is wrong with others or all of them."""
     assert source.trials is not None
-    if sha256_file(source.trials) != source.trials_sha256:
-        raise UsageError(
-            f"{source.trials} is not the list that it was; start the run anew with what there is"
-        )
+    if sha256_file(source.trials) != source.also_sha256:
+        yield Problem(f"{source.trials} is not the list that it was", "start the run anew")
     rows = {os.path.abspath(table.path.parent / row.path): row for row in table.of("test")}
-    trials = []
+    labels = []
     for place, line in texts.lines(source.trials, "name a list of trials with --trials"):
         fields = line.split("\t") if "\t" in line else line.split()
         if not fields:
             continue
         if len(fields) != 3 or fields[0] not in ("0", "1"):
-            raise UsageError(f"{place} is {line!r}, expected 1 or 0 and two files; {source.again}")
-        found = [_row(source, rows, place, name) for name in fields[1:]]
-        if (found[0].speaker == found[1].speaker) is not (fields[0] == "1"):
-            whose = " and ".join(row.speaker for row in found)
-            raise UsageError(f"{place} has the label {fields[0]}, and its speakers are {whose} in the table")
-        trials.append(Trial(int(fields[0]), found[0].path, found[1].path))
-    same = sum(trial.label for trial in trials)
-    if not 0 < same < len(trials):
-        raise UsageError(
-            f"{source.trials} has {same:,} trials of one speaker and {len(trials) - same:,} of two, both "
-            "were expected, or no error rate could be equal"
+            yield Problem(f"{place} is {line!r}, expected 1 or 0 and two files")
+            continue
+        pair = [_row(source, rows, name) for name in fields[1:]]
+        labels.append(int(fields[0]))
+        enrol, test = pair
+        for name in (name for name, row in zip(fields[1:], pair, strict=True) if row is None):
+            yield Problem(f"{place} names {name}, which is no row of test in {source.path}")
+        if enrol is None or test is None:
+            continue
+        if (enrol.speaker == test.speaker) is not (labels[-1] == 1):
+            whose = f"{enrol.speaker} and {test.speaker}"
+            yield Problem(f"{place} has the label {fields[0]}, and its speakers are {whose} in the table")
+            continue
+        yield Trial(labels[-1], enrol.path, test.path)
+    if not 0 < sum(labels) < len(labels):
+        yield Problem(
+            f"{source.trials} has {sum(labels):,} trials of one speaker and {len(labels) - sum(labels):,} of "
+            "two, both were expected, or no error rate could be equal"
         )
-    return trials
 
 
-def _row(source: Source, rows: Mapping[str, Row], place: str, name: str) -> Row:
+def _row(source: Source, rows: Mapping[str, Row], name: str) -> Row | None:
+    """The row of test that a line of the trials names."""
     assert source.trials is not None
-    for folder in (source.trials.parent, source.path.parent):
-        row = rows.get(os.path.abspath(folder / name))
-        if row is not None:
-            return row
-    raise UsageError(f"{place} names {name}, which is no row of test in {source.path}; {source.again}")
+    places = (os.path.abspath(folder / name) for folder in (source.trials.parent, source.path.parent))
+    return next((rows[place] for place in places if place in rows), None)
 
 
 def judged(source: Source, table: Table) -> Iterator[str]:
-    """UsageError for trials that cannot be used, and for too few speakers; yields which rows are not used."""
-    if not all(row.speaker for row in table.rows):
-        raise UsageError(f"{source.path} has no column speaker, which verification needs; {source.again}")
-    named = {path for trial in read(source, table) for path in (trial.enrol, trial.test)}
+    """See `Judged`: trials that cannot be used, and too few speakers; which rows are not used."""
+    found = list(_read(source, table))
+    yield from (one for one in found if isinstance(one, Problem))
     if len({row.speaker for row in table.of("train")}) < 2:
-        raise UsageError(f"{source.path} has one speaker to train on, two at least were expected")
+        yield Problem(f"{source.path} has one speaker to train on, two at least were expected")
     if not _drawn(table.of("dev")):
-        raise UsageError(
+        yield Problem(
             f"{source.path} has no two speakers with two files each in dev, of which trials could be drawn "
-            "to choose a checkpoint by; add some"
+            "to choose a checkpoint by"
         )
+    named = {path for one in found if isinstance(one, Trial) for path in (one.enrol, one.test)}
     unused = len(table.of("test")) - len(named)
     if unused:
         yield f"{unused:,} of {len(table.of('test')):,} rows of test are in no trial"
+    yield from table_corpus.leaks(source, table)
 
 
 def _drawn(rows: Sequence[Row]) -> list[Trial]:

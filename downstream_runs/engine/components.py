@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.run import RunPlan
-from downstream_runs.features.extractor import to_device
+from downstream_runs.features.extractor import audio_of, to_device
 from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.checked import CheckedUpstream, weights_sha256
 from downstream_runs.upstreams.quantized import quantize
@@ -51,6 +51,7 @@ class Components:
     downstream: Any
     device: torch.device
     extractor: FeatureExtractor | None = None  # where features are stored
+    mixer: Callable[[Any], Any] | None = None  # what adds noise to each waveform, while a test is noisy
 
     def train(self) -> None:
         """Training mode for what is trained; the upstream always stays in evaluation mode."""
@@ -65,6 +66,8 @@ class Components:
 
     def features(self, wavs: list[Any]) -> list[torch.Tensor]:
         """The weighted-sum features of waveforms `[sample]`, one `[frame, feature]` each, on the device."""
+        if self.mixer is not None:
+            wavs = [torch.from_numpy(self.mixer(audio_of(wav))) for wav in wavs]
         if self.extractor is not None:
             return self.extractor.features(self.featurizer, wavs, self.device)
         placed = _placed(wavs, self.device)

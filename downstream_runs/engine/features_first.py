@@ -47,6 +47,8 @@ def store(run: TrainedRun, cast: torch.dtype | None, leader: bool, trained: bool
     trained: whether all training is done. The random generators are left as they were.
     """
     extractor = run.components.extractor
+    if run.mixer is not None:  # no clean utterance is met any more
+        return
     if extractor is None or (extractor.cache.folder is None and extractor.encoder is None):
         return
     if extractor.cache.folder is not None and _is_stored(run, extractor):

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from downstream_runs.core.results import Metric, Result
-from downstream_runs.core.run import RunPlan, resolve_config
+from downstream_runs.core.run import RunPlan, name_of, resolve_config
 from downstream_runs.core.run_folder import RESULT
 from downstream_runs.engine import result_builder
 from downstream_runs.scoring.sums import in_order
@@ -44,6 +44,7 @@ def mean(plan: RunPlan, found: Sequence[Result], folder: Path) -> Result:
         labels=tuple(dict.fromkeys(label for result in found for label in result.labels)),
         deviations=tuple(dict.fromkeys(text for result in found for text in result.deviations)),
         metrics=tuple(metrics),
+        name=name_of(plan, folder / folds[0]),
         command=plan.command or first.command,
         config=json.loads(json.dumps(result_builder.recorded(plan, resolve_config(plan)))),
         config_hash="",

@@ -14,7 +14,7 @@ from typing import Any
 from downstream_runs.core import official
 from downstream_runs.core.corpus import PreparedData
 from downstream_runs.core.results import OWN_CORPUS, OWN_TASK, Corpus, Metric, Result
-from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run import RunPlan, name_of
 from downstream_runs.core.run_folder import METRICS
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Score, Selection
@@ -42,6 +42,8 @@ def run_labels(
     labels += getattr(upstream, "labels", ())
     if plan.quantize is not None:
         labels.append(plan.quantize)
+    if plan.noise is not None:
+        labels.append(plan.noise.label)
     if plan.task.train_split is not None:
         full = plan.task.recipes["superb"].config["runner"]["total_steps"]
         if config["runner"]["total_steps"] < full:
@@ -96,7 +98,8 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
     training = [METRICS] if run.steps and (run.folder / METRICS).exists() else []
     names = [*artefacts, *training, *run.artefacts]
     metrics = (*metrics, *skipped(run.skipped, run.steps, plan.task.train_split))
-    if {official.OTHER_DATA, OWN_CORPUS} & set(run.labels):  # official is what is on the task's own data
+    # Official is what is on the task's own data.
+    if {official.OTHER_DATA, OWN_CORPUS} & set(run.labels) or plan.noise is not None:
         metrics = tuple(dataclasses.replace(metric, official=False) for metric in metrics)
     versions = {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
     packages = {name: version for name, version in versions.items() if version is not None}
@@ -113,6 +116,7 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
         packages=packages,
         git_commit=_git_commit(),
         **upstream,
+        name=None if plan.fold else name_of(plan, run.folder),
         device=devices.name(device),
         wall_seconds=round(wall_seconds, 3),
         corpus=Corpus(
@@ -127,8 +131,13 @@ def make_result(run: TrainedRun, metrics: tuple[Metric, ...], wall_seconds: floa
 
 
 def recorded(plan: RunPlan, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as a result has it: with what defines a task of one's own."""
-    return {**config, **({} if plan.task.own is None else {OWN_TASK: dict(plan.task.own)})}
+    """The configuration as a result has it: with what defines a task of one's own, and with the noise."""
+    noise = None if plan.noise is None else {**plan.noise.pinned, "folder": str(plan.noise.folder)}
+    return {
+        **config,
+        **({} if plan.task.own is None else {OWN_TASK: dict(plan.task.own)}),
+        **({} if noise is None else {"noise": noise}),
+    }
 
 
 def _upstream(run: TrainedRun) -> dict[str, Any]:
@@ -205,6 +214,12 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
         sentences.append(
             f"dynamic {plan.quantize}: weights of the upstream's linear layers are rounded to it for each "
             "output, their inputs for each frame"
+        )
+    if plan.noise is not None:
+        also = " and of dev, whose documents are the same" if plan.task.train_split is None else ""
+        sentences.append(
+            f"noise of {plan.noise.folder.name} was added to the recordings of the test{also} at "
+            f"{plan.noise.snr:g} dB, after all that the task cuts of them; none to what is trained on"
         )
     sentences += data_parallel(plan, run.config)
     if plan.precision != "fp32":

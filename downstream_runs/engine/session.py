@@ -31,7 +31,7 @@ from downstream_runs.core.run import (
 )
 from downstream_runs.core.run_folder import CACHE, CHECKPOINTS, PLAN, RESULT, S3PRL_LOG, RunFolder
 from downstream_runs.core.settings import leaves
-from downstream_runs.corpora import audio
+from downstream_runs.corpora import audio, noise
 from downstream_runs.engine import (
     components,
     distributed,
@@ -86,7 +86,8 @@ def _run(plan: RunPlan, rerun: str) -> Result:
     # A finished run is handed back also where its devices are not.
     if rerun == "always" or not files.is_finished:
         distributed.check(plan)
-    with sigterm_as_exit(), _plain_errors(folder):
+    clean = _trained_without_noise(plan, files, rerun)
+    with sigterm_as_exit(), plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with lock.hold(folder):
             if rerun == "always":
@@ -99,11 +100,24 @@ def _run(plan: RunPlan, rerun: str) -> Result:
             if not files.is_finished:
                 if rerun == "never" and records.begun(folder):
                     raise UsageError(f"{folder} holds an unfinished run; --rerun missing continues it")
-                if plan.devices > 1:
+                if clean is not None:
+                    RunFolder(folder).begin_as(clean)
+                if plan.devices > 1 and clean is None:
                     distributed.train(_train_and_test, plan, config, data, folder)
                 else:
                     _train_and_test(plan, config, data, folder)
-            return results.read(folder / RESULT)
+            # A fold's result is pinned by that of all folds, a rate's by its sweep's.
+            part = plan.fold is not None or plan.group
+            return results.named(folder / RESULT, None if part else plan.name or None)
+
+
+def _trained_without_noise(plan: RunPlan, files: RunFolder, rerun: str) -> Path | None:
+    """The folder of the same run without noise, after it was done; None where it has no part in this one."""
+    if plan.noise is None or plan.task.train_split is None or (files.is_finished and rerun != "always"):
+        return None
+    plain = dataclasses.replace(plan, noise=None)
+    run(plain, rerun="missing" if rerun == "always" else rerun)
+    return run_dir(plain)
 
 
 def _train_and_test(
@@ -115,11 +129,11 @@ def _train_and_test(
 ) -> None:
     """Write the result; of several workers only the leader does, the others are done when training is."""
     terminal = sys.stderr
-    with _logged(folder):
+    with logged(folder):
         if data.partial and context.leader:
             print(shortfall(data.partial), file=terminal)
         with context.leader_first(), stage("loading the upstream and s3prl's lists", terminal):
-            trained_run = _build(plan, config, data, folder, terminal)
+            trained_run = build(plan, config, data, folder, terminal)
         if context.leader:
             upstream_card.introduce(trained_run)
         if plan.task.train_split is None:
@@ -138,7 +152,7 @@ def _train_and_test(
         trained_run.journal.event("end", trained_run.steps, wall_seconds=result.wall_seconds)
 
 
-def _build(
+def build(
     plan: RunPlan, config: Mapping[str, Any], data: PreparedData, folder: Path, terminal: IO[str]
 ) -> TrainedRun:
     """Everything that a run is made of, with progress on `terminal`; what is printed goes to the log."""
@@ -153,13 +167,16 @@ def _build(
     asked = next((value for key, value in leaves(config) if key.endswith(".num_workers")), 0)
     spare = max(processes.cores() - plan.devices, 0) // plan.devices
     reading = Reading(min(asked, spare), plan.seed if plan.task.random_items and asked else None)
-    trained_run = TrainedRun(plan, config, data, folder, built, terminal, journal, reading, labels)
+    mixer = None if plan.noise is None else noise.Mixer(plan.noise)
+    trained_run = TrainedRun(
+        plan, config, data, folder, built, terminal, journal, reading, labels, mixer=mixer
+    )
     feature_setup.set_up(trained_run)
     return trained_run
 
 
 @contextlib.contextmanager
-def _logged(folder: Path) -> Iterator[None]:
+def logged(folder: Path) -> Iterator[None]:
     """What s3prl prints goes to the run's log; memory that ends outside a training step becomes RunFailed."""
     with (
         (folder / S3PRL_LOG).open("a", encoding="utf-8", buffering=1) as log,
@@ -183,12 +200,14 @@ def _check_plan(plan: RunPlan, config: Mapping[str, Any], data: PreparedData, fo
         if stored is None:
             raise UsageError(f"{path} is no JSON; use --rerun always to discard the run, or another --out")
         check_same(stored, as_begun(stored, wanted), folder)
-    else:
-        atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
+        if not plan.name or stored.get("name") == plan.name:
+            return
+        wanted = {**stored, "name": plan.name}
+    atomic_write_text(path, json.dumps(wanted, indent=1) + "\n")
 
 
 @contextlib.contextmanager
-def _plain_errors(folder: Path) -> Iterator[None]:
+def plain_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

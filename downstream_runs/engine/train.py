@@ -50,8 +50,7 @@ def train(run: TrainedRun, context: DistributedContext = ALONE) -> None:
     features_first.store(run, trainer.cast, context.leader, trained=trainer.step == trainer.total)
     listings.forget()  # all that trains has its files
     runner, total = run.config["runner"], trainer.total
-    with run.bar(None, desc="train", total=total) as progress:
-        progress.update(trainer.step)
+    with run.bar(None, desc="train", total=total, initial=trainer.step) as progress:
         while trainer.step < total:
             for number, (wavs, *others) in trainer.batches_of_epoch(resumed):
                 trainer.backward(wavs, others)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,11 +22,13 @@ from downstream_runs.core.results import PARTIAL
 from downstream_runs.core.run import RunPlan
 from downstream_runs.core.run_folder import ITEMS, PARTIAL_EVALUATION, TRIALS
 from downstream_runs.core.task import Score
+from downstream_runs.corpora.noise import Mixer
 from downstream_runs.engine import batches, finite
 from downstream_runs.engine.checkpoints import read_tensors
 from downstream_runs.engine.components import Components
 from downstream_runs.engine.partial_evaluation import PartialEvaluation
 from downstream_runs.upstreams.checked import weights_sha256
+from upstream_arm.common import stages
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_csv
 from upstream_arm.common.program import PROGRAM
@@ -61,6 +64,7 @@ class TrainedRun:
     steps: optimizer steps done. skipped: those of them whose gradient was NaN. best: step, value and scores
     of the selected checkpoint, where the task has a rule. deviations: to be added to by the test. artefacts:
     files of `folder`, beside the task's own, that the numbers need. card: of the upstream, for the result.
+    mixer: adds noise to the recordings of the test, where the plan asks for it.
     """
 
     plan: RunPlan
@@ -78,21 +82,13 @@ class TrainedRun:
     deviations: list[str] = field(default_factory=list)
     artefacts: list[str] = field(default_factory=list)
     card: Mapping[str, Any] | None = None
+    mixer: Mixer | None = None
     _items: list[tuple[str, Score]] = field(default_factory=list)
 
-    def bar(self, items: Any, *, desc: str, total: int) -> Any:
+    def bar(self, items: Any, *, desc: str, total: int, initial: int = 0) -> Any:
         """A progress bar on the terminal around batches, which shows the run's labels."""
-        from tqdm import tqdm
-
-        return tqdm(
-            items,
-            desc=f"[{', '.join(self.labels)}] {desc}" if self.labels else desc,
-            total=total,
-            file=self.terminal,
-            dynamic_ncols=True,
-            mininterval=0.1 if self.terminal.isatty() else 30.0,
-            leave=items is None,
-        )
+        shown = f"[{', '.join(self.labels)}] {desc}" if self.labels else desc
+        return stages.bar(items, shown, total, initial=initial, stream=self.terminal, leave=items is None)
 
     def load(self, artefact: str) -> None:
         """Put a kept checkpoint's featurizer and downstream in place; RunFailed if it cannot be read."""
@@ -115,7 +111,8 @@ class TrainedRun:
         seed_everything(self.plan.seed)
         self.components.eval()
         try:
-            scalars = self._evaluate(split, step)
+            with self.noisy(split):
+                scalars = self._evaluate(split, step)
         finally:
             downstream.expdir = before
         if training:
@@ -123,6 +120,15 @@ class TrainedRun:
         evaluation = Evaluation(split, step, scalars, self.plan.task.score(folder, split, scalars))
         self._check(evaluation)
         return evaluation
+
+    @contextlib.contextmanager
+    def noisy(self, split: str) -> Iterator[None]:
+        """While features of `split` are computed: with noise, if that is tested and the plan asks for it."""
+        self.components.mixer = self.mixer if split in self.plan.task.test_splits else None
+        try:
+            yield
+        finally:
+            self.components.mixer = None
 
     def _evaluate(self, split: str, step: int) -> dict[str, float]:
         """Have s3prl's expert predict and log; the scalars that it logs."""
@@ -141,7 +147,7 @@ class TrainedRun:
         read = batches.readable(
             batches.read(order, self.reading, components.items(split)), split, lambda: step
         )
-        shown = self.bar(read, desc=split, total=total - done)
+        shown = self.bar(read, desc=self.name(split), total=total, initial=done)
         with torch.no_grad(), finite.watched(downstream, split, step) as watch:
             for number, (wavs, *others) in enumerate(shown, start=done):
                 watch.names = batches.utterance_names(others)
@@ -209,7 +215,8 @@ class TrainedRun:
                     rows.append((score.metric, self.name(split), *values))
             atomic_write_csv(self.folder / ITEMS, rows)
             self.artefacts.append(ITEMS)
-        about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA)]
+        noise = None if self.plan.noise is None else self.plan.noise.label
+        about = [label for label in self.labels if label in (PARTIAL, official.OTHER_DATA, noise)]
         for path in (self.folder / name for name in (ITEMS, TRIALS) if about):
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:

@@ -139,7 +139,7 @@ class Encoder:
         for row, wave in zip(padded, waves, strict=True):
             row[: len(wave)] = torch.as_tensor(wave, dtype=torch.float32)
         rows = self._to_device(padded, device)  # one copy
-        with torch.no_grad():
+        with torch.no_grad(), devices.whole_fp32():
             given = [row[:length] for row, length in zip(rows, lengths, strict=True)]
             states = self._select(self._upstream(given))
             states = [states] if isinstance(states, torch.Tensor) else states

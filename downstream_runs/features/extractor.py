@@ -105,7 +105,7 @@ class FeatureExtractor:
             elif (found := self.cache.get(key)) is not None:
                 items[place] = self._said(found)
         new = [place for place in range(len(wavs)) if place not in items]
-        for lot, made in self.encoder.items([_audio(wavs[place]) for place in new], device, on_host=False):
+        for lot, made in self.encoder.items([audio_of(wavs[place]) for place in new], device, on_host=False):
             items |= {new[place]: self._said(item) for place, item in zip(lot, made, strict=True)}
         return [items[place] for place in range(len(wavs))]
 
@@ -166,7 +166,7 @@ class FeatureExtractor:
             return self._said(self.compute(wav, device))
         item = self.cache.get(key)
         if item is None:
-            item = self.compute(_audio(wav), device)
+            item = self.compute(audio_of(wav), device)
             if not self._put(key, item, wav):
                 return item
         return self._said(item)
@@ -185,7 +185,7 @@ class FeatureExtractor:
         for lot in lots:
             if missing.isdisjoint(keys[place] for place in lot) or self.cache.full:
                 continue
-            audio = [_audio(wavs[place]) for place in lot]
+            audio = [audio_of(wavs[place]) for place in lot]
             made: Iterable[tuple[Sequence[int], list[Item]]]
             if self.encoder is None:
                 made = [((0,), [self.compute(audio[0], device)])]
@@ -234,7 +234,7 @@ class FeatureExtractor:
             ((_, (item,)),) = self.encoder.items([wav], device, on_host=True)
             return item
         wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
-        with torch.no_grad():
+        with torch.no_grad(), devices.whole_fp32():
             states = self._select(self.upstream([wave]))
         states = [states] if isinstance(states, torch.Tensor) else states
         frames = torch.stack([state[0] for state in states]).float()
@@ -249,7 +249,7 @@ class FeatureExtractor:
         }
 
 
-def _audio(wav: Any) -> Any:
+def audio_of(wav: Any) -> Any:
     """The waveform `[sample]` itself, read again if need be."""
     if not isinstance(wav, CachedWaveform):
         return wav

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from downstream_runs.core.run import DEFAULT_SEED, RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, SWEEP_SUFFIX
+from downstream_runs.core.settings import RATE
 from upstream_arm.published_states import STATES, in_words
-
-RATE = "optimizer.lr"
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,13 @@ def member(plan: RunPlan, rate: float) -> RunPlan:
 
 def name(plan: RunPlan) -> str:
     """A run in a few words, enough to tell it from the others of its command."""
-    words = [f"{plan.upstream} {plan.task.name}"]
+    words = [f"{plan.name}: " * bool(plan.name) + f"{plan.upstream} {plan.task.name}"]
     if (plan.states, plan.layer) != (STATES, None):
         words.append(in_words(plan.states, plan.layer))
     if plan.quantize is not None:
         words.append(plan.quantize)
+    if plan.noise is not None:
+        words.append(plan.noise.label)
     if RATE in plan.overrides:
         words.append(f"lr {plan.overrides[RATE]:g}")
     if plan.fold is not None:

@@ -15,6 +15,7 @@ from downstream_runs.core import official, records, results
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run import RunPlan, run_dir
 from downstream_runs.core.run_folder import RATES, RESULT, SWEEP
+from downstream_runs.core.settings import RATE
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.launch import grid
 from downstream_runs.scoring.sums import in_order
@@ -127,13 +128,14 @@ def _result(row: grid.Row, summary: Mapping[str, Any], run: Path, best: Result) 
     lost = [f"{one['lr']:g}" for one in tried if one["state"] == "diverged"]
     sentence = f"the learning rate {rate:g} was chosen among {len(tried)} ({rates}) by the {how}; "
     sentence += f"the recipe has {own:g}" + (f"; training diverged with {', '.join(lost)}" if lost else "")
-    deviations = [text for text in best.deviations if not text.startswith(f"{grid.RATE} is ")]
+    deviations = [text for text in best.deviations if not text.startswith(f"{RATE} is ")]
     also = f"; lr {rate:g}, the best of {len(tried)} by {how}"
     folder = row.folder()
     return dataclasses.replace(
         best,
         metrics=tuple(dataclasses.replace(one, selection=one.selection + also) for one in best.metrics),
         deviations=(*deviations, sentence),
+        name=row.plan.name or best.name,
         command=row.plan.command or best.command,
         artefacts={**_link(run, folder, best.artefacts), SWEEP: sha256_file(folder / SWEEP)},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -178,6 +178,8 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
         own = copy.copy(dataset)  # other threads read other recordings
         own.data = [recording.path]
         wave = own[0][0]
+        if run.mixer is not None:
+            wave = torch.from_numpy(run.mixer(wave))
         try:
             return extractor.compute(wave, device)[FRAMES][:, : extractor.wanted(len(wave))]
         except (AssertionError, RuntimeError) as error:

@@ -135,7 +135,7 @@ def _predict(run: TrainedRun, split: str, folder: Path) -> list[str]:
     expert.score_dir, expert.save_predictions = str(partial), True
     records: dict[str, list[Any]] = {"loss": [], "acc": [], "der": []}
     try:
-        with torch.no_grad(), finite.watched(expert, split, run.steps) as watch:
+        with torch.no_grad(), run.noisy(split), finite.watched(expert, split, run.steps) as watch:
             for wavs, labels, lengths, name in run.bar(loader, desc=f"predict {split}", total=len(left)):
                 watch.names = [name]
                 features = components.features(wavs)

@@ -24,7 +24,7 @@ from upstream_arm.common.words import near, shown
 
 FOLDER = Path(__file__).parent
 ENDINGS = (".yaml", ".yml")
-ORDER = ("superb", "paper", "demo", "sample", "small")
+ORDER = ("superb", "paper", "demo", "small")
 BLOCKS = ("runner", "downstream_expert", *OPEN_BLOCKS)
 """s3prl's; every recipe has the first two."""
 

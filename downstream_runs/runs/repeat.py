@@ -11,7 +11,7 @@ from typing import Any
 from downstream_runs import recipes, tasks
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.results import OWN_TASK, Result
-from downstream_runs.core.run import RunPlan
+from downstream_runs.core.run import Noise, RunPlan
 from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe
@@ -35,7 +35,7 @@ def repeat(
         raise UsageError(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
-    plan = _plan(old, command, features, options, out)
+    plan = plan_of(old, command, features, options, out)
     new = session.run(plan, with_demo=command.demo)
     # The hashes that results had for the corpus before its contents were sampled.
     plans = (read_json(path) or {} for path in out.rglob(PLAN))
@@ -45,10 +45,13 @@ def repeat(
     return WRONG if bad else GOOD
 
 
-def _plan(
+def plan_of(
     old: Result, given: argparse.Namespace, features: FeatureOptions, options: argparse.Namespace, out: Path
 ) -> RunPlan:
-    """The run that made `old`, from its command and its own record of what the command came to."""
+    """The run that made `old`, from its command and its own record of what the command came to.
+
+    options: where the data, the checkpoint and the model's yaml are, if they have moved, and the device.
+    """
     task = tasks.of_result(old, options.data, given.task_file)
     if old.recipe in task.recipes:
         recipe = task.recipes[old.recipe]
@@ -57,7 +60,8 @@ def _plan(
         task, recipe = recipes.added(task, own, f"of the result {options.result}")
     whole = not task.folds or any(name.endswith(f"/{RESULT}") for name in old.artefacts)
     plain = json.loads(json.dumps(dict(leaves(recipe.config))))
-    ours = ("features.", "runner.devices", f"{OWN_TASK}.")  # of the command, not of the recipe
+    noise = old.config.get("noise")
+    ours = ("features.", "runner.devices", "noise.", f"{OWN_TASK}.")  # of the command, not of the recipe
     return RunPlan(
         task=task,
         recipe=recipe.name,
@@ -88,7 +92,13 @@ def _plan(
         source=old.upstream_source,
         revision=old.upstream_revision,
         trust_remote_code=old.upstream_remote_code,
+        noise=None if noise is None else Noise(noise["snr"], Path(noise["folder"]), noise["sha256"]),
     )
+
+
+def out_of(result: Result, folder: Path) -> Path:
+    """The folder of runs that a result's folder lies in: OUT/UPSTREAM/TASK/RUN, a fold's one deeper."""
+    return next((place.parent.parent for place in folder.parents if place.name == result.task), folder.parent)
 
 
 def _checkpoint(old: Result, given: argparse.Namespace, moved: str | None) -> str | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.core import queue, records, results
+from downstream_runs.core import queue, records, results, settings
 from downstream_runs.core.corpus import shortfall
-from downstream_runs.core.results import Result
+from downstream_runs.core.results import Metric, Result
+from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import (
     EVENTS,
     LOCK,
@@ -30,6 +32,12 @@ from upstream_arm.common import lock
 from upstream_arm.common.errors import ReportError, UsageError
 from upstream_arm.common.files import read_json
 
+COLUMNS = ("name", "upstream", "task", "run", "differs", "state", "step", "left", "number", "log")
+OPTIONAL = ("name", "differs")
+"""Columns that are left out where no run has anything in them."""
+TOLD = ("seed", "precision", "features", "states", "layer", "quantize")
+"""Keys of a plan, beside its settings, in which runs can differ."""
+
 
 @dataclass(frozen=True)
 class Status:
@@ -39,6 +47,9 @@ class Status:
     command continues. left: minutes to the end of training, if known. number: of the result; before there is
     one, the newest that the run's journal has. log: where to read on. labels: of the numbers. partial: of a
     part of a corpus, how much of it there is. full: of a run whose store of features takes no more, its size.
+    name: what the user calls it. metrics: of the result, which for a task with folds are their means.
+    settings: what decides its numbers. differs: in which of these it is not as the others of the same
+    upstream, task and recipe, in words. source: the folder of the upstream's runs.
     """
 
     folder: Path
@@ -54,14 +65,66 @@ class Status:
     labels: tuple[str, ...] = ()
     partial: str = ""
     full: str = ""
+    name: str = ""
+    recipe: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    differs: str = ""
+    metrics: tuple[Metric, ...] = ()
+    source: str = ""
 
     def cells(self, out: Path) -> tuple[str, ...]:
-        """The columns of the table."""
+        """A cell for each of COLUMNS."""
         run = Path(*self.folder.relative_to(out).parts[2:])
         step = f"{self.step:,}" + (f" of {self.total:,}" if self.total else "")
         left = "" if self.left is None else f"{self.left:,.0f} min"
         number = " ".join(filter(None, (self.number, f"[{', '.join(self.labels)}]" if self.labels else "")))
-        return (self.upstream, self.task, str(run), self.state, step, left, number, str(self.log))
+        who = (self.name, self.upstream, self.task, str(run), self.differs)
+        return (*who, self.state, step, left, number, str(self.log))
+
+
+def chosen(
+    runs: Iterable[Status], upstreams: Sequence[str], tasks: Sequence[str], states: Sequence[str]
+) -> list[Status]:
+    """The runs of these upstreams (or of this name), tasks and states; of any where none is given."""
+    folders = [upstream_folder(name.removeprefix("hf:")) for name in upstreams]
+    return [
+        run
+        for run in runs
+        if (not upstreams or run.name in upstreams or run.source in folders)
+        and (not tasks or run.task in tasks)
+        and (not states or run.state in states)
+    ]
+
+
+def as_json(runs: Sequence[Status], out: Path) -> str:
+    """The runs with all that is known of them, keys as the fields of `Status`."""
+    content = {"out": str(out), "runs": [dataclasses.asdict(run) for run in runs]}
+    return json.dumps(content, indent=1, default=str)
+
+
+def table(runs: Sequence[Status], out: Path) -> list[tuple[str, ...]]:
+    """The heads of the columns and a row for each run, without columns that say nothing."""
+    rows = [COLUMNS, *(run.cells(out) for run in runs)]
+    kept = [
+        place
+        for place, head in enumerate(COLUMNS)
+        if head not in OPTIONAL or any(row[place] for row in rows[1:])
+    ]
+    return [tuple(row[place] for place in kept) for row in rows]
+
+
+def told_apart(runs: Sequence[Status]) -> list[Status]:
+    """The runs, each with what tells it from the others of the same upstream, task and recipe."""
+    groups: dict[tuple[str, str, str], list[Status]] = {}
+    for run in runs:
+        if run.settings:
+            groups.setdefault((run.upstream, run.task, run.recipe), []).append(run)
+    words = {
+        run.folder: settings.in_words({key: value for key, value in own.items() if value is not None})
+        for group in groups.values()
+        for run, own in zip(group, settings.differing([run.settings for run in group]), strict=True)
+    }
+    return [dataclasses.replace(run, differs=words.get(run.folder, "")) for run in runs]
 
 
 def find(out: Path) -> Iterator[Status]:
@@ -93,6 +156,7 @@ def find(out: Path) -> Iterator[Status]:
             continue  # no place for a run: UPSTREAM/TASK/RUN, for RUN also SWEEP/rates/RUN, or a fold of it
         one = of_run(folder, jobs.get(str(folder.relative_to(out))), states)
         # A run that waits has no plan.json yet.
+        one = dataclasses.replace(one, source=parts[0])
         yield one if one.task != "?" else dataclasses.replace(one, upstream=parts[0], task=parts[1])
 
 
@@ -107,28 +171,35 @@ def of_run(folder: Path, job: queue.Job | None = None, states: Mapping[str, str]
     state = _state(folder, job, states)
     result = result_of(folder) if state == "done" else None
     step = max((line["step"] for line in [*metrics, *events]), default=0 if result is None else result.steps)
-    settings, partial = plan.get("settings"), plan.get("partial")
-    total = settings.get("runner.total_steps") if isinstance(settings, dict) else None
+    own, partial = plan.get("settings"), plan.get("partial")
+    chosen = own if isinstance(own, dict) else {}
+    total = chosen.get(settings.STEPS)
     total = total if isinstance(total, int) else None
     ckpt = plan.get("ckpt")  # what plans of earlier versions tell the weights by
     hashed = ckpt[:8] if isinstance(ckpt, str) and "://" not in ckpt else ckpt
     told = plan.get("weights", hashed)
     partial = shortfall(partial) if isinstance(partial, dict) else ""
-    own = folder / S3PRL_LOG
+    log = folder / S3PRL_LOG
+    # A fold's name is in its folder's.
+    about = {key: value for key, value in settings.steady(chosen).items() if value != folder.name}
     return Status(
         folder=folder,
         upstream=str(plan.get("upstream", "?")) + (f" ({told})" if told else ""),
+        name=name if isinstance(name := plan.get("name") or (result and result.name), str) else "",
         task=str(plan.get("task", "?")),
         state=state,
         step=step,
         total=total,
         left=_left(events, total) if state == "running" and total is not None else None,
         number=_last_number(metrics) if state != "done" else _headlines(result),
-        log=own if job is None or own.exists() else job.log,
+        log=log if job is None or log.exists() else job.log,
         said=RunFolder(folder).failure() if state == "failed" else "",
         labels=_labels(plan, [*events, *metrics]) if result is None else result.labels,
         partial=partial or ("" if result is None else result.shortfall),
         full=_full(events),
+        recipe=str(plan.get("recipe", "")),
+        metrics=() if result is None else result.metrics,
+        settings={key: plan[key] for key in TOLD if key in plan} | about,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from downstream_runs import tasks
 from downstream_runs.core import results
-from downstream_runs.core.results import LABELS, Result
+from downstream_runs.core.results import Result, reason
 from downstream_runs.core.run_folder import RESULT, SWEEP, SWEEP_SUFFIX
 from downstream_runs.core.task import TaskSpec
 from upstream_arm.common.errors import UsageError
@@ -233,7 +233,7 @@ def _readme(found: Mapping[str, Run], labels: tuple[str, ...]) -> str:
     lines = [
         f"These predictions are labelled {' and '.join(labels)}: they are no entry for the SUPERB "
         "leaderboard.\n",
-        *(f"{label}: {LABELS.get(label, 'see result.json')}" for label in labels),
+        *(f"{label}: {reason(label)}" for label in labels),
         "",
         "By task:",
     ]

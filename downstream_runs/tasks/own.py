@@ -12,16 +12,29 @@ from types import MappingProxyType
 from typing import Any
 
 from downstream_runs import tasks
-from downstream_runs.core.corpus import Split
+from downstream_runs.core.corpus import Problem, Split
 from downstream_runs.core.task import Score, TaskSpec
-from downstream_runs.corpora import table_classes, table_texts, table_trials, tables
-from downstream_runs.corpora.tables import Source, Table, TableCorpus
+from downstream_runs.corpora import (
+    checks,
+    table_classes,
+    table_corpus,
+    table_texts,
+    table_trials,
+    table_turns,
+    tables,
+)
+from downstream_runs.corpora.table_corpus import Judged, TableCorpus, Written
+from downstream_runs.corpora.tables import Source, Table
 from downstream_runs.protocols import asv
+from downstream_runs.protocols import sd as diarization
 from downstream_runs.scoring import wer
-from downstream_runs.tasks import _ctc, _labels
+from downstream_runs.tasks import _ctc, _labels, sd
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import sha256_file
 from upstream_arm.common.words import near, shown
+
+RTTM = "rttm_sha256"
+"""Of a record: what the RTTM files of a table of turns are pinned by."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +42,13 @@ class Kind:
     """What a table can be made a task of.
 
     answer: the column with what is to be said of an utterance. make(task, folds): the task of such a table.
-    judged, written: see `TableCorpus`.
+    judged, written, score: see `TableCorpus` and `TaskSpec`.
     """
 
     answer: str
     make: Callable[[TaskSpec, tuple[str, ...]], TaskSpec]
-    judged: Callable[[Source, Table], Any]
-    written: tables.Written
+    judged: Judged
+    written: Written
     score: Callable[[Path, str, Mapping[str, float]], tuple[Score, ...]]
 
 
@@ -54,6 +67,10 @@ def _classes(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
         fold_key="",
         adjust=table_classes.divide,
     )
+
+
+def _turns(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
+    return dataclasses.replace(_plain(task, folds), check=None, used=sd.used, test=diarization.test)
 
 
 def _plain(task: TaskSpec, folds: tuple[str, ...]) -> TaskSpec:
@@ -98,6 +115,7 @@ KINDS: Mapping[str, Kind] = {
     "verification": Kind(
         "speaker", _verification, table_trials.judged, table_trials.written, _equal_error_rate
     ),
+    "diarization": Kind(table_turns.REFERENCE, _turns, table_turns.judged, table_turns.written, sd.score),
 }
 
 
@@ -109,6 +127,20 @@ def named(kind: str) -> Kind:
             f"{', '.join(KINDS)}"
         )
     return KINDS[kind]
+
+
+def kind_of(table: Path, trials: Path | None = None) -> str:
+    """The one kind of task that reads a table of these columns; UsageError where there is not one."""
+    names = tables.columns(Source(table.expanduser().absolute(), ""))
+    if trials is not None:
+        return "verification"
+    fit = [kind for kind, how in KINDS.items() if how.answer in names and kind != "verification"]
+    if len(fit) != 1:
+        raise UsageError(
+            f"{table} has the columns {', '.join(names)}, which are of {' and '.join(fit) or 'no kind'}: "
+            f"name the kind of task before --table, one of {', '.join(KINDS)}"
+        )
+    return fit[0]
 
 
 def define(
@@ -124,7 +156,7 @@ def define(
     name: of the task, and of the folder of its runs; by default that of the table's file. trials: of
     verification, which needs them.
     """
-    how = named(kind)
+    named(kind)
     path = table.expanduser().absolute()
     chosen = name or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", chosen):
@@ -137,17 +169,49 @@ def define(
             f"the task of {path.name} would be called {chosen}, which is one of SUPERB's tasks or a kind of "
             "task; name it with --task-name NAME"
         )
-    read = tables.read(Source(path, how.answer, split_by, split_seed))
-    own: dict[str, Any] = {"kind": kind, "table": str(path), "table_sha256": read.sha256}
+    own, read, found = _record(kind, path, split_by, split_seed, trials)
+    checks.require_none(found, _source(own).again)
     own |= {"folds": tables.parts(read)} if read.folds else {}
-    own |= {"split_by": split_by, "split_seed": split_seed} if split_by else {}
-    own |= _trials_of(kind, trials)
-    return of_record(chosen, own, splits=tables.sizes(read))
+    return of_record(chosen, own, splits=table_corpus.sizes(read))
+
+
+def faults(
+    kind: str, table: Path, cache: Path, split_by: str = "", split_seed: int = 0, trials: Path | None = None
+) -> list[Problem]:
+    """All that is wrong with a table for a kind of task; UsageError for what is no table at all."""
+    own, _, _ = _record(kind, table.expanduser().absolute(), split_by, split_seed, trials)
+    corpus = of_record(kind, own).corpus
+    assert isinstance(corpus, TableCorpus)
+    return corpus.faults(cache)
 
 
 def bare(kind: str) -> TaskSpec:
     """A kind without any table, for its recipes."""
     return of_record(kind, {"kind": kind, "table": "/", "table_sha256": ""})
+
+
+def _record(
+    kind: str, path: Path, split_by: str, split_seed: int, trials: Path | None
+) -> tuple[dict[str, Any], Table, list[Problem]]:
+    """What defines the task of a table, but for the names of folds; the table, and what is wrong with it."""
+    own: dict[str, Any] = {"kind": kind, "table": str(path)}
+    own |= {"split_by": split_by, "split_seed": split_seed} if split_by else {}
+    own |= _trials_of(kind, trials)
+    read, found = tables.parsed(_source(own))
+    own |= {RTTM: table_turns.pinned(read)} if kind == "diarization" else {}
+    return {**own, "table_sha256": read.sha256}, read, found
+
+
+def _source(own: Mapping[str, Any], table: Path | None = None) -> Source:
+    """Where a table is and how it is divided, by what defines its task. table: where it has moved to."""
+    return Source(
+        table or Path(own["table"]),
+        named(own["kind"]).answer,
+        own.get("split_by", ""),
+        own.get("split_seed", 0),
+        Path(own["trials"]) if "trials" in own else None,
+        own.get("trials_sha256", own.get(RTTM, "")),
+    )
 
 
 def _trials_of(kind: str, trials: Path | None) -> dict[str, str]:
@@ -179,18 +243,9 @@ def of_record(
     """
     kind = own["kind"]
     how = named(kind)
-    path = table or Path(own["table"])
-    trials = Path(own["trials"]) if "trials" in own else None
-    source = Source(
-        path,
-        how.answer,
-        own.get("split_by", ""),
-        own.get("split_seed", 0),
-        trials,
-        own.get("trials_sha256", ""),
-    )
+    source = _source(own, table)
     size = f"{sum(split.utterances for split in splits.values()):,} files"
-    about = (name, "yours", size, path.as_uri(), splits, "")
+    about = (name, "yours", size, source.path.as_uri(), splits, "")
     corpus = TableCorpus(*about, source, own["table_sha256"], how.judged, how.written)
     made = how.make(tasks.task(kind, corpus, how.score), tuple(own.get("folds", ())))
     return dataclasses.replace(made, name=name, title=f"{made.title} on a corpus of one's own", own=dict(own))

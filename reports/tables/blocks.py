@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result
+from downstream_runs.core.results import LABELS, PARTIAL_TEXT, Result, reason
 from reports import scores
 from reports.columns import COLUMNS, Column
 from reports.ours import DEV, UNOFFICIAL, headlines, weights
@@ -70,7 +70,7 @@ def warning(systems: Iterable[System]) -> str:
     )
     if not labels:
         return ""
-    reasons = "; ".join(f"{label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels)
+    reasons = "; ".join(f"{label}: {reason(label)}" for label in labels)
     return (
         f"Warning: rows labelled {', '.join(labels)} are not comparable to the published rows ({reasons})."
         + partial_counts(systems)

@@ -17,9 +17,9 @@ from upstream_arm.common.errors import ReportError
 if TYPE_CHECKING:
     from reports.statistics.resample import Interval
 
-#: SUPERB's columns whose metrics are made as these are: of trials; else of quotients, which can exceed 100
-#: where they are error rates.
-COLUMNS = {"eer": "asv_eer"}
+#: SUPERB's columns whose metrics are made as these are: of trials, of recordings; else of quotients, which
+#: can exceed 100 where they are error rates.
+COLUMNS = {"eer": "asv_eer", "der": "sd_der"}
 LIKE = {"lower": "asr_wer", "higher": "ks_acc"}
 TITLE = "Own corpora, not comparable to published rows"
 

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "plan": RUN,
     "list": ("list",),
     "check": ("check", "asr"),
+    "data": ("data", "asr", "--plan"),
     "status": ("status",),
     "logs": ("logs", "fbank"),
     "cancel": ("cancel", "fbank"),
@@ -67,6 +68,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "list": (),
     "check": ("--data", "--out"),
+    "data": ("--data", "--out", "--agree"),
     "status": ("--out", "--html", "--watch"),
     "logs": ("--out", "--lines"),
     "cancel": ("--out",),

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lots
 import pytest
 import rehearsal
 import small_student
 import torch
-from s3prl.upstream.interfaces import Featurizer
 
 from downstream_runs import tasks
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import components, run, run_dir
-from downstream_runs.features import batched, weighting
-from downstream_runs.features.cache import FeatureCache
+from downstream_runs.features import batched
 from downstream_runs.features.extractor import FeatureExtractor
 from downstream_runs.features.items import CachedWaveform, digest
-from downstream_runs.features.options import StoredKind
 
 CPU = torch.device("cpu")
 COUNT = 32
@@ -38,20 +36,8 @@ def known() -> list[CachedWaveform]:
     return [CachedWaveform(digest(wav), len(wav), lambda wav=wav: wav) for wav in waves()]  # type: ignore[misc]
 
 
-def source(kind: Any, device: torch.device, together: bool, precision: Any = "fp32") -> FeatureExtractor:
-    expert = small_student.build()
-    made = Featurizer(expert, upstream_device="cpu")
-    expert.to(device)
-    stored = StoredKind("memory", kind, precision)
-    found = FeatureExtractor(expert, stored, FeatureCache(None, "one"), made, True, together)
-    weighting.take_over(made)
-    found.made = made.to(device)  # type: ignore[attr-defined]
-    return found
-
-
 def features(found: FeatureExtractor, wavs: Any, device: torch.device) -> list[torch.Tensor]:
-    with torch.no_grad():
-        return [rehearsal.on_host(one) for one in found.features(found.made, wavs, device)]  # type: ignore[attr-defined]
+    return [rehearsal.on_host(one) for one in lots.features(found, wavs, device)]
 
 
 def per_utterance(counts: rehearsal.Counts) -> tuple[float, ...]:
@@ -60,11 +46,11 @@ def per_utterance(counts: rehearsal.Counts) -> tuple[float, ...]:
 
 @pytest.mark.parametrize(("kind", "precision"), [("pooled", "fp32"), ("frames", "fp32"), ("frames", "fp16")])
 def test_a_step_and_a_corpus_together(kind: str, precision: str) -> None:
-    expected = features(source(kind, CPU, False, precision), waves(), CPU)
+    expected = features(lots.source(kind, CPU, False, precision), waves(), CPU)
     within = batched.TOLERANCE if precision == "fp32" else 2**-10
     with rehearsal.counting():
         alone, crops, stored = (
-            source(kind, rehearsal.DEVICE, together, precision) for together in (False, True, True)
+            lots.source(kind, rehearsal.DEVICE, together, precision) for together in (False, True, True)
         )
         costs = {}
         with rehearsal.counting() as costs["alone"]:

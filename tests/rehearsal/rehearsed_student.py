@@ -11,6 +11,7 @@ import small_student
 import torch
 from torch import Tensor
 
+from upstream_arm import attention
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
 
@@ -45,15 +46,23 @@ def total(states: Sequence[Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("lengths", [ALONE, ALIKE, PADDED], ids=["alone", "alike", "padded"])
 @pytest.mark.parametrize("batching", ["exact", "released"])
-def test_forward_and_backward_have_the_cpus_numbers(lengths: list[int], batching: str) -> None:
+@pytest.mark.parametrize("maps_fit", [True, False])
+def test_forward_and_backward_have_the_cpus_numbers(
+    maps_fit: bool, lengths: list[int], batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not maps_fit:
+        monkeypatch.setattr(attention, "UNKNOWN", 1)
+        monkeypatch.setattr(attention, "CPU_BLOCK", 1)
     torch.manual_seed(0)
     student = Student(small_student.SMALL.with_switches(batching=batching)).eval()
     wavs = batch(lengths)
+    student.explicit = maps_fit  # as the device has it
     expected = student(wavs, lengths).hidden_states
     total(expected).backward()
     with rehearsal.counting():
         placed = copy.deepcopy(student).to(rehearsal.DEVICE)
         placed.zero_grad()
+        placed.explicit = False
         on_device = wavs.to(rehearsal.DEVICE)
     with rehearsal.counting() as counts:
         states = placed(on_device, lengths).hidden_states

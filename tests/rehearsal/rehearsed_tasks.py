@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 import rehearsal
 import rehearsed_runs
+import short_runs
 import toy
 from rehearsed_runs import ours
 
@@ -53,12 +54,12 @@ def test_a_task_has_the_cpus_numbers_and_keeps_to_its_budget(name: str, tmp_path
     mode, steps = "memory" if tasks.get(name).pooled else "off", 2
 
     def plan(out: str) -> RunPlan:
-        return rehearsed_runs.plan(name, tmp_path / "data", tmp_path / out, mode, steps)
+        return short_runs.plan(name, tmp_path / "data", tmp_path / out, mode, steps)
 
-    expected = rehearsed_runs.outcome(plan("cpu"))
+    expected = short_runs.outcome(plan("cpu"))
     with rehearsed_runs.on_device() as costs:
-        found = rehearsed_runs.outcome(plan("device"))
-    assert not rehearsed_runs.differences(found, expected)
+        found = short_runs.outcome(plan("device"))
+    assert not short_runs.differences(found, expected)
     assert found.numbers and found.files
     if name == "qbe":
         return

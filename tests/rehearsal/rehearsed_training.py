@@ -11,6 +11,7 @@ import noise
 import pytest
 import rehearsal
 import rehearsed_runs
+import short_runs
 import torch
 import toy
 from rehearsed_runs import ours
@@ -68,15 +69,15 @@ def interrupted(wanted: RunPlan, step: int, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_run_goes_on_from_a_checkpoint_of_the_device(
     speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = rehearsed_runs.outcome(plan(speech, tmp_path / "whole"))
+    whole = short_runs.outcome(plan(speech, tmp_path / "whole"))
     with rehearsed_runs.on_device():
         interrupted(plan(speech, tmp_path / "device"), 4, monkeypatch)
-        on_device = rehearsed_runs.outcome(plan(speech, tmp_path / "device"))
+        on_device = short_runs.outcome(plan(speech, tmp_path / "device"))
         interrupted(plan(speech, tmp_path / "cpu", fused=False), 4, monkeypatch)
-    assert not rehearsed_runs.differences(on_device, whole)
+    assert not short_runs.differences(on_device, whole)
     # On the CPU it goes on as the CPU does, whatever the checkpoint says of the optimizer's kernels.
     resumed = plan(speech, tmp_path / "cpu", fused=False)
-    weights = rehearsed_runs.outcome(resumed).weights
+    weights = short_runs.outcome(resumed).weights
     said = run(resumed).deviations
     assert f"begun on {rehearsal.NAME} and continued on cpu" in said
     assert all(torch.allclose(one, whole.weights[key], atol=1e-5) for key, one in weights.items())
@@ -89,14 +90,14 @@ def test_steps_without_a_gradient_are_left_out_and_counted_without_a_wait(
     speech: Path, tmp_path: Path
 ) -> None:
     undo = toy.spoil({1: math.nan, 3: math.nan})
-    expected = rehearsed_runs.outcome(plan(speech, tmp_path / "cpu"))
+    expected = short_runs.outcome(plan(speech, tmp_path / "cpu"))
     undo()
     undo = toy.spoil({1: math.nan, 3: math.nan})
     wanted = plan(speech, tmp_path / "device")
     with rehearsed_runs.on_device() as costs:
-        found = rehearsed_runs.outcome(wanted)
+        found = short_runs.outcome(wanted)
     undo()
-    assert not rehearsed_runs.differences(found, expected)
+    assert not short_runs.differences(found, expected)
     assert ["skipped_steps", "train", 50.0, {"skipped": 2, "steps": 4}] in found.numbers
     assert [line["step"] for line in events(wanted, "step_skipped")] == [1, 3]
     assert not any(ours(counts.waits) or ours(counts.copies_out) for counts in costs.steps)

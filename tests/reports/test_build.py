@@ -279,6 +279,30 @@ def test_names_that_say_nothing_or_too_much(
     assert out == "" and message in err and err.count("\n") == 1
 
 
+def test_a_row_is_named_by_its_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    runs, names = tmp_path / "elsewhere", ("superb-1a2b3c4d", "superb-1a2b9999", "superb-5e6f0000-sweep")
+    (runs / "x/asr").mkdir(parents=True)
+    for folder, upstream in zip(names, ("one", "two", "three"), strict=True):
+        synthetic.make(tmp_path / folder, upstream, tasks=("asr",), journals=False)
+        [path] = (tmp_path / folder).rglob("result.json")
+        path.parent.rename(runs / "x/asr" / folder)
+    first, third, second = gather([runs]).systems
+    path, result = third.runs[0]
+    for name in ("superb-5", "5e6f", "5E6F00", result.content_sha256[:9], str(path), str(path.parent)):
+        assert compare.find([name], gather([runs])) == [third], name
+    assert compare.find(["superb-1a2b3", "1a2b9"], gather([runs])) == [first, second]
+    folders = [runs / "x/asr" / folder for folder in names]
+    out, err = say(capsys, "compare", *folders[:2])
+    assert "| Metric | one | two | Δ two |" in out and err == "", "no --runs: the folders say where"
+    for name in ("1a2b", "superb-1a2b", runs):
+        _, err = say(capsys, "compare", name, "FBANK", "--runs", runs, code=2)
+        several = 2 if name != runs else 3
+        assert f"stands for runs of {several} rows: {folders[0]} of 'one'; " in err and err.count("\n") == 1
+    for name in ("5e6", "superb-", "superb", "asr"):
+        _, err = say(capsys, "compare", name, "FBANK", "--runs", runs, code=2)
+        assert f"there is no system '{name}'" in err
+
+
 def test_a_name_as_it_is_written_comes_first(tmp_path: Path) -> None:
     kinds: list[tuple[str, tuple[str, ...]]] = [
         ("fbank", ()),

@@ -42,6 +42,8 @@ def test_round_trip(tmp_path: Path, make: Make) -> None:
 def test_every_key_is_in_every_file_and_documented(tmp_path: Path, make: Make) -> None:
     path = tmp_path / "result.json"
     results.write(path, make())
+    assert "name" not in json.loads(path.read_text()), "of results without one"
+    results.write(path, make(name="mine"))
     content = json.loads(path.read_text())
     for cls, keys in ((Result, content), (Metric, content["metrics"][0]), (Corpus, content["corpus"])):
         names = [field.name for field in dataclasses.fields(cls)]

@@ -85,3 +85,21 @@ def voices(folder: Path, parts: Mapping[str, str]) -> list[dict[str, str]]:
             soundfile.write(path, tone + random.normal(0, 0.05, 16_000), 16_000)
             found.append({"path": f"voices/{path.name}", "speaker": speaker, "split": split})
     return found
+
+
+def turns(folder: Path) -> list[dict[str, str]]:
+    """Rows of recordings of two voices, 3 s long, with their RTTM file; one turn in each has 1.7 s."""
+    random = np.random.default_rng(2)
+    found, lines = [], []
+    for number, split in enumerate(("train",) * 4 + ("dev",) * 2 + ("test",) * 2):
+        name, wave = f"talk{number}", random.normal(0, 0.01, 48_000)
+        for voice, start, length in ((0, 0.25, 0.75), (1, 0.8, 1.7), (0, 2.1 + 0.05 * number, 0.5)):
+            first, last = round(start * 16_000), round((start + length) * 16_000)
+            wave[first:last] += 0.2 * np.sin(2 * np.pi * (300, 900)[voice] * np.arange(last - first) / 16_000)
+            speaker = f"{split}{voice}"
+            lines.append(f"SPEAKER {name} 1 {start:.3f} {length:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
+        (folder / "talks").mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / "talks" / f"{name}.flac", wave, 16_000)
+        found.append({"path": f"talks/{name}.flac", "rttm": "all.rttm", "split": split})
+    (folder / "all.rttm").write_text("".join(lines))
+    return found

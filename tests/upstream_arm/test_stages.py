@@ -23,6 +23,47 @@ def test_only_what_takes_a_while_is_spoken_of(
     assert capsys.readouterr().err == "long: 0 s\n"
 
 
+def test_a_bar_in_a_log_is_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "LOGGED", 0.1)
+    place = io.StringIO()
+    with stages.bar(None, "train", 1000, initial=900, stream=place) as bar:
+        for step in range(100):
+            time.sleep(0.004)
+            bar.set_postfix(loss=f"{step}", refresh=False)
+            bar.update(1)
+    first, *between, last = place.getvalue().splitlines()
+    assert first.startswith("train: 900 of 1000, 00:00 gone, ? left")
+    assert len(between) >= 2 and all(" left, " in line and "loss=" in line for line in between)
+    # What was done before is no part of the rate: 1000 steps in half a second would be 2000 a second.
+    rate = float(last.split(", ")[3].removesuffix("it/s"))
+    assert last.startswith("train: 1000 of 1000, 00:00 gone, 00:00 left") and 5 < rate < 260
+    assert "\r" not in place.getvalue() and "\n\n" not in place.getvalue()
+    inner = io.StringIO()
+    with stages.bar(None, "outer", 2, stream=inner):
+        assert list(stages.bar([1], "inner", 1, stream=inner)) == [1]
+    assert [line.split(":")[0] for line in inner.getvalue().splitlines()] == [
+        "outer",
+        "inner",
+        "inner",
+        "outer",
+    ]
+    # What is over at once is not spoken of.
+    quick = io.StringIO()
+    assert list(stages.bar([1, 2], "files", 2, stream=quick, delay=5.0)) == [1, 2]
+    assert list(stages.bar([1, 2], "files", 2, stream=quick, disable=True)) == [1, 2]
+    assert quick.getvalue() == ""
+
+
+def test_a_bar_on_a_terminal_is_one() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    place = Terminal()
+    assert list(stages.bar([1, 2], "files", 2, stream=place)) == [1, 2]
+    assert "\rfiles:   0%|" in place.getvalue() and place.getvalue().endswith("\r")
+
+
 def test_what_fails_has_begun_and_did_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "SECONDS", 0.05)
     place = io.StringIO()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from upstream_arm.common.errors import UsageError
-from upstream_arm.common.words import shown
+from upstream_arm.common.words import near, shown
 
 LONGEST_WORD = 4096
 """Characters of an argument: as many as a path may have (Linux's PATH_MAX). `-o` takes longer lists."""
@@ -46,7 +46,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError for arguments that do not fit."""
-        raise UsageError(f"{' '.join(message.split())} ({self.prog} --help shows what there is)")
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        hint = near(unknown[1], self._option_string_actions) if unknown else ""
+        raise UsageError(f"{' '.join(message.split())}{hint} ({self.prog} --help shows what there is)")
 
 
 def run_command(module: str, prog: str, words: Sequence[str]) -> int:

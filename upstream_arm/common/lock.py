@@ -23,10 +23,10 @@ ORPHAN_SECONDS = 15.0
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`; UsageError names the process and host of the run that has it."""
+def hold(folder: Path, option: str = "--out") -> Iterator[None]:
+    """Hold the lock of `folder`, which `option` named; UsageError names the process and host that has it."""
     with (folder / NAME).open("a+", encoding="utf-8") as file:
-        _take(file, folder)
+        _take(file, folder, option)
         file.seek(0)
         file.truncate()
         start = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -39,7 +39,7 @@ def hold(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def _take(file: IO[str], folder: Path) -> None:
+def _take(file: IO[str], folder: Path, option: str) -> None:
     deadline = time.monotonic() + ORPHAN_SECONDS
     while True:
         if _is_taken(file):
@@ -51,7 +51,7 @@ def _take(file: IO[str], folder: Path) -> None:
         who = f"process {holder.get('pid', '?')} on host {holder.get('host', '?')}"
         raise UsageError(
             f"{folder} is in use by {who} since {holder.get('start', '?')}; wait for it to end, stop it, "
-            "or give another --out"
+            f"or give another {option}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A line for each part of a start that takes a while, so that nobody wonders what goes on."""
+"""What takes a while says so: lines for each part of a start; for what is counted bars, or lines of a log."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 SECONDS = 2.0
 """What is done sooner is not spoken of."""
+
+REDRAWN, LOGGED = 0.1, 30.0
+"""Seconds from one showing of a bar to the next: on a terminal, and as lines of a log."""
+
+UP = "\x1b[A"
+"""How tqdm comes back from a bar below another one."""
+
+LINE = "{desc}: {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}"
+"""A bar in a log, in tqdm's words. What is left is reckoned from the newest rates, not from the mean."""
 
 
 @contextlib.contextmanager
@@ -35,3 +44,47 @@ def stage(what: str, stream: IO[str] | None = None) -> Iterator[None]:
         teller.join()
     if (took := time.monotonic() - began) > SECONDS:
         print(f"{clear}{what}: {took:.0f} s", file=place, flush=True)
+
+
+class _Lines:
+    """A stream for a bar that no terminal shows: each time that it is drawn is a line."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write what is more than the way back to the beginning of the line."""
+        if line := text.replace(UP, "").strip():
+            self._stream.write(f"{line}\n")
+
+    def flush(self) -> None:
+        """As of any stream."""
+        self._stream.flush()
+
+
+def bar(
+    items: Iterable[Any] | None,
+    desc: str,
+    total: int | None = None,
+    *,
+    initial: int = 0,
+    unit: str = "it",
+    stream: IO[str] | None = None,
+    leave: bool = False,
+    delay: float = 0.0,
+    disable: bool = False,
+) -> Any:
+    """tqdm around `items`: a bar on a terminal, else a line every LOGGED seconds and one at the end.
+
+    initial: how many were done before, which are no part of the rate. leave: whether a terminal keeps it.
+    delay: seconds in which nothing is shown. disable: whether nothing ever is.
+    """
+    from tqdm import tqdm
+
+    place = stream or sys.stderr
+    shown: dict[str, Any] = {"initial": initial, "unit": unit, "delay": delay, "disable": disable}
+    if place.isatty():
+        shown |= {"file": place, "dynamic_ncols": True, "mininterval": REDRAWN, "leave": leave}
+    else:
+        shown |= {"file": _Lines(place), "bar_format": LINE, "mininterval": LOGGED, "leave": True}
+    return tqdm(items, desc, total, **shown)

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from upstream_arm import folders
-from upstream_arm.common import devices
+from upstream_arm.common import devices, stages
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.program import PROGRAM
@@ -174,11 +173,11 @@ def find_utterances(root: Path, splits: Sequence[str], cache: Path) -> list[Utte
     paths = [path for split in splits for path in _recordings(root, split)]
     known: dict[str, Any] = read_json(cache) or {}
     current: dict[str, Any] = {}
-    for path in tqdm(paths, desc="reading lengths", unit="file", leave=False):
+    for path in stages.bar(paths, "reading lengths", len(paths), unit="file", delay=stages.SECONDS):
         status = path.stat()
         entry, version = known.get(str(path)), [status.st_size, status.st_mtime_ns]
         usable = isinstance(entry, list) and len(entry) == 3 and entry[:2] == version
-        current[str(path)] = entry if usable else [*version, _samples(path)]
+        current[str(path)] = entry if usable else [*version, samples(path)]
     if known != {**known, **current}:
         atomic_write_text(cache, json.dumps({**known, **current}))
     return [Utterance(path, current[str(path)][2]) for path in paths]
@@ -196,7 +195,8 @@ def _recordings(root: Path, split: str) -> list[Path]:
     return files
 
 
-def _samples(path: Path) -> int:
+def samples(path: Path) -> int:
+    """The length of a recording, from its header; UpstreamError if it cannot be used."""
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError) as error:

@@ -14,10 +14,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from upstream_arm.checkpoint import LABELS_KEY, save_student
-from upstream_arm.common import devices, lock
+from upstream_arm.common import devices, lock, stages
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
 from upstream_arm.convolutions import receptive_field
@@ -139,12 +138,14 @@ class Distillation:
         model: nn.Module = self.student if context.devices == 1 else DistributedDataParallel(self.student)
         journal = state.Journal(self.folder, self.done) if context.first else None
         self.student.train()
-        bar = tqdm(
-            range(self.done + 1, self.steps + 1),
+        left = range(self.done + 1, self.steps + 1)
+        bar = stages.bar(
+            left,
             "distilling",
             self.steps,
             initial=self.done,
             unit="step",
+            leave=True,
             disable=journal is None,
         )
         for step in bar:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
+
+from upstream_arm.common import stages
 
 RULE = (
     "measured with torch.utils.flop_counter (halved) on 32 synthetic waveforms of the lengths that SUPERB's "
@@ -67,7 +68,7 @@ def count(
     generator = torch.Generator().manual_seed(0)
     counts = []
     with torch.no_grad(), _written_out():
-        for length in tqdm(lengths, desc="counting MACs", unit="utterance"):
+        for length in stages.bar(lengths, "counting MACs", len(lengths), unit="utterance"):
             waveform = 0.1 * torch.randn(length, generator=generator)
             with FlopCounterMode(display=False, custom_mapping=_MORE_PRODUCTS) as counter:
                 forward(module, waveform.to(device))

@@ -68,3 +68,25 @@ def test_a_pooling_of_rows_has_s3prls_numbers_and_gradients(module: str, name: s
         (vectors * torch.arange(vectors.numel()).view_as(vectors)).sum().backward()
         results.append((vectors, leaf.grad))
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(("context", "dilation"), [(5, 1), (3, 2), (3, 3), (1, 1)])
+def test_contexts_gathered_on_a_device_have_torchs_values_and_gradients(context: int, dilation: int) -> None:
+    batch = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(0))
+    one, other = (batch.clone().requires_grad_() for _ in range(2))
+    found = heads._gathered().apply(one, context, dilation)
+    expected = torch.nn.functional.unfold(
+        other.unsqueeze(1), (context, 6), dilation=(dilation, 1), stride=(1, 6)
+    )
+    assert found.stride() == expected.stride()  # products are rounded by how their factors lie
+    torch.manual_seed(1)
+    weights = torch.randn_like(expected)
+    for output in (found, expected):
+        output.backward(weights)
+    assert torch.equal(found, expected) and torch.equal(one.grad, other.grad)
+
+
+def test_the_x_vector_takes_its_contexts_so() -> None:
+    bridge.apply()
+    functional = importlib.import_module("s3prl.downstream.sv_voxceleb1.model").F
+    assert isinstance(functional, heads._Functional) and functional.relu is torch.nn.functional.relu

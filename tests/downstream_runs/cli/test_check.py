@@ -34,8 +34,8 @@ def corpus(tmp_path: Path) -> Path:
     return root.parent
 
 
-def check(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = cli.main(["check", "asr", "--data", str(corpus), "--out", str(tmp_path / "out")])
+def check(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    code = cli.main(["check", "asr", "--data", str(corpus), "--out", str(tmp_path / "out"), *more])
     found = capsys.readouterr()
     return code, found.out + found.err
 
@@ -48,6 +48,35 @@ def test_a_whole_corpus(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "3 of 3 audio files decoded" in text
     assert "200,000 steps" in text
     assert "a run takes about 1.7 GB" in text
+
+
+def test_every_file_is_decoded_once(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_command, "DECODED", 0)
+    opened = Counter[Path]()
+    real = audio.form
+
+    def form(path: Path, *, decoded: bool = False) -> audio.Form:
+        opened[path] += decoded
+        return real(path, decoded=decoded)
+
+    monkeypatch.setattr(audio, "form", form)
+    places = ["--data", str(corpus), "--out", str(tmp_path / "out")]
+    code = cli.main(["check", "asr", "asr", *places, "--full"])  # as two tasks on one corpus
+    text = capsys.readouterr().out
+    assert code == 0 and text.count("all 3 audio files were decoded to their ends") == 2
+    assert [*opened.values()] == [1, 1, 1]
+    code, text = check(corpus, tmp_path, capsys)  # trusts the manifest
+    assert "all 3 audio files were decoded" in text and opened.total() == 3
+    # Cut short, with its header: lists and headers are as before.
+    file = corpus / "LibriSpeech/dev-clean/1/1/1-1-0000.flac"
+    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 4000), 16000)
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    code, text = check(corpus, tmp_path, capsys)
+    code, text = check(corpus, tmp_path, capsys, "--full")
+    assert code == 2 and "1 of 3 audio files: " in text and "1-1-0000.flac" in text
 
 
 def test_the_files_of_the_run_are_decoded_and_no_others(

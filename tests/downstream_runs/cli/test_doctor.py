@@ -20,14 +20,14 @@ def test_red_lines_name_the_next_command_and_the_demo_decides_the_exit_code(
 ) -> None:
     good, bad = Finding("torch 2"), Finding("GPU: none", False, "--device cpu")
     for needed, code, says in (
-        ([good], 0, "The demo can run"),
-        ([good, Finding("s3prl: not installed", False, "install it")], 1, "The demo cannot run yet"),
+        ([good], 0, f"The demo can run.\nnext: {cli.PROGRAM} armhubert asr --demo\n"),
+        ([good, Finding("s3prl: not installed", False, "install it")], 1, "yet.\nnext: install it\n"),
     ):
         monkeypatch.setattr(doctor, "for_demo", lambda out, needed=needed: iter(needed))
         monkeypatch.setattr(doctor, "for_corpora", lambda data: iter([bad]))
         assert cli.main(["doctor"]) == code
         out = capsys.readouterr().out
-        assert out.startswith("ok   torch 2\n") and says in out
+        assert out.startswith("ok   torch 2\n") and out.endswith(says)
         assert "red  GPU: none\n     -> --device cpu\n" in out
     assert "red  s3prl: not installed\n     -> install it\n" in out
 
@@ -72,12 +72,13 @@ def test_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_root, "CHECKOUT", tmp_path)
     monkeypatch.chdir(tmp_path)
     finding = doctor.librispeech(None)
-    assert not finding.good and "SUPERB_DATA" in finding.what
+    assert not finding.good and "SUPERB_DATA" in finding.what and not finding.then
     finding = doctor.librispeech(tmp_path)
     assert not finding.good and "no LibriSpeech in" in finding.what and "openslr.org/12" in finding.remedy
     (tmp_path / "LibriSpeech" / "dev-clean").mkdir(parents=True)
     finding = doctor.librispeech(tmp_path)
     assert not finding.good and "train-clean-100 is missing" in finding.what
+    assert finding.then == f"{cli.PROGRAM} data pr asr --data {tmp_path}"
 
 
 def test_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_a_cut_off_line_spoils_no_other_line(tmp_path: Path) -> None:
     audio.measure(files, lambda path: len(path.name), table, "lengths")
     with table.open("ab") as file:
         file.write(b"\n123 1 1 d.fl")
-    assert audio._measured(table) == {"1 1 a.flac": 800, "1 1 b.flac": 6, "1 1 c d.flac": 8}
+    assert audio.remembered(table) == {"1 1 a.flac": "800", "1 1 b.flac": "6", "1 1 c d.flac": "8"}
 
 
 def test_bad_files_are_named_and_no_table_is_written(tmp_path: Path, make_split) -> None:

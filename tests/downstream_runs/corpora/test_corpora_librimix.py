@@ -15,9 +15,8 @@ from libri2mix import FIRST, SECOND
 
 from downstream_runs import tasks
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import kaldi, librimix, markers
+from downstream_runs.corpora import kaldi, librimix
 from downstream_runs.corpora.demo import librimix as demo
-from downstream_runs.corpora.samples import librimix as sample
 from upstream_arm.common.errors import UsageError
 
 
@@ -243,33 +242,3 @@ def test_the_demo_is_the_same_each_time_and_made_again_when_damaged(made: Path, 
     assert demo.make(tmp_path) == copy
     assert (copy / "DEMO.json").read_bytes() == (made / "DEMO.json").read_bytes()
     assert victim.read_bytes() == (made / victim.relative_to(copy)).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("source", "sizes"),
-    [
-        ("librispeech_mix2", {"train": 6, "dev": 3, "test": 3}),
-        # Of its eight clips two have two speakers.
-        ("ami_pyannote", {"train": 1, "dev": 1, "test": 1}),
-    ],
-)
-def test_real_recordings_are_laid_out(
-    shared_dir: Path, tmp_path: Path, source: str, sizes: dict[str, int]
-) -> None:
-    root = sample.lay_out(shared_dir / "data" / source, tmp_path / "corpus")
-    written = (root / "SAMPLE.json").stat().st_mtime_ns
-    assert sample.lay_out(shared_dir / "data" / source, tmp_path / "corpus") == root
-    assert (root / "SAMPLE.json").stat().st_mtime_ns == written
-    prepared = prepare(tmp_path / "corpus", tmp_path / "out")
-    assert prepared.utterances == sizes
-    assert prepared.labels == ("sample",)
-    assert len(prepared.deviations) == 3
-    assert markers.is_whole(root, markers.SAMPLE, {})
-
-
-def test_a_source_without_two_speakers_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "ref.rttm").write_text("SPEAKER a 1 0.1 0.2 <NA> <NA> x <NA> <NA>\n")
-    (tmp_path / "clips.tsv").write_text("clip\tfile\tn_speakers\na\ta.flac\t4\n")
-    with pytest.raises(UsageError, match="no two-speaker recording for train"):
-        sample.lay_out(tmp_path, tmp_path / "dest")
-    assert not (tmp_path / "dest").exists()

@@ -43,7 +43,7 @@ BAD: Sequence[tuple[str, Callable[[Rows], Rows], str]] = [
         r"tones.csv has no column path; its first line is label, split, sp",
     ),
     ("no label", without("label"), r"has no column label"),
-    ("no split", without("split"), r"neither a column split nor fold: .* --split-by speaker"),
+    ("no split", without("split"), r"neither a column split nor fold; .* --split-by speaker"),
     ("both", where(fold="1"), r"both a column split and fold"),
     ("other split", first(split="eval1"), r"line 2 has the split 'eval1', expected train, dev"),
     ("empty cell", first(label=" "), r"line 2 has no label; fill it in"),

@@ -191,3 +191,19 @@ def test_a_part_that_another_process_encodes_is_left_to_it_until_it_ends(tmp_pat
     claims.close()
     with Claims(None).held(b"abcdefgh", wait=False) as mine:
         assert mine, "nobody shares a store in memory"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_may_be_stored_is_encoded_in_whole_fp32(together: bool) -> None:
+    """On a CUDA device; elsewhere the switch changes nothing."""
+
+    class Noting(Padding):
+        def forward(self, wavs: list[Tensor]) -> Any:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(wavs)
+
+    seen: list[bool] = []
+    made = extractor(Noting(), "pooled", together)
+    before, seen[:] = torch.backends.cudnn.allow_tf32, []
+    made.compute(waves()[0], CPU)
+    assert (seen, before, torch.backends.cudnn.allow_tf32) == ([False], True, True)

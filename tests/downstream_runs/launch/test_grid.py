@@ -63,6 +63,21 @@ def test_one_rate_is_no_sweep(command: Callable[..., list[str]]) -> None:
     assert same.folder() == row.folder()
 
 
+@pytest.mark.parametrize("recipe", ["superb", "paper", "demo"])
+def test_plain_words_are_the_settings_of_the_recipe(command: Callable[..., list[str]], recipe: str) -> None:
+    keys = {"pr": "corpus.batch_size", "sd": "loaderrc.train_batchsize", "asv": "datarc.train_batch_size"}
+    for task in tasks.names():
+        if task == "qbe":
+            continue
+        bare = ["fbank", task, "--data", ".", "--recipe", recipe]
+        (words,) = rows([*bare, "--steps", "7", "--batch-size", "3"])
+        batch = next(key for key in words.plan.overrides if "batch" in key)
+        assert batch.endswith(keys.get(task, "batch_size")) and not batch.endswith("eval_batch_size")
+        (settings,) = rows([*bare, "-o", f"{batch}=3", "-o", "runner.total_steps=7"])
+        assert words.plan.overrides == settings.plan.overrides
+        assert words.folder() == settings.folder() != rows(bare)[0].folder()
+
+
 def test_states_and_layer_reach_the_plan(
     command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +109,7 @@ def test_more_rates_go_to_the_same_sweep(command: Callable[..., list[str]]) -> N
         (["--lr", "fast"], "--lr has 'fast', expected rates above 0"),
         (["--lr", "1e-2,-1"], "--lr has '-1'"),
         (["--lr", "1e-2,nan"], "--lr has 'nan'"),
-        (["--lr", "1e-2", "-o", "optimizer.lr=1"], "both set the learning rate"),
+        (["--lr", "1e-2", "-o", "optimizer.lr=1"], "--lr and -o optimizer.lr are the same setting"),
         (["--jobs", "0"], "--jobs: 0 was given"),
     ],
 )
@@ -129,8 +144,11 @@ def test_a_block_that_only_others_have_does_not_touch_a_task(
     said = capsys.readouterr().err
     assert "note: qbe's recipe has no block runner or optimizer or specaug: it is run without" in said
     assert said.count("-o runner.total_steps=2") == 1
-    _, qbe = rows(command("fbank", "asr,qbe", "--lr", "1e-2"))
+    bare = command("fbank", "asr,qbe", "--lr", "1e-2", "--batch-size", "4")
+    asr, qbe = rows(bare)
     assert qbe.rates == () and not qbe.plan.overrides
+    assert asr.plan.overrides.items() >= {("downstream_expert.datarc.batch_size", 4), ("optimizer.lr", 0.01)}
+    assert "qbe trains nothing: --lr, --batch-size does not touch it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

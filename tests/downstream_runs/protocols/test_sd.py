@@ -60,7 +60,7 @@ def test_settings_that_scoring_does_not_know_are_refused(key: str, value: int) -
 def test_names_and_recipes(name: str) -> None:
     task = tasks.get(name)
     assert task.name == "sd"
-    assert set(task.recipes) == {"superb", "paper", "demo", "sample"}
+    assert set(task.recipes) == {"superb", "paper", "demo"}
     # s3prl has no schedule for diarisation that the paper could have switched on.
     assert task.recipes["paper"].config == task.recipes["superb"].config
 

@@ -41,7 +41,6 @@ HASHES = {
     "sd superb": "301f6a4e040d1af2 b38fbd449220e8e4",
     "sd paper": "3df299131e70ffe9 b38fbd449220e8e4",
     "sd demo": "e951ee5d193de18d be951b079ee40799",
-    "sd sample": "9c83b7afc505f84c 2d8a27b43584ecd7",
     "ic superb": "c1cfbf36e037bf15 49403a39bfb17bf2",
     "ic paper": "6cb13f724e1b0c77 17eef44bfde97da8",
     "ic demo": "f9fe349a09af8dfe 6547559fb945e1f1",

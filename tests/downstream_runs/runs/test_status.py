@@ -158,6 +158,34 @@ def test_jobs_that_are_none_are_left_out(tmp_path: Path) -> None:
     assert [one.state for one in status.find(tmp_path)] == ["stopped"]
 
 
+def test_filters_and_json(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(data_dir / "demo_runs", tmp_path / "runs")
+    make(tmp_path / "runs", "superb-1", events_jsonl=EVENTS)
+
+    def asked(*more: str) -> list[dict[str, Any]]:
+        assert cli.main(["status", "--out", str(tmp_path / "runs"), "--json", *more]) == 0
+        runs: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["runs"]
+        return runs
+
+    assert len(asked()) == 31 and len(asked("--state", "done")) == 30
+    assert {one["task"] for one in asked("--task", "asr,ks")} == {"asr", "ks"}
+    assert [one["step"] for one in asked("--state", "stopped,failed")] == [40]
+    assert {one["source"] for one in asked("--upstream", "fbank_no_cmvn")} == {"fbank_no_cmvn"}
+    mean, *folds = asked("--upstream", "fbank_no_cmvn", "--task", "er")
+    by_fold = [metric["value"] for one in folds for metric in one["metrics"] if metric["role"] == "headline"]
+    [headline] = [metric for metric in mean["metrics"] if metric["role"] == "headline"]
+    assert len(by_fold) == 5 and headline["value"] == pytest.approx(sum(by_fold) / 5)
+    assert headline["unit"] == "percent" and mean["state"] == "done" and mean["labels"]
+    for wrong, says in (
+        (["--state", "dne"], "--state dne is unknown, did you mean 'done'?"),
+        (["--json", "--watch"], "--json is printed once"),
+    ):
+        assert cli.main(["status", "--out", str(tmp_path), *wrong]) == 2
+        assert says in capsys.readouterr().err
+    assert cli.main(["status", "--out", str(tmp_path / "runs"), "--task", "asr", "--state", "stopped"]) == 0
+    assert capsys.readouterr().out.endswith("\n1 stopped\n")
+
+
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--out", str(tmp_path)]) == 0
     assert "there is no run" in capsys.readouterr().out

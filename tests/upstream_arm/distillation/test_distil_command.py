@@ -183,7 +183,7 @@ def test_lengths_are_read_once_and_buckets_hold_neighbours(
     cache = tmp_path / "lengths.json"
     found = data.find_utterances(noise, ["train-clean-100", "dev-clean"], cache)
     assert len(found) == 16
-    monkeypatch.setattr(data, "_samples", lambda path: pytest.fail(f"{path} read again"))
+    monkeypatch.setattr(data, "samples", lambda path: pytest.fail(f"{path} read again"))
     assert data.find_utterances(noise, ["train-clean-100", "dev-clean"], cache) == found
     lengths = [[u.samples for u in bucket] for bucket in data.buckets(found, 5)]
     assert [len(bucket) for bucket in lengths] == [5, 5, 5, 1]
