@@ -8,9 +8,7 @@ not found so: `repeat` finds them.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,10 +25,9 @@ from downstream_runs.runs.verify import ROUNDING, Check
 from downstream_runs.share import bundle, making
 from downstream_runs.share.bundle import REFERENCES, WEIGHTS, Manifest
 from downstream_runs.share.claims import contradictions
-from downstream_runs.share.rebuilt import Row, rebuild
+from downstream_runs.share.rebuilt import Row, rebuild, rows_of
 from upstream_arm.common.errors import DONE, FAILED, SuperbError, UsageError
 from upstream_arm.common.files import sha256_file
-from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 
 def checks(folder: Path) -> Iterator[Check]:
@@ -174,7 +171,7 @@ def _table(path: Path, rows: Sequence[Row], grouped: bool) -> Check:
 
     grouped: whether the groups are known from the items' names.
     """
-    found = [tuple(row) for row in csv.reader(io.StringIO(read_text(path, TABLE_BYTES)))]
+    found = rows_of(path)
     width, group = len(rows[0]), rows[0].index("group") if "group" in rows[0] else None
 
     def kept(row: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from downstream_runs.core import official
 from downstream_runs.core.results import (
     INT8,
-    LABELS,
     OWN_CORPUS,
     OWN_TASK,
     PARTIAL,
@@ -41,9 +40,6 @@ def contradictions(result: Result, task: TaskSpec) -> Iterator[str]:
     for label, why in needed(result, task).items():
         if label not in result.labels:
             yield f"the label {label!r} is missing: {why}"
-    for label in result.labels:
-        if label not in LABELS:
-            yield f"the label {shown(label)} is none of {', '.join(LABELS)}"
     total = result.config["runner"]["total_steps"] if task.train_split is not None else 0
     if result.steps != total:
         yield f"{result.steps} steps were trained, the configuration has {total}"

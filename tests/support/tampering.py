@@ -113,7 +113,6 @@ RESULTS: dict[str, Callable[[Content], object]] = {
     "no label demo": lambda content: content["labels"].remove("demo"),
     "no label shortened": lambda content: content["labels"].remove("shortened"),
     "no labels": lambda content: content.update(labels=[]),
-    "a label of one's own": lambda content: content["labels"].append("state-of-the-art"),
     "the corpus' name": lambda content: content["corpus"].update(name="LibriSpeech"),
     "the official corpus": _official_corpus,
     "the corpus' counts": lambda content: content["corpus"].update(

@@ -103,7 +103,6 @@ CLAIMS: dict[str, tuple[Callable[[Result], dict[str, Any]], str]] = {
         "'own-recipe' is missing",
     ),
     "another size": (lambda r: {"upstream_parameters": 5}, "parameters, one number was expected"),
-    "a label of one's own": (lambda r: {"labels": ("best",)}, "is none of"),
 }
 
 

@@ -105,6 +105,14 @@ def test_publishing_again_changes_nothing(runs: Path, tmp_path: Path) -> None:
     assert (len(first.made), second.made, len(second.known)) == (len(TASKS), [], len(TASKS))
 
 
+def test_what_is_damaged_in_a_repository_keeps_nobody_from_sharing(runs: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(BUNDLES, tmp_path / "shared"))
+    (repository.listed(to)[0] / "bundle.json").write_text("{")
+    done = publishing.publish([runs / "fbank" / "ks"], str(to), Maker("Jane"))
+    assert (len(done.made), len(done.refused)) == (1, 1)
+    assert len(places(to)) == len(repository.listed(BUNDLES))
+
+
 def test_a_git_server_takes_bundles_and_gives_them(
     runs: Path, hub: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
