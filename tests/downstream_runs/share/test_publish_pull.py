@@ -276,3 +276,35 @@ def test_what_is_no_repository_is_a_sentence(where: str, tmp_path: Path) -> None
 def test_of_a_path_its_last_part_stays(text: str, shown: str) -> None:
     assert Hidden(("/home/Jane Doe/data", "/home/Jane Doe")).text(text) == shown
     assert Hidden(()).text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"upstream_source": "py:evil.py:Model", "upstream_revision": "0" * 64}, "py:evil.py:Model"),
+        (
+            {"upstream_source": "hf:evil/model", "upstream_revision": "0", "upstream_remote_code": True},
+            "hf:evil/model",
+        ),
+        ({"upstream_switches": {"ckpt_url": "https://example.org/evil.pt"}}, "evil.pt"),
+        ({"command": ["./run_superb.sh", "x_url", "ks", "--ckpt", "http://example.org/a.pt"]}, "a.pt"),
+        ({"command": ["./run_superb.sh", "fbank", "x", "--task-file", "evil.py"]}, "evil.py"),
+    ],
+)
+def test_repeat_runs_no_code_that_a_bundle_names(
+    changes: dict[str, object], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = next(one for one in repository.listed(BUNDLES) if one.parts[-2] == "ks")
+    copy = Path(shutil.copytree(source, tmp_path / "bundle"))
+    tampering.edit(copy / "result.json", lambda content: content.update(changes))
+    tampering.reseal(copy)
+    assert main(["repeat", str(copy), "--out", str(tmp_path / "again")]) == 2
+    told = capsys.readouterr().err
+    assert named in told and "can be code" in told
+    assert not (tmp_path / "again").exists()
+
+
+def test_verify_knows_a_bundle_by_its_result(capsys: pytest.CaptureFixture[str]) -> None:
+    source = next(one for one in repository.listed(BUNDLES) if one.parts[-2] == "ks")
+    assert main(["verify", str(source / "result.json")]) == 0
+    assert "all agree" in capsys.readouterr().out
