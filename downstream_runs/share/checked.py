@@ -72,6 +72,8 @@ def _checks(folder: Path) -> Iterator[Check]:
     if own is not None and "kind" not in own:
         yield Check(False, f"the task {result.task} is code, which is not run")
         return
+    if own is not None and result.task in tasks.known():
+        yield Check(False, f"a task of one's own is called {result.task}, as one of SUPERB's")
     task = tasks.of_result(result)
     yield from _files(folder, manifest, result, task)
     yield from _one(folder, result, task)
