@@ -15,7 +15,7 @@ from pathlib import Path
 
 from downstream_runs import tasks
 from downstream_runs.core import results
-from downstream_runs.core.results import OWN_TASK, Metric, Result
+from downstream_runs.core.results import OWN_TASK, PARTIAL, Metric, Result
 from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import quesst14
@@ -76,6 +76,7 @@ def _checks(folder: Path) -> Iterator[Check]:
         yield Check(False, f"a task of one's own is called {result.task}, as one of SUPERB's")
     task = tasks.of_result(result)
     yield from _files(folder, manifest, result, task)
+    yield from _folds(result, task)
     yield from _one(folder, result, task)
 
 
@@ -97,6 +98,15 @@ def _files(folder: Path, manifest: Manifest, result: Result, task: TaskSpec) -> 
         yield Check(False, "left_out is not what the result names and the bundle has not")
 
 
+def _folds(result: Result, task: TaskSpec) -> Iterator[Check]:
+    """A task with folds has all of them, or of a part of a corpus those that it has."""
+    found = [Path(name).parent.name for name in result.artefacts if Path(name).name == RESULT]
+    wanted = [fold for fold in task.folds if fold in found or PARTIAL not in result.labels]
+    if found != wanted or (task.folds and not found):
+        expected = ", ".join(task.folds) or "none"
+        yield Check(False, f"its folds are {', '.join(found) or 'none'}, {expected} were expected")
+
+
 def _one(folder: Path, result: Result, task: TaskSpec) -> Iterator[Check]:
     """One result: its files, its folds, its numbers, and what it says of itself."""
     parts: list[tuple[str, Result]] = []
@@ -108,9 +118,6 @@ def _one(folder: Path, result: Result, task: TaskSpec) -> Iterator[Check]:
     for fold, part in parts:
         for check in (*_one(folder / fold, part, task), *_like(result, part)):
             yield dataclasses.replace(check, text=f"{fold}: {check.text}")
-    folds = [fold for fold, _ in parts]
-    if task.folds and parts and folds != list(task.folds):
-        yield Check(False, f"the folds are {', '.join(folds)}, {', '.join(task.folds)} were expected")
     told = list(contradictions(result, task))
     yield from (Check(False, text) for text in told)
     if not told:

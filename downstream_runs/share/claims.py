@@ -15,6 +15,7 @@ from downstream_runs.core.results import (
     Metric,
     Result,
 )
+from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe, TaskSpec
 from downstream_runs.corpora.checks import CheckedCorpus
@@ -106,8 +107,9 @@ def _corpus(result: Result, task: TaskSpec) -> Iterator[str]:
     called = name.removeprefix("part of ").rpartition(MADE)[2]
     if not own and called != corpus:
         yield f"the corpus is called {shown(name)}, {corpus!r} was expected"
-    if own or name != corpus or not isinstance(task.corpus, CheckedCorpus):
-        return
+    one_fold = bool(task.folds) and not any(name.endswith(f"/{RESULT}") for name in result.artefacts)
+    if own or name != corpus or one_fold or not isinstance(task.corpus, CheckedCorpus):
+        return  # of folds the whole result is held against the whole corpus
     parts = task.corpus.official
     wanted = sum(parts.values()) if task.folds else parts.get(TESTS.get(task.name, task.test_splits[0]), 0)
     for metric in result.metrics:

@@ -66,6 +66,22 @@ def test_a_whole_official_run_needs_no_label(task: str) -> None:
     assert list(contradictions(official(task), tasks.get(task))) == []
 
 
+def test_a_fold_is_not_held_against_the_whole_corpus() -> None:
+    whole, fold = official("er"), results.read(next(BUNDLES.glob("fbank/er/*/fold1/result.json")))
+    config = {**whole.config, "downstream_expert": fold.config["downstream_expert"]}
+    one = dataclasses.replace(
+        fold,
+        recipe="superb",
+        labels=(),
+        config=config,
+        config_hash="",
+        steps=whole.steps,
+        corpus=whole.corpus,
+    )
+    told = [text for text in contradictions(one, tasks.get("er")) if "test items" in text]
+    assert told == []
+
+
 def _config(key: str, value: Any) -> Callable[[Result], dict[str, Any]]:
     def change(result: Result) -> dict[str, Any]:
         config = {
