@@ -69,7 +69,8 @@ def run(plan: RunPlan, *, rerun: str = "missing", with_demo: bool = False) -> Re
     """
     with RunFolder(run_dir(plan)).attempt():
         if with_demo:
-            plan.task.corpus.make_demo(plan.data)
+            with stage(f"making {plan.task.corpus.name} of synthetic speech"):
+                plan.task.corpus.make_demo(plan.data)
         if not plan.task.folds or plan.fold is not None:
             return _run(plan, rerun)
         found = [_run(dataclasses.replace(plan, fold=fold), rerun) for fold in plan.folds]
