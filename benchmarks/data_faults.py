@@ -255,7 +255,12 @@ def hurt(
     """The runs of a try that something happens to; what was wrong, or nothing."""
     words = bad_archive(source, place.words) if kind == "bad archive" else place.words
     faults = {
-        name: [fault(source, (place.archives / name).stat().st_size) for _ in range(source.randrange(1, 5))]
+        name: [
+            "slow"
+            if "kill" in kind and source.random() < 0.5
+            else fault(source, (place.archives / name).stat().st_size)
+            for _ in range(source.randrange(1, 5))
+        ]
         for name in (WORDS, TEST)
         if "connection" in kind
     }

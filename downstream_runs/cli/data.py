@@ -7,9 +7,10 @@ the folder where to put them. Nothing is ever written into a corpus that is ther
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from downstream_runs.cli import check
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.task import TaskSpec
-from downstream_runs.corpora import data_root, folders, texts, verified
+from downstream_runs.corpora import data_root, folders, mixing, texts, verified
 from downstream_runs.corpora.fetching import bring, linking, lists, plan, sources
 from downstream_runs.corpora.fetching.plan import WORK, Step
 from downstream_runs.corpora.fetching.sources import Source
@@ -79,13 +80,31 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
     if options.plan:
         return DONE
     plan.require_room(every, data)
-    came, failed = _do(every, data, list(problems), options.agree)
+    if any(step.state == "to request" for step in every):
+        with contextlib.suppress(OSError):  # only for convenience
+            (data / plan.SHELF).mkdir(parents=True, exist_ok=True)
+    absent = lists.missing(problems, data)
+    came, failed = 0, list[str]()
+    if absent or any(step.is_done for step in every) or bring.left(data, _every(data)):
+        came, failed = _do(every, data, absent, options.agree)
     listings.forget()
-    code = _check(asked, data, out, options) if came or not failed else WRONG_USE
+    if problems.get("sd") and not failed:
+        try:
+            print(f"{mixing.make(data, data, None, data, partial=options.partial).root}: made", flush=True)
+            came += 1
+        except UsageError as error:
+            failed.append(str(error))
+    unhashed = {task for step in every if step.is_done and not step.is_hashed for task in step.source.tasks}
+    code = _check(asked, data, out, options, unhashed) if came or not failed else WRONG_USE
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise UsageError(f"{failed[0]}{others}")
     return code
+
+
+def _every(data: Path) -> list[Step]:
+    """The state of all archives, of whatever tasks."""
+    return plan.steps(list(sources.load()), data)
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -120,14 +139,14 @@ def _tell_spoilt(every: Sequence[Step], problems: Mapping[str, str]) -> None:
             print(f"{task}: {problem}", flush=True)
 
 
-def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> tuple[int, list[str]]:
+def _do(every: Sequence[Step], data: Path, absent: Sequence[Path], agree: str) -> tuple[int, list[str]]:
     """Do the steps and fetch the lists: how many came, and a sentence on each that did not."""
     work, came, failed = data / WORK, 0, list[str]()
     with texts.writing(work):
         work.mkdir(parents=True, exist_ok=True)
-    with lock.hold(work):
+    with lock.hold(work, "--data"):
         _agree(every, work, agree)
-        bring.clean(data, every)
+        bring.remove(bring.left(data, _every(data)))
         for step in (step for step in every if step.is_done):
             try:
                 bring.bring(step, data)
@@ -136,7 +155,7 @@ def _do(every: Sequence[Step], data: Path, tasks: Sequence[str], agree: str) -> 
             except UsageError as error:
                 failed.append(str(error))
         try:
-            for path in lists.bring(tasks, data, work):
+            for path in lists.bring(absent, work):
                 print(f"s3prl's lists: {path}", flush=True)
         except UsageError as error:
             failed.append(str(error))
@@ -207,10 +226,12 @@ def _verify(asked: Sequence[TaskSpec], data: Path, out: Path, partial: bool) -> 
     return DONE if good else WRONG_USE
 
 
-def _check(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace) -> int:
-    """`check` of each task; then the one command to run next."""
+def _check(
+    asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace, full: Collection[str] = ()
+) -> int:
+    """`check` of each task, of those in `full` with every file decoded; then the one command to run next."""
     good: Mapping[str, bool] = {
-        task.name: show(check.corpus(task, data, out, options.partial)) for task in asked
+        task.name: show(check.corpus(task, data, out, options.partial, task.name in full)) for task in asked
     }
     ready = [name for name, is_good in good.items() if is_good]
     if ready:

@@ -23,9 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Share, and say what was, what was left out, and who may read it."""
     from downstream_runs.share import publishing
-    from downstream_runs.share.making import Maker
 
-    done = publishing.publish(options.runs, options.to, Maker(options.by, options.data))
+    done = publishing.publish(options.runs, options.to, publishing.Maker(options.by, options.data))
     for place in done.made:
         print(f"shared {place}")
     for place in done.known:

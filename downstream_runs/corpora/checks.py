@@ -21,6 +21,7 @@ from downstream_runs.corpora import audio, folders, markers
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.stages import stage
 
 Content = TypeVar("Content")
@@ -166,7 +167,8 @@ class CheckedCorpus(Corpus):
         found = "that folder does not exist" if not data.is_dir() else "none has it"
         raise UsageError(
             f"no {self.title} in {data}: looked for {self.sign} in {looked} and in {data}, and {found}; "
-            f"{self.get} there, or try the whole path on synthetic speech with --demo"
+            f"{self.get} there, or have {PROGRAM} data do it, or try the whole path on "
+            "synthetic speech with --demo"
         )
 
     def standing(self, listing: Listing[Any], partial: bool, decoded: int = 0) -> Standing:

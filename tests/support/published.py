@@ -145,7 +145,7 @@ class _Handler(loopback.Answers):
         if fault == "cut":
             content = content[: int(value)]
             self.close_connection = True
-        step = 1 << 13 if fault == "slow" else max(1, len(content))
+        step = 1 << 16 if fault == "slow" else max(1, len(content))
         try:
             for begin in range(0, len(content), step):
                 self.wfile.write(content[begin : begin + step])

@@ -42,8 +42,6 @@ def fetch(
     """
     if not is_safe(url):
         raise OSError(f"{url} is not an https address")
-    if not resume:
-        part.unlink(missing_ok=True)
     pauses, answered = iter(PAUSES if resume else ()), False
     while not expected or _size(part) != expected:
         before = _size(part)
@@ -139,7 +137,7 @@ def _copy(answer: HTTPResponse, part: Path, name: str, total: int) -> None:
     kept = _size(part)
     bar = tqdm(total=total or None, initial=kept, desc=name, unit="B", unit_scale=True, disable=None)
     with bar, part.open("ab", buffering=0) as file:
-        while block := answer.read(BLOCK):
+        while block := answer.read1(BLOCK):  # whatever has arrived, so that a kill loses none of it
             _write(file, block, part)
             bar.update(len(block))
             if 0 < total < file.tell():

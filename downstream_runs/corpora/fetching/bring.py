@@ -33,16 +33,20 @@ _MOST = 2
 """An archive may unpack to so many times what is estimated for it."""
 
 
-def clean(data: Path, every: Sequence[Step]) -> None:
-    """Remove what a kill has left of archives that are there, and whatever was half unpacked."""
-    work = data / WORK
-    for left in work.glob(f"{_UNPACKED}*"):
-        shutil.rmtree(left)
-    for left in work.glob(".*.tmp"):
-        left.unlink()
-    for file in (file for step in every if step.state == "there" for file in step.archive.files):
-        (work / file.name).unlink(missing_ok=True)
-        transfer.forget(work / f"{file.name}.part")
+def left(data: Path, every: Sequence[Step]) -> list[Path]:
+    """What a kill has left: whatever was half unpacked, and archives whose content is in its place."""
+    names = [file.name for step in every if step.state == "there" for file in step.archive.files]
+    patterns = [f"{_UNPACKED}*", ".*.tmp", *(f"{name}*" for name in names)]
+    return [path for pattern in patterns for path in (data / WORK).glob(pattern)]
+
+
+def remove(paths: Sequence[Path]) -> None:
+    """Remove files, and folders with what is in them."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def bring(step: Step, data: Path) -> None:
@@ -152,9 +156,8 @@ def _unpack(archive: Archive, paths: Sequence[Path], data: Path) -> None:
             os.sync()
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.parent != data and taken != target:
-            for file in (
-                path for path in taken.parent.iterdir() if path.is_file()
-            ):  # terms, lists of speakers
+            beside = [path for path in taken.parent.iterdir() if path.is_file()]  # terms, lists of speakers
+            for file in beside:
                 if not (place.parent / file.name).exists():
                     file.rename(place.parent / file.name)
         taken.rename(place)

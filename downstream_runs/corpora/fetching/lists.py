@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from downstream_runs.corpora import libriphone, texts, voxceleb1
@@ -13,23 +13,31 @@ from downstream_runs.corpora.pinned import obtain
 from upstream_arm.common.files import atomic_write_bytes
 
 
-def bring(tasks: Collection[str], data: Path, work: Path) -> Iterator[Path]:
-    """Obtain those of the tasks that `data` lacks, and put them there; UsageError where one cannot be had."""
-    lexicon = data / libriphone.FOLDER
-    if "pr" in tasks and not lexicon.is_dir():
-        whole = work / libriphone.FOLDER
-        shutil.rmtree(whole, ignore_errors=True)
-        for file in libriphone.FILES:
-            with texts.writing(whole):
-                atomic_write_bytes(whole / file.name, obtain(file, work).read_bytes())
-        os.replace(whole, lexicon)
-        yield lexicon
+def missing(tasks: Collection[str], data: Path) -> list[Path]:
+    """What the tasks need and `data` lacks: the folder of the lexicons, and lists."""
+    lexicon, own = data / libriphone.FOLDER, data / "LibriSpeech" / libriphone.FOLDER
+    found = [lexicon] if "pr" in tasks and not lexicon.is_dir() and not own.is_dir() else []
     for task, file, names in (
         ("sid", voxceleb1.PINNED, voxceleb1.SPLIT_LIST),
         ("asv", verification.PINNED, verification.TRIAL_LIST),
     ):
         there = [folder / name for folder in (data, data / "VoxCeleb1") for name in names]
         if task in tasks and not any(path.is_file() for path in there):
-            with texts.writing(data):
-                atomic_write_bytes(data / file.name, obtain(file, work).read_bytes())
-            yield data / file.name
+            found.append(data / file.name)
+    return found
+
+
+def bring(places: Sequence[Path], work: Path) -> Iterator[Path]:
+    """Obtain what is missing, and put it there; UsageError where one cannot be had."""
+    for place in places:
+        with texts.writing(place):
+            if place.name != libriphone.FOLDER:
+                file = next(one for one in (voxceleb1.PINNED, verification.PINNED) if one.name == place.name)
+                atomic_write_bytes(place, obtain(file, work).read_bytes())
+            else:
+                whole = work / libriphone.FOLDER
+                shutil.rmtree(whole, ignore_errors=True)
+                for file in libriphone.FILES:
+                    atomic_write_bytes(whole / file.name, obtain(file, work).read_bytes())
+                os.replace(whole, place)
+        yield place

@@ -46,6 +46,12 @@ class Step:
         return self.state in ("given", "to fetch")
 
     @property
+    def is_hashed(self) -> bool:
+        """Whether there is a published checksum to hold it against."""
+        names = {path.name for path in self.paths} or {file.name for file in self.archive.files}
+        return names <= {file.name for file in self.archive.files if file.sha256}
+
+    @property
     def missing(self) -> str:
         """The files of an archive in parts that are not there yet, where some are."""
         there = {path.name for path in self.paths}
@@ -74,6 +80,8 @@ def lines(every: Sequence[Step], data: Path) -> Iterator[str]:
         yield f"{about.title} ({', '.join(about.tasks)}), {about.licence}"
         for step in listed:
             yield f"  {step.archive.place.to}: {_state(step, work)}"
+        if about.makes:
+            yield f"  {about.makes}: made of this and LibriSpeech (about {_gb(about.makes_gb * 1e9)})"
         if any(step.state == "to request" for step in listed):
             yield f"  {about.page}: {about.request}"
             yield f"  put it into {data / SHELF} and run the same command again"
@@ -83,7 +91,7 @@ def lines(every: Sequence[Step], data: Path) -> Iterator[str]:
 def require_room(every: Sequence[Step], data: Path) -> None:
     """UsageError where the disk has no room for what is to be done."""
     peak, free = _peak(every, data / WORK), _free(data)
-    if peak + SPARE_BYTES > free:
+    if peak and peak + SPARE_BYTES > free:
         raise UsageError(
             f"{data} has {_gb(free)} free, about {_gb(peak)} are needed (archives are removed one by one as "
             "they are unpacked); make room, name another folder with --data, or fewer tasks"
@@ -99,12 +107,9 @@ def _state(step: Step, work: Path) -> str:
     if step.state == "to request":
         names = ", ".join(file.name for file in archive.files)
         return f"to request: {names} ({size}){step.missing}"
-    known = sum(
-        bool(file.sha256) for file in archive.files if not step.paths or file.name == step.paths[0].name
-    )
-    checked = (
-        "published SHA-256" if known else "no published checksum known: its size and every file's checksum"
-    )
+    checked = "published SHA-256"
+    if not step.is_hashed:
+        checked = "no published checksum known: its own are checked, and every file is decoded"
     if step.state == "given":
         return f"unpacked from {step.paths[0]} ({checked})"
     left = step.fetched(work)
@@ -113,18 +118,14 @@ def _state(step: Step, work: Path) -> str:
 
 
 def _disk(every: Sequence[Step], data: Path) -> Iterator[str]:
-    done = [step for step in every if step.is_done]
-    if not done:
-        return
-    kept, free, fetched = (
-        sum(map(_unpacked, done)),
-        _free(data),
-        sum(step.fetched(data / WORK) for step in done),
-    )
-    yield (
-        f"{_gb(fetched)} to fetch; {_gb(free)} of the disk are free at {data}, about "
-        f"{_gb(_peak(every, data / WORK))} are taken at most, {_gb(max(0, free - kept))} are free afterwards"
-    )
+    work, free = data / WORK, _free(data)
+    kept = sum(_unpacked(step) for step in every if step.is_done) + _made(every)
+    if kept:
+        yield (
+            f"{_gb(sum(step.fetched(work) for step in every))} to fetch; {_gb(free)} of the disk are free at "
+            f"{data}, about {_gb(_peak(every, work))} are taken at most, {_gb(max(0, free - kept))} are free "
+            "afterwards"
+        )
 
 
 def _peak(every: Sequence[Step], work: Path) -> int:
@@ -134,7 +135,12 @@ def _peak(every: Sequence[Step], work: Path) -> int:
         if step.is_done:
             kept += _unpacked(step)
             peak = max(peak, kept + step.fetched(work))
-    return peak
+    return max(peak, kept + _made(every))
+
+
+def _made(every: Sequence[Step]) -> int:
+    """Bytes of what is made of the archives."""
+    return round(1e9 * sum({step.source.makes: step.source.makes_gb for step in every}.values()))
 
 
 def _unpacked(step: Step) -> int:

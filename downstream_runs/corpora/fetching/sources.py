@@ -29,11 +29,13 @@ class File:
 class Place:
     """A folder of a corpus: `to`, where it belongs in the data folder, and how it is told from others.
 
-    holds: patterns, one of which is in it. named: whether it has the name that `to` ends in.
+    holds: patterns, one of which is in it. lacks: a name that is not in it, if any. named: whether it has the
+    name that `to` ends in.
     """
 
     to: str
     holds: Sequence[str]
+    lacks: str = ""
     named: bool = False
 
     def found(self, top: Path, depth: int, but: Path | None = None) -> Path | None:
@@ -44,11 +46,17 @@ class Place:
         level = [top]
         for _ in range(depth + 1):
             for folder in level:
-                named = not self.named or folder.name == Path(self.to).name
-                if named and any(True for pattern in self.holds for _ in folder.glob(pattern)):
+                if self._is(folder):
                     return folder
             level = [inner for folder in level for inner in _subfolders(folder) if inner != but]
         return None
+
+    def _is(self, folder: Path) -> bool:
+        if self.named and folder.name != Path(self.to).name:
+            return False
+        if self.lacks and (folder / self.lacks).exists():
+            return False
+        return any(True for pattern in self.holds for _ in folder.glob(pattern))
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -105,7 +113,7 @@ class Source:
     """A corpus: the tasks that read it, its terms, and its archives.
 
     agree: whether its terms must be agreed to first. request: how to come by it, where it is not served.
-    links: further places that a lab may have, none of which must be.
+    links: further places that a lab may have, none of which must be. makes: the corpus that is made of it.
     """
 
     name: str
@@ -117,6 +125,8 @@ class Source:
     agree: bool = False
     request: str = ""
     links: Sequence[Place] = ()
+    makes: str = ""
+    makes_gb: float = 0.0
 
 
 def load() -> Iterator[Source]:
@@ -133,6 +143,6 @@ def load() -> Iterator[Source]:
 
 
 def _archive(said: Mapping[str, Any]) -> Archive:
-    place = {key: said[key] for key in ("to", "holds", "named") if key in said}
+    place = {key: said[key] for key in ("to", "holds", "lacks", "named") if key in said}
     others = {key: value for key, value in said.items() if key not in (*place, "files")}
     return Archive([File(**file) for file in said["files"]], Place(**place), **others)

@@ -17,6 +17,7 @@ from published import Publisher, tree
 
 from downstream_runs.cli import data as data_command
 from downstream_runs.cli import main as cli
+from downstream_runs.corpora import mixing
 from downstream_runs.corpora.fetching import bring, plan, sources
 from upstream_arm.common import transfer
 
@@ -90,8 +91,15 @@ def test_a_served_corpus(
     for name in KS:
         assert tree(data / name) == tree(label_demos / name)
     assert left(data) == [] and server.asked == [WORDS, TEST]
+    shutil.rmtree(data / plan.WORK)
     run(data, "ks")
     assert "nothing is to be fetched" in capsys.readouterr().out and len(server.asked) == 2
+    assert not (data / plan.WORK).exists()  # a folder that cannot be written to will do
+    (data / plan.WORK / f"unpacked-{WORDS}").mkdir(parents=True)
+    for name in (WORDS, f"{TEST}.part", f"{TEST}.part.version"):  # of a kill between the last two steps
+        (data / plan.WORK / name).touch()
+    run(data, "ks")
+    assert left(data) == []
 
 
 @pytest.mark.parametrize(
@@ -182,19 +190,38 @@ def test_terms_are_agreed_to_once(
     assert list(json.loads((data / plan.WORK / data_command.AGREED).read_text())) == ["quesst14"]
 
 
+@pytest.mark.parametrize(("answer", "agreed"), [("y", True), ("Yes ", True), ("", False), (EOFError, False)])
+def test_terms_are_asked_for_on_a_terminal(
+    answer: str | type[EOFError], agreed: bool, server: Publisher, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(question: str) -> str:
+        assert "QUESST 2014: free for research" in question
+        if not isinstance(answer, str):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("builtins.input", say)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    run(data, "qbe", code=2)
+    assert bool(server.asked) == agreed
+
+
 def test_archives_that_were_asked_for(
     server: Publisher, data: Path, label_demos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(data, "ic", "er", code=2)
     planned = capsys.readouterr().out
     assert f"to request: {FLUENT}.tar.gz" in planned and "USC sends" in planned
-    assert f"put it into {data / plan.SHELF}" in planned
-    (data / plan.SHELF).mkdir()
+    assert f"put it into {data / plan.SHELF}" in planned and (data / plan.SHELF).is_dir()
     shutil.copy(server.place / f"{FLUENT}.tar.gz", data)
     shutil.copy(
         server.place / f"{IEMOCAP}.tar.gz", data / plan.SHELF / "IEMOCAP_full_release_withoutVideos.tar.gz"
     )
+    capsys.readouterr()
     run(data, "ic", "er")
+    said = capsys.readouterr().out
+    assert "20 of 112 audio files decoded" in said  # with a checksum
+    assert "150 " in said and "20 of 150" not in said  # without one
     for name in (FLUENT, IEMOCAP):
         assert tree(data / name) == tree(label_demos / name)
     assert (data / f"{FLUENT}.tar.gz").is_file() and not server.asked
@@ -227,6 +254,31 @@ def test_a_corpus_that_is_there_is_left_alone(
     assert server.asked == [TEST] and tree(data / KS[0]) == before
     run(data, "ks", "--plan")
     assert "ks: " in capsys.readouterr().out
+
+
+def test_libri2mix_is_made_of_what_came(
+    server: Publisher, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.place = tmp_path / "sd"
+    server.place.mkdir()
+    for part in ("train-clean-100", "dev-clean", "test-clean"):
+        text = tmp_path / "LibriSpeech" / part / "84" / "1" / "84-1.trans.txt"
+        text.parent.mkdir(parents=True)
+        text.write_text("84-1-0000 ONE\n")
+        published.tar_gz(server.place / f"{part}.tar.gz", tmp_path / "LibriSpeech", "LibriSpeech", (part,))
+    (tmp_path / "wham" / "tt").mkdir(parents=True)
+    (tmp_path / "wham" / "tt" / "n.wav").write_bytes(b"noise")
+    (server.place / "wham_noise.zip").write_bytes(published.zipped(tmp_path / "wham", "wham_noise"))
+    monkeypatch.setattr(
+        sources, "FILE", published.sources_of(server.place, server.url, tmp_path / "sources.json")
+    )
+    made = []
+    monkeypatch.setattr(
+        data_command.mixing, "make", lambda *places, **_: made.append(places) or mixing.Made(data, {}, 0)
+    )
+    run(data, "sd", "--agree", "wham", code=2)
+    assert made == [(data, data, None, data)]
+    assert (data / "wham_noise" / "tt" / "n.wav").is_file() and left(data) == []
 
 
 def test_no_room(
@@ -313,6 +365,8 @@ def test_killed_at_some_moment(server: Publisher, data: Path, label_demos: Path,
     process.kill()
     process.wait()
     assert not (data / KS[0]).exists() and part.is_file()
+    (data / plan.WORK / f"unpacked-{WORDS}" / "yes").mkdir(parents=True)  # as other moments leave it
+    (data / plan.WORK / ".SHA256SUMS.x.tmp").touch()
     run(data, "ks")
     assert tree(data / KS[0]) == tree(label_demos / KS[0]) and left(data) == []
     assert any(asked.startswith(f"{WORDS} bytes=") for asked in server.asked)

@@ -124,6 +124,8 @@ def test_what_no_corpus_holds_is_refused(content: bytes, what: str, tmp_path: Pa
         unpacked(content, tmp_path)
     outside = [path.name for path in tmp_path.iterdir() if path.name not in ("part0", "target")]
     assert not outside and not any(path.is_symlink() for path in tmp_path.rglob("*"))
+    written = [path.stat().st_size for path in (tmp_path / "target").rglob("*") if path.is_file()]
+    assert sum(written) <= MOST
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
