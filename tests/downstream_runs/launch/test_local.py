@@ -37,8 +37,8 @@ def test_one_failing_run_does_not_stop_the_others(tmp_path: Path, capfd: pytest.
     assert code == 1
     assert "2 of 3 runs have results" in found.out
     assert "hubert_base asr: error: " in found.out
-    assert "| fbank [demo, shortened] |" in found.out
-    assert "| mfcc [demo, shortened] |" in found.out
+    assert "asr of fbank [demo, shortened]  wer " in found.out
+    assert "asr of mfcc [demo, shortened]   wer " in found.out
     assert "[1/3] fbank asr: done in" in found.err
     assert "Traceback" not in found.out + found.err
     before = sorted(path.stat().st_mtime_ns for path in out.glob("*/asr/*/result.json"))
