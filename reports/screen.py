@@ -25,8 +25,9 @@ def of_run(path: Path) -> str:
     lines = [f"{_name(result)}: {number}" for number in _numbers(path, result)]
     lines += [f"  {text}" for text in _chosen(result)]
     lines += _limits([result])
-    more = len(result.deviations) - SHOWN
-    for sentence in result.deviations[:SHOWN]:
+    others = [one for one in result.deviations if one != result.shortfall]
+    more = len(others) - SHOWN
+    for sentence in others[:SHOWN]:
         lines.append(textwrap.shorten(f"deviation: {sentence}", LONGEST, placeholder=" ..."))
     if more > 0:
         lines.append(f"and {more} more deviations, which the result has")
@@ -89,10 +90,12 @@ def _chosen(result: Result) -> list[str]:
 
 
 def _limits(results: Sequence[Result]) -> list[str]:
-    """Why numbers are not comparable to published rows, a line for each label."""
+    """Why numbers are not comparable to published rows, a line for each label, and what partial corpora had."""
     labels = dict.fromkeys(label for result in results for label in result.labels)
     reasons = [f"  {label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels]
-    return ["not comparable to published rows:", *reasons] if reasons else []
+    parts = dict.fromkeys((one.task, one.shortfall) for one in results if one.shortfall)
+    short = [f"  {task}: {text}" for task, text in parts]
+    return ["not comparable to published rows:", *reasons, *short] if reasons else []
 
 
 def _duration(seconds: float) -> str:

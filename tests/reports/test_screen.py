@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from downstream_runs.core.results import Metric, Result, read, write
+from downstream_runs.core.results import PARTIAL_TEXT, Metric, Result, read, write
 from reports import screen
 
 Make = Callable[..., Result]
@@ -67,6 +67,11 @@ def test_several_runs_are_a_line_each(data_dir: Path) -> None:
         ({"name": "mine"}, "mine: asr of arm_hubert_random [demo", "protocol"),
         ({"deviations": tuple("abcde")}, "and 2 more deviations", "deviation: d"),
         ({"wall_seconds": 7200.0}, "took 2.0 h", "took 7"),
+        (
+            {"labels": ("partial",), "deviations": (f"{PARTIAL_TEXT}{'train has 1 of 9, ' * 20}",)},
+            f"  asr: {PARTIAL_TEXT}{'train has 1 of 9, ' * 20}\n",
+            "deviation: ",
+        ),
     ],
 )
 def test_parts(tmp_path: Path, make: Make, changes: dict[str, Any], says: str, never: str) -> None:

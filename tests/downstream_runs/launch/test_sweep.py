@@ -130,7 +130,7 @@ def test_the_command_line(
     found = capfd.readouterr()
     assert "1e+09    diverged" in found.out and "<- chosen" in found.out
     assert "not done after" in found.err and "1 of 1 runs have results" in found.out
-    assert found.out.count("| fbank [demo, shortened] |") == 1
+    assert found.out.count("asr of fbank [demo, shortened]: wer ") == 1
     # Neither trains again: the diverged one is not tried again and the other is done.
     assert cli.main(arguments) == 0
     assert "not done" not in capfd.readouterr().err
