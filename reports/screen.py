@@ -90,7 +90,7 @@ def _chosen(result: Result) -> list[str]:
 
 
 def _limits(results: Sequence[Result]) -> list[str]:
-    """Why numbers are not comparable to published rows: a line for each label, and for each partial corpus."""
+    """Why numbers are not comparable to published rows: a line for each label and partial corpus."""
     labels = dict.fromkeys(label for result in results for label in result.labels)
     reasons = [f"  {label}: {LABELS.get(label, 'labelled so by its run')}" for label in labels]
     parts = dict.fromkeys((one.task, one.shortfall) for one in results if one.shortfall)

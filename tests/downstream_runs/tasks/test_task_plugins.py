@@ -53,7 +53,7 @@ def test_a_task_of_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     file = Path(shutil.copy(EXAMPLES / "my_task.py", tmp_path / "my_task.py"))
     words = ["--task-file", str(file), "--data", str(data), "--out", str(tmp_path / "runs"), *SHORT]
     assert main([BANDS, "recall", *words]) == 0
-    assert "recall of make [own-corpus, shortened, untrained]: uar " in capsys.readouterr().out
+    assert "recall of make [own-corpus, untrained, shortened]: uar " in capsys.readouterr().out
     (path,) = (tmp_path / "runs").glob("*/recall/*/result.json")
     found = results.read(path)
     own = found.config["own_task"]
