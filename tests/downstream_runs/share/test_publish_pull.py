@@ -99,6 +99,18 @@ def test_a_folder_gets_bundles_an_index_and_nothing_of_the_machine(runs: Path, t
     assert not [path for path in to.rglob("*") if path.suffix in (".wav", ".ckpt", ".log")]
 
 
+def test_who_shares_is_whom_git_knows(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, str(tmp_path / "config"))
+    words = ["publish", str(runs), "--to", str(tmp_path / "shared")]
+    assert main(words) == 2 and "add --by NAME" in capsys.readouterr().err
+    (tmp_path / "config").write_text("[user]\n\tname = Jane Doe\n")
+    assert main(words) == 0
+    assert '"Jane Doe"' in (tmp_path / "shared" / "index.jsonl").read_text()
+
+
 def test_publishing_again_changes_nothing(runs: Path, tmp_path: Path) -> None:
     maker, to = Maker("Jane"), str(tmp_path / "shared")
     first, second = (publishing.publish([runs], to, maker) for _ in range(2))
