@@ -24,6 +24,9 @@ def of_run(path: Path) -> str:
     result = read(path)
     lines = [f"{_name(result)}: {number}" for number in _numbers(path, result)]
     lines += [f"  {text}" for text in _chosen(result)]
+    if result.upstream_source is not None:
+        also = ", with code of its own" if result.upstream_remote_code else ""
+        lines.append(f"  upstream: {result.upstream_source} at {result.upstream_revision}{also}")
     lines += _limits([result])
     others = [one for one in result.deviations if one != result.shortfall]
     more = len(others) - SHOWN

@@ -68,6 +68,11 @@ def test_several_runs_are_a_line_each(data_dir: Path) -> None:
         ({"deviations": tuple("abcde")}, "and 2 more deviations", "deviation: d"),
         ({"wall_seconds": 7200.0}, "took 2.0 h", "took 7"),
         (
+            {"upstream_source": "hf:a/b", "upstream_revision": "c1d2"},
+            "  upstream: hf:a/b at c1d2\n",
+            "code of",
+        ),
+        (
             {"labels": ("partial",), "deviations": (f"{PARTIAL_TEXT}{'train has 1 of 9, ' * 20}",)},
             f"  asr: {PARTIAL_TEXT}{'train has 1 of 9, ' * 20}\n",
             "deviation: ",
