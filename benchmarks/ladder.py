@@ -22,27 +22,24 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _ladder_speech import lay_out
+from _ladder_tables import agreement, draws, figure, table, verdict
+from _ladder_tasks import TASKS, Order, Task
 
 from downstream_runs.core.results import Result
 from reports.item_files import items_of
 from reports.items import ScoredItems
-from reports.statistics import ratios, trials
-from reports.statistics.paired import p_text
-from reports.statistics.resample import Draws, interval, two_sided
 from upstream_arm.common.errors import SuperbError, UsageError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.config import StudentConfig
 from upstream_arm.distillation.settings import OBJECTIVES, UNMASKED, MaskRatio, Objective, Settings
 
 SEEDS = (0, 1, 2)
-SIGNIFICANT = 0.05
 WINDOW = 3  # seconds of Whisper's input
 STUDENT = StudentConfig(
     conv_layers=((48, 10, 5), (48, 1, 1), *((48, 3, 2),) * 4, (96, 1, 1), *((96, 2, 2),) * 2),
@@ -60,105 +57,6 @@ STUDENT = StudentConfig(
 )
 #: Epochs over the training speech (70 steps), and the steps of the first stage.
 EPOCHS, STAGE, BATCH = 1, 20, 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A rung's measure: a task of this project on a small corpus, with few steps.
-
-    key, better: the column of reports. settings: of the recipe `superb`. rates: of learning, of several the
-        best on dev with the first seed.
-    """
-
-    name: str
-    title: str
-    data: str
-    key: str
-    better: str
-    settings: Mapping[str, Any]
-    rates: tuple[float, ...] = (1e-2,)
-
-
-def _runner(steps: int, every: int) -> dict[str, Any]:
-    values = {"total_steps": steps, "eval_step": every, "save_step": every, "gradient_accumulate_steps": 1}
-    return {f"runner.{key}": value for key, value in values.items()}
-
-
-_DATARC, _MODEL = "downstream_expert.datarc", "downstream_expert.modelrc"
-TASKS = {
-    "digits": Task(
-        "ic",
-        "digits, accuracy ↑",
-        "words",
-        "ic_acc",
-        "higher",
-        {**_runner(400, 200), f"{_DATARC}.num_workers": 0},
-    ),
-    "speakers": Task(
-        "sid",
-        "speakers, accuracy ↑",
-        "voices",
-        "sid_acc",
-        "higher",
-        {
-            **_runner(400, 200),
-            f"{_DATARC}.num_workers": 0,
-            f"{_DATARC}.train_batch_size": 32,
-        },
-    ),
-    "verification": Task(
-        "asv",
-        "verification, EER ↓",
-        "voices",
-        "asv_eer",
-        "lower",
-        {
-            **_runner(60, 60),
-            f"{_DATARC}.num_workers": 0,
-            f"{_DATARC}.vad_config.min_sec": 16_000,
-            f"{_MODEL}.input_dim": 64,
-            f"{_MODEL}.module_config.XVector.agg_dim": 128,
-        },
-        rates=(1e-3,),
-    ),
-    "phones": Task(
-        "pr",
-        "phones, PER ↓",
-        "phones",
-        "pr_per",
-        "lower",
-        {
-            **_runner(150, 50),
-            "downstream_expert.corpus.num_workers": 0,
-            "downstream_expert.corpus.batch_size": 8,
-        },
-        rates=(1e-2, 1e-3),  # Whisper's states are large: at the former its training comes apart
-    ),
-    "letters": Task(
-        "asr",
-        "words of letters, WER ↓",
-        "letters",
-        "asr_wer",
-        "lower",
-        {
-            **_runner(60, 60),
-            f"{_DATARC}.num_workers": 0,
-            f"{_MODEL}.project_dim": 128,
-            f"{_MODEL}.RNNs.dim": [128, 128],
-        },
-        rates=(1e-3,),
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """What is expected of two upstreams on a task: `above` is better; of a tie, that nothing is shown."""
-
-    task: str
-    below: str
-    above: str
-    tie: bool = False
 
 
 RANDOM, LOG_MEL, GE2E, WHISPER = "random student", "log-mel", "ge2e", "whisper"
@@ -323,96 +221,6 @@ def _by_item(scored: ScoredItems) -> ScoredItems:
     [stratum] = scored.strata
     names, places = np.unique(stratum["item"], return_inverse=True)
     return dataclasses.replace(scored, strata=({**stratum, "names": names, "group": places},))
-
-
-def draws(*systems: list[ScoredItems]) -> Draws:
-    """The mean over seeds, or the second system's minus the first's, on the same draws of test items."""
-    kind = trials if systems[0][0].of_trials else ratios
-    parts = [kind.draws(*seeds) for seeds in zip(*systems, strict=True)]
-    known = [part for part in parts if part is not None]
-    assert len(known) == len(parts), "there are two groups at least"
-    values = np.mean([part.values for part in known], axis=0)
-    return dataclasses.replace(known[0], point=float(np.mean([part.point for part in known])), values=values)
-
-
-def verdict(order: Order, found: Mapping[tuple[str, str], list[ScoredItems]]) -> str:
-    """An expected order, what was measured, and whether it holds."""
-    sign = "not told apart from" if order.tie else "below"
-    line = f"{order.task}: {order.below} {sign} {order.above}"
-    keys = (order.task, order.below), (order.task, order.above)
-    if not all(key in found for key in keys):
-        return f"{line}: not run"
-    drawn = draws(*(found[key] for key in keys))
-    p, bounds = two_sided(drawn), interval(drawn)
-    gain = drawn.point if TASKS[order.task].better == "higher" else -drawn.point
-    shown = "" if bounds is None else f" [{bounds.low:+.1f}, {bounds.high:+.1f}]"
-    if order.tie:
-        said = "holds" if p >= SIGNIFICANT else "FAILS"
-    else:
-        said = "FAILS" if gain <= 0 else "holds" if p < SIGNIFICANT else "FAILS to show (the right way)"
-    return f"{line}: {drawn.point:+.1f}{shown}, {p_text(p)}: {said}"
-
-
-def agreement(means: Mapping[tuple[str, str], float], tasks: Sequence[str]) -> list[str]:
-    """Kendall's tau of each two tasks' order of the upstreams that both have."""
-    from scipy.stats import kendalltau
-
-    lines = []
-    for one, other in itertools.combinations(tasks, 2):
-        both = [label for task, label in means if task == one and (other, label) in means]
-        if len(both) < 3:
-            continue
-        good = [
-            [means[task, label] * (1 if TASKS[task].better == "higher" else -1) for label in both]
-            for task in (one, other)
-        ]
-        tau, p = kendalltau(*good)
-        lines.append(f"{one} and {other}: {tau:+.2f} over {len(both)} upstreams ({p_text(p)})")
-    return lines
-
-
-def table(
-    found: Mapping[tuple[str, str], list[ScoredItems]], made: Sequence[str], tasks: Sequence[str]
-) -> str:
-    """Means over seeds with intervals over test items, and the single seeds."""
-    lines = [f"| upstream | {' | '.join(TASKS[task].title for task in tasks)} |"]
-    lines.append("|---" * (len(tasks) + 1) + "|")
-    for label in made:
-        cells = []
-        for task in tasks:
-            if (task, label) not in found:
-                cells.append("–")
-                continue
-            drawn = draws(found[task, label])
-            bounds = interval(drawn)
-            shown = "" if bounds is None else f" [{bounds.low:.1f}, {bounds.high:.1f}]"
-            seeds = " ".join(f"{draws([one]).point:.1f}" for one in found[task, label])
-            cells.append(f"**{drawn.point:.1f}**{shown}; {seeds}")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def figure(found: Mapping[tuple[str, str], list[ScoredItems]], tasks: Sequence[str], path: Path) -> None:
-    """A panel a task: each upstream's mean with its interval."""
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(3.2 * len(tasks), 3.4), layout="constrained")
-    panels = drawing.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    labels = list(dict.fromkeys(label for _, label in found))[::-1]
-    for panel, task in zip(panels, tasks, strict=True):
-        for place, label in enumerate(labels):
-            if (task, label) not in found:
-                continue
-            drawn = draws(found[task, label])
-            bounds = interval(drawn)
-            if bounds is not None:
-                panel.plot([bounds.low, bounds.high], [place, place], color="0.5")
-            panel.plot(drawn.point, place, "o", color="black")
-        panel.set_title(TASKS[task].title, fontsize=9)
-        panel.set_yticks(range(len(labels)), labels)
-        panel.grid(axis="x", alpha=0.3)
-    drawing.suptitle("A small proof on small corpora: no SUPERB numbers", fontsize=9)
-    drawing.savefig(path)
 
 
 def main() -> None:

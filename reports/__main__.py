@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError, say, tell
+from upstream_arm.common.stages import stage
 
 # What a command needs is imported by it: `--help` and `table` need no numpy.
 
@@ -35,7 +36,8 @@ def _score(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     # On matrices this small numpy's threads take longer than their work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from reports import build
+    with stage("loading what draws and resamples"):
+        from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
     paths, collection = build.write(
@@ -59,13 +61,15 @@ def _compare(options: argparse.Namespace) -> int:
     given = [path for name in options.system if (path := Path(name).expanduser()).exists()]
     usual = [store.RUNS] if store.RUNS.is_dir() else []
     collection = gather([*(options.runs or usual), *given])
-    systems, problems = compare.with_items(compare.find(options.system, collection))
+    with stage("reading the test items"):
+        systems, problems = compare.with_items(compare.find(options.system, collection))
     if len(systems) < 2:
         raise UsageError(f"{len(systems)} system was named, at least two were expected")
     tables = [compare.values_table(systems)]
     if any(system.items for system in systems):
         first, *others = systems
-        tests = [(other, compare.tested(first, other)) for other in others]
+        with stage("testing"):
+            tests = [(other, compare.tested(first, other)) for other in others]
         tables.append(compare.tests_table([(first, tests)]))
     print("\n".join(map(render.FORMATS[options.format], tables)), end="")
     return _told((), [*collection.problems, *problems])

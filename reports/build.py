@@ -18,6 +18,7 @@ from reports.statistics.systems import intervals
 from reports.systems import OURS, THEIRS, System
 from reports.table import Table
 from reports.tables import mine, overview, own, paper
+from upstream_arm.common import stages
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_bytes
 from upstream_arm.common.reading import read_text
@@ -62,7 +63,8 @@ def write(
     if whole:
         tables += [overview.systems(ours, around, costs), overview.leaderboard()] if others else []
         first, details = _ours(collection, around, groups)
-        pictures = figures.draw(ours, around, SHOWN, others)
+        with stages.stage("drawing figures"):
+            pictures = figures.draw(ours, around, SHOWN, others)
         page = render.to_page(first, details, tables, pictures, collection.problems, collection.notes)
         tables = [*first, *tables, *details]
     contents = {
@@ -108,7 +110,7 @@ def _measured(
     for group in compare.alike(systems):
         having: list[System] = []
         outcomes: list[tuple[System, compare.Outcomes]] = []
-        for system in group:
+        for system in stages.bar(group, "resampling test items", len(group), delay=stages.SECONDS):
             named = tests and len(outcomes) < SHOWN - 1
             items, problems[system.name] = items_of(system.runs, named)
             around[system.name] = intervals(items)

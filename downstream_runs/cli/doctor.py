@@ -18,6 +18,7 @@ from downstream_runs.corpora import data_root
 from upstream_arm.common import devices
 from upstream_arm.common.errors import DONE, FAILED, UsageError
 from upstream_arm.common.program import PROGRAM, installed
+from upstream_arm.common.stages import stage
 
 OLDEST_PYTHON = (3, 10)
 S3PRL = "0.4.18"
@@ -66,8 +67,12 @@ def for_demo(out: Path) -> Iterator[Finding]:
     oldest = ".".join(map(str, OLDEST_PYTHON))
     good = sys.version_info[:2] >= OLDEST_PYTHON
     yield Finding(python, good, f"set SUPERB_PYTHON to a Python {oldest} or later")
-    yield torch_pair()
-    yield s3prl()
+    with stage("importing torch"):
+        pair = torch_pair()
+    yield pair
+    with stage("importing s3prl"):
+        found = s3prl()
+    yield found
     reason = why_not(lambda: importlib.import_module("espeakng_loader"))
     version = installed("espeakng-loader") or "not installed"
     yield Finding(f"the demo's synthesiser, espeakng-loader: {version}", reason is None, INSTALL)

@@ -29,11 +29,13 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs.core.run_folder import RESULT
     from downstream_runs.runs import extend, repeat
     from downstream_runs.runs.verify import result_file
+    from reports import screen
 
     file = result_file(options.result).absolute()
     old, folder = results.read(file), file.parent
     command = command_of(old)
     plan = repeat.plan_of(old, command, features_of(command), options, repeat.out_of(old, folder))
     extend.extend(plan, folder, options.steps)
-    print(f"result: {run_dir(extend.longer(plan, options.steps)) / RESULT}")
+    path = run_dir(extend.longer(plan, options.steps)) / RESULT
+    print(f"{screen.of_run(path)}\nresult: {path}")
     return DONE

@@ -112,6 +112,10 @@ def _command(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The command that is meant, and its arguments: `help COMMAND`, `--version` and `-V` are known too."""
     first, rest = (arguments[0], arguments[1:]) if arguments else ("", ())
     if first == "help":
+        if rest and rest[0] not in COMMANDS:
+            raise UsageError(
+                f"there is no command {rest[0]}{near(rest[0], COMMANDS)} ({PROGRAM} --help shows all)"
+            )
         return (rest[0] if rest and rest[0] in COMMANDS else ""), ["--help"]
     if first in ("--version", "-V"):
         return "version", rest

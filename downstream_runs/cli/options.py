@@ -125,6 +125,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="a learning rate, or several as 1e-2,1e-3 to try each and keep the best on dev, or sweep for "
         "1e-1 to 1e-5",
     )
+    add("--published", action="store_true", help="end with the table of published rows and these results")
     about = "what tables and status call the row of these runs; may be given or changed later"
     add("--name", default="", metavar="NAME", help=about)
     add(

@@ -49,6 +49,7 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
             rates = _rates(task, options)
             for seed in options.seed:
                 given = vars(options) | {"upstream": upstream, "seed": (seed,)}
+                given |= _of_training(task, options, notes) if len(chosen) > 1 else {}
                 given["overrides"] = [*_overrides(task, chosen, options, notes), *words]
                 if len(rates) == 1:
                     given["overrides"] += [f"{RATE}={rates[0]!r}"]
@@ -319,6 +320,16 @@ def _in_words(task: TaskSpec, options: argparse.Namespace, notes: list[str], *, 
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} and -o {keys[name]} are the same setting: give one of the two")
     return [f"{keys[name]}={getattr(options, name)}" for name in given if name != "lr"]
+
+
+def _of_training(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> dict[str, Any]:
+    """For a task among others that trains nothing: what --devices and --precision are without being given."""
+    plain = {"devices": 1, "precision": "fp32"}
+    given = [f"--{name}" for name, usual in plain.items() if getattr(options, name) != usual]
+    if task.train_split is not None or not given:
+        return {}
+    notes.append(f"{task.name} trains nothing: it is run without {' and '.join(given)}")
+    return plain
 
 
 def _rates(task: TaskSpec, options: argparse.Namespace) -> tuple[float, ...]:

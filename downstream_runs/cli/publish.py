@@ -16,16 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("runs", nargs="+", type=Path, metavar="RUNS", help="folders of runs, or above some")
     about = "a folder, or a git repository (https://, ssh://, user@host:path, file://) that you may push to"
     add("--to", required=True, metavar="FOLDER|GIT", help=about)
-    add("--by", required=True, metavar="NAME", help="who shares them, as tables will name you")
+    add("--by", metavar="NAME", help="who shares them, as tables will name you (default: git's user.name)")
     add("--data", type=Path, metavar="DIR", help="the corpora of SD and QbE, where they have moved")
 
 
 def run(options: argparse.Namespace) -> int:
     """Share, and say what was, what was left out, and who may read it."""
-    from downstream_runs.share import publishing
-    from downstream_runs.share.making import Maker
+    from downstream_runs.share import publishing, repository
 
-    done = publishing.publish(options.runs, options.to, Maker(options.by, options.data))
+    maker = publishing.Maker(options.by or repository.own_name(), options.data)
+    done = publishing.publish(options.runs, options.to, maker)
     for place in done.made:
         print(f"shared {place}")
     for place in done.known:

@@ -26,6 +26,9 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs.tasks import own
 
     task = own.bare(options.task) if options.task in own.KINDS else tasks.get(options.task)
+    superb = tasks.known().get(options.task)
+    if superb not in (None, task.name):
+        print(f"note: of a --table of your own; SUPERB's task is `recipe {superb}`", file=sys.stderr)
     if options.recipe is None:
         for name, recipe in task.recipes.items():
             print(f"{name:<8} {recipe.note} ({recipe.source})")

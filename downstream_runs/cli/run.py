@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream_runs.cli.options import add_run
@@ -15,6 +17,7 @@ from upstream_arm import listings
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import DONE, FAILED, WRONG_USE, UsageError
 from upstream_arm.common.program import PROGRAM
+from upstream_arm.common.stages import stage
 
 if TYPE_CHECKING:
     from downstream_runs.core.run import RunPlan
@@ -40,7 +43,7 @@ def run_parser(epilog: str | None = None) -> Parser:
 
 @listings.remembering()
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing of the runs that the options ask for, and print the table of their results."""
+    """Do what is missing of the runs that the options ask for, and print their results."""
     from downstream_runs.upstreams import sources
 
     launch = _launch(options)
@@ -71,14 +74,16 @@ def _run_one(plan: RunPlan, options: argparse.Namespace) -> int:
     recipe, corpus = plan.task.recipes[plan.recipe], "synthetic speech (demo)" if options.demo else plan.data
     print(f"{plan.task.title} on {plan.upstream} with {corpus}", file=sys.stderr)
     print(f"recipe {recipe.name}: {recipe.note}", file=sys.stderr)
-    from downstream_runs import engine
+    with stage("loading torch and s3prl"):
+        from downstream_runs import engine
 
     engine.run(plan, rerun=options.rerun, with_demo=options.demo)
     folder = engine.run_dir(plan)
     result = folder / RESULT
-    code = _table(str(result))
-    print(f"\nresult: {result}\nrun:    {folder}")
-    return code
+    _show(options, result)
+    print(f"result: {result}\nrun:    {folder}")
+    _next(options)
+    return DONE
 
 
 def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) -> int:
@@ -87,20 +92,35 @@ def _run_many(rows: Sequence[Row], launch: Launch, options: argparse.Namespace) 
     skipped = {} if options.demo else batch.unusable(rows)
     usable = [row for row in rows if row.plan.task.name not in skipped]
     ended = batch.run(usable, options.rerun, launch) if usable else []
-    good = [str(row.folder() / RESULT) for row, reason, _ in ended if not reason]
+    good = [row.folder() / RESULT for row, reason, _ in ended if not reason]
     if good:
-        _table(*good)
+        _show(options, *good)
     bad = [one for one in ended if one[1]]
     for row, reason, log in bad:
         print(f"{grid.name(row.plan)}: {reason}" + (f" (log: {log})" if log else ""))
     for row in rows:
         if row.plan.task.name in skipped:
             print(f"{grid.name(row.plan)}: skipped: {skipped[row.plan.task.name]}")
-    print(f"\n{len(good)} of {len(rows)} runs have results, under {options.out}")
+    print(f"{len(good)} of {len(rows)} runs have results, under {options.out}")
+    if good:
+        _next(options)
     return WRONG_USE if not usable else FAILED if bad or skipped else DONE
 
 
-def _table(*results: str) -> int:
-    from reports.__main__ import main as reports
+def _show(options: argparse.Namespace, *results: Path) -> None:
+    """The numbers on one screen, or where it is asked for the table with the published rows."""
+    if options.published:
+        from reports.__main__ import main as reports
 
-    return reports(["table", *results])
+        reports(["table", *map(str, results)])
+        print()
+        return
+    from reports import screen
+
+    print(screen.of_run(results[0]) if len(results) == 1 else screen.of_runs(results))
+
+
+def _next(options: argparse.Namespace) -> None:
+    """What may be done with the results."""
+    out = shlex.quote(str(options.out))
+    print(f"next:   {PROGRAM} report --out {out} (tables, figures, a page), or table {out} (published rows)")

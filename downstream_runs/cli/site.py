@@ -24,5 +24,6 @@ def run(options: argparse.Namespace) -> int:
     built = build(options.repository, options.out)
     for problem in built.refused:
         say(f"left out: {problem}", FAILED)
-    print(f"wrote {built.page} with {built.entries} rows; open it in a browser, or put it on a web server")
+    rows = "1 row" if built.entries == 1 else f"{built.entries} rows"
+    print(f"wrote {built.page} with {rows}; open it in a browser, or put it on a web server")
     return FAILED if built.refused else DONE

@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from downstream_runs.core import results
     from downstream_runs.runs import repeat, test_only
     from downstream_runs.runs.verify import result_file
+    from reports import screen
 
     file = result_file(options.result).absolute()
     head, folder = results.read(file), file.parent
@@ -42,7 +43,5 @@ def run(options: argparse.Namespace) -> int:
     plan = repeat.plan_of(head, command, features_of(command), options, repeat.out_of(head, folder))
     plan = dataclasses.replace(plan, command=(PROGRAM, "test-only", *options.words))
     path = test_only.test_only(plan, head, folder, options.on)
-    for metric in results.read(path).metrics:
-        print(f"{metric} on {metric.split} (test-only)")
-    print(f"result: {path}")
+    print(f"{screen.of_run(path)}\nresult: {path}")
     return DONE

@@ -23,10 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what agrees and what does not; 0 if all agrees, else 1."""
-    if (options.result / BUNDLE).is_file():
+    folder = options.result if options.result.is_dir() else options.result.parent
+    if (folder / BUNDLE).is_file():
         from downstream_runs.share import checked
 
-        return checked.verify(options.result)
+        return checked.verify(folder)
     from downstream_runs.runs.verify import verify
 
     return verify(options.result, options.data, options.task_file)

@@ -91,6 +91,14 @@ def _items(value: Any, where: str) -> list[tuple[str, Any]]:
     return list(value.items())
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` of json.loads; ValueError for a key that is there twice."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key is there twice")
+    return content
+
+
 def json_value(value: Any, where: str) -> Any:
     """`value` as JSON gives it back (tuples become lists); ReportError where JSON has no such value."""
     if isinstance(value, Mapping):

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from downstream_runs.core.efficiency import Efficiency, Quantized
-from downstream_runs.core.jsontypes import check_fields, filled, from_mapping, json_value
+from downstream_runs.core.jsontypes import check_fields, filled, from_mapping, json_value, unique_keys
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_text
 from upstream_arm.common.program import PROGRAM
@@ -347,7 +347,7 @@ def named(path: Path, name: str | None) -> Result:
 def read(path: Path) -> Result:
     """Read and check the result at `path`; ReportError, one sentence with the file's name, if unusable."""
     try:
-        return _from_content(json.loads(read_text(path), object_pairs_hook=_unique_keys))
+        return _from_content(json.loads(read_text(path), object_pairs_hook=unique_keys))
     except ReportError as error:
         raise ReportError(f"{path}: {error}; {AGAIN}") from None
     except OSError as error:
@@ -370,13 +370,6 @@ def _from_content(content: Any) -> Result:
     added = {name: defaults[name] for name in ADDED}
     result: Result = from_mapping(Result, {**added, **content}, "the result")
     return result
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key is there twice")
-    return content
 
 
 def _content_hash(content: Mapping[str, Any]) -> str:

@@ -79,15 +79,18 @@ def form(path: Path, *, decoded: bool = False) -> Form:
     """
     from downstream_runs.audio.files import FLOATS, open_audio, read_frames
 
-    mixture = mixtures.at(path)
-    if mixture is not None:
+    try:
+        with open_audio(path) as audio:
+            if not 0 < audio.frames < _UNKNOWN_LENGTH:
+                raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
+            if decoded:
+                read_frames(audio, "float32" if audio.subtype in FLOATS else "int16")
+            return Form(int(audio.frames), int(audio.samplerate), int(audio.channels))
+    except AudioProblem:
+        mixture = mixtures.at(path)
+        if mixture is None:
+            raise
         return Form(len(mixture.mixed()) if decoded else mixture.samples, mixtures.RATE, 1)
-    with open_audio(path) as audio:
-        if not 0 < audio.frames < _UNKNOWN_LENGTH:
-            raise AudioProblem(f"{path} holds no audio: its header gives no number of samples")
-        if decoded:
-            read_frames(audio, "float32" if audio.subtype in FLOATS else "int16")
-        return Form(int(audio.frames), int(audio.samplerate), int(audio.channels))
 
 
 def _usable(path: Path, form: Form, shortest: int = SHORTEST) -> int:
@@ -109,7 +112,8 @@ class AudioFile:
     """One file of a corpus.
 
     `name` is its path below the corpus's root, or what the corpus's lists call it; `size` is in bytes, None
-    where nothing can be read there; `changed_ns` is its time of change in nanoseconds.
+    where nothing can be read there; `changed_ns` is its time of change in nanoseconds. A mixture that is no
+    file has the size of one, and its sources' sizes and times added up for a time of change.
     """
 
     path: Path
@@ -124,9 +128,15 @@ class AudioFile:
             name = path.relative_to(root).as_posix()
         try:
             found = status(path)
+            return cls(path, name or str(path), found.size, found.changed_ns)
         except OSError:
-            return cls(path, name or str(path), None, 0)
-        return cls(path, name or str(path), found.size, found.changed_ns)
+            mixture = mixtures.at(path)
+        try:
+            parts = [status(part.path) for part in mixture.parts] if mixture else []
+        except OSError:
+            parts = []
+        size = mixture.size if mixture and parts else None
+        return cls(path, name or str(path), size, sum(part.size + part.changed_ns for part in parts))
 
     @property
     def key(self) -> str:

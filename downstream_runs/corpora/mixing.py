@@ -9,6 +9,7 @@ does not pass for a whole corpus.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import sys
@@ -73,14 +74,20 @@ def make(
     root = folders.place(target) / "Libri2Mix"
     if labels := markers.labels(root):
         raise UsageError(f"{root} is a {labels[0]} corpus; name another folder with --data")
+    if root.is_symlink():
+        raise UsageError(
+            f"{root} is a link to {root.readlink()}, which is left as it is; remove the link first"
+        )
     speech = _folder(librispeech, "LibriSpeech", [names.part for names in SPLITS.values()], "--librispeech")
     noise = _folder(wham, "wham_noise", ["tr", "cv", "tt"], "--wham")
     with texts.writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with lock.hold(root, "--data"):
+        for left in root.rglob(".*.tmp"):  # of a kill
+            left.unlink()
         _place_tables(root, root.parent / "LibriMix" if metadata is None else metadata, metadata is not None)
         rows = {split: _rows(root, split, speech, noise, partial) for split in SPLITS}
-        planned = _measured(rows)
+        planned = _measured(rows, jobs)
         todo = _missing(root, planned)
         if on_the_fly:
             _require_no_files(root, planned, todo)
@@ -150,22 +157,30 @@ def _rows(root: Path, split: str, speech: Path, noise: Path, partial: bool) -> d
 
 
 def _parts(row: Mapping[Any, Any], place: str, speech: Path, noise: Path) -> tuple[Part, ...]:
+    parts = []
+    for column, path in _PARTS.items():
+        gain = _gain(row[column])
+        if not math.isfinite(gain):
+            raise UsageError(f"{place} has the {column} {row[column]!r}, a number was expected; {_AGAIN}")
+        parts.append(Part((noise if column == "noise_gain" else speech) / row[path], gain))
+    return tuple(parts)
+
+
+def _gain(text: str) -> float:
+    """NaN for what is no number."""
     try:
-        return tuple(
-            Part((noise if gain == "noise_gain" else speech) / row[path], float(row[gain]))
-            for gain, path in _PARTS.items()
-        )
+        return float(text)
     except ValueError:
-        raise UsageError(f"{place} has a gain that is no number; {_AGAIN}") from None
+        return math.nan
 
 
-def _measured(rows: Mapping[str, Mapping[str, tuple[Part, ...]]]) -> Planned:
+def _measured(rows: Mapping[str, Mapping[str, tuple[Part, ...]]], jobs: int | None) -> Planned:
     """The mixtures with their lengths, from the headers of the sources."""
     sources = {part.path: None for found in rows.values() for parts in found.values() for part in parts[:-1]}
     files = [AudioFile(path, str(path), None, 0) for path in sources]
     lengths: dict[Path, int] = {}
     problems = []
-    for file, found in audio.in_threads(audio.length, files, "lengths of LibriSpeech"):
+    for file, found in audio.in_threads(audio.length, files, "lengths of LibriSpeech", jobs):
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -235,10 +250,8 @@ def _mix(todo: Mapping[Path, Mixture], jobs: int | None) -> None:
 
 
 def _finish(root: Path, split: str, found: Mapping[str, Mixture], on_the_fly: bool) -> None:
-    """The split's tables, now that its mixtures are there; what a kill left half written is removed."""
+    """The split's tables, now that its mixtures are there."""
     folder = folder_of(root, split)
-    for left in folder.glob(".*.tmp"):
-        left.unlink()
     if on_the_fly:
         texts.write(folder / mixtures.TABLE, mixtures.table(found))
     # The columns are those of LibriMix's own script; the sources are not kept, and nothing reads them.

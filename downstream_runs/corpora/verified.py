@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from downstream_runs.audio import mixtures
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.corpora import audio, texts
 from downstream_runs.corpora.audio import AudioFile
-from upstream_arm.common.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,5 @@ def is_verified(data: PreparedData, cache: Path) -> bool:
 
 def _decoded(path: Path) -> str:
     samples = audio.form(path, decoded=True).samples
-    return f"{samples}-{sha256_file(path)}"
+    with mixtures.opened(path) as file:
+        return f"{samples}-{texts.digest([file.read()])}"

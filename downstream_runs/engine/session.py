@@ -46,6 +46,7 @@ from downstream_runs.engine.distributed import ALONE, DistributedContext
 from downstream_runs.engine.trained_run import TrainedRun
 from downstream_runs.upstreams import weights
 from upstream_arm.common import lock, processes
+from upstream_arm.common.arguments import without
 from upstream_arm.common.errors import RunFailed, UsageError
 from upstream_arm.common.files import atomic_write_text, read_json
 from upstream_arm.common.stages import stage
@@ -68,7 +69,8 @@ def run(plan: RunPlan, *, rerun: str = "missing", with_demo: bool = False) -> Re
     """
     with RunFolder(run_dir(plan)).attempt():
         if with_demo:
-            plan.task.corpus.make_demo(plan.data)
+            with stage(f"making {plan.task.corpus.name} of synthetic speech"):
+                plan.task.corpus.make_demo(plan.data)
         if not plan.task.folds or plan.fold is not None:
             return _run(plan, rerun)
         found = [_run(dataclasses.replace(plan, fold=fold), rerun) for fold in plan.folds]
@@ -115,7 +117,8 @@ def _trained_without_noise(plan: RunPlan, files: RunFolder, rerun: str) -> Path 
     """The folder of the same run without noise, after it was done; None where it has no part in this one."""
     if plan.noise is None or plan.task.train_split is None or (files.is_finished and rerun != "always"):
         return None
-    plain = dataclasses.replace(plan, noise=None)
+    command = tuple(without(plan.command, ("--noise", "--noise-dir")))
+    plain = dataclasses.replace(plan, noise=None, name="", command=command)
     run(plain, rerun="missing" if rerun == "always" else rerun)
     return run_dir(plain)
 

@@ -49,6 +49,8 @@ def longer(old: RunPlan, steps: int) -> RunPlan:
     task = old.task
     if task.train_split is None:
         raise UsageError(f"{task.name} trains nothing, so it has no steps")
+    if old.noise is not None:
+        raise UsageError("a run with --noise tests what another one trained: extend the run without it")
     config = resolve_config(old)
     done = config["runner"]["total_steps"]
     if steps <= done:

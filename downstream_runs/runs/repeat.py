@@ -12,12 +12,12 @@ from downstream_runs import recipes, tasks
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.core.results import OWN_TASK, Result
 from downstream_runs.core.run import Noise, RunPlan
-from downstream_runs.core.run_folder import DEMO_DATA, PLAN, RESULT
+from downstream_runs.core.run_folder import BUNDLE, DEMO_DATA, PLAN, RESULT
 from downstream_runs.core.settings import leaves
 from downstream_runs.core.task import Recipe
 from downstream_runs.engine import session
 from downstream_runs.recipes import BLOCKS
-from downstream_runs.runs.verify import GOOD, WRONG, Check, printed
+from downstream_runs.runs.verify import GOOD, WRONG, Check, printed, result_file
 from upstream_arm import names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json, sha256_file
@@ -35,6 +35,7 @@ def repeat(
         raise UsageError(
             f"{options.out} is not empty; give --out a new folder, so that nothing is taken over"
         )
+    _refuse_code_of_others(old, command, options.result)
     plan = plan_of(old, command, features, options, out)
     new = session.run(plan, with_demo=command.demo)
     # The hashes that results had for the corpus before its contents were sampled.
@@ -43,6 +44,23 @@ def repeat(
     bad = any(check.good is False for check in found)
     print(f"{'another result' if bad else 'the same result'}, made in {out}")
     return WRONG if bad else GOOD
+
+
+def _refuse_code_of_others(old: Result, given: argparse.Namespace, place: Path) -> None:
+    """UsageError where a bundle of somebody else names code, or weights at an address, which can be code."""
+    source, ckpt = old.upstream_source or "", given.ckpt or ""
+    named = [
+        source if old.upstream_remote_code or source.startswith("py:") else "",
+        str(old.upstream_switches.get("ckpt_url", "")),
+        ckpt if "://" in ckpt else "",
+        str(given.task_file or ""),
+    ]
+    found = ", ".join(dict.fromkeys(filter(None, named)))
+    if found and (result_file(place).parent / BUNDLE).is_file():
+        raise UsageError(
+            f"{place} is of somebody else and was made with {found}, which can be code: it is not run from "
+            f"there; read it, and run {old.upstream} {old.task} with it yourself"
+        )
 
 
 def plan_of(

@@ -35,7 +35,9 @@ from upstream_arm.common.files import read_json
 COLUMNS = ("name", "upstream", "task", "run", "differs", "state", "step", "left", "number", "log")
 OPTIONAL = ("name", "differs")
 """Columns that are left out where no run has anything in them."""
-TOLD = ("seed", "precision", "features", "states", "layer", "quantize")
+RECENT = 10
+"""Checkpoints whose pace is that of a run: enough to hold an evaluation now and then."""
+TOLD = ("seed", "precision", "features", "states", "layer", "quantize", "noise")
 """Keys of a plan, beside its settings, in which runs can differ."""
 
 
@@ -236,13 +238,14 @@ def _state(folder: Path, job: queue.Job | None, states: Mapping[str, str] | None
 
 
 def _left(events: Sequence[dict[str, Any]], total: int) -> float | None:
-    """Minutes to the last step at the pace between the first and the last checkpoint of this process."""
+    """Minutes to the last step at the pace of the newest checkpoints of this process."""
     saved: list[dict[str, Any]] = []
     for line in events:
         if line.get("event") in records.SESSION_EVENTS:
             saved = []
         elif line.get("event") == "checkpoint":
             saved.append(line)
+    saved = saved[-RECENT:]
     if len(saved) < 2 or saved[-1]["step"] <= saved[0]["step"]:
         return None
     begin, end = records.moment(saved[0]), records.moment(saved[-1])

@@ -14,7 +14,6 @@ same. A bundle is read as anybody's: regular files only, of plain names and sane
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from downstream_runs.core.jsontypes import check_fields, from_mapping
-from downstream_runs.core.results import Result
+from downstream_runs.core.jsontypes import check_fields, from_mapping, unique_keys
+from downstream_runs.core.results import Result, config_hash
 from downstream_runs.core.run import upstream_folder
 from downstream_runs.core.run_folder import BUNDLE
 from upstream_arm.common.errors import ReportError, UsageError
@@ -94,9 +93,7 @@ class Manifest:
             raise ReportError("bundle_sha256 is not the hash of the rest: it was changed by hand")
 
     def _hash(self) -> str:
-        content = {key: value for key, value in self.to_json().items() if key != "bundle_sha256"}
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return config_hash({key: value for key, value in self.to_json().items() if key != "bundle_sha256"})
 
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""
@@ -129,7 +126,7 @@ def read(folder: Path) -> Manifest:
     try:
         if path.is_symlink():
             raise ReportError("it is a link, a file was expected")
-        content = json.loads(read_text(path, 1 << 22), object_pairs_hook=_unique_keys)
+        content = json.loads(read_text(path, 1 << 22), object_pairs_hook=unique_keys)
         manifest: Manifest = from_mapping(Manifest, content, "the manifest")
         if not manifest.bundle_sha256 or not content.get("bundle_sha256"):
             raise ReportError("it has no bundle_sha256")
@@ -182,10 +179,3 @@ def _walk(folder: Path, above: str = "") -> list[tuple[str, os.DirEntry[str]]]:
             else:
                 found += _walk(Path(entry.path), f"{name}/")
     return found
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key is there twice")
-    return content

@@ -8,16 +8,14 @@ not found so: `repeat` finds them.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from downstream_runs import tasks
 from downstream_runs.core import results
-from downstream_runs.core.results import OWN_TASK, Metric, Result
+from downstream_runs.core.results import OWN_TASK, PARTIAL, Metric, Result
 from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import quesst14
@@ -27,10 +25,9 @@ from downstream_runs.runs.verify import ROUNDING, Check
 from downstream_runs.share import bundle, making
 from downstream_runs.share.bundle import REFERENCES, WEIGHTS, Manifest
 from downstream_runs.share.claims import contradictions
-from downstream_runs.share.rebuilt import Row, rebuild
+from downstream_runs.share.rebuilt import Row, rebuild, rows_of
 from upstream_arm.common.errors import DONE, FAILED, SuperbError, UsageError
 from upstream_arm.common.files import sha256_file
-from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 
 def checks(folder: Path) -> Iterator[Check]:
@@ -75,8 +72,11 @@ def _checks(folder: Path) -> Iterator[Check]:
     if own is not None and "kind" not in own:
         yield Check(False, f"the task {result.task} is code, which is not run")
         return
+    if own is not None and result.task in tasks.known():
+        yield Check(False, f"a task of one's own is called {result.task}, as one of SUPERB's")
     task = tasks.of_result(result)
     yield from _files(folder, manifest, result, task)
+    yield from _folds(result, task)
     yield from _one(folder, result, task)
 
 
@@ -98,6 +98,15 @@ def _files(folder: Path, manifest: Manifest, result: Result, task: TaskSpec) -> 
         yield Check(False, "left_out is not what the result names and the bundle has not")
 
 
+def _folds(result: Result, task: TaskSpec) -> Iterator[Check]:
+    """A task with folds has all of them, or of a part of a corpus those that it has."""
+    found = [Path(name).parent.name for name in result.artefacts if Path(name).name == RESULT]
+    wanted = [fold for fold in task.folds if fold in found or PARTIAL not in result.labels]
+    if found != wanted or (task.folds and not found):
+        expected = ", ".join(task.folds) or "none"
+        yield Check(False, f"its folds are {', '.join(found) or 'none'}, {expected} were expected")
+
+
 def _one(folder: Path, result: Result, task: TaskSpec) -> Iterator[Check]:
     """One result: its files, its folds, its numbers, and what it says of itself."""
     parts: list[tuple[str, Result]] = []
@@ -109,9 +118,6 @@ def _one(folder: Path, result: Result, task: TaskSpec) -> Iterator[Check]:
     for fold, part in parts:
         for check in (*_one(folder / fold, part, task), *_like(result, part)):
             yield dataclasses.replace(check, text=f"{fold}: {check.text}")
-    folds = [fold for fold, _ in parts]
-    if task.folds and parts and folds != list(task.folds):
-        yield Check(False, f"the folds are {', '.join(folds)}, {', '.join(task.folds)} were expected")
     told = list(contradictions(result, task))
     yield from (Check(False, text) for text in told)
     if not told:
@@ -174,7 +180,7 @@ def _table(path: Path, rows: Sequence[Row], grouped: bool) -> Check:
 
     grouped: whether the groups are known from the items' names.
     """
-    found = [tuple(row) for row in csv.reader(io.StringIO(read_text(path, TABLE_BYTES)))]
+    found = rows_of(path)
     width, group = len(rows[0]), rows[0].index("group") if "group" in rows[0] else None
 
     def kept(row: Sequence[str]) -> tuple[str, ...]:

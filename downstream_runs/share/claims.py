@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from downstream_runs.core import official
 from downstream_runs.core.results import (
     INT8,
-    LABELS,
     OWN_CORPUS,
     OWN_TASK,
     PARTIAL,
@@ -16,8 +15,9 @@ from downstream_runs.core.results import (
     Metric,
     Result,
 )
+from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.settings import leaves
-from downstream_runs.core.task import TaskSpec
+from downstream_runs.core.task import Recipe, TaskSpec
 from downstream_runs.corpora.checks import CheckedCorpus
 from downstream_runs.recipes import OWN as OWN_RECIPE
 from upstream_arm.common.words import shown
@@ -30,6 +30,8 @@ TESTS = {
     "ks": "speech_commands_test_set_v0.01",
     "asv": "the list",
 }
+#: How else deviations tell of a setting: a sweep of its rate, several devices of theirs.
+OTHERWISE = {"optimizer.lr": ("the learning rate ",), "runner.devices": ("trained data-parallel on ",)}
 #: What counts the test's items, in the order in which a headline's counts are asked for one.
 ITEMS = ("utterances", "files", "trials")
 
@@ -39,12 +41,12 @@ def contradictions(result: Result, task: TaskSpec) -> Iterator[str]:
     for label, why in needed(result, task).items():
         if label not in result.labels:
             yield f"the label {label!r} is missing: {why}"
-    for label in result.labels:
-        if label not in LABELS:
-            yield f"the label {shown(label)} is none of {', '.join(LABELS)}"
-    if result.recipe not in task.recipes and OWN_RECIPE not in result.labels:
-        yield f"{task.name} has no recipe {shown(result.recipe)}, and the label {OWN_RECIPE} is missing"
-    yield from _settings(result, task)
+    total = result.config["runner"]["total_steps"] if task.train_split is not None else 0
+    if result.steps != total:
+        yield f"{result.steps} steps were trained, the configuration has {total}"
+    if result.recipe in task.recipes:
+        untold = _untold(result, task, task.recipes[result.recipe])
+        yield from (f"{text}, and no deviation tells of it" for text in untold)
     yield from _corpus(result, task)
     yield from _sizes(result)
 
@@ -61,8 +63,11 @@ def needed(result: Result, task: TaskSpec) -> Mapping[str, str]:
     found |= {PARTIAL: "a part of the corpus was used"} if partial else {}
     found |= {OWN_CORPUS: "the task is on a table of one's own"} if OWN_TASK in result.config else {}
     found |= dict.fromkeys(official.labels(task, result.config), "the data settings are not the task's own")
-    if result.recipe in task.recipes:
-        found |= dict.fromkeys(task.recipes[result.recipe].labels, f"the recipe {result.recipe} has it")
+    recipe = _recipe(result, task)
+    if recipe is None:
+        found[OWN_RECIPE] = f"{task.name} has no recipe {shown(result.recipe)}, and none of its settings"
+    else:
+        found |= dict.fromkeys(recipe.labels, f"the recipe {recipe.name} has it")
     if task.train_split is not None:
         full = task.recipes["superb"].config["runner"]["total_steps"]
         if min(int(result.config["runner"]["total_steps"]), result.steps) < full:
@@ -73,23 +78,26 @@ def needed(result: Result, task: TaskSpec) -> Mapping[str, str]:
     return found
 
 
-def _settings(result: Result, task: TaskSpec) -> Iterator[str]:
-    """Settings that differ from the recipe's, of which no deviation tells."""
-    total = result.config["runner"]["total_steps"] if task.train_split is not None else 0
-    if result.steps != total:
-        yield f"{result.steps} steps were trained, the configuration has {total}"
-    if result.recipe not in task.recipes:
-        return
-    recipe, own = dict(leaves(task.recipes[result.recipe].config)), dict(leaves(result.config))
-    for key in sorted(recipe.keys() | own.keys()):
+def _recipe(result: Result, task: TaskSpec) -> Recipe | None:
+    """The task's recipe of that name, or for a name of one's own that with the same settings."""
+    if result.recipe in task.recipes:
+        return task.recipes[result.recipe]
+    return next((one for one in task.recipes.values() if not _untold(result, task, one)), None)
+
+
+def _untold(result: Result, task: TaskSpec, recipe: Recipe) -> list[str]:
+    """Settings that differ from a recipe's, of which no deviation tells."""
+    found: list[str] = []
+    theirs, own = dict(leaves(recipe.config)), dict(leaves(result.config))
+    for key in sorted(theirs.keys() | own.keys()):
         free = key.startswith(("features.", f"{OWN_TASK}.")) or key.endswith(".num_workers")
-        free = free or (task.fold_key != "" and key == task.fold_key)
-        if free or recipe.get(key) == own.get(key):
+        if free or key == task.fold_key or theirs.get(key) == own.get(key):
             continue
-        told = [f"{key} is {own.get(key)!r}, the recipe has {recipe.get(key)!r}"]
-        told += ["the learning rate "] if key == "optimizer.lr" else []
-        if not any(text.startswith(tuple(told)) for text in result.deviations):
-            yield f"{told[0]}, and no deviation tells of it"
+        said = f"{key} is {own.get(key)!r}, the recipe has {theirs.get(key)!r}"
+        told = (said, *OTHERWISE.get(key, ()))
+        if not any(text.startswith(told) for text in result.deviations):
+            found.append(said)
+    return found
 
 
 def _corpus(result: Result, task: TaskSpec) -> Iterator[str]:
@@ -99,8 +107,9 @@ def _corpus(result: Result, task: TaskSpec) -> Iterator[str]:
     called = name.removeprefix("part of ").rpartition(MADE)[2]
     if not own and called != corpus:
         yield f"the corpus is called {shown(name)}, {corpus!r} was expected"
-    if own or name != corpus or not isinstance(task.corpus, CheckedCorpus):
-        return
+    one_fold = bool(task.folds) and not any(name.endswith(f"/{RESULT}") for name in result.artefacts)
+    if own or name != corpus or one_fold or not isinstance(task.corpus, CheckedCorpus):
+        return  # of folds the whole result is held against the whole corpus
     parts = task.corpus.official
     wanted = sum(parts.values()) if task.folds else parts.get(TESTS.get(task.name, task.test_splits[0]), 0)
     for metric in result.metrics:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +92,16 @@ def _made(runs: Sequence[Path], folder: Path, maker: Maker) -> tuple[dict[str, P
 
 
 def _put(target: Path, staging: Path, ready: dict[str, Path], done: Done) -> None:
+    there = set()
+    for folder in repository.listed(target):
+        with suppress(UsageError):  # somebody's that is damaged
+            manifest = bundle.read(folder)
+            there.add((manifest.by, manifest.run_content_sha256))
     for place, made in ready.items():
+        manifest = bundle.read(made)
+        if (manifest.by, manifest.run_content_sha256) in there:  # perhaps by another version of this project
+            done.known.append(place)
+            continue
         copy = Path(shutil.copytree(made, staging / "copies" / place))
         new = repository.put(target, copy, Path(place))
         (done.made if new else done.known).append(place)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,7 @@ from downstream_runs.scoring.sums import in_order
 from downstream_runs.share.bundle import REFERENCES
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.files import read_json
-from upstream_arm.common.reading import read_text
+from upstream_arm.common.reading import TABLE_BYTES, read_text
 
 Row = tuple[str, ...]
 
@@ -234,13 +236,14 @@ def _searches(folder: Path, result: Result) -> Rebuilt:
     )
     with tempfile.TemporaryDirectory() as place:
         metrics = qbe.again(corpus, folder, result.layer, Path(place))
-        tables = {name: _rows(Path(place) / name) for name in (TRIALS, LAYERS)}
+        tables = {name: rows_of(Path(place) / name) for name in (TRIALS, LAYERS)}
     sizes = {split: len(found) for split, found in scores.items()} | {"documents": len(documents)}
     return Rebuilt(metrics, sizes, tables)
 
 
-def _rows(path: Path) -> list[Row]:
-    return [tuple(line.split(",")) for line in read_text(path).splitlines()]
+def rows_of(path: Path) -> list[Row]:
+    """The rows of a CSV file, the head first."""
+    return [tuple(row) for row in csv.reader(io.StringIO(read_text(path, TABLE_BYTES)))]
 
 
 def _of_sweep(folder: Path, task: TaskSpec) -> str:

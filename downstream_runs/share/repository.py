@@ -209,6 +209,14 @@ def push(folder: Path) -> bool:
     return True
 
 
+def own_name() -> str:
+    """What git calls the user; UsageError where it does not know."""
+    with contextlib.suppress(UsageError):
+        if found := git(Path.home(), "config", "user.name").strip():
+            return found
+    raise UsageError("git has no user.name to share the runs by: add --by NAME, as tables will name you")
+
+
 def git(folder: Path, *words: str) -> str:
     """What a git command prints; UsageError with its last words where it fails."""
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]

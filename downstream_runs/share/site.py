@@ -13,6 +13,7 @@ from downstream_runs.core.run_folder import RESULT
 from downstream_runs.share import checked, repository
 from reports import item_files, ours
 from reports.columns import BY_KEY, COLUMNS
+from reports.statistics.systems import intervals
 from reports.systems import System
 from reports.table import MISSING, Cell, Table, printable
 from reports.tables import blocks, own
@@ -101,8 +102,6 @@ def _checked(source: Path) -> tuple[list[tuple[Path, Result]], list[str]]:
 
 def _read(source: Path, systems: Sequence[System]) -> tuple[list[Entry], list[Line]]:
     """The rows, best overall first within those that can be compared, and every number behind them."""
-    from reports.statistics.systems import intervals
-
     entries: list[Entry] = []
     lines: list[Line] = []
     for system in systems:

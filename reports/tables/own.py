@@ -69,13 +69,15 @@ def _rows(results: Sequence[tuple[Path, Result]]) -> list[_Row]:
     for system in ours.systems(results):
         for path, result in system.runs:
             headlines = [metric for metric in result.metrics if metric.role == "headline"]
-            rows += [_Row(system.name, path, result, one, *_around(path, result, one)) for one in headlines]
+            rows += [_Row(system.name, path, result, one, *around(path, result, one)) for one in headlines]
     return rows
 
 
-def _around(path: Path, result: Result, metric: Metric) -> tuple[Interval | None, str]:
-    """The interval of a metric, and how it was made or why there is none."""
-    key = COLUMNS.get(metric.name, LIKE[metric.direction])
+def around(
+    path: Path, result: Result, metric: Metric, column: str | None = None
+) -> tuple[Interval | None, str]:
+    """The interval of a metric, and how it was made or why there is none. column: its key, if it has one."""
+    key = column or COLUMNS.get(metric.name, LIKE[metric.direction])
     try:
         scored = item_files.of_metric(path, result, metric, key)
     except ReportError as error:

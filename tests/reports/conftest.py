@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 
 from downstream_runs.core.results import Corpus, Metric, Result
+from upstream_arm.common import stages
+
+
+@pytest.fixture(autouse=True)
+def _in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of what takes longer here than it should."""
+    monkeypatch.setattr(stages, "SECONDS", 600.0)
 
 
 def metric(**changes: Any) -> Metric:

@@ -113,14 +113,15 @@ RESULTS: dict[str, Callable[[Content], object]] = {
     "no label demo": lambda content: content["labels"].remove("demo"),
     "no label shortened": lambda content: content["labels"].remove("shortened"),
     "no labels": lambda content: content.update(labels=[]),
-    "a label of one's own": lambda content: content["labels"].append("state-of-the-art"),
     "the corpus' name": lambda content: content["corpus"].update(name="LibriSpeech"),
     "the official corpus": _official_corpus,
     "the corpus' counts": lambda content: content["corpus"].update(
         counts={name: number + 1 for name, number in content["corpus"]["counts"].items()}
     ),
     "the recipe": lambda content: content.update(recipe="superb"),
-    "a recipe that there is not": lambda content: content.update(recipe="best"),
+    "a recipe that there is not": lambda content: content.update(
+        recipe="best", config={**content["config"], "optimizer": {"lr": 3}}
+    ),
     "the steps": lambda content: content.update(steps=content["steps"] + 1),
     "the learning rate": lambda content: content["config"]["optimizer"].update(lr=1.0),
     "the steps of the configuration": lambda content: content["config"]["runner"].update(total_steps=10**6),

@@ -54,6 +54,16 @@ def test_a_bar_in_a_log_is_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quick.getvalue() == ""
 
 
+def test_a_log_goes_on_where_the_pace_slows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "LOGGED", 0.1)
+    place = io.StringIO()
+    for number in stages.bar(range(60), "files", 60, stream=place):
+        time.sleep(0.004 if number < 50 else 0.12)
+    counts = [int(line.split()[1]) for line in place.getvalue().splitlines()]
+    assert len([count for count in counts if 50 < count <= 60]) >= 8, counts
+    assert len(set(counts[:-1])) == len(counts[:-1]), "no number twice but for the last"
+
+
 def test_a_bar_on_a_terminal_is_one() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -123,3 +123,15 @@ def check_words(arguments: Sequence[str], may_be_empty: Sequence[str] = ()) -> N
         if "Cc" in kinds:
             raise UsageError(f"{what} {shown(word)}, with a line break or control character: take that out")
         before = word
+
+
+def without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words of a command but for these options with values: `--steps 3`, `--steps=3`, `-o 3`, `-o3`."""
+    kept: list[str] = []
+    value = False
+    for word in words:
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if not value and name not in options:
+            kept.append(word)
+        value = not value and word in options
+    return kept

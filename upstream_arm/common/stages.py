@@ -86,5 +86,12 @@ def bar(
     if place.isatty():
         shown |= {"file": place, "dynamic_ncols": True, "mininterval": REDRAWN, "leave": leave}
     else:
-        shown |= {"file": _Lines(place), "bar_format": LINE, "mininterval": LOGGED, "leave": True}
+        # Of a fixed number of items tqdm would count no further, and then show the same number again.
+        shown |= {
+            "file": _Lines(place),
+            "bar_format": LINE,
+            "mininterval": LOGGED,
+            "leave": True,
+            "miniters": 1,
+        }
     return tqdm(items, desc, total, **shown)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from upstream_arm.common.files import atomic_path, atomic_write_csv
 from upstream_arm.common.words import columns
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from upstream_arm.similarity.maps import Model
     from upstream_arm.similarity.measures import Likeness, Pattern
 
@@ -50,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from upstream_arm.similarity import maps, measures
 
     model = maps.load(options.model)
-    labels, wavs = speech(options.audio, options.utterances)
+    labels, wavs = maps.speech(options.audio, options.utterances, SECONDS)
     likeness = measures.measured(model.maps(wav) for wav in wavs)
     found = measures.suggested(likeness)
     own = measures.pattern(likeness, model.config.reuse_pattern) if model.config is not None else None
@@ -62,23 +59,6 @@ def run(options: argparse.Namespace) -> int:
     print(text(model, likeness, found, own, said))
     print(f"\nwritten to {options.to}: {LAYERS}, {HEADS}, {PATTERNS}, {FIGURE}")
     return 0
-
-
-def speech(folder: Path, count: int) -> tuple[tuple[str, ...], Iterator[Tensor]]:
-    """What must be said of the speech in a folder, and the first seconds of some of it, `[sample]` each."""
-    from tqdm import tqdm
-
-    from upstream_arm import folders
-    from upstream_arm.common.errors import UpstreamError
-    from upstream_arm.distillation import data
-
-    paths = sorted(folders.walk(folder, data.SUFFIXES)) if folder.is_dir() else []
-    if not paths:
-        raise UpstreamError(f"{folder} has no flac or wav files; name a folder of speech with --audio")
-    step = max(len(paths) / count, 1)
-    chosen = [paths[int(place * step)] for place in range(min(count, len(paths)))]
-    read = (data.read(data.Utterance(path, data.samples(path))) for path in tqdm(chosen, desc="maps"))
-    return data.labels(folder), (wav[: SECONDS * data.SAMPLE_RATE] for wav in read)
 
 
 def title(model: Model, likeness: Likeness, labels: list[str]) -> str:

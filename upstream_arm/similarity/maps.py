@@ -15,11 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
+from upstream_arm import folders
 from upstream_arm.attention import Attention
 from upstream_arm.checkpoint import load_student, read
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.config import StudentConfig
+from upstream_arm.distillation import data
 from upstream_arm.distillation.teachers import (
     Teacher,
     TransformersTeacher,
@@ -67,6 +70,20 @@ def load(name: str) -> Model:
     model.set_attn_implementation("eager")  # others never have the whole map
     model.config.output_attentions = True
     return Model(name, teacher, None, ("untrained",) if teacher.labels else ())
+
+
+def speech(folder: Path, count: int, seconds: float) -> tuple[tuple[str, ...], Iterator[Tensor]]:
+    """What must be said of the speech in a folder, and the first seconds of some of it, `[sample]` each.
+
+    UpstreamError where there is none, and for recordings that cannot be used.
+    """
+    paths = sorted(folders.walk(folder, data.SUFFIXES)) if folder.is_dir() else []
+    if not paths:
+        raise UpstreamError(f"{folder} has no flac or wav files; name a folder of speech with --audio")
+    step = max(len(paths) / count, 1)
+    chosen = [paths[int(place * step)] for place in range(min(count, len(paths)))]
+    read = (data.read(data.Utterance(path, data.samples(path))) for path in tqdm(chosen, desc="maps"))
+    return data.labels(folder), (wav[: round(seconds * data.SAMPLE_RATE)] for wav in read)
 
 
 def _transformers_model(teacher: Teacher) -> Any:

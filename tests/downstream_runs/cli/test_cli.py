@@ -117,6 +117,7 @@ def test_wrong_names_are_named_with_near_ones(capsys: pytest.CaptureFixture[str]
         (["fbank", "asr", "--out", "/dev/null"], "/dev/null is no folder, so --out /dev/null cannot be one"),
         (["fbank", "asr", "--out", "/dev/null/x"], "/dev/null is no folder"),
         (["lgos", "RUN"], "lgos is no command, and a run is UPSTREAM TASK, did you mean 'logs'?"),
+        (["help", "statsu"], "there is no command statsu, did you mean 'status'?"),
         (["--verson"], "did you mean '--version'?"),
         (["compare"], "(./run_superb.sh compare --help shows what there is)"),
         (["asr", "fbank"], "asr is a task, and the upstream comes first"),
@@ -258,16 +259,17 @@ def test_a_run_shows_its_row_and_says_what_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called: list[tuple[RunPlan, str]] = []
-    shown: list[str] = []
+    shown: list[Path] = []
     monkeypatch.setattr(engine, "run", lambda plan, *, rerun, with_demo: called.append((plan, rerun)))
-    monkeypatch.setattr(run, "_table", lambda *results: shown.extend(results) or 0)
+    monkeypatch.setattr(run, "_show", lambda options, *results: shown.extend(results))
     assert cli.main(["fbank", "asr", "--data", str(tmp_path), "--rerun", "always"]) == 0
     [(found, rerun)] = called
     result = engine.run_dir(found) / "result.json"
     assert rerun == "always"
-    assert shown == [str(result)]
+    assert shown == [result]
     captured = capsys.readouterr()
     assert f"result: {result}\n" in captured.out
+    assert "next:   ./run_superb.sh report --out runs " in captured.out
     assert "recipe superb" in captured.err
 
 

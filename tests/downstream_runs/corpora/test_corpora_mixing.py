@@ -23,7 +23,7 @@ import soundfile
 from downstream_runs import bridge, tasks
 from downstream_runs.audio import mixtures
 from downstream_runs.core.corpus import PreparedData
-from downstream_runs.corpora import audio, librimix, mixing, pinned
+from downstream_runs.corpora import audio, librimix, mixing, pinned, verified
 from upstream_arm.common.errors import UsageError
 
 SHORT = sorted(
@@ -98,15 +98,22 @@ def test_runs_see_no_difference_between_files_and_mixtures(few: Path, tmp_path: 
     bridge.apply()
     from s3prl.downstream.diarization.dataset import DiarizationDataset
 
-    found = {}
+    found, manifests = {}, {}
     for name in ("files", "read"):
         made = make(few, tmp_path / name, on_the_fly=name == "read")
-        prepared = audio.sampled(prepare(tmp_path / name, tmp_path / f"out {name}"))
+        once = prepare(tmp_path / name, tmp_path / f"out {name}")
+        prepared = audio.sampled(once)
         folder = prepared.settings["loaderrc.dev_dir"]
         # Pieces of 1 s, as s3prl cuts long recordings, each read by itself.
         dataset = DiarizationDataset("dev", folder, chunk_size=100, frame_shift=160, num_speakers=2)
+        assert not verified.is_verified(once, tmp_path / name)
+        manifests[name] = verified.verify(once, tmp_path / name)
+        assert verified.is_verified(once, tmp_path / name)
         found[name] = (prepared, [dataset[number] for number in range(len(dataset))])
         assert audio.form(path_of(made.root, FEW[0]), decoded=True).rate == 16_000
+    assert manifests["files"].sha256 == manifests["read"].sha256 != ""
+    os.utime(few / "wham_noise" / FEW[0]["noise_path"], ns=(1, 1))
+    assert not verified.is_verified(once, tmp_path / "read")
     assert found["files"][0].sha256 == found["read"][0].sha256
     assert found["files"][0].labels == found["read"][0].labels == ("partial", "other-data")
     assert len(found["files"][1]) == len(found["read"][1]) > 6
@@ -242,6 +249,10 @@ def no_gain(laid: Path, _: pytest.MonkeyPatch) -> None:
     edit(laid, FEW[2]["noise_gain"], "loud")
 
 
+def infinite_gain(laid: Path, _: pytest.MonkeyPatch) -> None:
+    edit(laid, FEW[2]["noise_gain"], "inf")
+
+
 def bad_id(laid: Path, _: pytest.MonkeyPatch) -> None:
     edit(laid, FEW[2]["mixture_ID"], "../../outside")
 
@@ -261,6 +272,12 @@ def demo(laid: Path, _: pytest.MonkeyPatch) -> None:
     (laid.parent / "data" / "Libri2Mix" / "DEMO.txt").write_text("synthetic")
 
 
+def link(laid: Path, _: pytest.MonkeyPatch) -> None:
+    (laid.parent / "lab").mkdir()
+    (laid.parent / "data").mkdir()
+    (laid.parent / "data" / "Libri2Mix").symlink_to(laid.parent / "lab")
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -272,10 +289,12 @@ def demo(laid: Path, _: pytest.MonkeyPatch) -> None:
         (cut_source, r"\.flac .*(cut short|damaged).*same command again"),
         (slow_noise, r"/cv/.* is sampled at 8,000 Hz, 16,000 Hz was expected"),
         (short_noise, r"/cv/.* has 8,001 samples, more than 8,001 were expected"),
-        (no_gain, r"libri2mix_dev-clean.csv line 2 has a gain that is no number"),
+        (no_gain, r"libri2mix_dev-clean.csv line 2 has the noise_gain 'loud', a number was expected"),
+        (infinite_gain, r"libri2mix_dev-clean.csv line 2 has the noise_gain 'inf', a number was expected"),
         (bad_id, r"libri2mix_dev-clean.csv line 2 has the id '../../outside'"),
         (full_disk, r"needs 0.00 GB, and its disk has 0.05 GB free.*--mix-on-the-fly"),
         (demo, r"Libri2Mix is a demo corpus"),
+        (link, r"Libri2Mix is a link to .*lab, which is left as it is"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -104,6 +104,9 @@ def test_the_clean_run_is_made_first_where_there_is_none(place: Path, tmp_path: 
     values = [found(tmp_path, label)[0].metrics for label in (None, "noise-60db")]
     assert values[0][0].value == values[1][0].value
     assert found(place, None)[0].metrics == values[0]
+    plain, noisy_one = (found(tmp_path, label)[0].command for label in (None, "noise-60db"))
+    assert "--noise" in noisy_one and [word for word in noisy_one if word in plain] == list(plain)
+    assert not any("noise" in word for word in plain)
 
 
 def test_repeat_adds_the_same_noise(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

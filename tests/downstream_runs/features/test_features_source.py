@@ -294,8 +294,8 @@ def test_a_test_evaluation_that_was_killed_computes_no_features_again(
     )
     real = TrainedRun.bar
 
-    def stopped(self: TrainedRun, items: object, *, desc: str, total: int) -> object:
-        shown = real(self, items, desc=desc, total=total)
+    def stopped(self: TrainedRun, items: object, *, desc: str, total: int, **more: int) -> object:
+        shown = real(self, items, desc=desc, total=total, **more)
         return itertools.islice(shown, 2) if desc == "test-clean" else shown
 
     with monkeypatch.context() as patch:

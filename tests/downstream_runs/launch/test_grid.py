@@ -149,6 +149,11 @@ def test_a_block_that_only_others_have_does_not_touch_a_task(
     assert qbe.rates == () and not qbe.plan.overrides
     assert asr.plan.overrides.items() >= {("downstream_expert.datarc.batch_size", 4), ("optimizer.lr", 0.01)}
     assert "qbe trains nothing: --lr, --batch-size does not touch it" in capsys.readouterr().err
+    asr, qbe = rows(command("fbank", "asr,qbe", "--precision", "bf16", "--devices", "2"))
+    found = [(row.plan.precision, row.plan.devices) for row in (asr, qbe)]
+    assert found == [("bf16", 2), ("fp32", 1)]
+    said = capsys.readouterr().err
+    assert "qbe trains nothing: it is run without --devices and --precision\n" in said
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ def test_a_name_is_in_plan_result_and_tables_and_decides_nothing(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(command("fbank", "asr")) == 0
+    assert "HuBERT" not in capsys.readouterr().out, "published rows are for those who ask"
+    assert cli.main(command("fbank", "asr", "--published")) == 0
+    assert "| HuBERT BASE | 94.70 |" in capsys.readouterr().out
     out = tmp_path / "out"
     [folder] = folders(out)
     plan, result = read(folder / "plan.json"), read(folder / "result.json")

@@ -16,9 +16,10 @@ import torch
 from downstream_runs import engine
 from downstream_runs.cli import main as cli
 from downstream_runs.core import results
-from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.core.run import Noise, RunPlan, run_dir
 from downstream_runs.runs import extend
 from upstream_arm.common import files
+from upstream_arm.common.errors import UsageError
 
 Train = Callable[..., Path]
 MODEL = (
@@ -121,6 +122,9 @@ def test_a_run_that_is_no_more_shortened_is_not_labelled(tmp_path: Path) -> None
         return dataclasses.replace(plan, task=dataclasses.replace(plan.task, recipes=recipes))
 
     short = plan_of(4, "out")
+    noisy = dataclasses.replace(short, noise=Noise(5.0, tmp_path, "0" * 64))
+    with pytest.raises(UsageError, match="extend the run without it"):
+        extend.longer(noisy, 6)
     assert "shortened" in engine.run(short).labels
     folder = run_dir(short)
     extended = extend.extend(short, folder, 6)

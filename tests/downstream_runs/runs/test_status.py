@@ -59,6 +59,15 @@ def test_a_running_run(tmp_path: Path) -> None:
     assert found.number == "wer 93.25 on dev-clean at 20"
 
 
+def test_what_is_left_follows_from_the_present_pace(tmp_path: Path) -> None:
+    # 30 checkpoints a second apart, then 9 three seconds apart: the last ten are 25 seconds long.
+    seconds = [*range(30), *(30 + 3 * number for number in range(9))]
+    events = [event("start", 0, 0), *(event("checkpoint", n, second) for n, second in enumerate(seconds))]
+    folder = make(tmp_path, "superb-1", events_jsonl=events)
+    (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    assert status.of_run(folder).left == pytest.approx((100 - 38) * 25 / 9 / 60)
+
+
 def test_states_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(tmp_path, "superb-1/fold1", events_jsonl=EVENTS)
     done = make(tmp_path, "superb-2", metrics_jsonl=METRICS[:1])

@@ -66,6 +66,22 @@ def test_a_whole_official_run_needs_no_label(task: str) -> None:
     assert list(contradictions(official(task), tasks.get(task))) == []
 
 
+def test_a_fold_is_not_held_against_the_whole_corpus() -> None:
+    whole, fold = official("er"), results.read(next(BUNDLES.glob("fbank/er/*/fold1/result.json")))
+    config = {**whole.config, "downstream_expert": fold.config["downstream_expert"]}
+    one = dataclasses.replace(
+        fold,
+        recipe="superb",
+        labels=(),
+        config=config,
+        config_hash="",
+        steps=whole.steps,
+        corpus=whole.corpus,
+    )
+    told = [text for text in contradictions(one, tasks.get("er")) if "test items" in text]
+    assert told == []
+
+
 def _config(key: str, value: Any) -> Callable[[Result], dict[str, Any]]:
     def change(result: Result) -> dict[str, Any]:
         config = {
@@ -98,9 +114,11 @@ CLAIMS: dict[str, tuple[Callable[[Result], dict[str, Any]], str]] = {
         },
         "the official corpus has 3,081",
     ),
-    "no such recipe": (lambda r: {"recipe": "mine"}, "own-recipe is missing"),
+    "settings of no recipe": (
+        lambda r: {"recipe": "mine", **_config("optimizer.lr", 0.5)(r)},
+        "'own-recipe' is missing",
+    ),
     "another size": (lambda r: {"upstream_parameters": 5}, "parameters, one number was expected"),
-    "a label of one's own": (lambda r: {"labels": ("best",)}, "is none of"),
 }
 
 
@@ -110,6 +128,11 @@ def test_what_a_run_could_not_say_is_told(claim: str) -> None:
     result = official("ks")
     found = list(contradictions(dataclasses.replace(result, **change(result)), tasks.get("ks")))
     assert any(told in text for text in found), found
+
+
+def test_a_recipe_file_with_the_official_settings_needs_no_label() -> None:
+    result = dataclasses.replace(official("ks"), recipe="mine", deviations=("the recipe is of a file, ...",))
+    assert list(contradictions(result, tasks.get("ks"))) == []
 
 
 def test_a_deviation_that_is_told_is_none() -> None:

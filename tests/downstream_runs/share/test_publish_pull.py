@@ -62,6 +62,11 @@ def bare(tmp_path: Path) -> Path:
 @pytest.fixture()
 def hub(bare: Path) -> Iterator[str]:
     """The bare repository behind a git server on this machine."""
+    programs = subprocess.run(
+        ["git", "--exec-path"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not (Path(programs) / "git-daemon").exists():
+        pytest.skip("needs git's daemon")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -94,10 +99,30 @@ def test_a_folder_gets_bundles_an_index_and_nothing_of_the_machine(runs: Path, t
     assert not [path for path in to.rglob("*") if path.suffix in (".wav", ".ckpt", ".log")]
 
 
+def test_who_shares_is_whom_git_knows(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, str(tmp_path / "config"))
+    words = ["publish", str(runs), "--to", str(tmp_path / "shared")]
+    assert main(words) == 2 and "add --by NAME" in capsys.readouterr().err
+    (tmp_path / "config").write_text("[user]\n\tname = Jane Doe\n")
+    assert main(words) == 0
+    assert '"Jane Doe"' in (tmp_path / "shared" / "index.jsonl").read_text()
+
+
 def test_publishing_again_changes_nothing(runs: Path, tmp_path: Path) -> None:
     maker, to = Maker("Jane"), str(tmp_path / "shared")
     first, second = (publishing.publish([runs], to, maker) for _ in range(2))
     assert (len(first.made), second.made, len(second.known)) == (len(TASKS), [], len(TASKS))
+
+
+def test_what_is_damaged_in_a_repository_keeps_nobody_from_sharing(runs: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(BUNDLES, tmp_path / "shared"))
+    (repository.listed(to)[0] / "bundle.json").write_text("{")
+    done = publishing.publish([runs / "fbank" / "ks"], str(to), Maker("Jane"))
+    assert (len(done.made), len(done.refused)) == (1, 1)
+    assert len(places(to)) == len(repository.listed(BUNDLES))
 
 
 def test_a_git_server_takes_bundles_and_gives_them(
@@ -263,3 +288,35 @@ def test_what_is_no_repository_is_a_sentence(where: str, tmp_path: Path) -> None
 def test_of_a_path_its_last_part_stays(text: str, shown: str) -> None:
     assert Hidden(("/home/Jane Doe/data", "/home/Jane Doe")).text(text) == shown
     assert Hidden(()).text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"upstream_source": "py:evil.py:Model", "upstream_revision": "0" * 64}, "py:evil.py:Model"),
+        (
+            {"upstream_source": "hf:evil/model", "upstream_revision": "0", "upstream_remote_code": True},
+            "hf:evil/model",
+        ),
+        ({"upstream_switches": {"ckpt_url": "https://example.org/evil.pt"}}, "evil.pt"),
+        ({"command": ["./run_superb.sh", "x_url", "ks", "--ckpt", "http://example.org/a.pt"]}, "a.pt"),
+        ({"command": ["./run_superb.sh", "fbank", "x", "--task-file", "evil.py"]}, "evil.py"),
+    ],
+)
+def test_repeat_runs_no_code_that_a_bundle_names(
+    changes: dict[str, object], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = next(one for one in repository.listed(BUNDLES) if one.parts[-2] == "ks")
+    copy = Path(shutil.copytree(source, tmp_path / "bundle"))
+    tampering.edit(copy / "result.json", lambda content: content.update(changes))
+    tampering.reseal(copy)
+    assert main(["repeat", str(copy), "--out", str(tmp_path / "again")]) == 2
+    told = capsys.readouterr().err
+    assert named in told and "can be code" in told
+    assert not (tmp_path / "again").exists()
+
+
+def test_verify_knows_a_bundle_by_its_result(capsys: pytest.CaptureFixture[str]) -> None:
+    source = next(one for one in repository.listed(BUNDLES) if one.parts[-2] == "ks")
+    assert main(["verify", str(source / "result.json")]) == 0
+    assert "all agree" in capsys.readouterr().out

@@ -97,3 +97,12 @@ def test_a_trials_label_follows_from_its_speakers_names(tmp_path: Path) -> None:
     tampering.reseal(copy)
     told = [check.text for check in checked.checks(copy) if check.good is False]
     assert any("is not what its speakers' names say" in text for text in told)
+
+
+def test_one_fold_is_no_result_of_a_task_with_folds(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(FOUND["fbank er"] / "fold1", tmp_path / "bundle"))
+    shutil.copyfile(FOUND["fbank er"] / "bundle.json", copy / "bundle.json")
+    tampering.edit(copy / "bundle.json", lambda content: content.update(left_out=["dev-best.ckpt"]))
+    tampering.reseal(copy)
+    told = [check.text for check in checked.checks(copy) if check.good is False]
+    assert told == ["its folds are none, fold1, fold2, fold3, fold4, fold5 were expected"]

@@ -199,6 +199,15 @@ def test_as_many_outputs_as_one_recording_has_speakers(tmp_path: Path) -> None:
     assert data.utterances == {"train": 4, "dev": 2, "test": 2}
 
 
+def test_recipes_of_the_kind_are_not_those_of_superbs_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "diarization", "superb"]) == 0
+    printed = capsys.readouterr()
+    assert "num_speakers" not in printed.out and "SUPERB's task is `recipe sd`" in printed.err
+    assert main(["recipe", "sd", "superb"]) == 0
+    printed = capsys.readouterr()
+    assert "num_speakers: 2" in printed.out and "note:" not in printed.err
+
+
 def test_pieces_touch_and_cover_a_turn() -> None:
     pieces = list(table_turns._pieces(Turn("a", 0.3, 3.4)))
     assert pieces[0][0] == 0.3 and pieces[-1][1] == 3.4 and len(pieces) == 4
