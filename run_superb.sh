@@ -270,7 +270,7 @@ fi
 mode=run
 case ${1:-} in
     '' | list | doctor | status | logs | cancel | clean | help | -V | --version) mode=light ;;
-    report | table | compare | score | submit | check | recipe) mode=small ;;
+    report | table | compare | score | submit | check | data | recipe) mode=small ;;
     test) mode='test' ;;
     distill) mode=distill ;;
     *) (($# > 1)) || mode=light ;; # a run is two words: one alone is mistyped, and nothing is installed to say so

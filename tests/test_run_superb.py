@@ -263,7 +263,15 @@ def test_latest_brings_a_tested_environment_up_to_date(shell: Shell) -> None:
     assert shell.run("--latest", "fbank", "asr")[2] == ""
 
 
-SMALL = (("report",), ("table",), ("score", "wer"), ("submit", "fbank"), ("check",), ("recipe", "asr"))
+SMALL = (
+    ("report",),
+    ("table",),
+    ("score", "wer"),
+    ("submit", "fbank"),
+    ("check",),
+    ("data", "ks"),
+    ("recipe", "asr"),
+)
 
 
 @pytest.mark.parametrize("arguments", SMALL)

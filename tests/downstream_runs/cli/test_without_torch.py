@@ -52,6 +52,8 @@ def test_scores_need_no_torch(tmp_path: Path, metric: str) -> None:
     ("arguments", "code"),
     [
         (("check", "--data", "."), 2),
+        (("data", "--data", ".", "--plan"), 0),
+        (("data", "sd", "--data", ".", "--link", "."), 2),
         (("submit", "fbank"), 2),
         (("list",), 0),
         (("status",), 2),
