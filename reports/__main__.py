@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reports import columns, store
+from reports.ours import gather
+from reports.score_command import score
+from reports.tables import blocks, paper
 from upstream_arm.common.arguments import Parser
 from upstream_arm.common.errors import UsageError, say, tell
 from upstream_arm.common.stages import stage
@@ -26,8 +30,6 @@ def main(argv: Sequence[str] | None = None, prog: str = "") -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from reports.score_command import score
-
     text, notes = score(options.rows)
     print(text, end="")
     return _told(notes, ())
@@ -55,8 +57,7 @@ def _told(notes: Sequence[str], problems: Sequence[str]) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports import compare, render, store
-    from reports.ours import gather
+    from reports import compare, render
 
     given = [path for name in options.system if (path := Path(name).expanduser()).exists()]
     usual = [store.RUNS] if store.RUNS.is_dir() else []
@@ -76,9 +77,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from reports import columns, render, store
-    from reports.ours import gather
-    from reports.tables import blocks, paper
+    from reports import render
 
     asked = columns.of_tasks(options.task or columns.TASKS)
     collection = gather(options.place, [column.task for column in asked])

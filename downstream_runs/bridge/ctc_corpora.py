@@ -25,6 +25,7 @@ from typing import Any
 from downstream_runs.bridge import s3prl_folder
 from downstream_runs.bridge.corrections import after_import
 from downstream_runs.bridge.stand_ins import supply_module
+from downstream_runs.corpora import librispeech, snips, table_texts, transcripts
 from downstream_runs.corpora.audio import SAMPLE_RATE
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
@@ -99,7 +100,6 @@ class LibriPhoneDataset(_Buckets):
         **others: Any,
     ) -> None:
         from downstream_runs.corpora import libriphone as lexicons
-        from downstream_runs.corpora import librispeech, transcripts
 
         words = lexicons.read_lexicon([Path(file) for file in lexicon], frozenset(tokenizer._vocab2idx))
         files = [file.path for part in split for file in librispeech.audio_files(Path(path), part)]
@@ -134,8 +134,6 @@ class SnipsDataset(_Buckets):
         ascending: bool = False,
         **others: Any,
     ) -> None:
-        from downstream_runs.corpora import snips
-
         root = Path(path)
         lines = snips.read_transcripts(root / snips.TRANSCRIPTS)
         examples = []
@@ -166,8 +164,6 @@ class CommonVoiceDataset(_Buckets):
         ascending: bool = False,
         **others: Any,
     ) -> None:
-        from downstream_runs.corpora import table_texts
-
         found = [pair for part in split for pair in table_texts.listed(Path(path), part)]
         super().__init__(((file, tokenizer.encode(text)) for file, text in found), bucket_size, ascending)
 

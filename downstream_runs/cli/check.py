@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from downstream_runs import tasks
+from downstream_runs.audio import AudioProblem
 from downstream_runs.cli import plans
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.cli.options import add_table
@@ -18,6 +20,7 @@ from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import audio, data_root, verified
 from downstream_runs.corpora.audio import Form
 from downstream_runs.corpora.fetching import sources
+from downstream_runs.tasks import own
 from upstream_arm import listings
 from upstream_arm.common.errors import DONE, WRONG_USE, UsageError
 from upstream_arm.common.program import PROGRAM
@@ -55,8 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @listings.remembering()
 def run(options: argparse.Namespace) -> int:
     """Print what there is of each corpus, and what its task costs; 0 if every corpus is good, else 2."""
-    from downstream_runs import tasks
-
     plans.require_table_options(options)
     if options.table is not None:
         return DONE if show(own_table(options)) else WRONG_USE
@@ -117,8 +118,6 @@ def config_of(task: TaskSpec, data: Path, partial: bool) -> dict[str, Any]:
 
 def own_table(options: argparse.Namespace) -> Iterator[Finding]:
     """All that is wrong with a table of one's own and its audio, or else what a run has of it."""
-    from downstream_runs.tasks import own
-
     if len(options.task) > 1:
         raise UsageError(f"--table is of one kind of task, {' and '.join(options.task)} were given: name one")
     kind = options.task[0] if options.task else own.kind_of(options.table, options.trials)
@@ -143,8 +142,6 @@ def own_table(options: argparse.Namespace) -> Iterator[Finding]:
 
 def decoded(prepared: PreparedData) -> Finding:
     """A sample of the corpus's audio files, the same each time, read to their ends."""
-    from downstream_runs.audio import AudioProblem
-
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()

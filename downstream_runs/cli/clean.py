@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from downstream_runs.cli.options import add_chosen_runs
+from downstream_runs.runs import manage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Delete folders of runs, after saying which."""
-    from downstream_runs.runs import manage
-
     return manage.clean(options)

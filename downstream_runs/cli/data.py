@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from downstream_runs import tasks
 from downstream_runs.cli import check
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.run_folder import CACHE
@@ -53,8 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @listings.remembering()
 def run(options: argparse.Namespace) -> int:
     """Do what is asked; 0 if every corpus is there and good in the end, else 2."""
-    from downstream_runs import tasks
-
     asked = [tasks.get(name) for name in options.task or tasks.names()]
     served = {task for source in sources.load() for task in source.tasks}
     if unknown := [task.name for task in asked if task.name not in served]:

@@ -13,8 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from downstream_runs import bridge, tasks
+from downstream_runs.bridge import pair
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.corpora import data_root
+from upstream_arm import download, names
 from upstream_arm.common import devices
 from upstream_arm.common.errors import DONE, FAILED, UsageError
 from upstream_arm.common.program import PROGRAM, installed
@@ -97,8 +100,6 @@ def why_not(load: Callable[[], object]) -> str | None:
 
 def torch_pair() -> Finding:
     """Whether torch and torchaudio are there and fit each other."""
-    from downstream_runs.bridge import pair
-
     versions = {name: installed(name) for name in pair.NAMES}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
@@ -112,8 +113,6 @@ def torch_pair() -> Finding:
 
 def s3prl() -> Finding:
     """Whether s3prl is there in the release that the bridge is for, and can be imported under it."""
-    from downstream_runs import bridge
-
     version = installed("s3prl")
     if version is None:
         return Finding("s3prl: not installed", False, INSTALL)
@@ -148,8 +147,6 @@ def gpu() -> Finding:
 
 def librispeech(option: Path | None) -> Finding:
     """Whether the corpus of three tasks is there and complete; `check` looks at all corpora."""
-    from downstream_runs import tasks
-
     remedy, then = (
         f"{PROGRAM} data pr asr --data DIR fetches {', '.join(SPLITS)} of openslr.org/12 into DIR",
         "",
@@ -174,8 +171,6 @@ def librispeech(option: Path | None) -> Finding:
 
 def checkpoint() -> Finding:
     """Which released checkpoints are on this machine."""
-    from upstream_arm import download, names
-
     if installed("huggingface_hub") is None:
         return Finding("checkpoint: huggingface_hub is not installed", False, INSTALL)
     there = [name for name in names.RELEASED if download.cached(name) is not None]

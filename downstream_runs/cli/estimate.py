@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import bridge, tasks
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import plan_of_upstream, task_names
 from upstream_arm.common.errors import DONE
@@ -45,8 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, or count, predict, print."""
-    from downstream_runs import tasks
-
     chosen = [tasks.get(name) for name in task_names(options.task)]
     if options.device_model is not None:
         return _forecast(options, chosen)
@@ -92,7 +91,6 @@ def _forecast(options: argparse.Namespace, chosen: Sequence[TaskSpec]) -> int:
 
 def built_upstream(options: argparse.Namespace, task: TaskSpec) -> tuple[Any, Any, str]:
     """The upstream on its device, the device, and the upstream's name with its label."""
-    from downstream_runs import bridge
     from downstream_runs.engine import components
 
     # As for a demo: an estimate needs the architecture, not the weights.

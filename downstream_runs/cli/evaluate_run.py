@@ -20,6 +20,7 @@ from downstream_runs.cli.options import add_run
 from downstream_runs.cli.run import run_parser
 from downstream_runs.core import results
 from downstream_runs.core.run_folder import RESULT
+from downstream_runs.launch import batch
 from reports.columns import in_percent
 from upstream_arm import listings
 from upstream_arm.common.arguments import without
@@ -106,7 +107,7 @@ def _rows(folder: Path, task: str, words: Sequence[str]) -> Rows:
 
 def _done(rows: Rows, options: argparse.Namespace) -> int:
     """Do what is missing of some runs; the exit code."""
-    from downstream_runs.launch import batch, local
+    from downstream_runs.launch import local
 
     every = [row for some in rows.values() for row in some]
     skipped = {} if options.demo else batch.unusable(every)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from downstream_runs.cli.plans import features_of
 from downstream_runs.cli.repeat import add_moved, command_of
+from downstream_runs.core import results
+from downstream_runs.core.run import run_dir
+from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.settings import MOST
 from upstream_arm.common.arguments import between
 from upstream_arm.common.errors import DONE
@@ -24,9 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train on, test, and print the numbers and where they are."""
-    from downstream_runs.core import results
-    from downstream_runs.core.run import run_dir
-    from downstream_runs.core.run_folder import RESULT
     from downstream_runs.runs import extend, repeat
     from downstream_runs.runs.verify import result_file
     from reports import screen

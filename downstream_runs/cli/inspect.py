@@ -6,8 +6,10 @@ import argparse
 import dataclasses
 import json
 
+from downstream_runs import bridge, tasks
 from downstream_runs.cli.options import add_upstream
 from downstream_runs.cli.plans import plan_of_upstream
+from downstream_runs.upstreams import licence
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.words import columns
 
@@ -21,9 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; UsageError for an upstream that does not fit s3prl's interface."""
-    from downstream_runs import bridge, tasks
     from downstream_runs.engine import components
-    from downstream_runs.upstreams import card, card_words, licence
+    from downstream_runs.upstreams import card, card_words
 
     plan = plan_of_upstream(options, tasks.get("asr"), "superb", demo=False)
     bridge.apply()

@@ -6,6 +6,8 @@ import argparse
 import importlib.metadata
 import textwrap
 
+from downstream_runs import tasks
+from downstream_runs.tasks import own, plugins
 from downstream_runs.upstreams import own_code, sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, s3prl_names
 from upstream_arm import names
@@ -25,9 +27,6 @@ def run(options: argparse.Namespace) -> int:
 
 def text() -> str:
     """Upstreams of this project, upstreams of s3prl, tasks with their recipes; nothing is loaded."""
-    from downstream_runs import tasks
-    from downstream_runs.tasks import own, plugins
-
     lines = [f"Upstreams of this project (weights: {PROGRAM} fetch NAME, or --ckpt FILE)"]
     lines += [f"  {name:<18} {file}" for name, file in names.RELEASED.items()]
     lines += [f"  {alias:<18} the same as {name}" for alias, name in names.ALIASES.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from downstream_runs.cli.options import add_chosen_runs
+from downstream_runs.runs import manage
 from upstream_arm.common.arguments import between
 
 
@@ -16,6 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the ends of the logs."""
-    from downstream_runs.runs import manage
-
     return manage.logs(options)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from downstream_runs.bridge.overrides import parse_value
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.words import shown
 
@@ -34,8 +35,6 @@ def read(texts: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def parse(text: str) -> Any:
     """A value as JSON has it: `True`, `None`, `('a',)` and `[a, b]` become what they would be in JSON."""
-    from downstream_runs.bridge.overrides import parse_value
-
     readers: list[Callable[[str], Any]] = [json.loads, parse_value]
     unreadable: tuple[type[Exception], ...] = (ValueError, TypeError, RecursionError)
     if text.startswith(("[", "{")):  # of unquoted words; other words of YAML, such as `no`, stay words

@@ -13,10 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream_runs import recipes, tasks
 from downstream_runs.cli import overrides
+from downstream_runs.core.feature_options import FeatureOptions
+from downstream_runs.core.run import RunPlan, resolve_config
 from downstream_runs.core.run_folder import DEMO_DATA
-from downstream_runs.core.settings import RATE, STEPS, batch_size_key
+from downstream_runs.core.settings import OPEN_BLOCKS, RATE, STEPS, batch_size_key, leaves
 from downstream_runs.corpora import data_root
+from downstream_runs.launch.grid import Row
+from downstream_runs.recipes import rates
+from downstream_runs.tasks import own, plugins
 from upstream_arm import names, published_states
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
@@ -38,8 +44,6 @@ these the upper five, which hold every recipe's own."""
 
 def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
     """Every upstream with every task and seed that the options name; UsageError for what cannot be used."""
-    from downstream_runs.launch.grid import Row
-
     rows: list[Row] = []
     notes: list[str] = []
     chosen = _tasks(options)
@@ -62,8 +66,6 @@ def rows_of(options: argparse.Namespace) -> tuple[Row, ...]:
 
 def _departures(row: Row) -> Iterator[str]:
     """Where a row departs from what was published for its upstream: other features, a poor learning rate."""
-    from downstream_runs.recipes import rates
-
     plan = row.plan
     remark = published_states.remark(plan.upstream, plan.states, plan.layer)
     if remark is not None:
@@ -94,15 +96,11 @@ def require_table_options(options: argparse.Namespace) -> None:
 
 def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     """SUPERB's tasks of the names that are given, or the one task of a table; UsageError for neither."""
-    from downstream_runs import tasks
-
     if options.upstream in tasks.known() and options.task not in tasks.known():
         raise UsageError(
             f"{options.upstream} is a task, and the upstream comes first: type it before the task"
         )
     if options.task_file is not None:
-        from downstream_runs.tasks import plugins
-
         if options.table is not None:
             raise UsageError("--table and --task-file both name a task: give one of the two")
         task = plugins.of_file(options.task_file)
@@ -114,7 +112,6 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskSpec, ...]:
     require_table_options(options)
     if options.table is None:
         return tuple(tasks.get(name) for name in task_names(options.task))
-    from downstream_runs.tasks import own
 
     by, seed = options.split_by, options.split_seed
     return (own.define(options.task, options.table, options.task_name, by, seed, options.trials),)
@@ -126,9 +123,6 @@ def _plan(task: TaskSpec, options: argparse.Namespace, notes: list[str]) -> RunP
     All names are checked before any data is looked for or made. Raises UsageError for names, files and
     folders that cannot be used. notes: what the user must be told of it is added to them.
     """
-    from downstream_runs import recipes
-    from downstream_runs.core.run import RunPlan, resolve_config
-    from downstream_runs.core.settings import leaves
     from downstream_runs.upstreams import weights
 
     if options.demo and options.data is not None:
@@ -197,7 +191,6 @@ def plan_of_upstream(options: argparse.Namespace, task: TaskSpec, recipe: str, d
 
     demo: whether weights that are not on this machine may be random ones.
     """
-    from downstream_runs.core.run import RunPlan
     from downstream_runs.upstreams import weights
 
     chosen = weights.choose(options.upstream, options.ckpt, demo, options.trust_remote_code)
@@ -222,8 +215,6 @@ def switches_of(options: argparse.Namespace, upstream: str) -> Mapping[str, str]
 
 def features_of(options: argparse.Namespace) -> FeatureOptions:
     """What the options say of stored features; UsageError if they cannot go together."""
-    from downstream_runs.core.feature_options import FeatureOptions
-
     gb = options.features_gb
     if gb is not None and not 0 < gb <= MOST_GB:
         raise UsageError(f"--features-gb is {gb:g}, expected more than 0 and at most {MOST_GB:,}")
@@ -233,8 +224,6 @@ def features_of(options: argparse.Namespace) -> FeatureOptions:
 
 def task_names(text: str) -> tuple[str, ...]:
     """Names of tasks, separated by commas, or all ten by `all`; UsageError for an unknown one."""
-    from downstream_runs import tasks
-
     if text.strip().lower() == ALL:
         return tasks.names()
     return tuple(dict.fromkeys(tasks.get(name).name for name in split(text, "task")))
@@ -289,9 +278,6 @@ def _block(text: str) -> str:
 
 def _blocks(task: TaskSpec, recipe: str) -> set[str]:
     """The blocks of settings that a task's recipe has, or may be given; each with those around it."""
-    from downstream_runs import recipes
-    from downstream_runs.core.settings import OPEN_BLOCKS, leaves
-
     parts = [key.split(".")[:-1] for key, _ in leaves(recipes.chosen(task, recipe)[1].config)]
     found = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
     return found.union(OPEN_BLOCKS) if "optimizer" in found else found
@@ -304,8 +290,6 @@ def _in_words(task: TaskSpec, options: argparse.Namespace, notes: list[str], *, 
     A task that trains nothing has none, which is an error where it is `alone`, the only task. UsageError
     where one of these, or --lr, is set by -o too.
     """
-    from downstream_runs import recipes
-
     given = [name for name in ("lr", "steps", "batch_size") if getattr(options, name) is not None]
     shown = ", ".join(f"--{name.replace('_', '-')}" for name in given)
     if task.train_split is None and given:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from downstream_runs.share import repository
 from upstream_arm.common.errors import DONE
 
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Share, and say what was, what was left out, and who may read it."""
-    from downstream_runs.share import publishing, repository
+    from downstream_runs.share import publishing
 
     maker = publishing.Maker(options.by or repository.own_name(), options.data)
     done = publishing.publish(options.runs, options.to, maker)

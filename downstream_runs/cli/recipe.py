@@ -9,6 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from downstream_runs import recipes, tasks
+from downstream_runs.recipes import rates
+from downstream_runs.tasks import own
 from upstream_arm.common.errors import DONE
 
 
@@ -21,10 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what was asked for; UsageError for unknown names and for a file that is no recipe of the task."""
-    from downstream_runs import recipes, tasks
-    from downstream_runs.recipes import rates
-    from downstream_runs.tasks import own
-
     task = own.bare(options.task) if options.task in own.KINDS else tasks.get(options.task)
     superb = tasks.known().get(options.task)
     if superb not in (None, task.name):
@@ -36,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
             print(line)
         return DONE
     _, chosen = recipes.chosen(task, options.recipe)
-    own = options.recipe.endswith(recipes.ENDINGS)
-    path = Path(options.recipe).expanduser() if own else recipes.path_of(task.name, chosen.name)
+    in_file = options.recipe.endswith(recipes.ENDINGS)
+    path = Path(options.recipe).expanduser() if in_file else recipes.path_of(task.name, chosen.name)
     print(path.read_text(encoding="utf-8"), end="")
     for line in rates.lines(task.name):  # no part of the file
         print(line, file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from downstream_runs.cli.plans import features_of
 from downstream_runs.cli.run import run_parser
+from downstream_runs.core import results
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import NAMES, PROGRAM
 
@@ -32,7 +33,6 @@ def add_moved(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is the same again and what is not; 0 if every number is the same, else 1."""
-    from downstream_runs.core import results
     from downstream_runs.runs.repeat import repeat
     from downstream_runs.runs.verify import result_file
 

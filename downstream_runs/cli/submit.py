@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from downstream_runs.runs import submission
 from upstream_arm.common.errors import DONE
 
 
@@ -25,8 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the zip, and say where it is and what it is good for."""
-    from downstream_runs.runs import submission
-
     path = submission.submit(
         options.upstream,
         options.out.expanduser().absolute(),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from downstream_runs.cli.plans import features_of
 from downstream_runs.cli.repeat import add_moved, command_of
+from downstream_runs.core import results
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.program import PROGRAM
 
@@ -32,7 +33,6 @@ def run(options: argparse.Namespace) -> int:
     """Test, and print the numbers and where they are."""
     import dataclasses
 
-    from downstream_runs.core import results
     from downstream_runs.runs import repeat, test_only
     from downstream_runs.runs.verify import result_file
     from reports import screen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 
+from downstream_runs.bridge.command import version_of
 from upstream_arm.common.errors import DONE
 
 PACKAGES = ("superb-arm", "s3prl", "torch", "torchaudio")
@@ -16,7 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the versions in one line; nothing is imported for it."""
-    from downstream_runs.bridge.command import version_of
-
     print(", ".join([*map(version_of, PACKAGES), f"Python {platform.python_version()}"]))
     return DONE

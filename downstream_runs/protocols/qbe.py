@@ -26,6 +26,9 @@ from downstream_runs.core.run_folder import BENCHMARK, LAYERS, TRIALS
 from downstream_runs.core.task import MetricSpec, Score
 from downstream_runs.corpora import quesst14
 from downstream_runs.corpora.quesst14 import DOCUMENTS, SPLITS, Quesst14, Recording
+from downstream_runs.features.cache import FRAMES
+from downstream_runs.features.extractor import FeatureExtractor
+from downstream_runs.features.options import is_batch_free
 from downstream_runs.scoring import mtwv, stdlist
 from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed, UsageError
@@ -148,7 +151,6 @@ class _Searches:
         return kept
 
     def _fill(self) -> int:
-        from downstream_runs.features.options import is_batch_free
         from downstream_runs.protocols.layers import one_each
 
         if not self._filled:
@@ -166,8 +168,6 @@ def _compute(run: TrainedRun, store: LayerStore) -> Callable[[Recording], torch.
     from s3prl.downstream.quesst14_dtw.dataset import QUESST14Dataset
 
     from downstream_runs.engine.components import make_featurizer
-    from downstream_runs.features.cache import FRAMES
-    from downstream_runs.features.extractor import FeatureExtractor
 
     upstream, device = run.components.upstream.eval(), run.components.device
     dataset = QUESST14Dataset(DEV, dataset_root=str(run.data.root))

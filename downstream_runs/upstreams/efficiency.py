@@ -21,6 +21,7 @@ from downstream_runs.core.efficiency import Efficiency
 from downstream_runs.core.generators import random_states, restore_random_states
 from upstream_arm.common import devices
 from upstream_arm.common.processes import cores
+from upstream_arm.profiling import profile
 from upstream_arm.profiling.utterances import LENGTHS, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def macs(module: nn.Module) -> int | None:
     content (torch's meta device), which takes no arithmetic; one that needs the content is run. None where
     that fails too.
     """
-    from upstream_arm.profiling import hooks, profile
+    from upstream_arm.profiling import hooks
     from upstream_arm.student import Student
 
     student = getattr(module, "student", None)

@@ -11,7 +11,7 @@ from downstream_runs.core.run import begun_revision, file_identity
 from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.names import NEED_CHECKPOINT, check_upstream
 from downstream_runs.upstreams.sources import HF, Source
-from upstream_arm import names
+from upstream_arm import download, names
 from upstream_arm.common.errors import UsageError
 from upstream_arm.common.program import PROGRAM
 
@@ -60,8 +60,6 @@ def choose(
     if name.startswith("hf_") and ckpt is not None and not Path(ckpt).exists() and HF.fullmatch(f"hf:{ckpt}"):
         raise UsageError(f"--ckpt {ckpt} is no file; for that model of the hub type hf:{ckpt} and no --ckpt")
     if ckpt is not None and "://" in ckpt:
-        from upstream_arm import download
-
         download.check_credentials(ckpt)  # before a plan, a log or a result holds them
     own = name in names.names()
     if name.endswith(NEED_CHECKPOINT):
@@ -123,8 +121,6 @@ def told(name: str, ckpt: str | None, sha256: str | None, revision: str | None =
 
 
 def _recorded(name: str) -> str | None:
-    from upstream_arm import download
-
     file = download.cached(name)
     blob = None if file is None else file.resolve()
     if blob is None or blob.parent.name != "blobs" or not re.fullmatch("[0-9a-f]{64}", blob.name):
@@ -134,8 +130,6 @@ def _recorded(name: str) -> str | None:
 
 def _given(name: str, ckpt: str) -> Upstream:
     """`--ckpt` under a released name."""
-    from upstream_arm import download
-
     if "://" in ckpt:
         own = f"{name}_url"
         return Upstream(own, ckpt, f"what is at {ckpt} need not be released weights: they are called {own}")
@@ -156,8 +150,6 @@ def _given(name: str, ckpt: str) -> Upstream:
 
 
 def _released(name: str, demo: bool) -> Upstream:
-    from upstream_arm import download
-
     preset = names.canonical(name)
     file = download.cached(name)
     if file is not None:

@@ -28,6 +28,7 @@ from upstream_arm.distillation.settings import (
     Settings,
     recipe,
 )
+from upstream_arm.encoders import hub
 from upstream_arm.names import SWITCHES
 
 EXAMPLES = """\
@@ -193,7 +194,6 @@ def _pinned(teacher: str) -> str:
     """The teacher with the commit that its branch is now, so that a run goes on with the same one."""
     if not teacher.startswith("hf:"):
         return teacher
-    from upstream_arm.encoders import hub
 
     repository, revision = hub.parse(teacher)
     return hub.text(repository, hub.resolve(repository, revision))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upstream_arm import hub
 from upstream_arm.common import devices
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import columns, near
@@ -139,8 +140,6 @@ def _of_peer(name: str, preset: PeerPreset) -> Profile:
 def _of_file(names: list[str], ckpt: str, config: Path | None) -> Profile:
     """The student that an upstream of ours reads from a file."""
     from torch import nn
-
-    from upstream_arm import hub
 
     if len(names) != 1 or names[0] not in hub.__all__:
         raise UpstreamError(
