@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
+PACKAGES = ("upstream_arm", "downstream_runs", "reports")
 LINES_OF_A_MODULE, LINES_OF_A_FUNCTION = 400, 50
+LATE_IMPORTS = 150
+"""Imports of ours in functions: of what is heavy, where it is used."""
 
 
 def sources() -> Iterator[Path]:
-    for package in ("upstream_arm", "downstream_runs", "reports"):
+    for package in PACKAGES:
         yield from (CHECKOUT / package).rglob("*.py")
 
 
@@ -48,3 +51,16 @@ def test_modules_and_functions_are_short() -> None:
                 if length > LINES_OF_A_FUNCTION:
                     too_long.append(f"{path.relative_to(CHECKOUT)}: {node.name} ({length})")
     assert too_long == []
+
+
+def test_imports_of_ours_are_at_the_top() -> None:
+    """But for those of heavy modules, which commands and their help do without."""
+    late = [
+        f"{path.relative_to(CHECKOUT)}:{node.lineno}"
+        for path in sources()
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES
+    ]
+    assert len(set(late)) <= LATE_IMPORTS, f"{len(set(late))}, such as {sorted(set(late))[:5]}"
