@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 
 import pytest
@@ -81,3 +82,20 @@ def test_what_fails_has_begun_and_did_not_end(monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.3)
         raise ValueError
     assert place.getvalue() == "bad ...\n"
+
+
+def test_a_stage_is_told_also_where_its_thread_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(threading.Thread):
+        def start(self) -> None:
+            """Begin when somebody waits for it."""
+
+        def join(self, timeout: float | None = None) -> None:
+            super().start()
+            super().join(timeout)
+
+    monkeypatch.setattr(stages, "SECONDS", 0.0)
+    monkeypatch.setattr(threading, "Thread", Late)
+    said = io.StringIO()
+    with stages.stage("read", said):
+        pass
+    assert said.getvalue() == "read ...\nread: 0 s\n"

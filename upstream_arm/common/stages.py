@@ -31,8 +31,12 @@ def stage(what: str, stream: IO[str] | None = None) -> Iterator[None]:
     place, began, ended = stream or sys.stderr, time.monotonic(), threading.Event()
     clear = "\r\x1b[K" if place.isatty() else ""  # of a bar that may stand there
 
+    told = False
+
     def tell() -> None:
+        nonlocal told
         if not ended.wait(SECONDS):
+            told = True
             print(f"{clear}{what} ...", file=place, flush=True)
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -43,6 +47,8 @@ def stage(what: str, stream: IO[str] | None = None) -> Iterator[None]:
         ended.set()
         teller.join()
     if (took := time.monotonic() - began) > SECONDS:
+        if not told:  # on a busy machine the teller may come too late
+            print(f"{clear}{what} ...", file=place, flush=True)
         print(f"{clear}{what}: {took:.0f} s", file=place, flush=True)
 
 
