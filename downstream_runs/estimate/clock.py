@@ -69,8 +69,8 @@ class Clock:
 
         On a CPU these are the calling thread's CPU seconds, which other programs do not lengthen: torch has
         the calling thread do its share of every operation and of every gradient. On an accelerator they are
-        the median of some calls after one that chooses kernels and takes memory, which lasts many times as
-        long: a step of SF's head 0.1 s and the calls after it 0.02 s on an H100.
+        the median of some calls after one that chooses kernels and takes memory, and lasts longer: by first
+        calls the training of PR's head was to take 7.4 hours of an H100, by these 1.5.
         """
         if self.device.type != "cpu":
             function()
