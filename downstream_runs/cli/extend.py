@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from downstream_runs.cli.plans import features_of
-from downstream_runs.cli.repeat import add_moved, command_of
-from downstream_runs.core import results
+from downstream_runs.cli.repeat import add_moved, finished
 from downstream_runs.core.run import run_dir
 from downstream_runs.core.run_folder import RESULT
 from downstream_runs.core.settings import MOST
@@ -27,14 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train on, test, and print the numbers and where they are."""
-    from downstream_runs.runs import extend, repeat
-    from downstream_runs.runs.verify import result_file
+    from downstream_runs.runs import extend
     from reports import screen
 
-    file = result_file(options.result).absolute()
-    old, folder = results.read(file), file.parent
-    command = command_of(old)
-    plan = repeat.plan_of(old, command, features_of(command), options, repeat.out_of(old, folder))
+    _, folder, plan = finished(options)
     extend.extend(plan, folder, options.steps)
     path = run_dir(extend.longer(plan, options.steps)) / RESULT
     print(f"{screen.of_run(path)}\nresult: {path}")

@@ -14,6 +14,7 @@ from upstream_arm.common.program import NAMES, PROGRAM
 
 if TYPE_CHECKING:
     from downstream_runs.core.results import Result
+    from downstream_runs.core.run import RunPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,17 @@ def run(options: argparse.Namespace) -> int:
     result = results.read(result_file(options.result))
     command = command_of(result)
     return repeat(result, command, features_of(command), options)
+
+
+def finished(options: argparse.Namespace) -> tuple[Result, Path, RunPlan]:
+    """The result, the folder and the plan of the run that `options.result` names, with what has moved."""
+    from downstream_runs.runs.repeat import out_of, plan_of
+    from downstream_runs.runs.verify import result_file
+
+    file = result_file(options.result).absolute()
+    result, folder = results.read(file), file.parent
+    command = command_of(result)
+    return result, folder, plan_of(result, command, features_of(command), options, out_of(result, folder))
 
 
 def command_of(result: Result) -> argparse.Namespace:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from downstream_runs.cli.plans import features_of
-from downstream_runs.cli.repeat import add_moved, command_of
-from downstream_runs.core import results
+from downstream_runs.cli.repeat import add_moved, finished
 from upstream_arm.common.errors import DONE
 from upstream_arm.common.program import PROGRAM
 
@@ -33,14 +31,10 @@ def run(options: argparse.Namespace) -> int:
     """Test, and print the numbers and where they are."""
     import dataclasses
 
-    from downstream_runs.runs import repeat, test_only
-    from downstream_runs.runs.verify import result_file
+    from downstream_runs.runs import test_only
     from reports import screen
 
-    file = result_file(options.result).absolute()
-    head, folder = results.read(file), file.parent
-    command = command_of(head)
-    plan = repeat.plan_of(head, command, features_of(command), options, repeat.out_of(head, folder))
+    head, folder, plan = finished(options)
     plan = dataclasses.replace(plan, command=(PROGRAM, "test-only", *options.words))
     path = test_only.test_only(plan, head, folder, options.on)
     print(f"{screen.of_run(path)}\nresult: {path}")

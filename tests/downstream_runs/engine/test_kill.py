@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import noise
 import pytest
 import scripts
 import toy
+from alike import same
 
 from downstream_runs.core import results
 from downstream_runs.engine import run, run_dir
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal, tensors bit for bit."""
-    import torch
-
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import noise
 import pytest
 import torch
+from alike import same
 
 from downstream_runs import engine
 from downstream_runs.cli import main as cli
@@ -49,17 +49,6 @@ def train(tmp_path: Path) -> Train:
         return folder
 
     return make
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal, tensors bit for bit."""
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
 
 
 def check_equal(extended: Path, whole: Path) -> None:
