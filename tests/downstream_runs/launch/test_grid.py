@@ -169,7 +169,7 @@ def test_a_setting_that_only_others_have_does_not_touch_a_task(
     assert f"note: sid's recipe has no setting {heads}: it is run without -o {heads}=32\n" in said
     with pytest.raises(UsageError, match=r"no setting .*projet_dim', did you mean .*project_dim"):
         resolve_config(rows(command("fbank", "asr,sid", "-o", f"{heads.replace('ject', 'jet')}=32"))[0].plan)
-    with pytest.raises(UsageError, match="no setting .*train_batch_size"):
+    with pytest.raises(UsageError, match=r"no setting .*train_batch_size"):
         resolve_config(rows(command("fbank", "asr", "-o", f"{batch}=2"))[0].plan)
 
 
