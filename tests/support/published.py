@@ -59,9 +59,18 @@ def publish(data: Path, place: Path) -> None:
 
 
 def sources_of(
-    place: Path, url: str, file: Path, mirrors: Sequence[str] = (), unpacked_gb: float = 0.05
+    place: Path,
+    url: str,
+    file: Path,
+    mirrors: Sequence[str] = (),
+    unpacked_gb: float = 0.05,
+    *,
+    all_hashed: bool = True,
 ) -> Path:
-    """The project's sources.json with the bytes, hashes and addresses of the archives in `place`."""
+    """The project's sources.json with the bytes, hashes and addresses of the archives in `place`.
+
+    all_hashed: also those of which nobody has published a hash.
+    """
     listed: dict[str, Any] = json.loads(PROJECTS.read_text("utf-8"))
     for source in listed.values():
         for archive in source["archives"] if isinstance(source, dict) else ():
@@ -69,7 +78,8 @@ def sources_of(
             for one in archive["files"]:
                 if (place / one["name"]).is_file():
                     content = (place / one["name"]).read_bytes()
-                    one["sha256"] = hashlib.sha256(content).hexdigest()
+                    if all_hashed or "sha256" in one:
+                        one["sha256"] = hashlib.sha256(content).hexdigest()
                     if "bytes" in one:
                         one["bytes"] = len(content)
                 if "urls" in one:
