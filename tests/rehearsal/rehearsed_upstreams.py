@@ -14,6 +14,7 @@ import peer_files
 import pytest
 import rehearsal
 import sources
+import tiny_distillation
 import torch
 import toy
 from rehearsed_runs import ours
@@ -23,7 +24,6 @@ from downstream_runs.upstreams import card
 from downstream_runs.upstreams.checked import CheckedUpstream
 from upstream_arm.distillation import training
 from upstream_arm.distillation.devices import DistributedContext
-from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
 from upstream_arm.peers.loading import load_peer
 
 LENGTHS = (4_000, 2_500, 4_000)
@@ -76,24 +76,7 @@ def test_a_card_measures_the_same_on_the_device() -> None:
 
 def test_distillation_makes_the_cpus_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise.make_corpus(tmp_path)
-    settings = Settings(
-        preset="tiny",
-        student=TINY_STUDENT.replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
-        teacher="random:hubert",
-        data=str(tmp_path),
-        train=("train-clean-100",),
-        dev=("dev-clean",),
-        form="paper",
-        objective="full",
-        ratio=MaskRatio.parse("0.8"),
-        epochs=1,
-        batch_size=2,
-        effective_batch=4,
-        learning_rate=3e-3,
-        precision="fp32",
-        seed=0,
-        full_epochs=1,
-    )
+    settings = tiny_distillation.settings(tmp_path, epochs=1, full_epochs=1)
     options = training.RuntimeOptions(device="cpu")
     expected = load_file(training.distil(settings, tmp_path / "cpu", options))
     steps: list[rehearsal.Counts] = []
