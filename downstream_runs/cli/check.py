@@ -81,14 +81,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def corpus(
-    task: TaskSpec, data: Path, out: Path, partial: bool = False, full: bool = False
+    task: TaskSpec, data: Path, out: Path, partial: bool = False, full: bool = False, *, brief: bool = False
 ) -> Iterator[Finding]:
     """What there is of a task's corpus below `data`, complete or not, which `partial` makes no fault.
 
-    full: decode every file that the manifest of the corpus does not know (default: a sample).
+    full: decode every file that the manifest of the corpus does not know (default: a sample). brief: leave
+    to a run what takes it long to prepare.
     """
+    prepare = task.corpus.examine if brief else task.corpus.prepare
     try:
-        prepared = task.corpus.prepare(data, out / CACHE, config_of(task, data, partial), partial)
+        prepared = prepare(data, out / CACHE, config_of(task, data, partial), partial)
     except UsageError as error:
         about = task.corpus
         remedy = f"get {about.name} ({about.size}, {about.licence}) from {about.url}"
@@ -102,10 +104,9 @@ def corpus(
         yield Finding(f"labelled {label}: not the official corpus, and its numbers will say so")
     for deviation in prepared.deviations:
         yield Finding(f"differs from the official corpus: {deviation}")
-    if full or verified.is_verified(prepared, out / CACHE):
-        yield decoded_in_full(prepared, out / CACHE)
-    else:
-        yield decoded(prepared)
+    yield decoded(prepared, out / CACHE, full)
+    if not prepared.sha256:
+        yield Finding(f"the rest takes long, and is done once: by the first run, or by check {task.name}")
 
 
 def config_of(task: TaskSpec, data: Path, partial: bool) -> dict[str, Any]:
@@ -140,8 +141,22 @@ def own_table(options: argparse.Namespace) -> Iterator[Finding]:
     yield from (Finding(f"every result will say: {deviation}") for deviation in prepared.deviations)
 
 
-def decoded(prepared: PreparedData) -> Finding:
-    """A sample of the corpus's audio files, the same each time, read to their ends."""
+def decoded(prepared: PreparedData, cache: Path, full: bool) -> Finding:
+    """All of the corpus's audio files, where they were decoded once or now are, else a sample of them."""
+    if full and (wrong := verified.verify(prepared.root, prepared.audio, cache).problems):
+        more = f" and {len(wrong) - FILES_SHOWN:,} more" if len(wrong) > FILES_SHOWN else ""
+        said = f"{len(wrong):,} of {len(set(prepared.audio)):,} audio files: {'; '.join(wrong[:FILES_SHOWN])}"
+        return Finding(f"{said}{more}", False, "get these files again")
+    if days := verified.decoded_on(prepared.root, prepared.audio, cache):
+        return Finding(
+            f"all {len(set(prepared.audio)):,} audio files were decoded to their ends on "
+            f"{' to '.join(days)}, and are as they were then"
+        )
+    return _sample_decoded(prepared)
+
+
+def _sample_decoded(prepared: PreparedData) -> Finding:
+    """A sample of the audio files, the same each time, read to their ends."""
     files = sorted(set(prepared.audio))
     chosen = random.Random(0).sample(files, min(DECODED, len(files)))
     forms = set()
@@ -153,17 +168,6 @@ def decoded(prepared: PreparedData) -> Finding:
         forms.add(_in_words(found))
     counts = f"{len(chosen)} of {len(files):,} audio files decoded to their ends"
     return Finding(f"{counts}: {' and '.join(sorted(forms))}")
-
-
-def decoded_in_full(prepared: PreparedData, cache: Path) -> Finding:
-    """Every audio file of the corpus, read to its end on all cores, or once and not changed since."""
-    found, number = verified.verify(prepared, cache), len(set(prepared.audio))
-    if found.problems:
-        wrong = [str(problem) for problem in found.problems]
-        more = f" and {len(wrong) - FILES_SHOWN:,} more" if len(wrong) > FILES_SHOWN else ""
-        said = f"{len(wrong):,} of {number:,} audio files: {'; '.join(wrong[:FILES_SHOWN])}{more}"
-        return Finding(said, False, "get these files again")
-    return Finding(f"all {number:,} audio files were decoded to their ends, and are as they were then")
 
 
 def _in_words(form: Form) -> str:

@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.task import TaskSpec
 from downstream_runs.corpora import data_root, folders, mixing, texts, verified
+from downstream_runs.corpora.checks import CheckedCorpus
 from downstream_runs.corpora.fetching import bring, linking, lists, plan, sources
 from downstream_runs.corpora.fetching.plan import WORK, Step
 from downstream_runs.corpora.fetching.sources import Source
@@ -204,25 +205,30 @@ def _link(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Na
 def _verify(asked: Sequence[TaskSpec], data: Path, out: Path, partial: bool) -> int:
     good, seen = True, set[Path]()
     for task in asked:
-        config = check.config_of(task, data, partial)
-        try:
-            prepared = task.corpus.prepare(data, out / CACHE, config, partial)
-            if prepared.root in seen:
-                continue
-            seen.add(prepared.root)
-            found = verified.verify(prepared, out / CACHE)
-        except UsageError as error:
-            good = show(
-                [Finding(f"{task.name}: {error}", False, f"{PROGRAM} data {task.name} --data {data}")]
-            )
-            continue
-        findings = [Finding(problem, False, problem.remedy) for problem in found.problems]
-        findings += [Finding(f"{name} has changed since it was verified") for name in found.changed]
-        whole = f", together SHA-256 {found.sha256}" if found.sha256 else ""
-        findings.append(Finding(f"{prepared.root}: {found.files:,} files decoded to their ends{whole}"))
-        good = show(findings) and good
-    print(f"kept in {out / CACHE / 'verified'}: `check` trusts it while sizes and times agree")
+        good = show(_verified(task, data, out / CACHE, partial, seen)) and good
+    print(f"kept in {out / CACHE / 'verified'}: runs and `check` trust it while sizes and times agree")
     return DONE if good else WRONG_USE
+
+
+def _verified(task: TaskSpec, data: Path, cache: Path, partial: bool, seen: set[Path]) -> Iterator[Finding]:
+    """All damage of a task's corpus, unless its root is in `seen`, to which it is added."""
+    corpus, config = task.corpus, check.config_of(task, data, partial)
+    assert isinstance(corpus, CheckedCorpus)  # as those of SUPERB's tasks are
+    try:
+        listing = corpus.listing(data, cache, config, partial)
+        corpus.standing(listing, partial)
+        if listing.root not in seen:
+            seen.add(listing.root)
+            found = verified.verify(listing.root, [file.path for file in listing.files], cache)
+            yield from (Finding(problem, False, problem.remedy) for problem in found.problems)
+            yield from (Finding(f"{name} has changed since it was verified") for name in found.changed)
+            whole = f", together SHA-256 {found.sha256}" if found.sha256 else ""
+            yield Finding(f"{listing.root}: {found.files:,} files decoded to their ends{whole}")
+            if found.problems:
+                return
+        corpus.examine(data, cache, config, partial)
+    except UsageError as error:
+        yield Finding(f"{task.name}: {error}", False, f"{PROGRAM} data {task.name} --data {data}")
 
 
 def _check(
@@ -230,7 +236,8 @@ def _check(
 ) -> int:
     """`check` of each task, of those in `full` with every file decoded; then the one command to run next."""
     good: Mapping[str, bool] = {
-        task.name: show(check.corpus(task, data, out, options.partial, task.name in full)) for task in asked
+        task.name: show(check.corpus(task, data, out, options.partial, task.name in full, brief=True))
+        for task in asked
     }
     ready = [name for name, is_good in good.items() if is_good]
     if ready:

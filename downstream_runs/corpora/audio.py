@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,18 +196,34 @@ def sample_hash(files: Sequence[Path]) -> str:
 
 
 def problems(
-    files: Sequence[AudioFile], number: int | None, what: str, shortest: int = SHORTEST
+    files: Sequence[AudioFile],
+    number: int | None,
+    what: str,
+    shortest: int = SHORTEST,
+    trusted: Callable[[AudioFile], bool] = lambda file: False,
+    also: Collection[Path] = (),
 ) -> list[Problem]:
     """Which of `files` are empty or absent, and what is wrong with those that are decoded.
 
-    Decoded are `number` of them, spread evenly (None: all), and unless that is 0 also those that may be too
-    short by their size. Each should be 16 kHz, one channel and `shortest` samples or more.
+    Decoded are `number` of them, spread evenly (None: all), those of `also`, and unless `number` is 0 those
+    that may be too short by their size; of `trusted` ones the header is read. Each should be 16 kHz, one
+    channel and `shortest` samples or more.
     """
     chosen = {file.name for file in spread(files, number)}
     opened = [
-        file for file in files if not file.size or file.name in chosen or (number != 0 and file.size < SMALL)
+        file
+        for file in files
+        if not file.size
+        or file.name in chosen
+        or (number != 0 and file.size < SMALL)
+        or (also and file.path in also)
     ]
-    results = in_threads(lambda path: decode(path, shortest), opened, f"decode {what}")
+    known = {file.path for file in opened if trusted(file)}
+
+    def usable(path: Path) -> int:
+        return _usable(path, form(path, decoded=path not in known), shortest)
+
+    results = in_threads(usable, opened, f"decode {what}")
     return [result for _, result in results if isinstance(result, Problem)]
 
 
@@ -247,13 +263,13 @@ def measure(
 
 
 def remember(
-    files: Sequence[AudioFile], word_of: Callable[[Path], object], table: Path, what: str
+    files: Sequence[AudioFile], word_of: Callable[[Path], object], table: Path, what: str, bad: str = ""
 ) -> tuple[dict[str, str], list[Problem]]:
     """A number (or another `_WORD`) of each file by its name, and what is wrong with those of AudioProblem.
 
     `table` keeps the words, a line `WORD SIZE CHANGED_NS NAME` a file, and only grows: a file that has
-    changed since gets another line, and what was killed goes on where it stopped. UsageError where it cannot
-    be written.
+    changed since gets another line, and what was killed goes on where it stopped. `bad`: the word in a line
+    for each of AudioProblem, which is asked again all the same. UsageError where it cannot be written.
     """
     with texts.writing(table):
         known = remembered(table)
@@ -268,13 +284,16 @@ def remember(
                 words |= {file.name: known[file.key] for file in missing if file.key in known}
                 missing = [file for file in missing if file.name not in words]
                 for file, result in in_threads(word_of, missing, what):
+                    word = str(result)
                     if isinstance(result, Problem):
                         problems.append(result)
-                        continue
-                    words[file.name] = str(result)
+                        word = bad
+                    else:
+                        words[file.name] = word
                     # At once, so that two runs cannot mix their lines; the first newline ends a line that a
                     # kill left unfinished.
-                    save.write(f"\n{result} {file.key}\n".encode("utf-8", "surrogateescape"))
+                    if word:
+                        save.write(f"\n{word} {file.key}\n".encode("utf-8", "surrogateescape"))
     return words, problems
 
 
@@ -289,14 +308,20 @@ def _await_others(table: IO[bytes], what: str) -> None:
 
 
 def remembered(table: Path) -> dict[str, str]:
-    """What `remember` saved, by the files' keys, the latest last.
+    """What `remember` saved, by the files' keys, the latest last."""
+    return words_of(lines_of(table))
 
-    The last line may be one that a kill cut off: it has no newline.
-    """
+
+def lines_of(table: Path) -> list[str]:
+    """The whole lines of a table; the last may be one that a kill cut off: it has no newline."""
     if not table.is_file():
-        return {}
+        return []
+    return table.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
+
+
+def words_of(lines: Iterable[str]) -> dict[str, str]:
+    """The words by the files' keys, of the lines that have a word and a key."""
     known: dict[str, str] = {}
-    *lines, _ = table.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     for line in lines:
         word, _, key = line.partition(" ")
         if _WORD.fullmatch(word) and key.count(" ") >= 2:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from downstream_runs.core.corpus import Corpus, PreparedData, Problem, Split, Standing
 from downstream_runs.core.results import PARTIAL, PARTIAL_TEXT
-from downstream_runs.corpora import audio, folders, markers
+from downstream_runs.corpora import audio, folders, markers, verified
 from downstream_runs.corpora.audio import AudioFile
 from upstream_arm import listings
 from upstream_arm.common.errors import UsageError
@@ -101,7 +101,8 @@ class CheckedCorpus(Corpus):
     listed(request): the listing, UsageError for lists that cannot be read. written(listing, cache, config):
     what s3prl needs.
     decoded: how many files of each part `prepare` decodes; 0 where `written` opens all. opened: whether
-    sizes are checked and files decoded here at all.
+    sizes are checked and files decoded here at all. long: whether `written` takes so long that `examine`
+    leaves it out.
     """
 
     title: str
@@ -116,29 +117,52 @@ class CheckedCorpus(Corpus):
     instead: Callable[[Path], str] | None = None
     decoded: int = 0
     opened: bool = True
+    long: bool = False
 
     def look(
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
     ) -> Standing:
         """See `Corpus`."""
-        with stage(f"listing {self.title}"):
-            listing = self.listed(self.request(data, cache, config, partial))
+        listing = self.listing(data, cache, config, partial)
         with stage(f"checking {self.title}"):
-            return self.standing(listing, partial)
+            return self.standing(listing, partial, cache=cache)
 
     def prepare(
         self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
     ) -> PreparedData:
         """See `Corpus`."""
-        with stage(f"listing {self.title}"):
-            listing = self.listed(self.request(data, cache, config, partial))
+        return self._prepared(self.written, data, cache, config, partial)
+
+    def examine(
+        self, data: Path, cache: Path, config: Mapping[str, Any], partial: bool = False
+    ) -> PreparedData:
+        """See `Corpus`."""
+        written = _nothing_written if self.long else self.written
+        return self._prepared(written, data, cache, config, partial)
+
+    def _prepared(
+        self,
+        written: Callable[[Listing[Any], Path, Mapping[str, Any]], PreparedData],
+        data: Path,
+        cache: Path,
+        config: Mapping[str, Any],
+        partial: bool,
+    ) -> PreparedData:
+        listing = self.listing(data, cache, config, partial)
         with stage(f"checking {self.title}"):
-            standing = self.standing(listing, partial, self.decoded)
+            standing = self.standing(listing, partial, self.decoded, cache)
         with stage(f"preparing {self.title}"):
-            prepared = self.written(listing, cache, config)
+            prepared = written(listing, cache, config)
         facts = standing.and_also(prepared.deviations).facts
         paths = tuple(file.path for file in listing.files)
         return dataclasses.replace(prepared, audio=paths, **facts)
+
+    def listing(
+        self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
+    ) -> Listing[Any]:
+        """What the corpus's folders and lists hold, not held against anything; the rest as for `look`."""
+        with stage(f"listing {self.title}"):
+            return self.listed(self.request(data, cache, config, partial))
 
     def request(
         self, data: Path, cache: Path | None, config: Mapping[str, Any], partial: bool = False
@@ -171,19 +195,26 @@ class CheckedCorpus(Corpus):
             "synthetic speech with --demo"
         )
 
-    def standing(self, listing: Listing[Any], partial: bool, decoded: int = 0) -> Standing:
+    def standing(
+        self, listing: Listing[Any], partial: bool, decoded: int = 0, cache: Path | None = None
+    ) -> Standing:
         """What the listed corpus is beside the official one; UsageError for one that cannot be used.
 
-        `decoded` files of each part are read to their ends. A made corpus must have the audio that it was
-        made with, any other the official counts, unless `partial` allows less.
+        `decoded` files of each part are read to their ends, but those that the manifest in `cache` trusts;
+        what that knows otherwise is decoded anew. A made corpus must have the audio that it was made with,
+        any other the official counts, unless `partial` allows less.
         """
         roots = listing.roots or (listing.root,)
         made = any(markers.labels(root) for root in roots)
         problems = [*_made_otherwise(roots, [file.path for file in listing.files]), *listing.problems]
+        manifest, changed, damage = verified.renewed(listing.root, listing.files, cache)
+        problems += damage
         if self.opened:
+            again = {file.path for file in changed}
             for part, files in listing.audio.items():
                 shortest = listing.shortest.get(part, audio.SHORTEST)
-                problems += audio.problems(files, decoded, part, shortest)
+                problems += audio.problems(files, decoded, part, shortest, manifest.trusts, again)
+        problems = list(dict.fromkeys(problems))  # damage that was found both ways
         advice = self._again(*roots)
         if made or not all(listing.counts.values()):
             require_none(problems, advice)
@@ -217,6 +248,10 @@ class CheckedCorpus(Corpus):
             named = " and ".join(map(str, roots))
             return f"delete {named} and make the {' and '.join(labels)} corpus again"
         return f"{self.get} again, or try the path first with --demo"
+
+
+def _nothing_written(listing: Listing[Any], cache: Path, config: Mapping[str, Any]) -> PreparedData:
+    return listing.prepared("", {})
 
 
 def facts(name: str) -> dict[str, Any]:

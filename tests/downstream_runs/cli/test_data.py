@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import published
@@ -327,19 +328,27 @@ def test_verify(server: Publisher, data: Path, label_demos: Path, capsys: pytest
     assert "112 files decoded to their ends, together SHA-256 " in first
     out = ["--data", str(data), "--out", str(data.parent / "out")]
     assert cli.main(["check", "ic", *out]) == 0
-    assert "all 112 audio files were decoded to their ends" in capsys.readouterr().out
+    today = datetime.now(timezone.utc).date().isoformat()
+    assert f"all 112 audio files were decoded to their ends on {today}, " in capsys.readouterr().out
     path = next((data / FLUENT).rglob("*.wav"))
     content = path.read_bytes()
     path.write_bytes(content[:-2] + b"\x01\x02")
     os.utime(path, ns=(0, 10**18))
-    assert cli.main(["check", "ic", *out]) == 0
-    assert "20 of 112 audio files decoded" in capsys.readouterr().out
     run(data, "ic", "--verify")
-    said = capsys.readouterr().out
-    assert f"{path.relative_to(data / FLUENT)} has changed since it was verified" in said
-    path.write_bytes(content[: len(content) // 2])
+    changed = f"{path.relative_to(data / FLUENT)} has changed since it was verified"
+    assert changed in capsys.readouterr().out
+    path.write_bytes(content)
+    assert cli.main(["check", "ic", *out]) == 0
+    said = capsys.readouterr()
+    assert "all 112 audio files were decoded" in said.out and changed in said.err
+    others = [other for other in sorted((data / FLUENT).rglob("*.wav")) if other != path][:2]
+    for one in (path, *others):
+        one.write_bytes(one.read_bytes()[: one.stat().st_size // 2])
     run(data, "ic", "--verify", code=2)
-    assert path.name in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert all(one.name in said.out for one in (path, *others))
+    assert cli.main(["fbank", "ic", *out]) == 2
+    assert "(and 2 more problems)" in capsys.readouterr().err
 
 
 KILLED = """

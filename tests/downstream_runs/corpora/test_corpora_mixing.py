@@ -106,14 +106,23 @@ def test_runs_see_no_difference_between_files_and_mixtures(few: Path, tmp_path: 
         folder = prepared.settings["loaderrc.dev_dir"]
         # Pieces of 1 s, as s3prl cuts long recordings, each read by itself.
         dataset = DiarizationDataset("dev", folder, chunk_size=100, frame_shift=160, num_speakers=2)
-        assert not verified.is_verified(once, tmp_path / name)
-        manifests[name] = verified.verify(once, tmp_path / name)
-        assert verified.is_verified(once, tmp_path / name)
+        corpus = (once.root, once.audio, tmp_path / name)
+        assert not verified.decoded_on(*corpus)
+        manifests[name] = verified.verify(*corpus)
+        assert verified.decoded_on(*corpus)
         found[name] = (prepared, [dataset[number] for number in range(len(dataset))])
         assert audio.form(path_of(made.root, FEW[0]), decoded=True).rate == 16_000
     assert manifests["files"].sha256 == manifests["read"].sha256 != ""
-    os.utime(few / "wham_noise" / FEW[0]["noise_path"], ns=(1, 1))
-    assert not verified.is_verified(once, tmp_path / "read")
+    noise = few / "wham_noise" / FEW[0]["noise_path"]
+    os.utime(noise, ns=(1, 1))
+    assert not verified.decoded_on(*corpus)
+    prepare(tmp_path / "read", tmp_path / "read")
+    assert verified.decoded_on(*corpus)
+    content = noise.read_bytes()
+    noise.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UsageError, match=noise.name):
+        prepare(tmp_path / "read", tmp_path / "read")
+    noise.write_bytes(content)
     assert found["files"][0].sha256 == found["read"][0].sha256
     assert found["files"][0].labels == found["read"][0].labels == ("partial", "other-data")
     assert len(found["files"][1]) == len(found["read"][1]) > 6
