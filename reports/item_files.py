@@ -14,7 +14,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 
 if TYPE_CHECKING:
     import pandas
+
+Places: TypeAlias = NDArray[np.integer[Any]]
 
 ITEM_COLUMNS = ("metric", "split", "item", "group", "numerator", "denominator")
 TRIAL_COLUMNS = ("split", "item", "group", "label", "score", "count")
@@ -169,11 +171,12 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
         low_memory=len(content) > PARTS,
         **exact,
     )
-    cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
+    commas = int(np.count_nonzero(np.frombuffer(content, np.uint8) == ord(",")))
+    cells = 0 if quoted else commas + table.shape[0] + 1
     if not isinstance(table.index, pandas.RangeIndex) or cells not in (0, len(head) * (table.shape[0] + 1)):
         raise ValueError("its rows have different numbers of cells")
     if plain:
-        table["item"] = _hashes(*_cells(content, head.index("item"), len(head), table.shape[0]))
+        table["item"] = _hashes(content, *_cells(content, head.index("item"), len(head), table.shape[0]))
     elif "item" in table:
         names = [name.encode() for name in table["item"]]
         lengths = np.fromiter(map(len, names), np.int64, len(names))
@@ -182,26 +185,27 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
     return table
 
 
-def _cells(
-    content: bytes, column: int, width: int, rows: int
-) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
-    """Where the cells of a column start and end in (padded) content without quotes; the first row are names.
+def _cells(content: bytes, column: int, width: int, rows: int) -> tuple[Places, Places]:
+    """Where the cells of a column start and end in content without quotes, whose first row are names.
 
     ValueError for rows of different numbers of cells.
     """
-    padded = content + b"\n" + bytes(7)
-    signs = np.frombuffer(padded, np.uint8)
-    marks = signs == ord(",")
-    marks |= signs == ord("\n")
-    ends = np.flatnonzero(marks)[: (rows + 1) * width]
-    if not (signs[ends[width - 1 :: width]] == ord("\n")).all():
+    signs = np.frombuffer(content, np.uint8)
+    found = []
+    for start in range(0, len(content), PARTS):
+        part = signs[start : start + PARTS]
+        places = np.flatnonzero((part == ord(",")) | (part == ord("\n")))
+        found.append((start + places).astype(np.int32))  # a table has at most TABLE_BYTES
+    found.append(np.array([len(content)], np.int32))  # the last row need not have a line end
+    ends = np.concatenate(found)[: (rows + 1) * width]
+    if not (signs[ends[width - 1 :: width][:-1]] == ord("\n")).all():
         raise ValueError("its rows have different numbers of cells")
     first = width + column
-    return padded, ends[first - 1 : -1 : width] + 1, ends[first::width]
+    return ends[first - 1 : -1 : width] + 1, ends[first::width]
 
 
-def _hashes(content: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """64 bits of a hash of each part of the content, after whose last one at least 8 bytes follow.
+def _hashes(content: bytes, starts: Places, stops: Places) -> NDArray[np.uint64]:
+    """64 bits of a hash of each part of the content, which has 8 bytes or more.
 
     Each word of eight bytes is mixed in as SplitMix64 (Steele, Lea and Flood 2014) mixes its counter.
     """
@@ -210,8 +214,10 @@ def _hashes(content: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64])
     found = lengths.astype(np.uint64)
     for done in range(0, int(lengths.max(initial=0)), 8):
         rows = np.flatnonzero(lengths > done)
-        part = words[starts[rows] + done] & FIRST_BYTES[np.minimum(lengths[rows] - done, 8)]
-        mixed = found[rows] ^ part
+        places = starts[rows] + done
+        over = np.maximum(places - len(words) + 1, 0)  # by how much a word would reach over the end
+        part = words[places - over] >> (8 * over).astype(np.uint64)
+        mixed = found[rows] ^ (part & FIRST_BYTES[np.minimum(lengths[rows] - done, 8)])
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         found[rows] = mixed ^ (mixed >> np.uint64(31))

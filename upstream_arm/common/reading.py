@@ -45,7 +45,7 @@ def read_bytes(path: Path, limit: int = DOCUMENT_BYTES) -> bytes:
         if size > limit:
             reason = f"it has {size:,} bytes, at most {limit:,} were expected"
             raise OSError(errno.EFBIG, reason, str(path))
-        return file.read(size)  # what it has grown by since waits; room for `limit` would be asked for first
+        return file.read(limit)  # not more where it has grown since
 
 
 def read_text(path: Path, limit: int = DOCUMENT_BYTES, errors: str = "strict") -> str:
