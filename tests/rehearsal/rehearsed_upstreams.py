@@ -60,6 +60,7 @@ def test_features_are_the_cpus_and_one_copy_out_says_that_waveforms_are_finite(
     pairs = zip(found, expected, strict=True)
     assert all(torch.allclose(rehearsal.on_host(one), other, atol=1e-6) for one, other in pairs)
     assert sum(counts.copies_out.values()) <= 1 + theirs and not counts.waits, counts
+    assert not counts.blocking, counts.blocking
 
 
 def test_a_card_measures_the_same_on_the_device() -> None:
@@ -100,3 +101,4 @@ def test_distillation_makes_the_cpus_student(tmp_path: Path, monkeypatch: pytest
     assert all(torch.allclose(one, expected[key], atol=1e-5) for key, one in found.items())
     for counts in steps:  # of two batches; what is recorded is read at once, after the weights were changed
         assert not ours(counts.waits) and sum(counts.copies_out.values()) <= 1, counts
+        assert not counts.blocking, counts.blocking
