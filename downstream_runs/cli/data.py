@@ -11,11 +11,12 @@ import contextlib
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from downstream_runs import tasks
-from downstream_runs.cli import check
+from downstream_runs.cli import check, mix
 from downstream_runs.cli.findings import Finding, show
 from downstream_runs.core.run_folder import CACHE
 from downstream_runs.core.task import TaskSpec
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--partial", action="store_true", help="a part of a corpus will do, as for a run with --partial")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where the tables of lengths are kept")
+    mix.add_mixing(parser)
 
 
 @listings.remembering()
@@ -61,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"of {unknown[0]} no published corpus is known, expected of {', '.join(tasks.names())}"
         )
+    _require_mixing(asked, options)
     data, out = _folder(options), data_root.out_folder(options.out)
     if options.verify:
         return _verify(asked, data, out, options.partial)
@@ -72,11 +75,12 @@ def run(options: argparse.Namespace) -> int:
 def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.Namespace) -> int:
     """Print the plan, do it, and check; UsageError with the first thing that could not be done."""
     problems = {task.name: _problem(task, data) for task in asked}
-    needed = [source for source in sources.load() if any(problems.get(task) for task in source.tasks)]
-    every = plan.steps(needed, data)
+    every = plan.steps(list(_needed(problems, options)), data)
     print("\n".join(plan.lines(every, data)) or f"nothing is to be fetched: all is in {data}", flush=True)
     if not options.partial:
         _tell_spoilt(every, problems)
+    if problems.get("sd") and (options.librispeech or options.wham):
+        print(f"Libri2Mix: made of {options.librispeech or data} and {options.wham or data}", flush=True)
     if options.plan:
         return DONE
     plan.require_room(every, data)
@@ -90,7 +94,7 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
     listings.forget()
     if problems.get("sd") and not failed:
         try:
-            print(f"{mixing.make(data, data, None, data, partial=options.partial).root}: made", flush=True)
+            print(mix.make(options, data), flush=True)
             came += 1
         except UsageError as error:
             failed.append(str(error))
@@ -100,6 +104,29 @@ def _bring(asked: Sequence[TaskSpec], data: Path, out: Path, options: argparse.N
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise UsageError(f"{failed[0]}{others}")
     return code
+
+
+def _require_mixing(asked: Sequence[TaskSpec], options: argparse.Namespace) -> None:
+    """UsageError for options of Libri2Mix where none is made."""
+    given = [f"--{name.replace('_', '-')}" for name in mix.MIXING if getattr(options, name)]
+    names = [task.name for task in asked]
+    if given and "sd" not in names:
+        raise UsageError(
+            f"{given[0]} is for sd, which is not among {', '.join(names)}: leave it out, or add sd"
+        )
+    if given and (options.verify or options.link):
+        mode = "--verify" if options.verify else "--link"
+        raise UsageError(f"{mode} makes no Libri2Mix: leave {given[0]} out, or {mode}")
+
+
+def _needed(problems: Mapping[str, str], options: argparse.Namespace) -> Iterator[Source]:
+    """The sources of tasks with a problem; sd needs none that an option says to be elsewhere."""
+    elsewhere = {name for name in ("librispeech", "wham") if getattr(options, name)}
+    for source in sources.load():
+        tasks = {task for task in source.tasks if problems.get(task)}
+        if tasks - ({"sd"} if source.name in elsewhere else set()):
+            on_the_fly = source.makes and options.mix_on_the_fly
+            yield replace(source, makes_gb=mixing.TABLES_GB) if on_the_fly else source
 
 
 def _every(data: Path) -> list[Step]:

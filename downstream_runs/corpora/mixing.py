@@ -32,6 +32,9 @@ from upstream_arm.common.files import atomic_write_bytes, csv_text
 SPARE = 50_000_000
 """Bytes for the tables, and for what the file system needs beside the mixtures."""
 
+TABLES_GB = 0.017
+"""Of what is written without mixtures."""
+
 _TABLES = Path("wav16k", "max", "metadata")
 _FIELDS = ("mixture_path", "source_1_path", "source_2_path", "noise_path", "length")
 _GAINS = ("source_1_gain", "source_2_gain", "noise_gain")

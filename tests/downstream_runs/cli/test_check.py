@@ -75,7 +75,8 @@ def test_every_file_is_decoded_once(
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
     code, text = check(corpus, tmp_path, capsys)
-    code, text = check(corpus, tmp_path, capsys, "--full")
+    assert code == 2 and f"red  {file} " in text  # as at the start of a run
+    code, text = check(corpus, tmp_path / "another cache", capsys, "--full")
     assert code == 2 and "1 of 3 audio files: " in text and "1-1-0000.flac" in text
 
 
@@ -135,7 +136,7 @@ def test_tasks_of_one_corpus_ask_for_each_file_once(
         return scandir(path)
 
     monkeypatch.setattr(audio, "problems", lambda *arguments: [])
-    monkeypatch.setattr(check_command, "decoded", lambda prepared: Finding("decoded"))
+    monkeypatch.setattr(check_command, "decoded", lambda *arguments: Finding("decoded"))
     monkeypatch.setattr(os, "stat", count_stat)
     monkeypatch.setattr(os, "scandir", count_scandir)
     out = ["--data", str(corpus), "--out", str(tmp_path / "out")]
