@@ -55,8 +55,8 @@ STUDENT = StudentConfig(
     activation_dropout=0.0,
     reuse_softmax="single",
 )
-#: Epochs over the training speech (70 steps), and the steps of the first stage.
-EPOCHS, STAGE, BATCH = 1, 20, 8
+#: Epochs over the training speech (of 71 steps), and the steps of the first stage.
+EPOCHS, STAGE, BATCH = 16, 100, 8
 
 
 RANDOM, LOG_MEL, GE2E, WHISPER = "random student", "log-mel", "ge2e", "whisper"
@@ -151,7 +151,7 @@ def distil_student(out: Path, objective: Objective) -> None:
         epochs=EPOCHS,
         batch_size=BATCH,
         effective_batch=BATCH,
-        learning_rate=5e-3,
+        learning_rate=1.5e-3,
         precision="fp32",
         seed=0,
         full_epochs=EPOCHS,

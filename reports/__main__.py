@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -42,9 +43,13 @@ def _report(options: argparse.Namespace) -> int:
         from reports import build
 
     places = [*options.place, *([] if options.out is None else [options.out])]
-    paths, collection = build.write(
-        places, options.to, whole=options.whole, costs=options.efficiency, only=options.only
-    )
+    gc.disable()  # drawing makes objects by the million, and few that only a search for cycles would free
+    try:
+        paths, collection = build.write(
+            places, options.to, whole=options.whole, costs=options.efficiency, only=options.only
+        )
+    finally:
+        gc.enable()
     print(build.summary(paths, collection, options.to))
     return _told(collection.notes, collection.problems)
 

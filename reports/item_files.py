@@ -14,9 +14,10 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from downstream_runs.core.results import Metric, Result
 from downstream_runs.core.run_folder import ITEMS, TRIALS, is_fold
@@ -30,6 +31,8 @@ from upstream_arm.common.reading import TABLE_BYTES, read_bytes
 if TYPE_CHECKING:
     import pandas
 
+Places: TypeAlias = NDArray[np.integer[Any]]
+
 ITEM_COLUMNS = ("metric", "split", "item", "group", "numerator", "denominator")
 TRIAL_COLUMNS = ("split", "item", "group", "label", "score", "count")
 KINDS: Mapping[str, Any] = {
@@ -41,6 +44,8 @@ KINDS: Mapping[str, Any] = {
 BY_TRIALS = frozenset({"asv_eer", "qbe_mtwv"})
 #: Bytes of a table above which it is parsed in parts, which is slower and takes less memory.
 PARTS = 1 << 20
+#: Of a word of eight bytes, lowest first: its first bytes, by how many they are.
+FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
 #: How far a recomputed number may be from the reported one, in percent points. For trials wider: scorers
 #: interpolate and round scores differently.
 TOLERANCE = 1e-6
@@ -150,23 +155,73 @@ def _table(content: bytes, columns: Sequence[str]) -> pandas.DataFrame:
 
     head = content[: content.find(b"\n") + 1].decode().strip().split(",")
     quoted = b'"' in content
+    # Texts by the hundred thousand take longer than all numbers; only their hashes are wanted.
+    plain = not quoted and b"\r" not in content and "item" in columns and "item" in head
+    wanted = {*columns} - ({"item"} if plain else set()) - ({"count"} - {*head})
     # Before 3.1 the usual way to read a number could miss its last bit; since, it is the only way.
     old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
     exact: Mapping[str, Any] = {"float_precision": "round_trip"} if old else {}
     table = pandas.read_csv(
         io.BytesIO(content),
         # A cell too many is an error only where all are read.
-        usecols=None if quoted else [name for name in columns if name in head or name != "count"],
+        usecols=None if quoted else [name for name in columns if name in wanted],
         dtype=KINDS,
         na_filter=False,
         skip_blank_lines=False,
         low_memory=len(content) > PARTS,
         **exact,
     )
-    cells = 0 if quoted else content.count(b",") + table.shape[0] + 1
+    commas = int(np.count_nonzero(np.frombuffer(content, np.uint8) == ord(",")))
+    cells = 0 if quoted else commas + table.shape[0] + 1
     if not isinstance(table.index, pandas.RangeIndex) or cells not in (0, len(head) * (table.shape[0] + 1)):
         raise ValueError("its rows have different numbers of cells")
+    if plain:
+        table["item"] = _hashes(content, *_cells(content, head.index("item"), len(head), table.shape[0]))
+    elif "item" in table:
+        names = [name.encode() for name in table["item"]]
+        lengths = np.fromiter(map(len, names), np.int64, len(names))
+        stops = np.cumsum(lengths)
+        table["item"] = _hashes(b"".join([*names, bytes(8)]), stops - lengths, stops)
     return table
+
+
+def _cells(content: bytes, column: int, width: int, rows: int) -> tuple[Places, Places]:
+    """Where the cells of a column start and end in content without quotes, whose first row are names.
+
+    ValueError for rows of different numbers of cells.
+    """
+    signs = np.frombuffer(content, np.uint8)
+    found = []
+    for start in range(0, len(content), PARTS):
+        part = signs[start : start + PARTS]
+        places = np.flatnonzero((part == ord(",")) | (part == ord("\n")))
+        found.append((start + places).astype(np.int32))  # a table has at most TABLE_BYTES
+    found.append(np.array([len(content)], np.int32))  # the last row need not have a line end
+    ends = np.concatenate(found)[: (rows + 1) * width]
+    if not (signs[ends[width - 1 :: width][:-1]] == ord("\n")).all():
+        raise ValueError("its rows have different numbers of cells")
+    first = width + column
+    return ends[first - 1 : -1 : width] + 1, ends[first::width]
+
+
+def _hashes(content: bytes, starts: Places, stops: Places) -> NDArray[np.uint64]:
+    """64 bits of a hash of each part of the content, which has 8 bytes or more.
+
+    Each word of eight bytes is mixed in as SplitMix64 (Steele, Lea and Flood 2014) mixes its counter.
+    """
+    words = np.ndarray(len(content) - 7, "<u8", content, strides=(1,))  # one begins at every byte
+    lengths = stops - starts
+    found = lengths.astype(np.uint64)
+    for done in range(0, int(lengths.max(initial=0)), 8):
+        rows = np.flatnonzero(lengths > done)
+        places = starts[rows] + done
+        over = np.maximum(places - len(words) + 1, 0)  # by how much a word would reach over the end
+        part = words[places - over] >> (8 * over).astype(np.uint64)
+        mixed = found[rows] ^ (part & FIRST_BYTES[np.minimum(lengths[rows] - done, 8)])
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        found[rows] = mixed ^ (mixed >> np.uint64(31))
+    return found
 
 
 def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
@@ -184,9 +239,7 @@ def _columns(table: pandas.DataFrame, wanted: Mapping[str, str]) -> Stratum:
     place[used] = order
     stratum["group"] = place[places]
     if "item" in table:
-        # Compared within this process alone: Python's hash, which differs between processes, will do.
-        hashes = map(hash, table["item"].to_numpy(object)[rows])
-        stratum["item"] = np.fromiter(hashes, np.int64, len(places))
+        stratum["item"] = table["item"].to_numpy()[rows]
     if "score" in table and "count" not in table:
         stratum["count"] = np.ones(len(places), np.int64)
     return stratum

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
+from upstream_arm.common import devices
 from upstream_arm.config import ConvLayer, StudentConfig
 from upstream_arm.convolutions import frames
 
@@ -40,13 +41,14 @@ def own_counts(
     [batch] each, in one copy to the device, from which all masks of a padded batch are made there.
     """
     table = [[frames(length, part) for length in lengths] for part in (layers[:1], layers)]
-    first, last = torch.tensor(table, device=device).unbind()
+    first, last = devices.to_device(torch.tensor(table), device).unbind()
     return first, last
 
 
 def valid_frames(counts: Sequence[int] | Tensor, total: int, device: torch.device) -> Tensor:
     """Which frames of a padded batch belong to an utterance, [batch, frame] of bool."""
-    return torch.arange(total, device=device) < torch.as_tensor(counts, device=device).unsqueeze(1)
+    own = devices.to_device(torch.as_tensor(counts), device)
+    return torch.arange(total, device=device) < own.unsqueeze(1)
 
 
 def widened(x: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from downstream_runs.audio.files import require_finite
 from downstream_runs.bridge import heads
 from downstream_runs.corpora import folders
 from downstream_runs.corpora.voxceleb1_verification import LENGTHS_SUFFIX
+from upstream_arm.common import devices
 from upstream_arm.common.processes import cores
 
 Correction = Callable[[ModuleType], None]
@@ -192,7 +193,7 @@ def _own_device(device: Any) -> Any:
     class OwnDevice(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.Tensor.cuda:
-                moved = args[0].to(device)
+                moved = devices.to_device(args[0], device)
                 setattr(moved, heads.ON_HOST, args[0])
                 return moved
             return func(*args, **(kwargs or {}))

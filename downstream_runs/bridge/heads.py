@@ -7,6 +7,8 @@
 - The frames around each frame, which the x-vector's layers take, are gathered by a kernel for each utterance
   that takes 3 ms of an H100, more than half of a step. Here one copy gathers those of all, on a device.
 - Some heads go through whole numbers on a device row by row, for their records: here one copy brings all.
+- Labels, lengths and masks are copied to a device from memory that is not page-locked, for which the host
+  waits until the device has done all that came before. Here the copy is queued behind that.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import functools
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
+
+from upstream_arm.common import devices
 
 POOLINGS = {"s3prl.downstream.model": ("MeanPooling",), "s3prl.downstream.sv_voxceleb1.model": ("MP", "SP")}
 """Those that go through `[utterance, frame, feature]` by utterance, each with its length or mask."""
@@ -48,17 +52,16 @@ def install(after_import: Callable[[str, Callable[[ModuleType], None]], None]) -
 def _correct_expert(module: ModuleType) -> None:
     vars(module)["pad_sequence"] = pad_sequence
     name = module.__name__.split(".")[-2]
-    if name in BY_ROW:
-        forward = module.DownstreamExpert.forward
+    forward = module.DownstreamExpert.forward
 
-        @functools.wraps(forward)
-        def forward_by_row(self: Any, mode: str, features: Any, *others: Any, **options: Any) -> Any:
-            if features[0].device.type == "cpu":
-                return forward(self, mode, features, *others, **options)
-            with rows_on_host():
-                return forward(self, mode, features, *others, **options)
+    @functools.wraps(forward)
+    def forward_on_device(self: Any, mode: str, features: Any, *others: Any, **options: Any) -> Any:
+        if features[0].device.type == "cpu":
+            return forward(self, mode, features, *others, **options)
+        with copied(by_row=name in BY_ROW):
+            return forward(self, mode, features, *others, **options)
 
-        module.DownstreamExpert.forward = forward_by_row
+    module.DownstreamExpert.forward = forward_on_device
     if name == "diarization":
         permuted = module.get_label_perm
         # It asks which way is the best, and for labels, utterance by utterance.
@@ -164,15 +167,27 @@ def _padded() -> Any:
     return Padded
 
 
-def rows_on_host() -> Any:
-    """Within it, in this thread, the rows of whole numbers on a device are on the host, by one copy."""
+def copied(by_row: bool) -> Any:
+    """Within it, in this thread, copies to a device are queued.
+
+    by_row: and the rows of whole numbers on a device are on the host, by one copy.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
 
-    class RowsOnHost(TorchFunctionMode):
+    class Copied(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.Tensor.unbind and not (args[0].is_floating_point() or args[0].is_complex()):
+            if func is torch.Tensor.to:
+                device = (kwargs or {}).get("device", args[1] if len(args) == 2 else None)
+                if isinstance(device, torch.device) and len(args) + len(kwargs or ()) == 2:
+                    return devices.to_device(args[0], device)
+            elif by_row and func is torch.Tensor.unbind and is_whole(args[0]):
                 args = (args[0].cpu(), *args[1:])
             return func(*args, **(kwargs or {}))
 
-    return RowsOnHost()
+    return Copied()
+
+
+def is_whole(tensor: Any) -> bool:
+    """Whether it is of whole numbers, or of truths."""
+    return not (tensor.is_floating_point() or tensor.is_complex())

@@ -6,7 +6,7 @@ import argparse
 import math
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -91,15 +91,27 @@ def lines(rows: Sequence[grid.Row]) -> list[Line]:
         members = []
         for plan in row.members():
             units = grid.folds(plan)
-            every += [_run(unit, len(units)) for unit in units]
+            numbers = [_add(unit, len(units), every) for unit in units]
             if plan.task.folds:
-                after = tuple(range(len(every) - len(units) + 1, len(every) + 1))
-                every.append(_made(f"{grid.name(plan)}: mean over {len(units)} folds", run_dir(plan), after))
+                name = f"{grid.name(plan)}: mean over {len(units)} folds"
+                every.append(_made(name, run_dir(plan), tuple(numbers)))
             members.append(len(every))
         if row.rates:
             name = f"{grid.name(row.plan)}: best of {len(row.rates)} learning rates on dev"
             every.append(_made(name, row.folder(), tuple(members)))
     return every
+
+
+def _add(plan: RunPlan, folds: int, every: list[Line]) -> int:
+    """Add a run, and before one with noise the run that trains what it tests; the number of its line."""
+    line = _run(plan, folds)
+    if plan.noise is not None and plan.task.train_split is not None:
+        trained = _run(plan.without_noise, folds)
+        if trained not in every:
+            every.append(trained)
+        line = replace(line, steps="test only", hours=None, after=(every.index(trained) + 1,))
+    every.append(line)
+    return len(every)
 
 
 def _made(name: str, folder: Path, after: tuple[int, ...]) -> Line:
@@ -213,7 +225,7 @@ def _stores(
     and most.
     """
     stores = {}
-    for plan in (unit for row in rows for unit in row.units()):
+    for plan in (unit.without_noise for row in rows for unit in row.units()):
         task, mode = plan.task, plan.features.mode
         if run_dir(plan) not in left or not task.recipes[plan.recipe].is_full or task.train_split is None:
             continue

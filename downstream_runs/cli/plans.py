@@ -259,28 +259,32 @@ def _recipe(options: argparse.Namespace) -> str:
 def _overrides(
     task: TaskSpec, chosen: Sequence[TaskSpec], options: argparse.Namespace, notes: list[str]
 ) -> list[str]:
-    """The texts of -o that are of this task: not those of a block that only others of the command have."""
-    blocks = {other.name: _blocks(other, _recipe(options)) for other in chosen}
-    others = set().union(*blocks.values()) - blocks[task.name]
-    untouched = {text: block for text in options.overrides if (block := _block(text)) in others}
-    if untouched:
-        lacking = " or ".join(dict.fromkeys(untouched.values()))
-        given = " -o ".join(untouched)
-        notes.append(f"{task.name}'s recipe has no block {lacking}: it is run without -o {given}")
-    return [text for text in options.overrides if text not in untouched]
+    """The texts of -o that are of this task: not those of a setting or block that only others of the command
+    have.
+    """
+    names = {other.name: _names(other, _recipe(options)) for other in chosen}
+    others = set().union(*names.values()) - names[task.name]
+    keys = {text: text.partition("=")[0].strip() for text in options.overrides}
+    # A key without dots may be a block itself.
+    lacking = {text: name for text, key in keys.items() if (name := key.rpartition(".")[0] or key) in others}
+    settings = {text: key for text, key in keys.items() if key in others and text not in lacking}
+    for kind, absent in (("block", lacking), ("setting", settings)):
+        if absent:
+            given = " -o ".join(absent)
+            which = " or ".join(dict.fromkeys(absent.values()))
+            notes.append(f"{task.name}'s recipe has no {kind} {which}: it is run without -o {given}")
+    return [text for text in options.overrides if text not in lacking and text not in settings]
 
 
-def _block(text: str) -> str:
-    """The block of a text KEY=VALUE; a key without dots may be one itself."""
-    key = text.partition("=")[0].strip()
-    return key.rpartition(".")[0] or key
-
-
-def _blocks(task: TaskSpec, recipe: str) -> set[str]:
-    """The blocks of settings that a task's recipe has, or may be given; each with those around it."""
-    parts = [key.split(".")[:-1] for key, _ in leaves(recipes.chosen(task, recipe)[1].config)]
-    found = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
-    return found.union(OPEN_BLOCKS) if "optimizer" in found else found
+def _names(task: TaskSpec, recipe: str) -> set[str]:
+    """The settings that a task's recipe has, and the blocks that it has or may be given; each with those
+    around it. Not the settings of blocks that may have more.
+    """
+    keys = [key for key, _ in leaves(recipes.chosen(task, recipe)[1].config)]
+    parts = [key.split(".")[:-1] for key in keys]
+    blocks = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+    blocks |= set(OPEN_BLOCKS) if "optimizer" in blocks else set()
+    return blocks | {key for key in keys if key.partition(".")[0] not in OPEN_BLOCKS}
 
 
 def _in_words(task: TaskSpec, options: argparse.Namespace, notes: list[str], *, alone: bool) -> list[str]:

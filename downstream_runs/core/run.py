@@ -125,6 +125,11 @@ class RunPlan:
             return self.task.folds_of(self.data)
         return self.task.folds
 
+    @property
+    def without_noise(self) -> RunPlan:
+        """The run that trains what this one tests in noise; of a plan without noise itself."""
+        return self if self.noise is None else dataclasses.replace(self, noise=None, name="")
+
     def __post_init__(self) -> None:
         devices.check(self.device)
         if not 0 <= self.seed <= LARGEST_SEED:

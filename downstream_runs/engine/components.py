@@ -14,10 +14,11 @@ import torch
 
 from downstream_runs.core.generators import seed_everything
 from downstream_runs.core.run import RunPlan
-from downstream_runs.features.extractor import audio_of, to_device
+from downstream_runs.features.extractor import audio_of
 from downstream_runs.upstreams import sources
 from downstream_runs.upstreams.checked import CheckedUpstream, weights_sha256
 from downstream_runs.upstreams.quantized import quantize
+from upstream_arm.common import devices
 from upstream_arm.common.devices import pick as pick_device
 from upstream_arm.common.errors import RunFailed, UsageError, sentence
 from upstream_arm.common.program import PROGRAM
@@ -142,7 +143,7 @@ def _placed(wavs: list[Any], device: torch.device) -> list[torch.Tensor]:
     tensors: list[torch.Tensor] = [torch.FloatTensor(wav) for wav in wavs]
     if device.type == "cpu":
         return tensors
-    return list(to_device(torch.cat(tensors), device).split([len(one) for one in tensors]))
+    return list(devices.to_device(torch.cat(tensors), device).split([len(one) for one in tensors]))
 
 
 def build(plan: RunPlan, config: Mapping[str, Any], folder: Path) -> Components:

@@ -118,7 +118,7 @@ def _trained_without_noise(plan: RunPlan, files: RunFolder, rerun: str) -> Path 
     if plan.noise is None or plan.task.train_split is None or (files.is_finished and rerun != "always"):
         return None
     command = tuple(without(plan.command, ("--noise", "--noise-dir")))
-    plain = dataclasses.replace(plan, noise=None, name="", command=command)
+    plain = dataclasses.replace(plan.without_noise, command=command)
     run(plain, rerun="missing" if rerun == "always" else rerun)
     return run_dir(plain)
 

@@ -82,6 +82,10 @@ class _Operations(TorchDispatchMode):
             if not args[0].is_floating_point():
                 raise _NeedsValues
             return 1.0  # as True, the answer to whether samples are finite
+        if func is torch.ops.aten.is_pinned.default:
+            return False
+        if func is torch.ops.aten._pin_memory.default:  # which a tensor without values cannot
+            return args[0]
         output = func(*args, **(kwargs or {}))
         space, name = func._schema.name.split("::")
         aliases = (one.alias_info for one in func._schema.returns)

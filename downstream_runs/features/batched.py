@@ -59,7 +59,7 @@ class Encoder:
     """Makes the items of waveforms in lots, which become smaller where the device has too little memory.
 
     select: takes the hidden states of the upstream's output. wanted: the frames that are kept of so many
-    samples. to_device: brings a tensor to a device. limit: samples of a lot, padding included. on_halved: is
+    samples. limit: samples of a lot, padding included. on_halved: is
     told each new one.
     """
 
@@ -69,12 +69,11 @@ class Encoder:
         select: Callable[[Any], Any],
         stored: StoredKind,
         wanted: Callable[[int], int],
-        to_device: Callable[[Tensor, torch.device], Tensor],
     ) -> None:
         self.limit = MOST_SAMPLES
         self.on_halved: Callable[[int], None] | None = None
         self._upstream, self._select, self._stored = upstream, select, stored
-        self._wanted, self._to_device = wanted, to_device
+        self._wanted = wanted
         # What cannot say how many frames an utterance has by itself is given equally long ones only.
         student = getattr(upstream, "student", None)
         self._count: Callable[[int], int] | None = getattr(student, "count_frames", None)
@@ -138,7 +137,7 @@ class Encoder:
         padded = torch.zeros(len(waves), max(lengths))
         for row, wave in zip(padded, waves, strict=True):
             row[: len(wave)] = torch.as_tensor(wave, dtype=torch.float32)
-        rows = self._to_device(padded, device)  # one copy
+        rows = devices.to_device(padded, device)  # one copy
         with torch.no_grad(), devices.whole_fp32():
             given = [row[:length] for row, length in zip(rows, lengths, strict=True)]
             states = self._select(self._upstream(given))
@@ -147,12 +146,12 @@ class Encoder:
         counts = [frames.shape[2] if self._count is None else self._count(length) for length in lengths]
         if self._stored.kind == "pooled":
             kept = [min(self._wanted(length), count) for length, count in zip(lengths, counts, strict=True)]
-            ends = self._to_device(torch.tensor([kept, counts]), device)
+            ends = devices.to_device(torch.tensor([kept, counts]), device)
             return _Lot(places, counts, _pooled(frames, *ends))
         dtype: torch.dtype = getattr(torch, DTYPES[self._stored.precision])
         if dtype == frames.dtype:
             return _Lot(places, counts, frames)
-        own = self._to_device(torch.tensor(counts), device)
+        own = devices.to_device(torch.tensor(counts), device)
         within = torch.arange(frames.shape[2], device=device) < own[:, None]
         fits = held(frames * within[:, None, :, None], dtype)
         return _Lot(places, counts, frames.to(dtype), fits, frames)

@@ -61,7 +61,7 @@ class FeatureExtractor:
         self.upstream: Callable[..., Any] = upstream
         self.stored, self.cache, self.rate = stored, cache, featurizer.downsample_rate
         self._select: Callable[..., Any] = featurizer._select_feature
-        self.encoder = Encoder(upstream, self._select, stored, self.wanted, to_device) if together else None
+        self.encoder = Encoder(upstream, self._select, stored, self.wanted) if together else None
         self.batch_free = is_batch_free(upstream)
         self.needs: Sequence[Need] = ()
         self.widened = 0
@@ -84,11 +84,11 @@ class FeatureExtractor:
         items = self._of_step(wavs, device)
         if self.stored.kind == "pooled":
             means = self._means(wavs, items, device)
-            pooled: list[Tensor] = featurizer(to_device(means, device))
+            pooled: list[Tensor] = featurizer(devices.to_device(means, device))
             return pooled
         found = [item[FRAMES] for item in items]
         kept = self._kept(wavs, [one.shape[1] for one in found])
-        frames = [to_device(one, device)[:, :count] for one, count in zip(found, kept, strict=True)]
+        frames = [devices.to_device(one, device)[:, :count] for one, count in zip(found, kept, strict=True)]
         return [_lengthen(one, count) for one, count in zip(featurizer(frames), kept, strict=True)]
 
     def _of_step(self, wavs: Sequence[Any], device: torch.device) -> list[Item]:
@@ -121,7 +121,7 @@ class FeatureExtractor:
         here = [place for place, item in enumerate(items) if item["sum"].device.type == "cpu"]
         if 0 < len(here) < len(items):
             # Those of the store in one copy, not two each.
-            copied = to_device(
+            copied = devices.to_device(
                 torch.stack([torch.stack([items[n]["sum"], items[n]["last"]]) for n in here]), device
             )
             items = list(items)
@@ -132,7 +132,7 @@ class FeatureExtractor:
             if frames > count:
                 sums[number].add_(item["last"], alpha=frames - count)
         sizes = torch.tensor(kept, dtype=sums.dtype)[:, None, None]
-        return sums.div_(to_device(sizes, sums.device))
+        return sums.div_(devices.to_device(sizes, sums.device))
 
     def _kept(self, wavs: Sequence[Any], counts: Sequence[int]) -> list[int]:
         """The frames that each utterance keeps in a batch of utterances of so many frames."""
@@ -233,7 +233,7 @@ class FeatureExtractor:
         if self.encoder is not None:
             ((_, (item,)),) = self.encoder.items([wav], device, on_host=True)
             return item
-        wave = to_device(torch.as_tensor(wav, dtype=torch.float32), device)
+        wave = devices.to_device(torch.as_tensor(wav, dtype=torch.float32), device)
         with torch.no_grad(), devices.whole_fp32():
             states = self._select(self.upstream([wave]))
         states = [states] if isinstance(states, torch.Tensor) else states
@@ -259,16 +259,6 @@ def audio_of(wav: Any) -> Any:
 def holds(frames: Tensor, dtype: torch.dtype) -> bool:
     """Whether `[layer, frame, feature]` keeps its values in `dtype`, see `held`."""
     return dtype == frames.dtype or bool(held(frames, dtype))
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on `device`; from the CPU to a GPU through page-locked memory, so that it need not wait.
-
-    torch keeps the page-locked memory until the copy is over.
-    """
-    if device.type not in devices.PINNED or tensor.device.type != "cpu":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _lengthen(frames: Tensor, count: int) -> Tensor:

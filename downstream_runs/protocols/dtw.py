@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
+from upstream_arm.common import devices
+
 SMALLEST_RANGE = 1e-9  # s3prl's bound on the divisor
 GAP = 2
 """Frames between two documents: the most that a path moves."""
@@ -63,7 +65,7 @@ def costs(queries: Sequence[torch.Tensor], documents: Documents) -> torch.Tensor
         lengths = [len(queries[number]) for number in group]
         paths = subsequence(distances, lengths)
         best = torch.stack([paths[:, span].amin(dim=1) for span in documents.spans], dim=1)
-        found[group] = best / torch.tensor(lengths, device=best.device)[:, None]
+        found[group] = best / devices.to_device(torch.tensor(lengths), best.device)[:, None]
     return found
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from downstream_runs.corpora.quesst14 import DOCUMENTS
 from downstream_runs.protocols import dtw
 from downstream_runs.protocols.layers import LayerStore, in_lots, length
+from upstream_arm.common import devices
 from upstream_arm.common.errors import RunFailed
 from upstream_arm.common.files import atomic_write_bytes
 
@@ -120,7 +121,7 @@ class Search:
 
         count, mean, squares = 0, torch.zeros(1), torch.zeros(1)
         for part in self._parts():
-            frames = part.to(self.device, torch.float64)
+            frames = devices.to_device(part, self.device).to(torch.float64)
             middle = frames.mean(dim=0)
             own = frames.sub_(middle).square_().sum(dim=0)
             if count == 0:
@@ -149,7 +150,7 @@ class Search:
         spans = dtw.spans([len(frames) for frames in recordings])
         joined = torch.zeros(spans[-1].stop, len(mean), dtype=torch.float64, device=self.device)
         for span, frames in zip(spans, recordings, strict=True):
-            joined[span] = torch.from_numpy(frames).to(self.device)
+            joined[span] = devices.to_device(torch.from_numpy(frames), self.device)
         return dtw.Documents(dtw.unit_(joined.sub_(mean).div_(deviation)), spans)
 
     def _names(self, group: str) -> list[str]:

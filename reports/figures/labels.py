@@ -29,34 +29,34 @@ def place(
     """Write each name (text, x, y) near its point, with a thin line to it; one without room is left out."""
     from matplotlib.path import Path
     from matplotlib.text import Text
-    from matplotlib.transforms import Bbox
 
     figure: Any = axes.figure
     style.settle(figure)
     inside, scale = axes.get_window_extent(), figure.dpi / 72
     spots = axes.transData.transform(points)
-    taken = [Bbox([spot - CLEAR * scale, spot + CLEAR * scale]) for spot in spots]
+    taken = np.hstack([spots - CLEAR * scale, spots + CLEAR * scale])
     lines: list[Path] = []
+    offsets = np.array(OFFSETS)
     for text, x, y in names:
         look = {"arrowstyle": "-", "color": "#9aa0a6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2}
         label: Any = axes.annotate(
             text, (x, y), (0, 0), textcoords="offset points", fontsize=SIZE, va="center", arrowprops=look
         )
         size, spot = Text.get_window_extent(label), axes.transData.transform((x, y))
-        for offset in OFFSETS:
-            left, middle = spot + scale * np.array(offset)
-            box = Bbox.from_bounds(
-                left if offset[0] > 0 else left - size.width,
-                middle - size.height / 2,
-                size.width,
-                size.height,
-            )
-            line = Path(np.array([spot, (left, middle)]))
-            free = inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
-            if free and not box.count_overlaps(taken) and not any(map(line.intersects_path, lines)):
-                label.set(position=offset, ha="left" if offset[0] > 0 else "right")
-                label.arrow_patch.set_visible(offset[0] ** 2 + offset[1] ** 2 > 130)
-                taken.append(box)
+        ends = spot + scale * offsets
+        left = np.where(offsets[:, 0] > 0, ends[:, 0], ends[:, 0] - size.width)
+        low = np.stack([left, ends[:, 1] - size.height / 2], axis=1)
+        high = low + np.array([size.width, size.height])
+        free = (low >= inside.min).all(axis=1) & (high <= inside.max).all(axis=1)
+        beside = (taken[:, 2:] <= low[:, None]) | (taken[:, :2] >= high[:, None])
+        free &= beside.any(axis=2).all(axis=1)
+        for offset in np.flatnonzero(free):
+            line = Path(np.array([spot, ends[offset]]))
+            if not any(map(line.intersects_path, lines)):
+                right, up = OFFSETS[offset]
+                label.set(position=(right, up), ha="left" if right > 0 else "right")
+                label.arrow_patch.set_visible(right**2 + up**2 > 130)
+                taken = np.vstack([taken, [*low[offset], *high[offset]]])
                 lines.append(line)
                 break
         else:

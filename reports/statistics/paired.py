@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.columns import BY_KEY
 from reports.items import ScoredItems, same_items
@@ -106,18 +108,28 @@ def permutation(first: Sequence[Array], second: Sequence[Array]) -> tuple[float,
     The strata are as `sums` gives them.
     """
     groups = sum(stratum.shape[1] for stratum in first)
+    swaps = _swaps(groups)
+    observed = _swapped(first, second, np.zeros((1, groups)))[0]
+    pieces = max(1, len(swaps) * groups // PIECE)
+    differences = np.concatenate(
+        [
+            _swapped(first, second, np.unpackbits(part, axis=1, count=groups).astype(np.float64))
+            for part in np.array_split(swaps, pieces)
+        ]
+    )
+    extreme = np.abs(differences) >= abs(observed) - 1e-9 * max(1.0, abs(observed))
+    return float(extreme.mean()), float(observed)
+
+
+@lru_cache(maxsize=16)  # more than there are metrics, which take turns
+def _swaps(groups: int) -> NDArray[np.uint8]:
+    """`[swap, group]`, eight groups to a byte: 1 where they are exchanged; the first is the observed one."""
     if groups <= EXACT:
         swaps = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
     else:
         swaps = np.random.default_rng(20230519).integers(0, 2, size=(SWAPS, groups), dtype=np.int8)
-        swaps[0] = 0  # the observed one
-    observed = _swapped(first, second, np.zeros((1, groups)))[0]
-    pieces = max(1, swaps.size // PIECE)
-    differences = np.concatenate(
-        [_swapped(first, second, part.astype(np.float64)) for part in np.array_split(swaps, pieces)]
-    )
-    extreme = np.abs(differences) >= abs(observed) - 1e-9 * max(1.0, abs(observed))
-    return float(extreme.mean()), float(observed)
+        swaps[0] = 0
+    return np.packbits(swaps, axis=1)
 
 
 def _swapped(first: Sequence[Array], second: Sequence[Array], swaps: Array) -> Array:
@@ -127,7 +139,8 @@ def _swapped(first: Sequence[Array], second: Sequence[Array], swaps: Array) -> A
     for ours, theirs in zip(first, second, strict=True):
         part = swaps[:, start : start + ours.shape[1]]
         start += ours.shape[1]
-        over, under = (part @ difference for difference in theirs - ours)
+        # Denominators seldom differ, and then there is nothing to add up.
+        over, under = (part @ one if one.any() else np.zeros(len(part)) for one in theirs - ours)
         before = (ours[0].sum() + over) / (ours[1].sum() + under)
         after = (theirs[0].sum() - over) / (theirs[1].sum() - under)
         total += 100 * (after - before)

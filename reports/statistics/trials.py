@@ -32,6 +32,7 @@ THRESHOLDS = 1000
 MOSTLY = 0.95
 
 
+@lru_cache(maxsize=2)  # asked for when a file is checked, and again by its draws
 def point(scored: ScoredItems) -> float:
     """The EER or MTWV of the trials, in percent."""
     if scored.key == "asv_eer":
@@ -57,7 +58,7 @@ def draws(*systems: ScoredItems) -> Draws | None:
     return Draws(total, widened(total, values, count), count - 1, count, systems[0].unit)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=6)  # two metrics of a first system, of the one before and of the one tested against it
 def _drawn(scored: ScoredItems) -> tuple[float, Array, int] | None:
     """The metric, that of each draw, and how many groups were resampled; None for fewer than two of them."""
     counted = _counted(scored).thinned()
@@ -119,8 +120,8 @@ class _Counted:
         return dataclasses.replace(self, targets=targets, nontargets=nontargets)
 
 
-# A value and its draws are made from the same; more than a pair's two metrics would only be kept in vain.
-@lru_cache(maxsize=4)
+# A value and its draws are made from the same; more than a system's two metrics would be kept in vain.
+@lru_cache(maxsize=2)
 def _counted(scored: ScoredItems) -> _Counted:
     [trials] = scored.strata
     labels, count = trials["label"] == 1, len(trials["names"])

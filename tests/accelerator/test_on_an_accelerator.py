@@ -1,15 +1,19 @@
 """What the pretend device of tests/rehearsal promises, on a real accelerator; skipped where there is none.
 
-SUPERB_TEST_DEVICE names another device than torch's own choice: on `cpu` these tests prove little, but run.
+SUPERB_TEST_DEVICE names another device than torch's own choice. With `cpu`, as after every change of this
+file, the CPU is held against itself: that shows that the tests run, and nothing of a device.
 """
 
 from __future__ import annotations
 
 import copy
+import csv
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lots
 import noise
@@ -19,11 +23,13 @@ import pytest
 import short_runs
 import small_student
 import sources
+import tiny_distillation
 import torch
 import toy
 from torch import Tensor
 
 from downstream_runs import tasks
+from downstream_runs.core import settings
 from downstream_runs.core.run import RunPlan
 from downstream_runs.engine import run, train
 from downstream_runs.features import batched
@@ -31,7 +37,7 @@ from downstream_runs.upstreams import card
 from downstream_runs.upstreams.checked import CheckedUpstream
 from upstream_arm.common import devices
 from upstream_arm.distillation import training
-from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
+from upstream_arm.distillation.settings import Settings
 from upstream_arm.peers.loading import load_peer
 from upstream_arm.presets import PRESETS
 from upstream_arm.student import Student
@@ -39,9 +45,10 @@ from upstream_arm.student import Student
 NAME = os.environ.get("SUPERB_TEST_DEVICE", "auto")
 NEAR = 1e-4
 """Of the largest value: fp32 on two devices."""
-TRAINED = 2e-3
-"""Of a loss after some steps. Weights are not compared: Adam divides each gradient by its size, so that where
-there is none, as of a key's bias, rounding decides where the weight goes."""
+TRAINED = 1e-3
+"""After some steps: of a loss, of a gradient's norm, and of weights, but not of Adam's. It divides a gradient
+by its size, so that where there is none, as of a key's bias, rounding decides where the weight goes. With
+noise of 1e-6 of the largest gradient in all of them, on the CPU, losses were 2e-5 apart and weights 2e-4."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,10 +66,19 @@ def _fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def near(found: Tensor, expected: Tensor, within: float = NEAR) -> bool:
-    apart = float((found.cpu() - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+def near(found: Tensor, expected: Tensor, within: float = NEAR, least: float = 1e-30) -> bool:
+    """Whether they differ by such a share of the largest expected value at most, or of `least` if more."""
+    apart = float((found.cpu() - expected).abs().max() / expected.abs().max().clamp_min(least))
     if apart > within:
         print(f"{apart:.1e} of the largest value apart")
+    return apart <= within
+
+
+def alike(found: Sequence[float], expected: Sequence[float], within: float) -> bool:
+    """Whether numbers differ by such a share of themselves at most; of those below 1, by so much of 1."""
+    pairs = zip(found, expected, strict=True)
+    apart = max((abs(one - other) / max(abs(other), 1.0) for one, other in pairs), default=0.0)
+    print(f"{apart:.1e} apart")
     return apart <= within
 
 
@@ -94,20 +110,31 @@ def test_a_student_has_the_cpus_features_and_gradients(
 
 
 @pytest.mark.parametrize("seconds", [3, 100])
-def test_a_long_utterance_has_the_cpus_features_and_takes_little_memory(
-    seconds: int, device: torch.device
-) -> None:
+def test_a_long_utterance_has_the_cpus_features(seconds: int, device: torch.device) -> None:
+    student, wav = long_utterance(seconds)
+    with torch.no_grad():
+        expected = student(wav[None], [len(wav)]).hidden_states
+        found = student.to(device)(wav[None].to(device), [len(wav)]).hidden_states
+    assert all(near(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_long_utterance_takes_little_memory(device: torch.device) -> None:
+    if device.type != "cuda":
+        pytest.skip("how much memory was taken at most is read of CUDA's devices alone")
+    student, wav = long_utterance(100)
+    student.to(device)
+    torch.cuda.reset_peak_memory_stats()
+    with torch.no_grad():
+        student(wav[None].to(device), [len(wav)])
+    assert torch.cuda.max_memory_allocated() < 2 << 30
+
+
+def long_utterance(seconds: int) -> tuple[Student, Tensor]:
+    """A student with the double softmax, and a waveform `[sample]`."""
     torch.manual_seed(0)
     student = Student(PRESETS["armhubert"].replace(reuse_softmax="double")).eval()
     (wav,) = waves(16_000 * seconds)
-    with torch.no_grad():
-        expected = student(wav[None], [len(wav)]).hidden_states
-        student.to(device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        found = student(wav[None].to(device), [len(wav)]).hidden_states
-    assert all(near(one, other) for one, other in zip(found, expected, strict=True))
-    assert device.type != "cuda" or torch.cuda.max_memory_allocated() < 2 << 30
+    return student, wav
 
 
 def test_what_tf32_changes(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +190,21 @@ def plan(name: str, data: Path, out: Path, where: str) -> RunPlan:
     return dataclasses.replace(short_runs.plan(name, data, out, mode, 4), device=where)
 
 
-def losses(outcome: short_runs.Outcome) -> list[float]:
+def comparable(wanted: RunPlan) -> RunPlan:
+    """The run without dropout, for which each device draws random numbers of its own, and without Adam."""
+    recipe = settings.leaves(wanted.task.recipes[wanted.recipe].copy_config())
+    changes: dict[str, Any] = {key: [0.0 for _ in value] for key, value in recipe if key.endswith(".dropout")}
+    if wanted.task.train_split:
+        changes |= {"optimizer.torch_optim_name": "SGD", "optimizer.lr": 0.1}
+    return dataclasses.replace(wanted, overrides={**wanted.overrides, **changes})
+
+
+def computed(outcome: short_runs.Outcome) -> list[float]:
+    """Losses, and the scores of QbE's trials: what rounding changes little."""
     lines = [line[2] for line in outcome.numbers if isinstance(line[2], dict)]
-    return [value for scalars in lines for name, value in scalars.items() if name.endswith("loss")]
+    losses = [value for scalars in lines for name, value in scalars.items() if name.endswith("loss")]
+    trials = csv.DictReader(outcome.files.get("trials.csv", "").splitlines())
+    return losses or [float(line["score"]) for line in trials]
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -175,11 +214,16 @@ def test_a_task_is_near_the_cpus_and_two_runs_are_equal(
     pytest.importorskip("espeakng_loader")
     data = tmp_path / "data"
     tasks.get(name).corpus.make_demo(data)
-    expected = short_runs.outcome(plan(name, data, tmp_path / "cpu", "cpu"))
-    found, again = (short_runs.outcome(plan(name, data, tmp_path / one, str(device))) for one in "ab")
+    places = {"cpu": "cpu", "a": str(device), "b": str(device)}
+    expected, found, again = (
+        short_runs.outcome(comparable(plan(name, data, tmp_path / out, where)))
+        for out, where in places.items()
+    )
     assert not short_runs.differences(found, again)
     assert found.weights.keys() == expected.weights.keys() and found.files.keys() == expected.files.keys()
-    assert losses(found) == pytest.approx(losses(expected), rel=TRAINED)
+    assert alike(computed(found), computed(expected), TRAINED)
+    pairs = [(one, expected.weights[key]) for key, one in found.weights.items() if one.is_floating_point()]
+    assert all(near(one, other, TRAINED, least=0.01) for one, other in pairs)
 
 
 @pytest.mark.parametrize("name", [name for name in tasks.names() if tasks.get(name).train_split])
@@ -229,35 +273,36 @@ def test_a_card_measures_the_same(device: torch.device) -> None:
     assert not found.failed
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_distillation_is_near_the_cpus(precision: str, device: torch.device, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
+def distilled(wanted: Settings, folder: Path, device: str) -> tuple[list[float], list[float]]:
+    """What a run recorded: the losses of its steps and of the held-out speech, and its gradients' norms."""
+    norms = []
+    step = training.Distillation._step
 
+    def with_norm(run: Any, *given: Any) -> Any:
+        values = step(run, *given)
+        gradients = [one.grad for one in run.student.parameters() if one.grad is not None]
+        norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return values
+
+    with mock.patch.object(training.Distillation, "_step", with_norm):
+        training.distil(wanted, folder, training.RuntimeOptions(device=device, validate_every=1))
+    lines = tiny_distillation.records(folder)
+    assert [line["step"] for line in lines] == list(range(1, len(norms) + 1))
+    return [value for line in lines for values in (line, line["dev"]) for value in measured(values)], norms
+
+
+def measured(record: dict[str, Any]) -> list[float]:
+    return [record["loss"], record["masked"], record["unmasked"], *record.get("distance", [])]
+
+
+@pytest.mark.parametrize(("precision", "within"), [("fp32", TRAINED), ("bf16", 0.03)])
+def test_distillation_is_near_the_cpus(
+    precision: Any, within: float, device: torch.device, tmp_path: Path
+) -> None:
     noise.make_corpus(tmp_path)
-    settings = Settings(
-        preset="tiny",
-        student=TINY_STUDENT.replace(reuse_softmax="single"),
-        teacher="random:hubert",
-        data=str(tmp_path),
-        train=("train-clean-100",),
-        dev=("dev-clean",),
-        form="paper",
-        objective="full",
-        ratio=MaskRatio.parse("0.8"),
-        epochs=1,
-        batch_size=2,
-        effective_batch=4,
-        learning_rate=3e-3,
-        precision=precision,
-        seed=0,
-        full_epochs=1,
+    wanted = tiny_distillation.settings(
+        tmp_path, precision=precision, student=tiny_distillation.WITHOUT_DROPOUT
     )
-    made = {
-        name: load_file(training.distil(settings, tmp_path / name, training.RuntimeOptions(device=name)))
-        for name in ("cpu", str(device))
-    }
-    expected = made.pop("cpu")
-    found = made.get(str(device), expected)
-    within = TRAINED if precision == "fp32" else 0.1
-    assert found.keys() == expected.keys()
-    assert all(near(one, expected[key], within) for key, one in found.items() if one.is_floating_point())
+    expected = distilled(wanted, tmp_path / "expected", "cpu")
+    found = distilled(wanted, tmp_path / "found", str(device))
+    assert all(alike(one, other, within) for one, other in zip(found, expected, strict=True))

@@ -14,6 +14,7 @@ import peer_files
 import pytest
 import rehearsal
 import sources
+import tiny_distillation
 import torch
 import toy
 from rehearsed_runs import ours
@@ -23,7 +24,6 @@ from downstream_runs.upstreams import card
 from downstream_runs.upstreams.checked import CheckedUpstream
 from upstream_arm.distillation import training
 from upstream_arm.distillation.devices import DistributedContext
-from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
 from upstream_arm.peers.loading import load_peer
 
 LENGTHS = (4_000, 2_500, 4_000)
@@ -60,6 +60,7 @@ def test_features_are_the_cpus_and_one_copy_out_says_that_waveforms_are_finite(
     pairs = zip(found, expected, strict=True)
     assert all(torch.allclose(rehearsal.on_host(one), other, atol=1e-6) for one, other in pairs)
     assert sum(counts.copies_out.values()) <= 1 + theirs and not counts.waits, counts
+    assert not counts.blocking, counts.blocking
 
 
 def test_a_card_measures_the_same_on_the_device() -> None:
@@ -76,24 +77,7 @@ def test_a_card_measures_the_same_on_the_device() -> None:
 
 def test_distillation_makes_the_cpus_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise.make_corpus(tmp_path)
-    settings = Settings(
-        preset="tiny",
-        student=TINY_STUDENT.replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
-        teacher="random:hubert",
-        data=str(tmp_path),
-        train=("train-clean-100",),
-        dev=("dev-clean",),
-        form="paper",
-        objective="full",
-        ratio=MaskRatio.parse("0.8"),
-        epochs=1,
-        batch_size=2,
-        effective_batch=4,
-        learning_rate=3e-3,
-        precision="fp32",
-        seed=0,
-        full_epochs=1,
-    )
+    settings = tiny_distillation.settings(tmp_path, epochs=1, full_epochs=1)
     options = training.RuntimeOptions(device="cpu")
     expected = load_file(training.distil(settings, tmp_path / "cpu", options))
     steps: list[rehearsal.Counts] = []
@@ -117,3 +101,4 @@ def test_distillation_makes_the_cpus_student(tmp_path: Path, monkeypatch: pytest
     assert all(torch.allclose(one, expected[key], atol=1e-5) for key, one in found.items())
     for counts in steps:  # of two batches; what is recorded is read at once, after the weights were changed
         assert not ours(counts.waits) and sum(counts.copies_out.values()) <= 1, counts
+        assert not counts.blocking, counts.blocking

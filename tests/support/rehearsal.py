@@ -29,6 +29,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+from upstream_arm.common import devices
+
 NAME = "rehearsal"
 ON_HOST = frozenset(
     {
@@ -47,8 +49,15 @@ ON_HOST = frozenset(
 SIZED_BY_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select"})
 """Operations that give a number to the host, or whose result is as large as values on the device say."""
 
+PAGE_LOCKED = "page_locked"
+"""The attribute of a tensor on the host that says so."""
+
 SEEN = ("upstream_arm", "downstream_runs", "s3prl/", "transformers/models")
 """Whose lines are named as causes, by parts of their paths."""
+
+
+PASSED_OVER = ("__torch_function__", "to_device")
+"""Functions of ours that do what others ask for."""
 
 
 @dataclass
@@ -57,6 +66,8 @@ class Counts:
 
     kernels: operations started, without views. copies_in, copies_out: from and to the host. waits: reads of
     single values, and sizes that depend on values, at which the host waits; so it does at every copy out.
+    blocking: of the copies in those at which it waits, as they are not from page-locked memory or not marked
+    `non_blocking`.
     """
 
     kernels: Counter[str] = field(default_factory=Counter)
@@ -64,6 +75,7 @@ class Counts:
     copies_in: Counter[str] = field(default_factory=Counter)
     copies_out: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
+    blocking: Counter[str] = field(default_factory=Counter)
 
     def add(self, others: Counts) -> None:
         """Count what others have, too."""
@@ -113,6 +125,7 @@ class _Module:
 
 _setup_privateuseone_for_python_backend(NAME, _Module())
 DEVICE = torch.device(NAME, 0)
+devices.PINNED = (*devices.PINNED, NAME)
 _counts = Counts()
 _working = False
 
@@ -197,11 +210,11 @@ def on_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _cause() -> str:
-    """The innermost line of ours or of s3prl, passing over modes, which every operation goes through."""
+    """The innermost line of ours or of s3prl, passing over what copies and operations go through."""
     frame = sys._getframe(1)
     while frame is not None:
         name, code = frame.f_code.co_filename, frame.f_code.co_name
-        if any(part in name for part in SEEN) and "/tests/" not in name and code != "__torch_function__":
+        if any(part in name for part in SEEN) and "/tests/" not in name and code not in PASSED_OVER:
             return f"{'/'.join(name.split('/')[-3:])}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "elsewhere"
@@ -218,16 +231,29 @@ def _on_cpu(argument: Any) -> Any:
     return torch.device("cpu") if isinstance(argument, torch.device) and _is_ours(argument) else argument
 
 
-def _note_copy(to_ours: bool, from_ours: bool) -> None:
-    if to_ours != from_ours:
+def _note_copy(to_ours: bool, source: torch.Tensor, non_blocking: bool) -> None:
+    if to_ours != isinstance(source, OnDevice):
         (_counts.copies_in if to_ours else _counts.copies_out)[_cause()] += 1
+        if to_ours and not (non_blocking and hasattr(source, PAGE_LOCKED)):
+            _counts.blocking[_cause()] += 1
     elif to_ours:
         _counts.kernels["copy"] += 1
+
+
+def _page_locked(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy that counts as page-locked; what is cut out of it does not."""
+    copied = tensor.clone()
+    setattr(copied, PAGE_LOCKED, True)
+    return copied
 
 
 def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Do one operation of torch on the CPU, and count it if it is the device's."""
     name = func._schema.name.split("::")[1]
+    if name == "is_pinned":
+        return hasattr(args[0], PAGE_LOCKED)
+    if name == "_pin_memory":
+        return _page_locked(args[0])
     flat, form = pytree.tree_flatten((args, dict(kwargs)))
     ours = any(isinstance(one, OnDevice) for one in flat)
     if ours and name not in ON_HOST:
@@ -240,11 +266,11 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if name == "_to_copy":
         device = kwargs.get("device")
         to_ours = isinstance(args[0], OnDevice) if device is None else _is_ours(device)
-        _note_copy(to_ours, isinstance(args[0], OnDevice))
+        _note_copy(to_ours, args[0], kwargs.get("non_blocking", False))
         result = func(*cpu_args, **cpu_kwargs)
         return OnDevice(result) if to_ours else result
     if name == "copy_":
-        return _copy(args[0], args[1])
+        return _copy(*args, **kwargs)
     result = func(*cpu_args, **cpu_kwargs)
     if name == "_local_scalar_dense" or not (ours or _is_ours(kwargs.get("device"))):
         return result
@@ -261,7 +287,7 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _copy(target: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
-    _note_copy(isinstance(target, OnDevice), isinstance(source, OnDevice))
+    _note_copy(isinstance(target, OnDevice), source, non_blocking)
     on_host(target).copy_(on_host(source))
     return target
 

@@ -182,3 +182,19 @@ def test_one_device_is_not_for_several_processes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match=r"--device xpu:1 names one of several, .* give --device xpu$"):
         distributed("xpu:1").__enter__()
+
+
+def test_only_what_goes_from_the_cpu_to_a_gpu_goes_through_locked_pages() -> None:
+    def tensor(place: str, pinned: bool = False) -> Any:
+        def to(device: torch.device, non_blocking: bool = False) -> tuple[bool, str, bool]:
+            return pinned, device.type, non_blocking
+
+        return SimpleNamespace(device=torch.device(place), to=to, pin_memory=lambda: tensor(place, True))
+
+    moves = [("cpu", "cuda"), ("cuda", "cuda"), ("cpu", "cpu"), ("cuda", "cpu")]
+    assert [devices.to_device(tensor(start), torch.device(end)) for start, end in moves] == [
+        (True, "cuda", True),
+        (False, "cuda", False),
+        (False, "cpu", False),
+        (False, "cpu", False),
+    ]

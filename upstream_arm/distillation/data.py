@@ -69,8 +69,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        ahead = device.type in devices.PINNED  # elsewhere a copy may be read before it is whole
-        return self._changed(lambda tensor: tensor.to(device, non_blocking=ahead))
+        return self._changed(lambda tensor: devices.to_device(tensor, device))
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         mask = None if self.mask is None else change(self.mask)

@@ -41,6 +41,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from upstream_arm.common import devices
 from upstream_arm.distillation.settings import Form, Objective
 
 #: Section 4.1: 0.1 for every layer but the last, which has 1.
@@ -60,7 +61,7 @@ class Loss:
 
     def sums(self) -> Tensor:
         """[total, masked, unmasked], the parts as weighted sums over layers, without gradients."""
-        weights = self.masked.new_tensor(layer_weights(len(self.masked)))
+        weights = _layer_weights_of(self.masked)
         parts = [(weights * part).sum() for part in (self.masked, self.unmasked)]
         return torch.stack([self.total.detach(), *parts])
 
@@ -68,6 +69,12 @@ class Loss:
 def layer_weights(layers: int) -> tuple[float, ...]:
     """The paper's alpha of each layer."""
     return (LOWER_LAYERS,) * (layers - 1) + (LAST_LAYER,)
+
+
+def _layer_weights_of(by_layer: Tensor) -> Tensor:
+    """Those of `[layer]`, beside it."""
+    weights = torch.tensor(layer_weights(len(by_layer)), dtype=by_layer.dtype)
+    return devices.to_device(weights, by_layer.device)
 
 
 def distillation_loss(
@@ -100,7 +107,7 @@ def distillation_loss(
         masked_terms.append((distances * in_mask).sum())
         unmasked_terms.append((distances * outside).sum())
     by_layer = torch.stack(masked_terms), torch.stack(unmasked_terms)
-    weights = by_layer[0].new_tensor(layer_weights(len(student)))
+    weights = _layer_weights_of(by_layer[0])
     total = (weights * (by_layer[0] + by_layer[1])).sum()
     return Loss(total, by_layer[0].detach(), by_layer[1].detach())
 

@@ -205,7 +205,7 @@ class Distillation:
                 loss = self.objective.loss(model, batch.to(self.context.device))
                 self.scaler.scale(loss.total / self.accumulation).backward()
             further = [] if loss.divergence is None else [loss.divergence]
-            sums += torch.stack([*loss.sums(), sums.new_tensor(fraction), *further])
+            sums += torch.stack([*loss.sums(), sums.new_full((), fraction), *further])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         values = self.context.mean(sums / self.accumulation).tolist()  # waited for once

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.convolutions import TOLERATED_FRAMES, receptive_field
 from upstream_arm.encoders.transformers_folder import load, told
@@ -110,9 +111,10 @@ class TransformersEncoder(nn.Module):
         if len(groups) == 1:
             return groups[0]
         total = max(states[0].shape[1] for states in groups)
-        order = torch.tensor([place for group in places.values() for place in group], device=wavs[0].device)
+        order = torch.tensor([place for group in places.values() for place in group]).argsort()
+        order = devices.to_device(order, wavs[0].device)
         return [
-            torch.cat([lengthened(state, total) for state in layer])[order.argsort()]
+            torch.cat([lengthened(state, total) for state in layer])[order]
             for layer in zip(*groups, strict=True)
         ]
 
@@ -137,7 +139,9 @@ class TransformersEncoder(nn.Module):
             **{"padding": True, **self.family.options, **options},
         )
         inputs = {
-            name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+            name: devices.to_device(value, weight.device).to(
+                weight.dtype if value.is_floating_point() else value.dtype
+            )
             for name, value in inputs.items()
         }
         output = self.model(**inputs, output_hidden_states=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from upstream_arm.checkpoint import student_weights
+from upstream_arm.common import devices
 from upstream_arm.common.errors import UpstreamError
 from upstream_arm.common.words import shown
 from upstream_arm.config import ConvLayer
@@ -71,7 +72,7 @@ class Ge2eEncoder(nn.Module):
             raise UpstreamError(f"utterance {place} of the batch has no samples, expected one; leave it out")
         counts = [1 + length // HOP for length in lengths]
         x = spectrum(wavs, lengths)[:, : max(counts)].to(next(self.parameters()).dtype)
-        kept = repeated_last(torch.tensor(counts, device=x.device), x.shape[1])
+        kept = repeated_last(devices.to_device(torch.tensor(counts), x.device), x.shape[1])
         states = []
         for lstm in self.layers:
             x, _ = lstm(x)
@@ -86,14 +87,14 @@ def spectrum(wavs: Tensor, lengths: Sequence[int]) -> Tensor:
     changes none of its frames.
     """
     wavs = wavs.to(torch.promote_types(wavs.dtype, torch.float32))
-    own = torch.tensor(lengths, device=wavs.device)
+    own = devices.to_device(torch.tensor(lengths), wavs.device)
     level = (wavs.square().sum(dim=1) / own).sqrt()
     gain = torch.where(level > 0, QUIET / level, 1.0).clamp_min(1.0)  # silence stays silent
     window = torch.hann_window(WINDOW, dtype=wavs.dtype, device=wavs.device)
     wavs = wavs * gain.unsqueeze(1)
     bins = torch.stft(wavs, WINDOW, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
     power = torch.view_as_real(bins).square().sum(dim=3)
-    return power.transpose(1, 2) @ _filters().to(wavs)
+    return power.transpose(1, 2) @ devices.to_device(_filters(), wavs.device).to(wavs.dtype)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from upstream_arm.common import devices
 from upstream_arm.config import StudentConfig, check_divisible, check_values
 from upstream_arm.convolutions import frames
 from upstream_arm.encoder import Encoder
@@ -89,7 +90,7 @@ class Peer(nn.Module):
         states, counts = self.encode(x, valid, counts)
         if exact and valid is not None:
             if last is None or counts != own_frames:
-                last = torch.tensor(counts, device=x.device)
+                last = devices.to_device(torch.tensor(counts), x.device)
             kept = repeated_last(last, states[0].shape[1])
             states = [repeat_last(state, kept) for state in states]
         return StudentOutput(states, counts)

@@ -192,3 +192,20 @@ def test_labels_are_words() -> None:
     labels = [Noise(snr, Path("x"), "0123456789").label for snr in (20.0, -5.0, 7.5)]
     assert labels == ["noise-20db-012345", "noise-minus5db-012345", "noise-7p5db-012345"]
     assert results.reason(labels[0]) == "noise was added to the recordings of the test"
+
+
+@pytest.mark.parametrize("task, runs", [("ks", 2), ("er", 10), ("qbe", 1)])
+def test_a_plan_trains_once_and_tests_in_noise_afterwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, runs: int
+) -> None:
+    folder = make_noise(tmp_path / "noise")
+    words = ["--demo", "--out", str(tmp_path / "runs"), "--noise", "10", "--noise-dir", str(folder)]
+    assert main(["plan", "fbank", task, *words]) == 0
+    text = capsys.readouterr().out
+    assert f"0 of {runs} runs are done" in text
+    noisy = [line.split() for line in text.splitlines() if "noise-10db" in line and "mean over" not in line]
+    assert len(noisy) == max(runs // 2, 1)
+    for number, *_, folder_of_run in noisy if runs > 1 else ():
+        before = next(line.split() for line in text.splitlines() if line.startswith(f"{int(number) - 1} "))
+        assert "noise" not in " ".join(before) and before[-1] != folder_of_run
+        assert any(line.split()[0] == number and "test only" in line for line in text.splitlines() if line)

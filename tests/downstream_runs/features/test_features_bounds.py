@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from downstream_runs.core.feature_options import FeatureOptions
 from downstream_runs.features import weighting
 from downstream_runs.features.cache import FeatureCache
-from downstream_runs.features.extractor import FeatureExtractor, Need, holds, to_device
+from downstream_runs.features.extractor import FeatureExtractor, Need, holds
 from downstream_runs.features.items import CachedWaveform, ItemCache, ItemReader, digest
 from downstream_runs.features.options import StoredKind, choose, deviations, is_batch_free
 
@@ -391,22 +391,6 @@ def test_features_under_autocast_are_others() -> None:
         under.append(upstream.autocast)
     assert (made.cache.hits, made.cache.misses, upstream.calls) == (3, 3, 3)
     assert under[:3] == [(False, torch.bfloat16), (True, torch.bfloat16), (True, torch.float16)]
-
-
-def test_only_what_goes_from_the_cpu_to_a_gpu_goes_through_locked_pages() -> None:
-    def tensor(place: str, pinned: bool = False) -> Any:
-        def to(device: torch.device, non_blocking: bool = False) -> tuple[bool, str, bool]:
-            return pinned, device.type, non_blocking
-
-        return SimpleNamespace(device=torch.device(place), to=to, pin_memory=lambda: tensor(place, True))
-
-    moves = [("cpu", "cuda"), ("cuda", "cuda"), ("cpu", "cpu"), ("cuda", "cpu")]
-    assert [to_device(tensor(start), torch.device(end)) for start, end in moves] == [
-        (True, "cuda", True),
-        (False, "cuda", False),
-        (False, "cpu", False),
-        (False, "cpu", False),
-    ]
 
 
 # items

@@ -15,7 +15,7 @@ from downstream_runs import tasks
 from downstream_runs.cli import main as cli
 from downstream_runs.cli import plan, plans
 from downstream_runs.cli.run import run_parser
-from downstream_runs.core.run import RunPlan, run_dir
+from downstream_runs.core.run import RunPlan, resolve_config, run_dir
 from downstream_runs.launch import grid
 from upstream_arm.common.errors import UsageError
 
@@ -154,6 +154,23 @@ def test_a_block_that_only_others_have_does_not_touch_a_task(
     assert found == [("bf16", 2), ("fp32", 1)]
     said = capsys.readouterr().err
     assert "qbe trains nothing: it is run without --devices and --precision\n" in said
+
+
+def test_a_setting_that_only_others_have_does_not_touch_a_task(
+    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    heads, batch = "downstream_expert.modelrc.project_dim", "downstream_expert.datarc.train_batch_size"
+    words = ("-o", f"{heads}=32", "-o", f"{batch}=2", "-o", "optimizer.eps=1e-6")
+    asr, sid = rows(command("fbank", "asr,sid", *words))
+    found = [{key for key in row.plan.overrides if not key.startswith("runner.")} for row in (asr, sid)]
+    assert found == [{heads, "optimizer.eps"}, {batch, "optimizer.eps"}]
+    said = capsys.readouterr().err
+    assert f"note: asr's recipe has no setting {batch}: it is run without -o {batch}=2\n" in said
+    assert f"note: sid's recipe has no setting {heads}: it is run without -o {heads}=32\n" in said
+    with pytest.raises(UsageError, match=r"no setting .*projet_dim', did you mean .*project_dim"):
+        resolve_config(rows(command("fbank", "asr,sid", "-o", f"{heads.replace('ject', 'jet')}=32"))[0].plan)
+    with pytest.raises(UsageError, match=r"no setting .*train_batch_size"):
+        resolve_config(rows(command("fbank", "asr", "-o", f"{batch}=2"))[0].plan)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import tiny_distillation
 
-from upstream_arm.distillation.settings import TINY_STUDENT, MaskRatio, Settings
+from upstream_arm.distillation.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -34,25 +35,4 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(noise: Path) -> Callable[..., Settings]:
     """Settings of a run of six steps: batches of two, two of them behind each step."""
 
-    def build(**changes: Any) -> Settings:
-        values: dict[str, Any] = {
-            "preset": "tiny",
-            "student": TINY_STUDENT.replace(reuse_softmax="single", dropout=0.1, attention_dropout=0.1),
-            "teacher": "random:hubert",
-            "data": str(noise.parent),
-            "train": ("train-clean-100",),
-            "dev": ("dev-clean",),
-            "form": "paper",
-            "objective": "full",
-            "ratio": MaskRatio.parse("0.8"),
-            "epochs": 2,
-            "batch_size": 2,
-            "effective_batch": 4,
-            "learning_rate": 3e-3,
-            "precision": "fp32",
-            "seed": 0,
-            "full_epochs": 2,
-        }
-        return Settings(**{**values, **changes})
-
-    return build
+    return functools.partial(tiny_distillation.settings, noise.parent)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tiny_distillation
 import torch
 
 from upstream_arm.checkpoint import load_student
@@ -55,7 +55,7 @@ def test_a_student_without_projections_learns_by_them(
     student = settings().student.replace(projection_dim=None)
     star = settings(student=student, objective="star", ratio=None, epochs=12, full_epochs=12)
     path = distil(star, tmp_path / "star", RuntimeOptions(device="cpu"))
-    lines = [json.loads(line) for line in (tmp_path / "star" / "metrics.jsonl").read_text().splitlines()]
+    lines = tiny_distillation.records(tmp_path / "star")
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"] and "distance" not in lines[-1]["dev"]
     assert load_student(path).config.projection_dim is None
     with pytest.raises(UpstreamError, match=r"has no projections .* --objective star"):

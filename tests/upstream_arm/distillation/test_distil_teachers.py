@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_distillation
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pad_sequence
@@ -228,7 +228,7 @@ def test_whispers_encoder_teaches_a_student_of_fewer_layers(
         content = read(distil(made, run, RuntimeOptions(device="cpu")))
         assert content.labels == ("shortened",) and content.config is not None
         assert content.config.projection_dim == tiny_encoders.WIDTH
-        record = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        record = tiny_distillation.records(run)[-1]
         assert (record["masked"] > 0) == (objective == "full") and len(record["dev"]["distance"]) == 1
     other = settings(teacher=str(tmp_path / "whisper"), student=TINY_STUDENT)
     with pytest.raises(UpstreamError, match="the teacher has 3 layers and the student 6"):

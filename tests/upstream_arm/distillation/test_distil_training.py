@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny_distillation import records
 
 from upstream_arm.checkpoint import load_student, read
 from upstream_arm.common import lock
@@ -30,10 +30,6 @@ from upstream_arm.student import Student
 
 CPU = RuntimeOptions(device="cpu", save_every=2, validate_every=3)
 REPOSITORY = Path(__file__).resolve().parents[3]
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / state.METRICS).read_text().splitlines()]
 
 
 def same_weights(one: Path, two: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tiny_distillation
 import torch
 
 from upstream_arm.checkpoint import load_student, read
@@ -51,7 +52,7 @@ def test_a_path_matches_teacher_layers_spread_evenly() -> None:
 
 def test_both_paths_learn(settings: Callable[..., Settings], tmp_path: Path) -> None:
     path = distil(unfolded(settings, epochs=8, full_epochs=8), tmp_path / "run", CPU)
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    lines = tiny_distillation.records(tmp_path / "run")
     first, last = (
         {**line, "shallowest": line["loss"] - line["masked"] - line["unmasked"] - line["divergence"]}
         for line in (lines[0], lines[-1])
@@ -78,7 +79,7 @@ def test_without_it_one_path_is_trained_and_nothing_is_recorded_of_it(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     distil(unfolded(settings, self_distillation=0.0), tmp_path, CPU)
-    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    last = tiny_distillation.records(tmp_path)[-1]
     assert "divergence" not in last and "distance_last_shallowest" not in last["dev"]
     assert last["loss"] == pytest.approx(last["masked"] + last["unmasked"])
     assert "self_distillation" not in settings().to_mapping()
