@@ -84,7 +84,7 @@ def read(root: Path, cache: Path) -> Manifest:
     lines = [line for line in audio.lines_of(table) if line]
     others = [line.split(" ", 2) for line in lines if not line[0].isdigit()]
     days = [fields[1] for fields in others if fields[0] == HEAD and fields[2:] == [str(root)]]
-    if not days or lines[0].split(" ", 2) != [HEAD, days[0], str(root)]:
+    if not days:
         if table.exists():
             _say_ignored(table)
         return Manifest(root, table)
@@ -113,6 +113,11 @@ def renewed(
     changed = manifest.changed(files)
     if cache is None or not changed:
         return manifest, (), ()
+    print(
+        f"{root}: decoding {len(changed):,} of {len(files):,} files: damaged, or of another size or time "
+        "than when they were verified",
+        file=sys.stderr,
+    )
     found = _verify(manifest, changed)
     if found.changed:
         others = f" (and {len(found.changed) - 1:,} more files)" * (len(found.changed) > 1)

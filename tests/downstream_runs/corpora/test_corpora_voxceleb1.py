@@ -11,6 +11,7 @@ import soundfile
 import voxceleb1_files as tiny
 
 from downstream_runs import tasks
+from downstream_runs.cli import main as cli
 from downstream_runs.corpora import audio, pinned, voxceleb1
 from downstream_runs.corpora import voxceleb1_verification as verification
 from downstream_runs.corpora.checks import Request
@@ -154,6 +155,20 @@ def test_trims_are_kept_by_size_and_time_and_survive_a_kill(
     assert [str(path).endswith(lost) for path in trimmed] == [True] and second == {**first, lost: 7}
     changed = dataclasses.replace(files[0], changed_ns=1)
     assert audio.measure([changed], verification.trim, table, "trim")[0] == {changed.name: 7}
+
+
+def test_the_closing_check_of_data_leaves_the_trims_to_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trimmed = []
+    trim = verification.trim
+    monkeypatch.setattr(verification, "trim", lambda path: trimmed.append(path) or trim(path))
+    places = ["asv", "--data", str(tiny.make(tmp_path / "data").parent), "--out", str(tmp_path / "out")]
+    assert cli.main(["data", *places, "--verify"]) == cli.main(["data", *places]) == 0
+    assert "the rest takes long, and is done once" in capsys.readouterr().out and not trimmed
+    assert cli.main(["check", *places]) == 0
+    said = capsys.readouterr().out
+    assert "audio files were decoded to their ends on " in said and "the rest" not in said and trimmed
 
 
 def test_dev_trials_are_seeded_balanced_and_of_dev_speakers() -> None:
