@@ -128,9 +128,9 @@ class Process:
 
     def _now(self) -> Cost:
         ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                fields = stat.read_text().rpartition(") ")[2].split()
+                fields = (process / "stat").read_text().rpartition(") ")[2].split()
             except OSError:  # it has ended
                 continue
             if int(fields[3]) == self.process.pid:  # of this session
