@@ -21,6 +21,7 @@ from reports.tables import mine, overview, own, paper
 from upstream_arm.common import stages
 from upstream_arm.common.errors import ReportError
 from upstream_arm.common.files import atomic_write_bytes
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.reading import read_text
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _tests(groups: Sequence[mine.Group]) -> Table | None:
         return None
     table = compare.tests_table((group.first, group.others) for group in groups)
     left_out = sum(max(0, group.size - SHOWN) for group in groups)
-    note = f"{left_out} more rows of ours: python -m reports compare FIRST SECOND tests any two of them."
+    note = f"{left_out} more rows of ours: {PROGRAM} compare FIRST SECOND tests any two of them."
     return dataclasses.replace(table, notes=(*table.notes, note)) if left_out else table
 
 

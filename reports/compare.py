@@ -19,6 +19,7 @@ from reports.systems import System
 from reports.table import EMPTY, Block, Cell, Head, Table, made, number, of_cells, text
 from reports.tables import blocks
 from upstream_arm.common.errors import ReportError
+from upstream_arm.common.program import PROGRAM
 from upstream_arm.common.words import near
 
 OVERALL = "Overall ↑"
@@ -87,7 +88,7 @@ def _one(name: str, offered: Sequence[tuple[tuple[str, ...], System]]) -> System
     meant = near(name, [other for names, _ in offered for other in names])
     raise ReportError(
         f"there is no system {name!r} among the results and the published rows, which "
-        f"`python -m reports table` lists, and no run of that folder or hash{meant}"
+        f"`{PROGRAM} table` lists, and no run of that folder or hash{meant}"
     )
 
 

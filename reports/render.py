@@ -169,6 +169,7 @@ FORMATS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "latex": 
 
 # HTML
 
+TEMPLATES = Path(__file__).parent / "templates"
 #: The head of the column that says where a row is from.
 SOURCE = "Source"
 
@@ -230,7 +231,7 @@ def _template(name: str) -> jinja2.Template:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -53,6 +53,13 @@ def test_modules_and_functions_are_short() -> None:
     assert too_long == []
 
 
+def test_modules_of_tests_are_short() -> None:
+    lines = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in CHECKOUT.glob("tests/**/*.py")
+    }
+    assert [str(path) for path, count in lines.items() if count > LINES_OF_A_MODULE] == []
+
+
 def test_imports_of_ours_are_at_the_top() -> None:
     """But for those of heavy modules, which commands and their help do without."""
     late = [

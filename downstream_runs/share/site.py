@@ -13,6 +13,7 @@ from downstream_runs.core.run_folder import RESULT
 from downstream_runs.share import checked, repository
 from reports import item_files, ours
 from reports.columns import BY_KEY, COLUMNS
+from reports.render import TEMPLATES
 from reports.statistics.systems import intervals
 from reports.systems import System
 from reports.table import MISSING, Cell, Table, printable
@@ -185,7 +186,7 @@ def _page(
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -15,6 +15,7 @@ from reports.systems import System
 from reports.table import EMPTY, Block, Cell, Head, Table, TableColumn, made, printed, text
 from reports.tables import blocks
 from upstream_arm import names
+from upstream_arm.common.program import PROGRAM
 
 if TYPE_CHECKING:
     from reports.compare import Outcomes
@@ -155,7 +156,7 @@ def deltas(pairs: Sequence[Difference], left_out: int) -> Table | None:
         "Teacher: what the released student was distilled from, by arXiv 2305.11685.",
     ]
     if left_out > 0:
-        notes.append(f"{left_out} more rows of ours: python -m reports compare FIRST SECOND.")
+        notes.append(f"{left_out} more rows of ours: {PROGRAM} compare FIRST SECOND.")
     return made("deltas", "Our results against others", columns, parts, notes)
 
 

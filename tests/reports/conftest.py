@@ -1,11 +1,13 @@
-"""A result as a demo run leaves it, to be varied by tests."""
+"""A result as a demo run leaves it, to be varied by tests, and whole sets of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
 
 from downstream_runs.core.results import Corpus, Metric, Result
 from upstream_arm.common import stages
@@ -66,3 +68,14 @@ def make() -> Callable[..., Result]:
         return Result(**{**values, **changes})
 
     return make_result
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of four upstreams in all tasks."""
+    root = tmp_path_factory.mktemp("runs")
+    synthetic.make(root, "armhubert")
+    synthetic.make(root, "armhubert_s_960h", skill=0.6, deviations=("optimizer.lr is 1e-3.",))
+    synthetic.make(root, "fbank", skill=0.4, labels=("demo", "shortened"), layers=1)
+    synthetic.make(root, "arm_hubert_random", skill=0.5, labels=("demo", "untrained", "shortened"))
+    return root

@@ -56,7 +56,7 @@ function set(name, value) {
   filters.dispatchEvent(new Event("input"));
   note();
 }
-function sort(column) { document.querySelectorAll("#board thead button")[column].click(); note(); }
+function press(column) { document.querySelectorAll("#board thead button")[column].click(); note(); }
 """
 FBANK, STUDENT = "fbank", "armhu"
 
@@ -80,7 +80,7 @@ def test_filters_hide_rows_and_columns_sort(page: Path) -> None:
       note(); set("params", "10"); set("params", ""); set("macs", "600"); set("macs", "");
       set("text", "arm"); set("text", "RECORDER"); set("text", "<img src=x>"); set("text", "");
       set("labelled", false); set("labelled", true);
-      sort({acc}); sort({acc}); sort({per}); sort({per});
+      press({acc}); press({acc}); press({per}); press({per});
     """
     both, none = [FBANK, STUDENT, "2 of 2 rows"], ["0 of 2 rows"]
     fbank, student = [FBANK, "1 of 2 rows"], [STUDENT, "1 of 2 rows"]
