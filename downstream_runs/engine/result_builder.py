@@ -205,6 +205,7 @@ def _deviations(run: TrainedRun) -> tuple[str, ...]:
     sentences += [
         f"{key} is {value!r}, the recipe has {recipe.get(key)!r}"
         for key, value in sorted(plan.overrides.items())
+        if key not in recipe or value != recipe[key]
     ]
     sentences += official.deviations(plan.task, run.config)
     if run.components.upstream.alone:
