@@ -10,12 +10,13 @@ many as those of the official test sets (22 MB for an upstream): `--true-sizes -
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -34,15 +35,24 @@ def make(root: Path, upstreams: int, true_sizes: bool) -> None:
         synthetic.make(root, name, skill=skill, labels=labels, true_sizes=true_sizes)
 
 
-def seconds(*arguments: str) -> tuple[float, float]:
-    """By the clock and of processor, for one Python with these arguments, children included."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock and of processor, and the most memory, of a Python with what it started."""
+
+    wall: float
+    processor: float
+    mib: int
+
+
+def cost(*arguments: str) -> Cost:
+    """Of one Python with these arguments."""
     started = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    subprocess.run([sys.executable, "-P", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
-    wall = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    process = subprocess.Popen([sys.executable, "-P", *arguments], stdout=subprocess.DEVNULL, env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} ended with code {os.waitstatus_to_exitcode(status)}")
+    return Cost(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)
 
 
 def main() -> int:
@@ -57,15 +67,22 @@ def main() -> int:
     upstreams = max(1, arguments.runs // TASKS)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        make(place / "runs", upstreams, arguments.true_sizes)
+        # In a process of its own: what starts a report counts as memory of it.
+        maker = multiprocessing.get_context("spawn").Process(
+            target=make, args=(place / "runs", upstreams, arguments.true_sizes)
+        )
+        maker.start()
+        maker.join()
         print(f"{upstreams * TASKS} runs, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-        print("round   report: clock  processor   imports alone: clock  processor")
+        print("round   report: clock  processor   MiB   imports alone: clock  processor")
         for number in range(arguments.rounds):
-            whole = seconds("-m", "reports", "build", str(place / "runs"), "--to", str(place / "out"))
-            floor = seconds("-c", FLOOR)
-            print(f"{number + 1:>5} {whole[0]:>15.2f} {whole[1]:>10.2f} {floor[0]:>22.2f} {floor[1]:>10.2f}")
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        print(f"largest report: {peak} MB of memory")
+            whole = cost("-m", "reports", "build", str(place / "runs"), "--to", str(place / "out"))
+            floor = cost("-c", FLOOR)
+            print(
+                f"{number + 1:>5} {whole.wall:>15.2f} {whole.processor:>10.2f} {whole.mib:>5} "
+                f"{floor.wall:>22.2f} {floor.processor:>10.2f}",
+                flush=True,
+            )
     return 0
 
 
