@@ -225,19 +225,24 @@ def _capped(text: str, length: int) -> str:
     return " ".join(short(word, length) for word in text.split(" "))
 
 
-@functools.cache
-def _template(name: str) -> jinja2.Template:
-    """A template; those of LaTeX have << >>, <% %> and <# #>, as LaTeX's own text is full of braces."""
+def environment_of(*folders: Path) -> jinja2.Environment:
+    """For the templates in these folders: HTML is escaped, and a name without a value is an error."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    """A template; those of LaTeX have << >>, <% %> and <# #>, as LaTeX's own text is full of braces."""
+    environment = environment_of(TEMPLATES)
     if name.endswith(".tex"):
         environment.block_start_string, environment.block_end_string = "<%", "%>"
         environment.variable_start_string, environment.variable_end_string = "<<", ">>"

@@ -59,8 +59,7 @@ class Encoder:
     """Makes the items of waveforms in lots, which become smaller where the device has too little memory.
 
     select: takes the hidden states of the upstream's output. wanted: the frames that are kept of so many
-    samples. limit: samples of a lot, padding included. on_halved: is
-    told each new one.
+    samples. limit: samples of a lot, padding included. on_halved: is told each new one.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from downstream_runs.core.run_folder import RESULT
 from downstream_runs.share import checked, repository
 from reports import item_files, ours
 from reports.columns import BY_KEY, COLUMNS
-from reports.render import TEMPLATES
+from reports.render import TEMPLATES, environment_of
 from reports.statistics.systems import intervals
 from reports.systems import System
 from reports.table import MISSING, Cell, Table, printable
@@ -183,28 +183,22 @@ def _page(
     others: Table | None,
     refused: Sequence[str],
 ) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, TEMPLATES]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     groups = [
         ("Comparable", [one for one in entries if not one.labels], ""),
         ("Not comparable", [one for one in entries if one.labels], _warning(entries)),
     ]
-    text = environment.get_template("site.html").render(
-        title=title,
-        columns=COLUMNS,
-        groups=[group for group in groups if group[1]],
-        lines=lines,
-        others=others,
-        refused=refused,
-        missing=MISSING,
+    text = (
+        environment_of(Path(__file__).parent, TEMPLATES)
+        .get_template("site.html")
+        .render(
+            title=title,
+            columns=COLUMNS,
+            groups=[group for group in groups if group[1]],
+            lines=lines,
+            others=others,
+            refused=refused,
+            missing=MISSING,
+        )
     )
     return printable(text)
 

@@ -19,17 +19,10 @@ from downstream_runs import tasks
 from downstream_runs.cli.plans import split
 from downstream_runs.core.run import run_dir
 from downstream_runs.features import provenance
-from downstream_runs.upstreams import names as listing
 from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import UsageError
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(listing, "s3prl_names", lambda: ("fbank", "hf_hubert_custom"))
-    path = list(sys.path)
-    yield
-    sys.path[:] = path
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class TestWritten:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,17 +12,10 @@ from hub_server import Hub, Repository
 from source_plans import FILES, plan_of, refused
 
 from downstream_runs.core.run import run_dir
-from downstream_runs.upstreams import names as listing
 from downstream_runs.upstreams import sources
 from upstream_arm.common.errors import UsageError
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(listing, "s3prl_names", lambda: ("fbank", "hf_hubert_custom"))
-    path = list(sys.path)
-    yield
-    sys.path[:] = path
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
