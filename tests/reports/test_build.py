@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
@@ -62,6 +64,24 @@ def test_paper_adds_a_block_for_the_runs(capsys: pytest.CaptureFixture[str], run
     assert blocks["armhubert"] == "Ours"
     assert blocks["fbank [demo, shortened]"] == "Ours, not comparable to published rows"
     assert len(rows) == 17 + 4
+
+
+def test_the_garbage_collector_is_left_as_it_was(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, during, write = gc.get_threshold(), [], build.write
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        during.append(gc.get_threshold())
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(build, "write", watched)
+    say(capsys, "paper")
+    assert gc.get_threshold() == usual
+    Path("taken").write_text("a file where a folder is asked for")
+    say(capsys, "paper", "--to", "taken", code=2)
+    assert gc.get_threshold() == usual
+    assert len(during) == 2 and usual not in during
 
 
 def test_build_writes_everything_and_the_same_again(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
