@@ -32,7 +32,7 @@ from _ladder_tables import agreement, draws, figure, table, verdict
 from _ladder_tasks import TASKS, Order, Task
 
 from downstream_runs.core.results import Result
-from reports.item_files import items_of
+from reports.item_files import of_metric
 from reports.items import ScoredItems
 from upstream_arm.common.errors import SuperbError, UsageError
 from upstream_arm.common.files import atomic_write_text
@@ -192,12 +192,9 @@ def measured(
             try:
                 if seed == SEEDS[0]:
                     rate = min(task.rates, key=lambda one: _error_on_dev(task, words, one, options))
-                items, problems = items_of([run(task, words, seed, rate, options)])
+                found.append(_by_item(_items(task, *run(task, words, seed, rate, options))))
             except SuperbError as error:
                 print(f"{name}, {label}, seed {seed}: {error}", file=sys.stderr)
-                continue
-            assert not problems, problems
-            found.append(_by_item(items[task.key]))
         if len(found) == len(SEEDS):
             yield name, label, found
 
@@ -212,6 +209,17 @@ def _error_on_dev(task: Task, words: Sequence[str], rate: float, options: argpar
     _, result = run(task, words, SEEDS[0], rate, options)
     metric = dev_metric(tasks.get(task.name), result)
     return metric.value if metric.direction == "lower" else -metric.value
+
+
+def _items(task: Task, path: Path, result: Result) -> ScoredItems:
+    """What the number of a run comes from; ReportError without it."""
+    metric = next(metric for metric in result.metrics if metric.role == "headline")
+    if task.metric:
+        key = (task.metric, metric.split)
+        [metric] = (one for one in result.metrics if (one.name, one.split) == key)
+    scored = of_metric(path, result, metric, task.key, named=True)
+    assert scored is not None, path
+    return scored
 
 
 def _by_item(scored: ScoredItems) -> ScoredItems:

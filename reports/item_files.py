@@ -76,12 +76,14 @@ def items_of(
     return usable, list(dict.fromkeys(problems))
 
 
-def of_metric(path: Path, result: Result, metric: Metric, key: str) -> ScoredItems | None:
+def of_metric(
+    path: Path, result: Result, metric: Metric, key: str, named: bool = False
+) -> ScoredItems | None:
     """The items or trials of a metric that has no column, as those of the column `key`; None without any.
 
     ReportError for damaged ones.
     """
-    strata = _strata(path.parent, key, result, metric, named=False)
+    strata = _strata(path.parent, key, result, metric, named)
     if not strata:
         return None
     scored = ScoredItems(key, result.task, strata)
