@@ -81,8 +81,12 @@ def to_csv(table: Table) -> str:
 
 #: Text longer than this is set in several lines.
 WIDE = 34
-#: A float holds no more lines than this; longer tables are cut, and say so.
-LINES = 50
+#: A float holds no more lines than this, of a warning so many letters each; longer tables are cut and say so.
+LINES, LINE_LETTERS = 50, 100
+#: Below a full one are so many lines of small print, and 3 in place of 2 of its lines that are free.
+NOTE_LINES, NOTE_LETTERS = 8, 130
+#: A word of more letters may be broken after each so many.
+BREAKS = 20
 _NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
 _SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -105,18 +109,20 @@ _SIGNS = {
 def to_latex(table: Table) -> str:
     """The table as a `table*` float with booktabs; detail columns are left out, notes follow in small print.
 
-    Rows beyond what a float has room for are left out, which a note says.
+    Rows and notes beyond what a float has room for are left out, which a note says.
     """
     kept = [index for index, head in enumerate(table.heads) if not head.detail]
     left, blocks = LINES, []
     for block in table.blocks:
         rows = [[row[index] for index in kept] for row in block.rows]
+        left -= -(-len(block.warning) // LINE_LETTERS)
         filled = list(itertools.accumulate(max(map(_lines, row)) for row in rows))
         fitting = tuple(row for row, lines in zip(rows, filled, strict=True) if lines <= left)
         left -= filled[-1]
         blocks += [dataclasses.replace(block, rows=fitting)] if fitting else []
     shown, total = (sum(len(block.rows) for block in some) for some in (blocks, table.blocks))
     cut = [f"The first {shown} of {total} rows; {table.key}.csv has all."] if shown < total else []
+    notes = _fitting_notes(table, NOTE_LINES + 3 * max(left, 0) // 2)
     heads, numeric = [table.heads[index] for index in kept], _numeric(table, table.blocks)
     groups, last = [], 0
     for name, members in itertools.groupby(heads, key=lambda head: head.group):
@@ -129,7 +135,7 @@ def to_latex(table: Table) -> str:
         groups=groups,
         sides="".join("r" if numeric[index] else "l" for index in kept),
         blocks=blocks,
-        notes=[*cut, *table.notes],
+        notes=[*cut, *notes],
     )
 
 
@@ -141,6 +147,25 @@ def to_latex_document(keys: Sequence[str]) -> str:
 def _lines(cell: Cell) -> int:
     # 5.2 cm hold 24 letters at least.
     return -(-len(cell.text) // 24) if len(cell.text) > WIDE else 1
+
+
+def _note_lines(note: str) -> int:
+    return -(-len(note) // NOTE_LETTERS)
+
+
+def _fitting_notes(table: Table, room: int) -> Sequence[str]:
+    """The notes that so many lines hold, and what is said of the others."""
+    filled = list(itertools.accumulate(map(_note_lines, table.notes)))
+    if not filled or filled[-1] <= room:
+        return table.notes
+    kept = [note for note, lines in zip(table.notes, filled, strict=True) if lines < room]
+    return [*kept, f"The first {len(kept)} of {len(filled)} notes; {table.key}.md has all."]
+
+
+def _latex_note(note: str) -> str:
+    """A note whose long words, such as paths and checksums, may be broken."""
+    parts = ([word[at : at + BREAKS] for at in range(0, len(word), BREAKS)] for word in note.split())
+    return " ".join(r"\allowbreak{}".join(map(escape, part)) for part in parts)
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -247,6 +272,6 @@ def _template(name: str) -> jinja2.Template:
         environment.block_start_string, environment.block_end_string = "<%", "%>"
         environment.variable_start_string, environment.variable_end_string = "<<", ">>"
         environment.comment_start_string, environment.comment_end_string = "<#", "#>"
-    environment.filters.update(tex=escape, tex_cell=_latex_cell, capped=_capped)
+    environment.filters.update(tex=escape, tex_cell=_latex_cell, tex_note=_latex_note, capped=_capped)
     environment.globals["MISSING"] = MISSING
     return environment.get_template(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -282,6 +283,26 @@ def test_a_long_table_is_cut_in_latex_and_says_so() -> None:
     assert "The first 50 of 120 rows; long.csv has all." in source
 
 
+def noted(rows: int) -> Table:
+    """A table of so many rows with a long warning, and more notes than a page has room for."""
+    block = Block(
+        "A", tuple((Cell(f"row {number}"), Cell("1", 1.0)) for number in range(rows)), "word " * 190
+    )
+    notes = tuple(f"note {number}: weights of /{'folder/' * 12}, SHA-256 {'0a' * 32}" for number in range(60))
+    return Table("noted", "Notes", (Head("a"), Head("b")), (block,), notes)
+
+
+def test_notes_that_do_not_fit_are_cut_in_latex_and_said_to_be() -> None:
+    full, short = render.to_latex(noted(60)), render.to_latex(noted(3))
+    # A warning of ten lines leaves forty of fifty; notes have two lines each.
+    assert "row 39 " in full and "row 40 " not in full
+    assert "note 2:" in full and "note 3:" not in full
+    assert "The first 3 of 60 notes; noted.md has all." in full
+    # 37 lines are free: 8 + 55 of small print.
+    assert "note 30:" in short and "note 31:" not in short
+    assert "The first 31 of 60 notes; noted.md has all." in short
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a LaTeX: no pdflatex on the path")
 def test_the_latex_compiles(tmp_path: Path, rows: tuple[System, ...]) -> None:
     tables = [
@@ -293,6 +314,7 @@ def test_the_latex_compiles(tmp_path: Path, rows: tuple[System, ...]) -> None:
     tables += [table for table in (overview.selection(rows), overview.runs(rows, {})) if table is not None]
     names = tuple((Cell(f"a_student_of_{'wav2vec2_' * 6}{number}"), Cell("1", 1.0)) for number in range(60))
     tables.append(Table("names", "Long names", (Head("Model"), Head("b")), (Block("A", names),)))
+    tables += [noted(60), dataclasses.replace(noted(3), key="few")]
     for table in tables:
         (tmp_path / f"{table.key}.tex").write_text(render.to_latex(table))
     (tmp_path / "all.tex").write_text(render.to_latex_document([table.key for table in tables]))
