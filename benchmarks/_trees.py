@@ -18,6 +18,8 @@ import numpy as np
 import soundfile
 
 from downstream_runs.corpora import iemocap, libriphone, markers, snips, speech_commands
+from downstream_runs.corpora.voxceleb1 import TEST_SPEAKERS
+from downstream_runs.corpora.voxceleb1 import part as archive_of
 from downstream_runs.scoring import groundtruth
 
 RATE = 16_000
@@ -115,13 +117,15 @@ def speech_commands_of(tree: Tree) -> None:
 
 def voxceleb1(tree: Tree) -> None:
     root, parts, tests = tree.begin("VoxCeleb1"), [], {}
-    for place, speaker in enumerate(range(10001, 10001 + tree.part(1_251, 12))):
-        test = place < tree.part(40, 4)
-        names = [f"id{speaker}/video{number // 6:06d}/{number % 6 + 1:05d}.wav" for number in range(122)]
+    speakers = [f"id{number}" for number in range(10001, 11252)]
+    speakers.sort(key=lambda speaker: speaker not in TEST_SPEAKERS)
+    tested = tree.part(40, 4)
+    for speaker in [*speakers[:tested], *speakers[40 : 40 + tree.part(1_251, 12) - tested]]:
+        names = [f"{speaker}/video{number // 6:06d}/{number % 6 + 1:05d}.wav" for number in range(122)]
         for number, name in enumerate(names):
-            tree.audio(root, f"{'test' if test else 'dev'}/wav/{name}", tree.seconds(4, 8.2, 60))
+            tree.audio(root, f"{archive_of(speaker)}/wav/{name}", tree.seconds(4, 8.2, 60))
             parts.append(f"{3 if number % 18 == 0 else 2 if number % 20 == 1 else 1} {name}\n")
-        tests.update({f"id{speaker}": names} if test else {})
+        tests.update({speaker: names} if archive_of(speaker) == "test" else {})
     trials = []
     for number in range(tree.part(37_720, 40)):
         one, other = tree.random.sample(sorted(tests), 2)

@@ -64,6 +64,13 @@ def test_the_hash_follows_files_and_lists(tmp_path: Path) -> None:
         ("sid", "iden_split.txt", "1 id10101", "2 id10101", "nothing of its speaker in train"),
         ("asv", "veri_test.txt", "1 id10270/video-1", "x id10270/video-1", r"veri_test\.txt line 1 is 'x "),
         ("asv", "veri_test.txt", "id10272/video-3/", "id10273/video-3/", r"lists id10273/video-3/00003\.wav"),
+        (
+            "asv",
+            "veri_test.txt",
+            "id10272/video-3/",
+            "id10008/video-1/",
+            r"has a trial of id10008/video-1/00003\.wav, whose speaker is trained on",
+        ),
         ("asv", "veri_test.txt", "0 id", "1 id", "36 trials of one speaker and 0 of two"),
     ],
 )
