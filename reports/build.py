@@ -143,7 +143,12 @@ def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
         if some:
             lines.append(f"{sum(len(one.runs) for one in some)} results of {source} in {len(some)} rows")
     if not collection.systems:
-        lines = ["no results of ours: published rows only"]
+        lines = ["no results of ours on SUPERB's tasks: published rows only"]
+    lines += [
+        f"{len(collection.own)} result{'s' * (len(collection.own) > 1)} on tasks of one's own, in {path}"
+        for path in paths
+        if path.name == "own.md"
+    ]
     counts = Counter(path.suffix for path in paths)
     kinds = [f"{counts[ending]} {kind}" for ending, kind in _KINDS.items() if counts[ending]]
     lines.append(f"{', '.join(kinds)} files in {out}/")

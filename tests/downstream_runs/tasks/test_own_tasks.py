@@ -104,7 +104,8 @@ def test_verify_needs_no_table_and_repeat_gives_the_same(
 def test_reports_keep_them_apart(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(place / "runs"), "--to", str(tmp_path)]) == 0
     captured = capsys.readouterr()
-    assert "has no column" not in captured.err and "no results of ours" in captured.out
+    assert "has no column" not in captured.err and "no results of ours on SUPERB's tasks" in captured.out
+    assert f"1 result on tasks of one's own, in {tmp_path}/tables/own.md\n" in captured.out
     with (tmp_path / "tables" / "own.csv").open() as file:
         (row,) = csv.DictReader(file)
     value = next(metric.value for metric in result(place).metrics if metric.role == "headline")
