@@ -159,7 +159,7 @@ def _fitting_notes(table: Table, room: int) -> Sequence[str]:
     if not filled or filled[-1] <= room:
         return table.notes
     kept = [note for note, lines in zip(table.notes, filled, strict=True) if lines < room]
-    return [*kept, f"The first {len(kept)} of {len(filled)} notes; {table.key}.md has all."]
+    return [*kept, f"The first {len(kept)} of {len(filled)} notes; the Markdown table has all."]
 
 
 def _latex_note(note: str) -> str:

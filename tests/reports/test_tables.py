@@ -297,10 +297,10 @@ def test_notes_that_do_not_fit_are_cut_in_latex_and_said_to_be() -> None:
     # A warning of ten lines leaves forty of fifty; notes have two lines each.
     assert "row 39 " in full and "row 40 " not in full
     assert "note 2:" in full and "note 3:" not in full
-    assert "The first 3 of 60 notes; noted.md has all." in full
+    assert "The first 3 of 60 notes; the Markdown table has all." in full
     # 37 lines are free: 8 + 55 of small print.
     assert "note 30:" in short and "note 31:" not in short
-    assert "The first 31 of 60 notes; noted.md has all." in short
+    assert "The first 31 of 60 notes; the Markdown table has all." in short
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a LaTeX: no pdflatex on the path")
