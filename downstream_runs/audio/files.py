@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -19,6 +20,18 @@ FLOATS = frozenset({"FLOAT", "DOUBLE"})
 """The encodings of libsndfile that can hold what is no number."""
 
 
+class _Opened(soundfile.SoundFile):
+    """A file that is open already, called by its path: soundfile would ask about that and open it again."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        super().__init__(descriptor, closefd=False)
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
+
+
 @contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """Open `path` for reading.
@@ -28,13 +41,19 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if not size:
-            raise AudioProblem(f"{file} is empty (0 bytes)")
-        if lost := missing_bytes(file, size):
-            raise AudioProblem(f"{file} is cut short: it ends {lost:,} bytes before the length in its header")
-        with soundfile.SoundFile(file) as audio:
-            yield audio
+        # Opened once, and never asked about by its name: each of these is a journey on network storage.
+        with file.open("rb") as stream:
+            descriptor = stream.fileno()
+            size = os.fstat(descriptor).st_size
+            if not size:
+                raise AudioProblem(f"{file} is empty (0 bytes)")
+            if lost := missing_bytes(stream, size):
+                raise AudioProblem(
+                    f"{file} is cut short: it ends {lost:,} bytes before the length in its header"
+                )
+            os.lseek(descriptor, 0, os.SEEK_SET)  # the stream itself would only move within its buffer
+            with _Opened(file, descriptor) as audio:
+                yield audio
     except OSError as error:
         raise AudioProblem(f"{file} cannot be read ({(error.strerror or str(error)).lower()})") from None
     except soundfile.SoundFileError as error:
@@ -75,15 +94,14 @@ def require_finite(file: str | os.PathLike[str], samples: np.ndarray) -> None:
     )
 
 
-def missing_bytes(file: Path, size: int) -> int:
+def missing_bytes(stream: BinaryIO, size: int) -> int:
     """How many bytes of its data chunk a WAV file of this size lacks; libsndfile reads it without a word."""
-    with file.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        while len(chunk := stream.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                return 0 if length in _UNKNOWN_SIZES else max(stream.tell() + length - size, 0)
-            stream.seek(length + length % 2, os.SEEK_CUR)
+    head = stream.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return 0
+    while len(chunk := stream.read(8)) == 8:
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            return 0 if length in _UNKNOWN_SIZES else max(stream.tell() + length - size, 0)
+        stream.seek(length + length % 2, os.SEEK_CUR)
     return 0

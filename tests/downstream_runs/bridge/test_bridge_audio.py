@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,30 @@ def test_samples_are_the_integers_over_full_scale(write_wave: WriteWave, name: s
     assert wave.dtype == torch.float32
     assert wave.shape == (1, 1000)
     assert np.array_equal(wave[0].numpy(), RAMP.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_file_is_not_asked_about_by_its_name(
+    write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path, asked, stat = write_wave(name, RAMP), [], os.stat
+
+    def ask(file: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(str(file))
+        return stat(file, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", ask)
+    load(path)
+    assert str(path) not in asked
+
+
+def test_what_lies_before_the_samples_may_be_long(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", RAMP)
+    content = path.read_bytes()
+    at, chunk = content.index(b"data"), b"note" + (20_000).to_bytes(4, "little") + bytes(20_000)
+    size = (len(content) + len(chunk) - 8).to_bytes(4, "little")
+    path.write_bytes(b"RIFF" + size + content[8:at] + chunk + content[at:])
+    assert np.array_equal(load(path)[0][0].numpy(), RAMP.astype(np.float32) / 32768)
 
 
 def test_channels_and_ranges(write_wave: WriteWave) -> None:
