@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream_runs.audio.mixtures import at
+from downstream_runs.audio.mixtures import TABLE, at
 from downstream_runs.core.corpus import PreparedData, Problem
 from downstream_runs.core.official import OTHER_DATA
 from downstream_runs.corpora import audio, checks, folders, kaldi, texts
@@ -106,7 +106,9 @@ def _listed(request: Request) -> Listing[Recordings]:
             found[split] = _own(root / split, speakers)
             continue
         listed = mixtures(root, split)
-        absent = [_absent(one, request.partial) for one in listed]
+        # Asked of each folder once, where `at` would look for its table with every recording.
+        mixed = {one for one in {one.audio.parent for one in listed} if folders.is_file(one / TABLE)}
+        absent = [_absent(one, one.audio.parent in mixed, request.partial) for one in listed]
         if request.partial:
             found[split] = [one for one, path in zip(listed, absent, strict=True) if path is None]
         else:
@@ -124,9 +126,9 @@ def _listed(request: Request) -> Listing[Recordings]:
     )
 
 
-def _absent(recording: Recording, partial: bool) -> Path | None:
+def _absent(recording: Recording, mixed: bool, partial: bool) -> Path | None:
     """A file of which the recording is mixed when it is read and that is not there, or in part its own."""
-    mixture = at(recording.audio)
+    mixture = at(recording.audio) if mixed else None
     files = [part.path for part in mixture.parts] if mixture else [recording.audio] if partial else []
     return next((path for path in files if not folders.is_file(path)), None)
 
