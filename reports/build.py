@@ -141,11 +141,12 @@ def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     for source in (OURS, THEIRS):
         some = [system for system in collection.systems if system.source == source]
         if some:
-            lines.append(f"{sum(len(one.runs) for one in some)} results of {source} in {len(some)} rows")
+            number = _counted(sum(len(one.runs) for one in some), "result")
+            lines.append(f"{number} of {source} in {_counted(len(some), 'row')}")
     if not collection.systems:
         lines = ["no results of ours on SUPERB's tasks: published rows only"]
     lines += [
-        f"{len(collection.own)} result{'s' * (len(collection.own) > 1)} on tasks of one's own, in {path}"
+        f"{_counted(len(collection.own), 'result')} on tasks of one's own, in {path}"
         for path in paths
         if path.name == "own.md"
     ]
@@ -154,6 +155,10 @@ def summary(paths: Sequence[Path], collection: Collection, out: Path) -> str:
     lines.append(f"{', '.join(kinds)} files in {out}/")
     lines += [f"open {path} in a browser" for path in paths if path.name == PAGE]
     return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def write_all(folder: Path, contents: Mapping[str, bytes], *, prune: bool) -> None:

@@ -172,7 +172,7 @@ def test_an_unusable_result_is_said_and_the_rest_is_reported(
     bad.parent.mkdir(parents=True)
     bad.write_text("{")
     out, err = say(capsys, "build", runs / "armhubert" / "ks", tmp_path / "runs", "--to", "o", code=2)
-    assert "1 results of ours in 1 rows" in out and err.startswith(f"error: {bad} is not JSON")
+    assert "1 result of ours in 1 row\n" in out and err.startswith(f"error: {bad} is not JSON")
     assert f"Not used: {bad}" in Path("o/index.html").read_text()
 
 

@@ -85,7 +85,7 @@ def test_every_figure_marks_them(place: Path) -> None:
 def test_a_report_counts_them_apart(place: Path, tmp_path: Path) -> None:
     paths, collection = build.write([place], tmp_path / "report", whole=False)
     said = build.summary(paths, collection, tmp_path / "report")
-    assert "10 results of ours in 1 rows" in said and "10 results of theirs in 1 rows" in said
+    assert "10 results of ours in 1 row\n" in said and "10 results of theirs in 1 row\n" in said
 
 
 def test_a_report_of_mine_alone_has_none(place: Path, tmp_path: Path) -> None:
