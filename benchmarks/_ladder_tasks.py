@@ -80,9 +80,9 @@ TASKS = {
         },
         rates=(1e-2, 1e-3),  # Whisper's states are large: at the former its training comes apart
     ),
-    # Letters, since hardly a word is whole: WER was 90 to 122, CER 43 to 100. In the first half of these
-    # steps a head says nothing yet, whatever the upstream; one layer of 128, frames of 40 ms and few
-    # utterances a batch make so many steps affordable.
+    # Letters, since hardly a word is whole: WER was 90 to 122, CER 43 to 100. In the first 400 of these steps
+    # Whisper's head said nothing yet; one layer of 128, frames of 40 ms and few utterances a batch make so
+    # many steps affordable.
     "letters": Task(
         "asr",
         "letters, CER ↓",
