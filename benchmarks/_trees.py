@@ -117,10 +117,10 @@ def speech_commands_of(tree: Tree) -> None:
 
 def voxceleb1(tree: Tree) -> None:
     root, parts, tests = tree.begin("VoxCeleb1"), [], {}
-    speakers = [f"id{number}" for number in range(10001, 11252)]
-    speakers.sort(key=lambda speaker: speaker not in TEST_SPEAKERS)
-    tested = tree.part(40, 4)
-    for speaker in [*speakers[:tested], *speakers[40 : 40 + tree.part(1_251, 12) - tested]]:
+    testing = sorted(TEST_SPEAKERS)[: tree.part(40, 4)]
+    every = (f"id{number}" for number in range(10001, 11252))
+    training = [speaker for speaker in every if speaker not in TEST_SPEAKERS]
+    for speaker in [*testing, *training[: tree.part(1_251, 12) - len(testing)]]:
         names = [f"{speaker}/video{number // 6:06d}/{number % 6 + 1:05d}.wav" for number in range(122)]
         for number, name in enumerate(names):
             tree.audio(root, f"{archive_of(speaker)}/wav/{name}", tree.seconds(4, 8.2, 60))

@@ -79,9 +79,9 @@ def items_of(
 def of_metric(
     path: Path, result: Result, metric: Metric, key: str, named: bool = False
 ) -> ScoredItems | None:
-    """The items or trials of a metric that has no column, as those of the column `key`; None without any.
+    """What a metric comes from, under the key of a column, its own or one like it; None if that is not kept.
 
-    ReportError for damaged ones.
+    named: as of `items_of`. ReportError for damaged ones.
     """
     strata = _strata(path.parent, key, result, metric, named)
     if not strata:

@@ -115,7 +115,7 @@ def to_latex(table: Table) -> str:
     left, blocks = LINES, []
     for block in table.blocks:
         rows = [[row[index] for index in kept] for row in block.rows]
-        left -= -(-len(block.warning) // LINE_LETTERS)
+        left -= _folded(block.warning, LINE_LETTERS)
         filled = list(itertools.accumulate(max(map(_lines, row)) for row in rows))
         fitting = tuple(row for row, lines in zip(rows, filled, strict=True) if lines <= left)
         left -= filled[-1]
@@ -146,16 +146,17 @@ def to_latex_document(keys: Sequence[str]) -> str:
 
 def _lines(cell: Cell) -> int:
     # 5.2 cm hold 24 letters at least.
-    return -(-len(cell.text) // 24) if len(cell.text) > WIDE else 1
+    return _folded(cell.text, 24) if len(cell.text) > WIDE else 1
 
 
-def _note_lines(note: str) -> int:
-    return -(-len(note) // NOTE_LETTERS)
+def _folded(text: str, letters: int) -> int:
+    """In how many lines of so many letters a text is set."""
+    return -(-len(text) // letters)
 
 
 def _fitting_notes(table: Table, room: int) -> Sequence[str]:
     """The notes that so many lines hold, and what is said of the others."""
-    filled = list(itertools.accumulate(map(_note_lines, table.notes)))
+    filled = list(itertools.accumulate(_folded(note, NOTE_LETTERS) for note in table.notes))
     if not filled or filled[-1] <= room:
         return table.notes
     kept = [note for note, lines in zip(table.notes, filled, strict=True) if lines < room]

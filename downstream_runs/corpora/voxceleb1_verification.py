@@ -180,13 +180,14 @@ def _listed(request: Request) -> Listing[_Content]:
             f"{source} has {same:,} trials of one speaker and {len(trials) - same:,} of two, both were "
             f"expected, or no error rate could be equal; restore it from {META}"
         )
+    tried = utterances(trials)
     trained_on = [
         f"{source} has a trial of {name}, whose speaker is trained on; one of the archive test was expected"
-        for name in utterances(trials)
+        for name in tried
         if voxceleb1.part(name[:7]) != "test"
     ]
     checks.require_none(trained_on, f"restore the list from {META}")
-    tested = voxceleb1.require_listed(archives, utterances(trials), source)
+    tested = voxceleb1.require_listed(archives, tried, source)
     counts = archives.counts
     if partial:
         counts = {"train": len(training)}
